@@ -1,0 +1,1 @@
+"""Statewright: declared AI agents whose conversations are durable state machines."""

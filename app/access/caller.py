@@ -1,0 +1,31 @@
+"""The caller: what authentication found out about a request."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.errors import ForbiddenError
+
+
+class Scope(StrEnum):
+    """What a key may do; each includes the ones before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A user of an org, by one of the user's API keys. Every query is filtered by `org_id`."""
+
+    org_id: str
+    user_id: str
+    email: str
+    key_id: str
+    scopes: frozenset[Scope]
+
+    def require(self, scope: Scope) -> None:
+        """Raise `ForbiddenError` unless the key has the scope or one that includes it."""
+        order = list(Scope)
+        if not any(order.index(held) >= order.index(scope) for held in self.scopes):
+            raise ForbiddenError(f"This needs an API key with scope {scope.value!r}.")

@@ -1,0 +1,1 @@
+"""What an agent is: a request template with declared variables."""

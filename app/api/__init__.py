@@ -1,0 +1,1 @@
+"""The HTTP edge: one router and its wire models per URL prefix."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: the engine, the transaction, the tables. The only place that commits."""

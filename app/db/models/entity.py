@@ -1,0 +1,24 @@
+"""An entity: a dataset, device or collection that a typed variable points at."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from app.db.models.columns import created_at, json_column
+
+
+class Entity(SQLModel, table=True):
+    """`kind` is Dataset (ids `ds_…`), Device (`dv_…`) or Collection (`cl_…`)."""
+
+    __tablename__ = "entity"
+    __table_args__ = (UniqueConstraint("org_id", "kind", "name"),)
+
+    id: str = Field(primary_key=True)
+    org_id: str = Field(foreign_key="org.id")
+    kind: str
+    name: str
+    content_type: str | None = None
+    properties: dict[str, Any] = json_column()
+    created: datetime = created_at()

@@ -1,0 +1,29 @@
+"""An event that a client sent to a session and that the session took."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ForeignKey, String, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from app.db.models.columns import created_at, json_column
+
+
+class Event(SQLModel, table=True):
+    """`answer` is what the client was told: the same key with the same request is told it again."""
+
+    __tablename__ = "event"
+    __table_args__ = (UniqueConstraint("session_id", "idempotency_key"),)
+
+    id: str = Field(primary_key=True)
+    session_id: str = Field(
+        sa_column=Column(String, ForeignKey("session.id", ondelete="CASCADE"), nullable=False)
+    )
+    org_id: str
+    name: str
+    input: str
+    idempotency_key: str | None = None
+    request_hash: bytes
+    answer: dict[str, Any] | None = json_column(nullable=True)
+    created: datetime = created_at()
+    created_by: str

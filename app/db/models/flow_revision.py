@@ -1,0 +1,22 @@
+"""One saved state of a flow that was declared as a manifest."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Field, SQLModel
+
+from app.db.models.columns import created_at, json_column
+
+
+class FlowRevision(SQLModel, table=True):
+    """`spec` has `model`, `statechart` and `templates`; revisions count from 1."""
+
+    __tablename__ = "flow_revision"
+
+    org_id: str = Field(primary_key=True, foreign_key="org.id")
+    key: str = Field(primary_key=True)
+    revision: int = Field(primary_key=True)
+    description: str | None = None
+    spec: dict[str, Any] = json_column()
+    created: datetime = created_at()
+    created_by: str

@@ -1,0 +1,31 @@
+"""One message of a session's dialogue, at index `idx` from 0."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, ForeignKey, String
+from sqlmodel import Field, SQLModel
+
+from app.db.models.columns import created_at, json_column
+
+
+class Message(SQLModel, table=True):
+    """`content` is a list of blocks (`{"text": …}` or `{"content_type": "error", …}`).
+
+    `step_id` and `attempt` name what generated it, so that a reader who followed the partial
+    output knows whether this is how it ended.
+    """
+
+    __tablename__ = "message"
+
+    session_id: str = Field(
+        sa_column=Column(String, ForeignKey("session.id", ondelete="CASCADE"), primary_key=True)
+    )
+    idx: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    org_id: str
+    role: str
+    content: list[dict[str, Any]] = json_column()
+    status: str = "completed"
+    step_id: str | None = None
+    attempt: int | None = None
+    created: datetime = created_at()

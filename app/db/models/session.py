@@ -1,0 +1,47 @@
+"""A session: one running flow. `version` is the fence of every change."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel
+
+from app.db.models.columns import created_at, json_column, moment
+
+
+class Session(SQLModel, table=True):
+    """A conversation.
+
+    `version` counts its transitions from 0 (none yet); a change is written only where the version
+    is still the one that was read. `invocation_id` is set while an invocation runs, and only then.
+    `model` is `SessionModel.serialize()`; `message_count` is the length of the dialogue.
+    """
+
+    __tablename__ = "session"
+    __table_args__ = (
+        Index("ix_session_page", "org_id", "created", "id"),
+        Index("ix_session_agent", "org_id", "agent_id"),
+        Index("ix_session_expiry", "expires_at", postgresql_where="expires_at IS NOT NULL"),
+    )
+
+    id: str = Field(primary_key=True)
+    org_id: str = Field(foreign_key="org.id")
+    flow: str
+    flow_revision: int = 0
+    state: str
+    model: bytes
+    version: int = 0
+    invocation_id: str | None = None
+    task_error: str | None = None
+    message_count: int = 0
+    title: str | None = None
+    visibility: str = "private"
+    user_info: dict[str, Any] | None = json_column(nullable=True)
+    agent_id: str | None = None
+    agent_revision: int | None = None
+    forked_from_id: str | None = None
+    forked_from_message: int | None = None
+    expires_at: datetime | None = moment()
+    created: datetime = created_at()
+    created_by: str
+    modified: datetime = created_at()

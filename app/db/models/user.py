@@ -1,0 +1,20 @@
+"""A user: a member of one org."""
+
+from datetime import datetime
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from app.db.models.columns import created_at
+
+
+class User(SQLModel, table=True):
+    """A member of an org, known by e-mail address."""
+
+    __tablename__ = "user"
+    __table_args__ = (UniqueConstraint("org_id", "email"),)
+
+    id: str = Field(primary_key=True)
+    org_id: str = Field(foreign_key="org.id", index=True)
+    email: str
+    created: datetime = created_at()

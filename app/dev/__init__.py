@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL and Valkey of `statewright dev` and of the tests."""

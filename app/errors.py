@@ -1,0 +1,159 @@
+"""Every error a caller may see: one class for each, with its HTTP status and its stable code.
+
+`app.api.problems` renders them as RFC 9457 problem documents; nothing else does.
+"""
+
+from typing import Any, ClassVar, NotRequired, TypedDict
+
+
+class FieldError(TypedDict):
+    """One fault of a bad input: where it is (a path of keys and indexes) and what is wrong."""
+
+    loc: list[str | int]
+    msg: str
+    type: NotRequired[str]
+
+
+class StatewrightError(Exception):
+    """Base of all errors that reach a client; `str(error)` is the problem's `detail`.
+
+    Args:
+        detail: one sentence for the person who sent the request. Never holds a secret.
+        errors: for bad input, each fault with its place.
+        extra: members added to the problem document, such as `possible_events`.
+        retry_after: seconds after which the same request may succeed (the `Retry-After` header).
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: list[FieldError] | None = None,
+        extra: dict[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors or []
+        self.extra = extra or {}
+        self.retry_after = retry_after
+
+
+class BadRequestError(StatewrightError):
+    """The input is wrong; nothing was saved."""
+
+    status = 400
+    code = "bad-request"
+    title = "Bad request"
+
+
+class UnsupportedFeatureError(BadRequestError):
+    """The request names a feature that this version does not have."""
+
+    code = "not-supported"
+    title = "Not supported yet"
+
+
+class UnauthorizedError(StatewrightError):
+    """No API key, or one that is unknown, expired or revoked."""
+
+    status = 401
+    code = "unauthorized"
+    title = "Unauthorized"
+
+
+class ForbiddenError(StatewrightError):
+    """The caller is known, but the key's scopes or the resource's owner do not allow this."""
+
+    status = 403
+    code = "forbidden"
+    title = "Forbidden"
+
+
+class NotFoundError(StatewrightError):
+    """Not there, or not the caller's: the two cannot be told apart."""
+
+    status = 404
+    code = "not-found"
+    title = "Not found"
+
+
+class VerbNotAllowedError(StatewrightError):
+    """The kind is read-only."""
+
+    status = 405
+    code = "read-only"
+    title = "Read-only kind"
+
+
+class ConflictError(StatewrightError):
+    """The request is fine, but the resource is not in a state that takes it."""
+
+    status = 409
+    code = "conflict"
+    title = "Conflict"
+
+
+class SessionBusyError(ConflictError):
+    """Other requests hold the session for longer than the wait budget."""
+
+    code = "session-busy"
+    title = "Session busy"
+
+
+class EventNotAcceptedError(ConflictError):
+    """The session's state does not take the event; carries what it does take."""
+
+    code = "event-not-accepted"
+    title = "Event not accepted"
+
+
+class DefinitionMismatchError(ConflictError):
+    """The stored session does not fit its flow's definition any more."""
+
+    code = "definition-mismatch"
+    title = "Definition mismatch"
+
+
+class PayloadTooLargeError(StatewrightError):
+    """The body is over the limit; it was not parsed."""
+
+    status = 413
+    code = "too-large"
+    title = "Payload too large"
+
+
+class IdempotencyMismatchError(StatewrightError):
+    """An idempotency key came again with another request."""
+
+    status = 422
+    code = "idempotency-mismatch"
+    title = "Idempotency key reused"
+
+
+class VerbNotImplementedError(StatewrightError):
+    """The kind does not have the verb."""
+
+    status = 501
+    code = "not-implemented"
+    title = "Not implemented"
+
+
+class UnavailableError(StatewrightError):
+    """PostgreSQL, or another part that the request needs, is away; try again."""
+
+    status = 503
+    code = "unavailable"
+    title = "Service unavailable"
+
+
+class AnswerTimeoutError(StatewrightError):
+    """The work goes on, but its answer did not come within the wait."""
+
+    status = 504
+    code = "timeout"
+    title = "No answer in time"

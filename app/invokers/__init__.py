@@ -1,0 +1,1 @@
+"""What a step calls: models, HTTP APIs, or nothing at all. Never the database."""

@@ -1,0 +1,73 @@
+"""The contract of an invoker: text in, text out, with the step's id as idempotency key."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+
+class InvokerError(Exception):
+    """The call failed for good; the text is shown in the session and holds no secret."""
+
+
+class TransientInvokerError(InvokerError):
+    """The call may work later: no connection, a timeout, 429 or 5xx.
+
+    Args:
+        retry_after: seconds that the other side asked us to wait, if it said so.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+async def discard(_text: str) -> None:
+    """The sink of partial output that nobody reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationContext:
+    """What an invoker may know of the step that calls it.
+
+    Attributes:
+        step_id: to be passed on as idempotency key; the same for every attempt.
+        attempt: 1 for the first.
+        timeout: seconds that the attempt may take.
+        emit: takes each new piece of output as it is generated.
+    """
+
+    step_id: str
+    attempt: int = 1
+    timeout: float = 120.0
+    emit: Callable[[str], Awaitable[None]] = discard
+
+
+class Invoker(ABC):
+    """Something a template is sent to. One instance serves many steps at once.
+
+    `pool_size` bounds how many calls run at once in a worker; None means no bound of its own.
+    """
+
+    pool_size: ClassVar[int | None] = None
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Make one from the `config` of a template or the `meta.yaml` of its folder.
+
+        Raises:
+            ValueError: the config is wrong; the text says what and where.
+        """
+
+    @abstractmethod
+    async def invoke(self, content: str, context: InvocationContext) -> str:
+        """Send `content`, give back the answer.
+
+        Raises:
+            TransientInvokerError: it may work later; the step is tried again.
+            InvokerError: it never will; the step fails.
+        """
+
+    async def close(self) -> None:  # noqa: B027 - most have nothing to close
+        """Let go of connections."""

@@ -1,0 +1,1 @@
+"""The queue edge: one job per file."""

@@ -1,0 +1,16 @@
+"""Ids that are prefixed, sortable by time and made in the process."""
+
+import hashlib
+
+from ulid import ULID
+
+
+def new_id(prefix: str) -> str:
+    """`<prefix>_<26 characters>`: later ids sort after earlier ones (to the millisecond)."""
+    return f"{prefix}_{str(ULID()).lower()}"
+
+
+def derived_id(prefix: str, *parts: str) -> str:
+    """The same id for the same parts, always: what makes a creation idempotent."""
+    digest = hashlib.sha256("\x00".join(parts).encode()).digest()
+    return f"{prefix}_{str(ULID.from_bytes(digest[:16])).lower()}"

@@ -1,0 +1,1 @@
+"""Running conversations: admitting events, running steps, reading what happened."""

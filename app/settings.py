@@ -1,0 +1,115 @@
+"""All settings, one small model per concern, read from the environment.
+
+`STATEWRIGHT_<CONCERN>__<FIELD>` sets a field (`STATEWRIGHT_WORKER__CONCURRENCY=40`).
+`DATABASE_URL` and `REDIS_URL` are accepted without the prefix too.
+"""
+
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import AliasChoices, BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEV_SECRET_KEY = "statewright-dev-only"  # noqa: S105 - a marker that production start-up refuses
+
+
+class ApiSettings(BaseModel):
+    """The HTTP process."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    max_body_bytes: int = Field(5_000_000, gt=0, description="Larger bodies get 413 unparsed")
+    max_wait_seconds: float = Field(30.0, gt=0, description="Upper bound of every `wait`")
+    pool_size: int = Field(16, gt=0, description="PostgreSQL connections of the hot path")
+
+
+class WorkerSettings(BaseModel):
+    """The worker process."""
+
+    concurrency: int = Field(20, gt=0, description="Steps that one worker runs at once")
+    queues: Annotated[list[str], NoDecode] = Field(
+        default=["default"], description="Queues that the worker serves"
+    )
+    pool_size: int = Field(8, gt=0, description="PostgreSQL connections of the hot path")
+    drain_seconds: int = Field(30, ge=0, description="How long SIGTERM waits for running steps")
+
+
+class StepSettings(BaseModel):
+    """Leases, retries and the sweeper."""
+
+    lease_seconds: float = Field(30.0, gt=0, description="A step not renewed for so long is lost")
+    timeout_seconds: float = Field(120.0, gt=0, description="Default limit of one attempt")
+    max_attempts: int = Field(4, gt=0, description="Attempts of a step before it fails")
+    backoff_seconds: float = Field(0.5, gt=0, description="First retry delay; doubles, jittered")
+    backoff_max_seconds: float = Field(60.0, gt=0, description="Longest delay between attempts")
+    sweep_seconds: float = Field(1.0, gt=0, description="Pause between sweeps")
+    republish_seconds: float = Field(
+        5.0, gt=0, description="A due step nobody claimed is published again after this"
+    )
+
+
+class SessionSettings(BaseModel):
+    """Running conversations."""
+
+    lock_wait_seconds: float = Field(2.0, ge=0, description="Wait for a busy session, then 409")
+    lock_ttl_seconds: float = Field(5.0, gt=0, description="A holder that died is forgotten")
+    ephemeral_ttl_seconds: int = Field(3600, gt=0, description="Life of an ephemeral session")
+    compression: bool = Field(default=True, description="Compress stored session models")
+    history_messages: int = Field(200, gt=0, description="Most recent messages an LLM is shown")
+
+
+class LlmSettings(BaseModel):
+    """The default model provider; with none, the built-in `echo` model answers."""
+
+    provider: str | None = Field(None, description="openai, anthropic, …; none means `echo`")
+    base_url: str | None = None
+    model: str | None = None
+    api_key: SecretStr | None = None
+    echo_delay_seconds: float = Field(0.0, ge=0, description="Pause between words of `echo`")
+
+
+class SecuritySettings(BaseModel):
+    """Keys and what may leave the service."""
+
+    secret_key: SecretStr = Field(
+        default=SecretStr(DEV_SECRET_KEY), description="Keys the HMAC of API keys"
+    )
+    encryption_keys: Annotated[list[SecretStr], NoDecode] = Field(
+        default=[], description="`id:base64` of 32 bytes each; the first encrypts, all decrypt"
+    )
+    egress_allow: Annotated[list[str], NoDecode] = Field(
+        default=[], description="CIDRs that invokers may reach beside global addresses"
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that differs between deployments."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STATEWRIGHT_", env_nested_delimiter="__", extra="ignore", populate_by_name=True
+    )
+
+    database_url: str = Field(
+        default="postgresql://statewright@127.0.0.1:5432/statewright",
+        validation_alias=AliasChoices("STATEWRIGHT_DATABASE_URL", "DATABASE_URL"),
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        validation_alias=AliasChoices("STATEWRIGHT_REDIS_URL", "REDIS_URL"),
+    )
+    dev: bool = Field(default=False, description="Set by `statewright dev`: default keys allowed")
+    redis_prefix: str = Field(default="statewright", description="Starts every Redis key")
+    flows_package: str | None = Field(None, description="Python package with flows in code")
+    log_level: str = "INFO"
+    api: ApiSettings = ApiSettings()
+    worker: WorkerSettings = WorkerSettings()
+    step: StepSettings = StepSettings()
+    session: SessionSettings = SessionSettings()
+    llm: LlmSettings = LlmSettings()
+    security: SecuritySettings = SecuritySettings()
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
