@@ -1,0 +1,162 @@
+"""Messages of a thread as the wire shows them: roles, statuses and content blocks."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+MAX_TEXT = 1_000_000  # characters of one text block; the body limit bounds the whole request
+MAX_BLOCKS = 1_000
+
+
+class AgentRole(StrEnum):
+    """Who speaks. `roboto` is the wire's word for the service itself."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    ROBOTO = "roboto"
+
+
+class AgentMessageStatus(StrEnum):
+    """How far a message has come; completed, failed and cancelled are final."""
+
+    NOT_STARTED = "not_started"
+    GENERATING = "generating"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class WireModel(BaseModel):
+    """Base of all bodies: a field that is not declared is refused by name, never dropped."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class AgentTextContent(WireModel):
+    """A block of text."""
+
+    content_type: Literal["text"] = "text"
+    text: str = Field(description="The text itself.", max_length=MAX_TEXT, examples=["Hello."])
+
+
+class AgentToolUseContent(WireModel):
+    """The model asks for a tool to be called."""
+
+    content_type: Literal["tool_use"] = "tool_use"
+    tool_name: str = Field(description="Which tool to call.", examples=["client_read_file"])
+    tool_use_id: str = Field(description="Ties the result to this call.", examples=["tu_1"])
+    input: dict[str, Any] | None = Field(None, description="The arguments that the model chose.")
+    raw_request: dict[str, Any] | None = Field(None, description="The call as it was received.")
+    answered_by_server: bool = Field(
+        default=False, description="The service answers this call itself; the client must not."
+    )
+
+
+class AgentToolResultContent(WireModel):
+    """What a tool gave back."""
+
+    content_type: Literal["tool_result"] = "tool_result"
+    tool_name: str = Field(description="The tool that ran.", examples=["client_read_file"])
+    tool_use_id: str = Field(description="The call that this answers.", examples=["tu_1"])
+    runtime_ms: int = Field(description="How long the tool ran, in milliseconds.", ge=0)
+    status: str = Field(description="How it ended.", examples=["success", "error"])
+    payload: str | dict[str, Any] | list[Any] | None = Field(
+        None, description="The tool's output: text, or JSON."
+    )
+    raw_response: dict[str, Any] | None = Field(None, description="Not used; kept for readers.")
+
+
+class AgentErrorContent(WireModel):
+    """Why a message could not be generated."""
+
+    content_type: Literal["error"] = "error"
+    error_message: str = Field(
+        description="One sentence for the reader.", examples=["The model did not answer in time."]
+    )
+    error_code: str | None = Field(None, description="For programs.", examples=["timeout"])
+
+
+_KIND_BY_MEMBER = {
+    "text": "text",
+    "error_message": "error",
+    "runtime_ms": "tool_result",
+    "tool_use_id": "tool_use",
+}
+
+
+def _content_kind(block: Any) -> str | None:
+    """The kind of a block; by its telling member where, as clients may, it leaves out the type."""
+    if isinstance(block, BaseModel):
+        return getattr(block, "content_type", None)
+    if not isinstance(block, dict):
+        return None
+    if "content_type" in block:
+        return str(block["content_type"])
+    return next((kind for member, kind in _KIND_BY_MEMBER.items() if member in block), "text")
+
+
+AgentContent: TypeAlias = Annotated[
+    Annotated[AgentTextContent, Tag("text")]
+    | Annotated[AgentToolUseContent, Tag("tool_use")]
+    | Annotated[AgentToolResultContent, Tag("tool_result")]
+    | Annotated[AgentErrorContent, Tag("error")],
+    Discriminator(
+        _content_kind,
+        custom_error_type="content_type",
+        custom_error_message="not a content block: text, tool_use, tool_result or error",
+    ),
+]
+"""One block of a message, told apart by `content_type`."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class _Envelope(WireModel):
+    """What every message carries beside its role and content."""
+
+    status: AgentMessageStatus = Field(
+        AgentMessageStatus.NOT_STARTED, description="How far the message has come."
+    )
+    created: datetime = Field(
+        default_factory=_now, description="When the message came into being (UTC)."
+    )
+
+
+class AgentMessage(_Envelope):
+    """A message of a thread, as it is read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "role": "assistant",
+                "content": [{"content_type": "text", "text": "Hello."}],
+                "status": "completed",
+                "created": "2026-01-31T12:00:00Z",
+            }
+        }
+    )
+
+    role: AgentRole = Field(description="Who speaks.")
+    content: list[AgentContent] = Field(description="The blocks of the message, in order.")
+
+
+class InitialMessage(_Envelope):
+    """A message that a thread starts with: the user's, or an earlier answer. Text only."""
+
+    role: Literal["user", "assistant"] = Field(description="Who speaks.")
+    content: list[AgentTextContent] = Field(
+        description="Blocks of text.", min_length=1, max_length=MAX_BLOCKS
+    )
+
+
+class UserMessage(_Envelope):
+    """A message that the user sends to a running thread. Text only."""
+
+    role: Literal["user"] = Field("user", description="Always the user.")
+    content: list[AgentTextContent] = Field(
+        description="Blocks of text.", min_length=1, max_length=MAX_BLOCKS
+    )
