@@ -15,7 +15,6 @@ from pydantic import (
 
 from app.agents.messages import InitialMessage, UserMessage, WireModel
 
-MAX_DEPTH = 64
 _INT64 = 2**63 - 1
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # control, surrogate, line and paragraph separator
 
@@ -36,22 +35,6 @@ def printable(text: str) -> str:
     return text
 
 
-def _bounded(value: dict[str, Any]) -> dict[str, Any]:
-    """Refuse JSON that is nested so deep that serializers give up on it."""
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node)]
-        if not level:
-            return value
-    raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")
-
-
-def _children(node: Any) -> list[Any]:
-    if isinstance(node, dict):
-        return list(node.values())
-    return node if isinstance(node, list) else []
-
-
 def _unsupported(feature: str) -> AfterValidator:
     """Let nothing and the empty list pass, which clients always send; refuse the rest by name."""
 
@@ -64,7 +47,6 @@ def _unsupported(feature: str) -> AfterValidator:
 
 
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)]
-JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(_bounded)]
 Ids: TypeAlias = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1_000)]
 Nanoseconds: TypeAlias = Annotated[int, Field(ge=-_INT64, le=_INT64)]
 ClientTools: TypeAlias = Annotated[list[Any] | None, _unsupported("client_tools")]
@@ -90,15 +72,15 @@ class ClientViewingContext(WireModel):
     device_type_ids: Ids = Field([], description="Device types in view.")
     session_ids: Ids = Field([], description="Recording sessions in view.")
     view_ids: Ids = Field([], description="Saved searches in view.")
-    table_state: JsonObject | None = Field(None, description="The table on screen.")
+    table_state: dict[str, Any] | None = Field(None, description="The table on screen.")
     display_time_anchor_ns: Nanoseconds | None = Field(
         None, description="The instant shown as zero, in nanoseconds since 1970 (UTC)."
     )
     display_time_anchor_label: str | None = Field(
         None, description="What the client calls that instant.", max_length=1_000
     )
-    visualizer_state: JsonObject | None = Field(None, description="The visualizer on screen.")
-    misc_context: JsonObject | None = Field(None, description="Anything else.")
+    visualizer_state: dict[str, Any] | None = Field(None, description="The visualizer on screen.")
+    misc_context: dict[str, Any] | None = Field(None, description="Anything else.")
 
 
 class AnalysisScope(WireModel):
