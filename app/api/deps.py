@@ -1,0 +1,100 @@
+"""What endpoints depend on, as annotated types: `async def get(caller: Reader, db: DbDep)`."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated
+
+import asyncpg
+from fastapi import Depends, Query, Request, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from redis.asyncio import Redis
+from sqlmodel.ext.asyncio.session import AsyncSession
+from structlog.contextvars import bind_contextvars
+
+from app.access.authenticate import authenticate
+from app.access.caller import Caller, Scope
+from app.db.engine import Database
+from app.settings import Settings
+
+
+class _ApiKeyHeader(SecurityBase):
+    """Declares in the OpenAPI document how a key is sent, and hands over the raw header."""
+
+    def __init__(self) -> None:
+        self.scheme_name = "ApiKey"
+        self.model = HTTPBearer(
+            description="An API key: `Authorization: Bearer KEY`. `Token KEY` is taken too."
+        )
+
+    async def __call__(self, request: Request) -> str | None:
+        return request.headers.get("authorization")
+
+
+async def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+async def _redis(request: Request) -> Redis:
+    redis: Redis = request.app.state.redis
+    return redis
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+DatabaseDep = Annotated[Database, Depends(_database)]
+RedisDep = Annotated[Redis, Depends(_redis)]
+
+
+async def _pool(database: DatabaseDep) -> asyncpg.Pool:
+    return database.pool
+
+
+async def _transaction(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
+    async with database.transaction() as db:
+        yield db
+
+
+PoolDep = Annotated[asyncpg.Pool, Depends(_pool)]
+
+# The request's one transaction. scope="function": it is committed before the answer is sent,
+# so that a failed commit is a failed request; it connects when first used.
+DbDep = Annotated[AsyncSession, Depends(_transaction, scope="function")]
+
+
+async def _caller(
+    pool: PoolDep,
+    settings: SettingsDep,
+    authorization: Annotated[str | None, Security(_ApiKeyHeader())],
+) -> Caller:
+    secret_key = settings.security.secret_key.get_secret_value()
+    caller = await authenticate(pool, secret_key, authorization)
+    bind_contextvars(org_id=caller.org_id, user_id=caller.user_id, key_id=caller.key_id)
+    return caller
+
+
+# Any valid key. Most endpoints want one of the next three instead.
+CallerDep = Annotated[Caller, Depends(_caller)]
+
+
+def _with_scope(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
+    async def require_scope(caller: CallerDep) -> Caller:
+        caller.require(scope)
+        return caller
+
+    return require_scope
+
+
+Reader = Annotated[Caller, Depends(_with_scope(Scope.READ))]
+Writer = Annotated[Caller, Depends(_with_scope(Scope.WRITE))]
+Admin = Annotated[Caller, Depends(_with_scope(Scope.ADMIN))]
+
+PageToken = Annotated[
+    str | None,
+    Query(max_length=500, description="`next_token` of the page before; none: the first page"),
+]
+PageSize = Annotated[int, Query(ge=1, le=100, description="Most items of one page")]

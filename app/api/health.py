@@ -1,0 +1,77 @@
+"""Whether the process lives, and whether it can do its work. No key needed."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Literal
+
+import asyncpg
+from fastapi import APIRouter
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.api.deps import DatabaseDep, RedisDep, SettingsDep
+from app.api.problems import problem_responses
+from app.db.engine import AWAY
+from app.errors import UnavailableError
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+_CHECK_SECONDS = 2.0
+_FAILURES = (*AWAY, RedisError, asyncpg.PostgresError)
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    """Everything that a turn needs is there."""
+
+    status: Literal["ready"] = "ready"
+    checks: dict[str, str]
+
+
+@router.get("/live")
+async def live() -> Live:
+    """The process runs and answers."""
+    return Live()
+
+
+@router.get("/ready", responses=problem_responses(503))
+async def ready(settings: SettingsDep, database: DatabaseDep, redis: RedisDep) -> Ready:
+    """PostgreSQL, Redis and at least one worker are there; else a 503 names what is missing."""
+    postgresql, (redis_state, worker) = await asyncio.gather(
+        _state(database.pool.fetchval("SELECT true")),
+        _redis_and_worker(redis, f"{settings.redis_prefix}:worker:*"),
+    )
+    checks = {"postgresql": postgresql, "redis": redis_state, "worker": worker}
+    missing = [name for name, state in checks.items() if state != "ok"]
+    if missing:
+        raise UnavailableError(
+            f"Not ready; missing: {', '.join(missing)}.", extra={"checks": checks}, retry_after=1
+        )
+    return Ready(checks=checks)
+
+
+async def _redis_and_worker(redis: Redis, pattern: str) -> tuple[str, str]:
+    if await _state(redis.ping()) != "ok":
+        return "missing", "unknown"
+    return "ok", await _state(_any_key(redis, pattern))
+
+
+async def _any_key(redis: Redis, pattern: str) -> bool:
+    """Whether a worker's key is there: each worker writes one and lets it lapse when it dies."""
+    async for _ in redis.scan_iter(match=pattern, count=1000):
+        return True
+    return False
+
+
+async def _state(check: Awaitable[bool]) -> str:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            return "ok" if await check else "missing"
+    except _FAILURES:
+        return "missing"

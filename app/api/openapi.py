@@ -1,0 +1,54 @@
+"""The OpenAPI document: names that read well in generated SDKs, and errors as problems."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from typing_extensions import override
+
+from app.api.problems import Problem
+
+DESCRIPTION = """\
+Declare AI agents, launch them, and drive their conversations as durable state machines.
+
+Every endpoint but health needs an API key: `Authorization: Bearer KEY` (or `Token KEY`).
+Every error is a problem document (RFC 9457), `application/problem+json`.
+"""
+
+TAGS = [
+    {"name": "agents", "description": "Request templates with declared variables; versioned."},
+    {"name": "threads", "description": "Conversations of agents, driven by messages."},
+    {"name": "health", "description": "Whether the service lives and is ready. No key needed."},
+]
+
+_FRAMEWORK_422 = "#/components/schemas/HTTPValidationError"
+
+
+def operation_id(route: APIRoute) -> str:
+    """`<tag>_<function>`, such as `agents_create`; a trailing underscore (`list_`) is dropped."""
+    tag = route.tags[0] if route.tags else "api"
+    return f"{tag}_{route.name.rstrip('_')}"
+
+
+class StatewrightApi(FastAPI):
+    """FastAPI with our errors in its document: bad input is 400, a problem, never its own 422."""
+
+    @override
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(problem.pop("$defs", {}))
+            schemas["Problem"] = problem
+            _remove_422(document)
+        return document
+
+
+def _remove_422(document: dict[str, Any]) -> None:
+    for path in document["paths"].values():
+        for operation in path.values():
+            if _FRAMEWORK_422 in str(operation["responses"].get("422", "")):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)

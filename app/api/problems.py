@@ -1,0 +1,208 @@
+"""The one place that renders errors: RFC 9457 problem documents, never a stack trace."""
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.db.engine import is_away
+from app.errors import (
+    BadRequestError,
+    FieldError,
+    SessionBusyError,
+    StatewrightError,
+    UnavailableError,
+)
+from app.kit.paging import PageTokenError
+
+MEDIA_TYPE = "application/problem+json"
+
+_log = structlog.get_logger(__name__)
+
+# Another transaction held the row for too long; the same request may succeed in a moment.
+_BUSY = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+_AWAY = (PoolTimeoutError, RedisConnectionError, RedisTimeoutError)
+_RETRY_SECONDS = 1
+
+
+class ProblemError(BaseModel):
+    """One fault of a bad input."""
+
+    loc: list[str | int] = Field(description="Path of keys and indexes to the faulty value")
+    msg: str = Field(description="What is wrong with it")
+    type: str | None = Field(None, description="Kind of fault, for programs")
+
+
+class Problem(BaseModel):
+    """What went wrong, as in RFC 9457. Some problems have more members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="`urn:statewright:problem:` and a stable code, for programs")
+    title: str = Field(description="The kind of problem in a few words")
+    status: int = Field(description="The HTTP status")
+    detail: str = Field(description="What went wrong this time, for people")
+    instance: str | None = Field(None, description="Path of the request")
+    errors: list[ProblemError] | None = Field(None, description="For bad input: each fault")
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a router or an operation: these statuses are problem documents."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+# What every endpoint that needs a key may answer.
+DEFAULT_RESPONSES = problem_responses(400, 401, 403, 404, 409, 413, 503)
+
+
+def problem_of(error: StatewrightError, instance: str) -> Response:
+    """The problem document of an error, with the headers that go with its status."""
+    document = {
+        **error.extra,
+        "type": f"urn:statewright:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": instance,
+    }
+    if error.errors:
+        document["errors"] = error.errors
+    headers = {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    # default=str: an error must be rendered even if someone put an odd value into `extra`.
+    content = orjson.dumps(document, default=str)
+    return Response(content, error.status, headers, MEDIA_TYPE)
+
+
+class _InternalError(StatewrightError):
+    """A fault of ours. The log has the details, the client does not."""
+
+
+def as_statewright_error(error: Exception) -> StatewrightError:
+    """The error that a client sees for any exception that reached the edge."""
+    if isinstance(error, StatewrightError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _bad_request(error)
+    if isinstance(error, PageTokenError):
+        fault: FieldError = {"loc": ["query", "page_token"], "msg": str(error)}
+        return BadRequestError(str(error), errors=[fault])
+    return _as_seen(error)
+
+
+def _as_seen(error: Exception) -> StatewrightError:
+    """What a client is told of an error that no code of ours raised."""
+    if isinstance(error, _BUSY) or isinstance(_driver_error(error), _BUSY):
+        return SessionBusyError(
+            "Another request is changing the same thing; try again.", retry_after=_RETRY_SECONDS
+        )
+    if isinstance(error, _AWAY) or is_away(error):
+        _log.warning("a part of the service is away", exc_info=error)
+        return UnavailableError(
+            "A part of the service is away; try again.", retry_after=_RETRY_SECONDS
+        )
+    _log.error("unexpected error", exc_info=error)
+    return _InternalError("Something went wrong on our side; the log has it under `request_id`.")
+
+
+def _driver_error(error: Exception) -> BaseException | None:
+    """The asyncpg error inside SQLAlchemy's wrappings, if any."""
+    return error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else None
+
+
+def _bad_request(error: RequestValidationError) -> BadRequestError:
+    """All faults of an input, the first also in words."""
+    errors: list[FieldError] = [
+        {
+            "loc": list(fault["loc"]),
+            "msg": fault["msg"].removeprefix("Value error, "),
+            "type": fault["type"],
+        }
+        for fault in error.errors()
+    ]
+    if isinstance(error.body, bytes):
+        detail = "Send the body as JSON, with the header `Content-Type: application/json`."
+    else:
+        place = ".".join(str(part) for part in errors[0]["loc"])
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        detail = f"{place}: {errors[0]['msg']}{more}"
+    return BadRequestError(detail, errors=errors)
+
+
+def _http_problem(error: HTTPException, instance: str) -> Response:
+    """What the framework refuses: an unknown path, a method that the path does not have."""
+    phrase = HTTPStatus(error.status_code).phrase
+    document = {
+        "type": f"urn:statewright:problem:{phrase.lower().replace(' ', '-')}",
+        "title": phrase,
+        "status": error.status_code,
+        "detail": str(error.detail),
+        "instance": instance,
+    }
+    return Response(orjson.dumps(document), error.status_code, error.headers, MEDIA_TYPE)
+
+
+def render(error: Exception, instance: str) -> Response:
+    """The answer to a request that ended with this exception."""
+    if isinstance(error, HTTPException):
+        return _http_problem(error, instance)
+    seen = as_statewright_error(error)
+    if isinstance(seen, _InternalError):
+        seen.extra["request_id"] = structlog.contextvars.get_contextvars().get("request_id")
+    return problem_of(seen, instance)
+
+
+async def handle(request: Request, error: Exception) -> Response:
+    """Exception handler of the application."""
+    return render(error, request.url.path)
+
+
+HANDLED: tuple[type[Exception], ...] = (StatewrightError, RequestValidationError, HTTPException)
+
+
+class ProblemMiddleware:
+    """Renders what no handler took, and what the middleware further in raises."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note_start)
+        except Exception as error:
+            if scope["type"] != "http" or started:
+                raise
+            await render(error, scope["path"])(scope, receive, send)

@@ -1,0 +1,110 @@
+"""Structured logs: one JSON object per line on stderr, with ids from the context and no secrets."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_MASK = "***"
+_SECRET_NAME = re.compile(
+    r"(secret|password|passwd|authorization|cookie|credential|api_?key$|^key$|(^|_)token$)",
+    re.IGNORECASE,
+)
+_SECRET_TEXT = re.compile(
+    r"swk_\w+"  # our own keys
+    r"|(?<=://)[^\s/@]*:[^\s/@]*(?=@)"  # user and password of a URL
+    r"|(?i:(?<=bearer )|(?<=token ))[\w.~+/=-]{16,}"  # credentials of an Authorization header
+    r"|\bsk-[\w-]{16,}"  # keys of model providers
+)
+# These bring handlers of their own; here they go the way of all others.
+_LOUD_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "arq", "arq.worker", "arq.jobs")
+# `app.api.request_log` writes one line per request, with its id.
+_REPLACED_LOGGERS = ("uvicorn.access",)
+
+
+def mask(value: Any) -> Any:
+    """The value without secrets: masked by the name of a member, and by the look of a text."""
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub(_MASK, value)
+    if isinstance(value, Mapping):
+        return {
+            key: _MASK if _SECRET_NAME.search(str(key)) else mask(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [mask(item) for item in value]
+    return value
+
+
+def configure_logging(level: str = "INFO") -> None:
+    """Send the logs of structlog and of the standard library through one pipeline.
+
+    May be called again: the handler is replaced, others (a test runner's) are left alone.
+    Ids are added with `structlog.contextvars.bound_contextvars(session_id=…, step_id=…)`.
+
+    Args:
+        level: name of the least level that is written, such as "INFO".
+
+    Raises:
+        ValueError: there is no such level.
+    """
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ValueError(f"Log level {level!r} is none of DEBUG, INFO, WARNING, ERROR, CRITICAL.")
+    structlog.configure(
+        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    for old in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
+        root.removeHandler(old)
+    root.addHandler(_Handler())
+    root.setLevel(number)
+    for name in _LOUD_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = name not in _REPLACED_LOGGERS
+        logger.disabled = name in _REPLACED_LOGGERS
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Ours, so that a second call of `configure_logging` can tell it from others."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(
+            structlog.stdlib.ProcessorFormatter(
+                foreign_pre_chain=_shared(),
+                processors=[
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    _mask_event,
+                    structlog.processors.JSONRenderer(serializer=_dumps),
+                ],
+            )
+        )
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+
+
+def _mask_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {key: _MASK if _SECRET_NAME.search(key) else mask(value) for key, value in event.items()}
+
+
+def _dumps(value: Any, **_options: Any) -> str:
+    return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()

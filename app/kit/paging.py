@@ -1,0 +1,61 @@
+"""Opaque page tokens: where the next page of a keyset-paged list starts."""
+
+import base64
+import binascii
+from datetime import datetime
+
+import orjson
+
+
+class PageTokenError(ValueError):
+    """The token was not made by this service; the HTTP edge answers 400."""
+
+    def __init__(self) -> None:
+        super().__init__("The page token is not one that this service gave out.")
+
+
+def encode_token(*parts: str) -> str:
+    """An opaque, URL-safe token that holds the parts."""
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).rstrip(b"=").decode()
+
+
+def decode_token(token: str) -> list[str]:
+    """The parts of a token.
+
+    Raises:
+        PageTokenError: it is not a token, or holds what PostgreSQL would refuse as text.
+    """
+    try:
+        raw = token.encode("ascii")
+        parts = orjson.loads(base64.b64decode(raw + b"=" * (-len(raw) % 4), b"-_", validate=True))
+    except (UnicodeEncodeError, binascii.Error, orjson.JSONDecodeError) as error:
+        raise PageTokenError from error
+    if not isinstance(parts, list) or not all(_is_text(part) for part in parts):
+        raise PageTokenError
+    return parts
+
+
+def encode_keyset(created: datetime, row_id: str) -> str:
+    """The token of the page after the row with this creation time and id."""
+    return encode_token(created.isoformat(), row_id)
+
+
+def decode_keyset(token: str) -> tuple[datetime, str]:
+    """The creation time (with its zone) and id of the row before the page.
+
+    Raises:
+        PageTokenError: the token is not one of `encode_keyset`.
+    """
+    try:
+        created_text, row_id = decode_token(token)
+        created = datetime.fromisoformat(created_text)
+        if created.tzinfo is None:
+            raise PageTokenError
+        created.timestamp()  # a year-1 time in an eastern zone has no instant
+    except (ValueError, OverflowError) as error:
+        raise PageTokenError from error
+    return created, row_id
+
+
+def _is_text(part: object) -> bool:
+    return isinstance(part, str) and "\x00" not in part

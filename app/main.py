@@ -1,0 +1,75 @@
+"""Composes the API process: `uvicorn --factory app.main:create_app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+
+from app.api import health, problems
+from app.api.body import BodyMiddleware
+from app.api.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
+from app.api.request_log import RequestLogMiddleware
+from app.db.engine import Database
+from app.kit.log import configure_logging
+from app.kit.redis import open_redis
+from app.settings import DEV_SECRET_KEY, Settings, get_settings
+
+# One line for each endpoint group; all of them need a key.
+ROUTERS: list[APIRouter] = []
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API, ready to be served. Nothing is connected before its lifespan starts.
+
+    Raises:
+        DefaultSecretKeyError: the secret key is the default one, and this is not dev mode.
+    """
+    settings = settings or get_settings()
+    _refuse_default_key(settings)
+    configure_logging(settings.log_level)
+    app = StatewrightApi(
+        title="Statewright",
+        version=version("statewright"),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=_lifespan,
+        generate_unique_id_function=operation_id,
+        redoc_url=None,
+        middleware=[  # from the outside in
+            Middleware(RequestLogMiddleware),
+            Middleware(problems.ProblemMiddleware),
+            Middleware(BodyMiddleware, max_bytes=settings.api.max_body_bytes),
+        ],
+        exception_handlers=dict.fromkeys(problems.HANDLED, problems.handle),
+    )
+    app.state.settings = settings
+    app.include_router(health.router)
+    for router in ROUTERS:
+        app.include_router(router, responses=problems.DEFAULT_RESPONSES)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    async with (
+        Database.open(settings.database_url, pool_size=settings.api.pool_size) as database,
+        open_redis(settings.redis_url) as redis,
+    ):
+        app.state.database = database
+        app.state.redis = redis
+        yield
+
+
+class DefaultSecretKeyError(RuntimeError):
+    """Anyone who reads the source could make valid API keys."""
+
+
+def _refuse_default_key(settings: Settings) -> None:
+    if not settings.dev and settings.security.secret_key.get_secret_value() == DEV_SECRET_KEY:
+        raise DefaultSecretKeyError(
+            "STATEWRIGHT_SECURITY__SECRET_KEY is not set. Set it to a long random text, such as "
+            "the output of `openssl rand -base64 32`, and keep it: API keys depend on it."
+        )
