@@ -1,0 +1,48 @@
+"""Where Alembic finds the tables and the database."""
+
+import asyncio
+from typing import Any, Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlmodel import AutoString
+
+from app.db.engine import driver_url
+from app.db.models import Org
+from app.settings import get_settings
+
+
+def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
+    """Write SQLModel's own string type as the plain one: a migration then needs no SQLModel."""
+    return "sa.String()" if kind == "type" and isinstance(item, AutoString) else False
+
+
+def run(connection: Connection) -> None:
+    """Run the command that was asked for on an open connection, in one transaction."""
+    context.configure(
+        connection=connection,
+        target_metadata=Org.metadata,
+        compare_server_default=True,
+        render_item=render_item,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def connect_and_run() -> None:
+    """The `alembic` command: connect to the database of the settings."""
+    engine = create_async_engine(driver_url(get_settings().database_url), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(run)
+    finally:
+        await engine.dispose()
+
+
+if (given := context.config.attributes.get("connection")) is not None:
+    run(given)
+else:
+    asyncio.run(connect_and_run())
