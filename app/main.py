@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from app.api import health, problems
+from app.api import agents, health, problems
 from app.api.body import BodyMiddleware
 from app.api.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.request_log import RequestLogMiddleware
@@ -17,7 +17,7 @@ from app.kit.redis import open_redis
 from app.settings import DEV_SECRET_KEY, Settings, get_settings
 
 # One line for each endpoint group; all of them need a key.
-ROUTERS: list[APIRouter] = []
+ROUTERS: list[APIRouter] = [agents.router]
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

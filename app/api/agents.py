@@ -1,0 +1,110 @@
+"""`/v1/ai/agents`: declare agents, change them, and see what a launch would start."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, status
+
+from app.agents import service
+from app.agents.record import (
+    AgentRecord,
+    AgentRevisionRecord,
+    CreateAgentRequest,
+    UpdateAgentRequest,
+)
+from app.agents.resolve import resolve_agent
+from app.agents.thread_request import LaunchAgentRequest, StartAgentThreadRequest
+from app.api.deps import DbDep, PageToken, Reader, Writer
+from app.api.schemas import Data, Page
+from app.errors import BadRequestError
+
+router = APIRouter(prefix="/v1/ai/agents", tags=["agents"])
+
+# `response_model_exclude_unset`: templates are answered as they were written, without defaults.
+
+AgentId = Annotated[str, Path(description="Id of an agent.", examples=["agt_01k8zq5d3v"])]
+Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
+
+
+@contextmanager
+def _body() -> Iterator[None]:
+    """Say where in the request a fault is: the domain knows only places inside the body."""
+    try:
+        yield
+    except BadRequestError as error:
+        for fault in error.errors:
+            fault["loc"] = ["body", *fault["loc"]]
+        raise
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, response_model_exclude_unset=True)
+async def create(caller: Writer, db: DbDep, request: CreateAgentRequest) -> Data[AgentRecord]:
+    """Declare an agent: a request template and the variables that fill its placeholders."""
+    with _body():
+        return Data(data=await service.create_agent(db, caller, request))
+
+
+@router.get("", response_model_exclude_unset=True)
+async def list_(
+    caller: Reader, db: DbDep, page_token: PageToken = None, limit: Limit = 50
+) -> Data[Page[AgentRecord]]:
+    """The org's agents, newest first."""
+    items, token = await service.list_agents(db, caller, limit=limit, page_token=page_token)
+    return Data(data=Page(items=items, next_token=token))
+
+
+@router.get("/name/{name:path}", response_model_exclude_unset=True)
+async def get_by_name(
+    caller: Reader,
+    db: DbDep,
+    name: Annotated[str, Path(description="Name of an agent, percent-encoded.")],
+) -> Data[AgentRecord]:
+    """The agent of that name."""
+    return Data(data=await service.get_agent_by_name(db, caller, name))
+
+
+@router.get("/{agent_id}", response_model_exclude_unset=True)
+async def get(caller: Reader, db: DbDep, agent_id: AgentId) -> Data[AgentRecord]:
+    """The agent of that id."""
+    return Data(data=await service.get_agent(db, caller, agent_id))
+
+
+@router.put("/{agent_id}", response_model_exclude_unset=True)
+async def update(
+    caller: Writer, db: DbDep, agent_id: AgentId, request: UpdateAgentRequest
+) -> Data[AgentRecord]:
+    """Change what the body names, as a new revision; what it leaves out is kept."""
+    with _body():
+        return Data(data=await service.update_agent(db, caller, agent_id, request))
+
+
+@router.delete("/{agent_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete(caller: Writer, db: DbDep, agent_id: AgentId) -> None:
+    """Delete an agent. Its threads stay; its name is free again."""
+    await service.delete_agent(db, caller, agent_id)
+
+
+@router.get("/{agent_id}/revisions", response_model_exclude_unset=True)
+async def revisions(
+    caller: Reader,
+    db: DbDep,
+    agent_id: AgentId,
+    page_token: PageToken = None,
+    limit: Limit = 50,
+) -> Data[Page[AgentRevisionRecord]]:
+    """What the agent was after each change, newest first."""
+    items, token = await service.list_revisions(
+        db, caller, agent_id, limit=limit, page_token=page_token
+    )
+    return Data(data=Page(items=items, next_token=token))
+
+
+@router.post("/{agent_id}/preview", response_model_exclude_unset=True)
+async def preview(
+    caller: Reader, db: DbDep, agent_id: AgentId, request: LaunchAgentRequest
+) -> Data[StartAgentThreadRequest]:
+    """What a launch with this body would start a thread with; nothing is started."""
+    agent = await service.get_agent(db, caller, agent_id)
+    with _body():
+        return Data(data=await resolve_agent(db, caller, agent, request))
