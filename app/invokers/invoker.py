@@ -46,10 +46,14 @@ class InvocationContext:
 class Invoker(ABC):
     """Something a template is sent to. One instance serves many steps at once.
 
-    `pool_size` bounds how many calls run at once in a worker; None means no bound of its own.
+    Attributes:
+        name: what templates call a built-in invoker by; one in a user's package goes by its
+            dotted path and needs none.
+        pool_size: bounds how many calls run at once in a worker; None means no bound of its own.
     """
 
-    pool_size: ClassVar[int | None] = None
+    name: ClassVar[str | None] = None
+    pool_size: int | None = None
 
     @classmethod
     @abstractmethod

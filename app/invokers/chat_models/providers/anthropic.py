@@ -1,0 +1,23 @@
+"""Anthropic, and servers with an Anthropic-compatible messages endpoint."""
+
+import httpx2
+from anthropic import AsyncAnthropic
+from pydantic_ai.models import Model
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
+
+from app.invokers.llm_config import LlmConfig
+
+_ANTHROPIC_URL = "https://api.anthropic.com"
+
+
+def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:
+    """The model at `config.base_url`, or at Anthropic's own when there is none."""
+    client = AsyncAnthropic(
+        api_key=config.key(),
+        base_url=config.url(_ANTHROPIC_URL),
+        http_client=http,
+        max_retries=0,
+        timeout=http.timeout,
+    )
+    return AnthropicModel(config.model_name(), provider=AnthropicProvider(anthropic_client=client))

@@ -1,0 +1,34 @@
+"""OpenAI, and every server with an OpenAI-compatible chat completions endpoint."""
+
+import httpx2
+from openai import AsyncOpenAI
+from pydantic_ai.models import Model
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.profiles.openai import OpenAIModelProfile
+from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
+from app.invokers.llm_config import LlmConfig
+
+_OPENAI_URL = "https://api.openai.com/v1"
+# A stream that ends without a finish reason was cut: its text must not pass for an answer.
+_PROFILE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+
+
+def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:
+    """The model at `config.base_url`, or at OpenAI's own when there is none."""
+    client = AsyncOpenAI(
+        api_key=config.key(),
+        base_url=config.url(_OPENAI_URL),
+        http_client=http,
+        max_retries=0,
+        timeout=http.timeout,
+    )
+    # The SDK reads these from the environment of the worker; they are none of a tenant's server's.
+    client.organization = client.project = None
+    provider = (
+        OpenAICompatibleProvider("openai-compatible", openai_client=client)
+        if config.base_url
+        else OpenAIProvider(openai_client=client)
+    )
+    return OpenAIChatModel(config.model_name(), provider=provider, profile=_PROFILE)

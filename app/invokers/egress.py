@@ -1,0 +1,139 @@
+"""Where the service may connect to: global addresses, and what the operator allows beside them."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+import anyio
+import httpcore2
+from typing_extensions import override
+
+from app.invokers.invoker import InvokerError
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+_CONNECT_SECONDS = 10.0
+
+
+class EgressRefusedError(InvokerError):
+    """The host has an address that the service may not connect to."""
+
+
+def parse_networks(cidrs: Iterable[str]) -> list[Network]:
+    """Networks of CIDRs such as `10.1.0.0/16` or `::1/128`.
+
+    Raises:
+        ValueError: one of them is not a network; the text names it.
+    """
+    return [ip_network(cidr.strip(), strict=False) for cidr in cidrs]
+
+
+def is_allowed(address: Address, allow: Sequence[Network]) -> bool:
+    """Whether the service may connect to `address`: it is listed, or global and not multicast."""
+    address = _embedded(address)
+    return any(address in network for network in allow) or (
+        address.is_global and not address.is_multicast
+    )
+
+
+def _embedded(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one leads to, where it does; else the address itself."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+async def resolve_with_system(host: str, port: int) -> list[str]:
+    """The addresses of `host`, as the operating system finds them."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+class GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """Resolves a host, requires every address to be allowed, and connects to a checked address.
+
+    The name is looked up once, so that it cannot change between the check and the connection.
+
+    Args:
+        allow: networks that may be reached beside global addresses.
+        resolve: gives the addresses of a host; may raise OSError.
+    """
+
+    def __init__(self, allow: Sequence[Network], resolve: Resolve = resolve_with_system) -> None:
+        self._allow = allow
+        self._resolve = resolve
+        self._inner = httpcore2.AnyIOBackend()
+
+    @override
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            with anyio.fail_after(timeout or _CONNECT_SECONDS):
+                addresses = await self._checked_addresses(host, port)
+                return await self._connect_first(addresses, port, local_address, socket_options)
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout(f"{host} did not answer in time") from error
+
+    @override
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        raise EgressRefusedError("sockets of this machine are out of bounds")
+
+    @override
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+    async def _checked_addresses(self, host: str, port: int) -> list[str]:
+        try:
+            addresses = await self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise httpcore2.ConnectError(f"{host} cannot be resolved") from error
+        if not addresses:
+            raise httpcore2.ConnectError(f"{host} has no address")
+        if not all(is_allowed(ip_address(address), self._allow) for address in addresses):
+            raise EgressRefusedError(f"{host} is not an address that this service may reach")
+        return addresses
+
+    async def _connect_first(
+        self,
+        addresses: list[str],
+        port: int,
+        local_address: str | None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect to the first address that answers; each but the last gets a share of the time."""
+        share = _CONNECT_SECONDS / len(addresses)
+        for address in addresses[:-1]:
+            try:
+                return await self._inner.connect_tcp(
+                    address, port, share, local_address, socket_options
+                )
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return await self._inner.connect_tcp(
+            addresses[-1], port, None, local_address, socket_options
+        )

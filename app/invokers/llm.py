@@ -1,0 +1,86 @@
+"""Chat models of any provider, or the built-in `echo` model when none is configured."""
+
+import asyncio
+import pkgutil
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from typing_extensions import override
+
+from app.invokers.chat import parse_chat
+from app.invokers.chat_models import providers
+from app.invokers.config import read_config
+from app.invokers.echo import EchoInvoker
+from app.invokers.egress import parse_networks
+from app.invokers.invoker import InvocationContext, Invoker
+from app.invokers.llm_config import LlmConfig
+
+if TYPE_CHECKING:
+    from app.invokers.chat_models.connection import LlmConnection
+
+
+class LlmInvoker(Invoker):
+    """Sends the content as a chat and gives back the text of the answer.
+
+    The content is a YAML or JSON list of `{role: system|user|assistant, content: text}`; any other
+    text is one user message. Nothing of it is logged.
+    """
+
+    name: ClassVar[str | None] = "llm"
+
+    def __init__(self, config: LlmConfig) -> None:
+        self._config = config
+        self._echo = EchoInvoker(config.echo_delay_seconds)
+        self._connection: LlmConnection | None = None
+        self._connecting = asyncio.Lock()
+
+    @classmethod
+    @override
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        parsed = read_config(LlmConfig, config)
+        if parsed.provider is not None and parsed.provider not in provider_names():
+            raise ValueError(
+                f"unknown provider {parsed.provider!r}; known: {', '.join(provider_names())}. "
+                "A server with an OpenAI-compatible endpoint is provider 'openai' with a base_url; "
+                "any other needs its extra of pydantic-ai-slim and a file in "
+                f"{providers.__name__}"
+            )
+        parse_networks(parsed.egress_allow)
+        return cls(parsed)
+
+    @override
+    async def invoke(self, content: str, context: InvocationContext) -> str:
+        if self._config.provider is None:
+            return await self._echo.invoke(content, context)
+        connection = await self._connect()
+        pieces: list[str] = []
+        async with aclosing(connection.ask(parse_chat(content), context)) as answer:
+            async for piece in answer:
+                pieces.append(piece)
+                await context.emit(piece)
+        return "".join(pieces)
+
+    @override
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def _connect(self) -> "LlmConnection":
+        async with self._connecting:
+            if self._connection is None:
+                # In a thread: the import takes seconds, in which leases must be renewed.
+                connection_class = await asyncio.to_thread(_import_connection)
+                self._connection = connection_class(self._config)
+            return self._connection
+
+
+def provider_names() -> list[str]:
+    """The providers that there are: the files in `app/invokers/chat_models/providers`."""
+    return sorted(module.name for module in pkgutil.iter_modules(providers.__path__))
+
+
+def _import_connection() -> type["LlmConnection"]:
+    from app.invokers.chat_models.connection import LlmConnection  # noqa: PLC0415 - slow; echo needs none
+
+    return LlmConnection

@@ -1,0 +1,92 @@
+"""The config of `llm`, and how a template's config and the operator's default become one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import Field, HttpUrl, SecretStr, UrlConstraints, model_validator
+
+from app.invokers.config import InvokerConfig
+from app.settings import LlmSettings
+
+# Whoever names one of these names a connection of their own, and gets nothing of the operator's.
+_CONNECTION_FIELDS = frozenset({"provider", "base_url", "api_key"})
+# Only this service sets these; see `complete_config`.
+_RESERVED_FIELDS = frozenset({"operator_owned", "egress_allow"})
+
+_NO_KEY = "no-key"
+
+BaseUrl = Annotated[HttpUrl, UrlConstraints(max_length=2000)]
+
+
+class LlmParameters(InvokerConfig):
+    """What a model request may set; names are the same for every provider."""
+
+    max_tokens: int | None = Field(None, gt=0)
+    temperature: float | None = Field(None, ge=0)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, gt=0)
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, int] | None = None
+    stop_sequences: list[str] | None = Field(None, max_length=16)
+    extra_body: dict[str, Any] | None = Field(
+        None, description="Further members of the request, as the provider documents them"
+    )
+
+
+class LlmConfig(InvokerConfig):
+    """Which model answers, and how it is reached. With no provider the `echo` model answers."""
+
+    provider: str | None = None
+    base_url: BaseUrl | None = None
+    model: str | None = Field(None, min_length=1, max_length=200)
+    api_key: SecretStr | None = None
+    parameters: LlmParameters = LlmParameters()
+    stream: bool = True
+    echo_delay_seconds: float = Field(0.0, ge=0, le=60)
+    operator_owned: bool = Field(
+        default=False, description="The connection comes from settings: any address may be reached"
+    )
+    egress_allow: tuple[str, ...] = Field(
+        default=(), description="CIDRs that may be reached beside global addresses"
+    )
+
+    def key(self) -> str:
+        """The API key. Servers without keys exist, but the SDKs insist on one."""
+        return self.api_key.get_secret_value() if self.api_key else _NO_KEY
+
+    def url(self, default: str) -> str:
+        """The base URL, or the provider's own; never one from the environment."""
+        return str(self.base_url) if self.base_url else default
+
+    def model_name(self) -> str:
+        """The model to ask; given whenever a provider is."""
+        return self.model or ""
+
+    @model_validator(mode="after")
+    def _connection_is_whole(self) -> Self:
+        if self.provider is None and (self.base_url or self.api_key):
+            raise ValueError("base_url and api_key need a provider")
+        if self.provider is not None and self.model is None:
+            raise ValueError("a provider needs a model")
+        return self
+
+
+def complete_config(
+    config: Mapping[str, Any], default: LlmSettings, egress_allow: Sequence[str]
+) -> dict[str, Any]:
+    """Fill what a template's config leaves open from the operator's default provider.
+
+    A config that names a connection of its own gets nothing of the default's, above all not its
+    key: else a template could have the operator's key sent to a server of its own.
+
+    Raises:
+        ValueError: the config sets a field that only this service sets.
+    """
+    given = {field: value for field, value in config.items() if value is not None}
+    if reserved := sorted(_RESERVED_FIELDS & given.keys()):
+        raise ValueError(f"invalid invoker config: {', '.join(reserved)}: not yours to set")
+    if _CONNECTION_FIELDS & given.keys():
+        return {**given, "egress_allow": tuple(egress_allow)}
+    return {**default.model_dump(exclude_none=True), **given, "operator_owned": True}

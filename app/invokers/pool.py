@@ -1,0 +1,190 @@
+"""`Invokers`: what a worker resolves invokers with; it bounds, reuses and closes them."""
+
+import asyncio
+import hashlib
+import importlib
+import inspect
+import json
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
+from typing import Any, Self, cast
+
+from pydantic import SecretStr
+from typing_extensions import override
+
+import app.invokers
+from app.invokers.invoker import InvocationContext, Invoker
+from app.invokers.llm_config import complete_config
+from app.invokers.sync import SyncInvoker, SyncInvokerLike
+from app.kit.registry import Registry, discover
+from app.settings import LlmSettings
+
+MAX_IDLE = 256
+
+
+class PooledInvoker(Invoker):
+    """An invoker that is made when it is needed and runs at most `pool_size` calls at once.
+
+    Args:
+        make: makes the invoker.
+        after_call: awaited after each call.
+
+    Raises:
+        ValueError: the config of the invoker is wrong; raised here, not at the first call.
+    """
+
+    def __init__(
+        self, make: Callable[[], Invoker], after_call: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._make = make
+        self._after_call = after_call
+        self._invoker: Invoker | None = make()
+        self.pool_size = self._invoker.pool_size
+        self._gate: AbstractAsyncContextManager[Any] = (
+            asyncio.Semaphore(self.pool_size) if self.pool_size else nullcontext()
+        )
+        self._calls = 0
+        self._retired = False
+
+    @classmethod
+    @override
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        raise NotImplementedError("made by Invokers.resolve")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call runs or waits."""
+        return self._calls == 0
+
+    @override
+    async def invoke(self, content: str, context: InvocationContext) -> str:
+        self._calls += 1
+        try:
+            async with self._gate:
+                return await self._opened().invoke(content, context)
+        finally:
+            self._calls -= 1
+            if self._retired and self.is_idle:
+                await self._shut()
+            await self._after_call()
+
+    @override
+    async def close(self) -> None:
+        """Close the invoker, now or after its last call; a later call opens it once more."""
+        self._retired = True
+        if self.is_idle:
+            await self._shut()
+
+    def _opened(self) -> Invoker:
+        if self._invoker is None:
+            self._invoker = self._make()
+        return self._invoker
+
+    async def _shut(self) -> None:
+        invoker, self._invoker = self._invoker, None
+        if invoker is not None:
+            await invoker.close()
+
+
+class Invokers:
+    """The invokers of a worker: one per name and config, made once and shared by its steps.
+
+    Args:
+        llm: the operator's default model provider.
+        egress_allow: CIDRs that invokers may reach beside global addresses.
+        max_idle: how many unused invokers are kept; the longest unused are closed first.
+    """
+
+    def __init__(
+        self, llm: LlmSettings, egress_allow: Sequence[str] = (), *, max_idle: int = MAX_IDLE
+    ) -> None:
+        self._llm = llm
+        self._egress_allow = tuple(egress_allow)
+        self._max_idle = max_idle
+        self._built_in = built_in_invokers()
+        self._pooled: OrderedDict[str, PooledInvoker] = OrderedDict()
+
+    def resolve(
+        self, name: str, config: dict[str, Any] | None = None, *, trusted: bool = False
+    ) -> Invoker:
+        """The invoker of that name with that config; the same one for the same arguments.
+
+        Args:
+            name: a built-in invoker, or the dotted path of a class.
+            config: the invoker's own.
+            trusted: whether the template is the operator's code; only then may it name a class.
+
+        Raises:
+            ValueError: the config is wrong, or the path leads to no invoker.
+            UnknownNameError: there is no such built-in invoker.
+        """
+        from_config = self._maker(name, trusted=trusted)
+        completed = self._completed(name, config or {})
+        key = _key(name, completed)
+        pooled = self._pooled.get(key)
+        if pooled is None:
+            pooled = PooledInvoker(lambda: from_config(completed), self._trim)
+            self._pooled[key] = pooled
+        self._pooled.move_to_end(key)
+        return pooled
+
+    async def close(self) -> None:
+        """Close all of them; calls that run end first."""
+        while self._pooled:
+            await self._pooled.popitem()[1].close()
+
+    def _maker(self, name: str, *, trusted: bool) -> Callable[[dict[str, Any]], Invoker]:
+        if trusted and "." in name:
+            return _maker_of_class(name)
+        return self._built_in[name].from_config
+
+    def _completed(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
+        """The config with what the operator's settings add to it."""
+        if name == "llm":
+            return complete_config(config, self._llm, self._egress_allow)
+        if name == "echo":
+            return {"delay_seconds": self._llm.echo_delay_seconds, **config}
+        return config
+
+    async def _trim(self) -> None:
+        surplus = len(self._pooled) - self._max_idle
+        if surplus > 0:
+            idle = [key for key, pooled in self._pooled.items() if pooled.is_idle]
+            for pooled in [self._pooled.pop(key) for key in idle[:surplus]]:
+                await pooled.close()
+
+
+def built_in_invokers() -> Registry[type[Invoker]]:
+    """The invokers of this package by name.
+
+    Raises:
+        DuplicateNameError: two of them have one name.
+    """
+    contract: type[Invoker] = Invoker  # type: ignore[type-abstract] # only subclasses are made
+    return discover(app.invokers, contract, what="invoker", name=lambda found: found.name)
+
+
+def _maker_of_class(path: str) -> Callable[[dict[str, Any]], Invoker]:
+    """How to make the class at a dotted path, be it an `Invoker` or a synchronous one."""
+    module_name, _, class_name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"no invoker at {path!r}: {error}") from error
+    if inspect.isclass(found) and issubclass(found, Invoker):
+        return found.from_config
+    if inspect.isclass(found) and hasattr(found, "from_config") and hasattr(found, "invoke"):
+        return partial(SyncInvoker, cast(type[SyncInvokerLike], found))
+    raise ValueError(f"{path!r} is no invoker: it needs from_config(config) and invoke(content)")
+
+
+def _key(name: str, config: dict[str, Any]) -> str:
+    """The same text for the same arguments. A digest: the config may hold an API key."""
+    plain = json.dumps([name, config], sort_keys=True, default=_plain)
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else repr(value)
