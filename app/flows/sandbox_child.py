@@ -1,0 +1,169 @@
+"""The child process that renders one untrusted template at a time; `sandbox` starts and kills it.
+
+Run by its path, so that nothing of the service is imported: it starts fast and holds no secrets.
+A frame is four bytes of length, big-endian, and a body. Asked with the JSON list [text, context],
+it answers `+` and the rendered text, or `-` and one line that says what is wrong. A template that
+takes too much processor time or memory ends the process: by SIGPROF, or with `OUT_OF_MEMORY`.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+from collections import OrderedDict
+from typing import Any, BinaryIO
+
+import orjson
+from jinja2 import Environment, Template, TemplateError, TemplateSyntaxError, Undefined
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing_extensions import override
+
+OUT_OF_MEMORY = 77
+MAX_CACHED_CHARS = 500_000
+MAX_MESSAGE_CHARS = 300
+
+# Makes Python and jinja2 load what they load on first use: later no file can be opened.
+WARM_UP = r"{{ '\N{BULLET}'|pprint|wordwrap }}{{ {}|tojson(2) }}{{ missing.member }}"
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """The filter `tojson`: plain JSON, without jinja2's escapes for HTML."""
+    return json.dumps(value, indent=indent, ensure_ascii=False)
+
+
+def configure(environment: Environment) -> Environment:
+    """What templates may use, the same for trusted and untrusted ones.
+
+    A name that is missing renders as nothing, as everywhere in Jinja; a member of it is an error.
+    """
+    environment.filters["tojson"] = to_json
+    del environment.globals["lipsum"]
+    return environment
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    @override
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        """Refuse at once; jinja2 would render nothing if the value is only shown."""
+        raise SecurityError(f"{attribute!r} of a {type(obj).__name__} is not for templates")
+
+
+def sandbox_environment() -> Environment:
+    """No attribute walks, nothing that changes the context, and no other template to load."""
+    return configure(_Sandbox(cache_size=0))
+
+
+def describe(error: Exception) -> str:
+    """One line: what went wrong in a template, and in which of its lines if that is known."""
+    text = " ".join(str(error).split()) or "no further detail"
+    if isinstance(error, RecursionError):
+        text = "it nests or calls itself too deeply"
+    elif not isinstance(error, TemplateError):
+        text = f"{type(error).__name__}: {text}"
+    line = error.lineno if isinstance(error, TemplateSyntaxError) else _line_of(error)
+    return (f"line {line}: {text}" if line else text)[:MAX_MESSAGE_CHARS]
+
+
+def _line_of(error: Exception) -> int | None:
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+class Renderer:
+    """Compiles, remembers and renders templates.
+
+    Args:
+        max_output_bytes: a longer text is an error.
+    """
+
+    def __init__(self, max_output_bytes: int) -> None:
+        self._environment = sandbox_environment()
+        self._max_output = max_output_bytes
+        self._compiled: OrderedDict[str, Template] = OrderedDict()
+        self._chars = 0
+
+    def answer(self, body: bytes) -> bytes:
+        """Render a request; every fault but a lack of memory is an answer."""
+        try:
+            text, context = orjson.loads(body)
+            return b"+" + self._render(text, context)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a template can raise anything
+            return b"-" + describe(error).encode(errors="replace")
+
+    def _render(self, text: str, context: dict[str, Any]) -> bytes:
+        pieces, size = [], 0
+        for piece in self._template(text).generate(context):
+            encoded = piece.encode()
+            size += len(encoded)
+            if size > self._max_output:
+                raise TemplateError(f"the text is longer than {self._max_output} bytes")
+            pieces.append(encoded)
+        return b"".join(pieces)
+
+    def _template(self, text: str) -> Template:
+        template = self._compiled.get(text)
+        if template is None:
+            template = self._compiled[text] = self._environment.from_string(text)
+            self._chars += len(text)
+            while self._chars > MAX_CACHED_CHARS:
+                self._chars -= len(self._compiled.popitem(last=False)[0])
+        else:
+            self._compiled.move_to_end(text)
+        return template
+
+
+def confine(memory_bytes: int) -> None:
+    """Give up what a renderer has no need of: memory, files, processes, sockets."""
+    for limit, value in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_NOFILE, 3),
+    ):
+        resource.setrlimit(limit, (value, value))
+
+
+def serve(renderer: Renderer, requests: BinaryIO, answers: BinaryIO, cpu_seconds: float) -> None:
+    """Say that it is ready, then answer until the parent closes the pipe, by dying too."""
+    _send(answers, b"")
+    while len(header := requests.read(4)) == 4:  # noqa: PLR2004 - the length of a frame
+        # The kernel ends the process when the time is up, even inside one call of C code.
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+        answer = renderer.answer(requests.read(int.from_bytes(header)))
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        _send(answers, answer)
+
+
+def _send(answers: BinaryIO, body: bytes) -> None:
+    answers.write(len(body).to_bytes(4) + body)
+    answers.flush()
+
+
+def main(memory_bytes: int, max_output_bytes: int, cpu_seconds: float) -> None:
+    """Serve standard input and output; the parent alone decides when to stop."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)
+    renderer = Renderer(max_output_bytes)
+    renderer.answer(orjson.dumps([WARM_UP, {}]))
+    confine(memory_bytes)
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            serve(renderer, sys.stdin.buffer, sys.stdout.buffer, cpu_seconds)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
