@@ -1,1 +1,1 @@
-"""The embedded PostgreSQL and Valkey of `statewright dev` and of the tests."""
+"""What `statewright dev` and the tests run: the embedded services and their supervisor."""

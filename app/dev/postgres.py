@@ -1,0 +1,141 @@
+"""The embedded PostgreSQL: a real server from a wheel, as a child process on a loopback port."""
+
+import asyncio
+import shutil
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import asyncpg
+
+from app.db.engine import AWAY
+from app.dev.leftover import end_leftover
+from app.dev.postgres_home import PostgresHome, postgres_home
+from app.dev.process import Process, StartError, free_port
+
+_USER = "statewright"
+_DATABASE = "statewright"
+_ENVIRONMENT = {"LC_ALL": "C"}
+_START_SECONDS = 60.0  # recovery after a crash replays the log first
+
+
+class Postgres:
+    """A server on its own data directory; the port stays the same over restarts.
+
+    Args:
+        data_dir: an existing directory of ours.
+        name: see `postgres_home`.
+        password: of the only role, `statewright`; set when the data directory is first made.
+        log: file that the server's log is appended to.
+        options: server settings, such as `{"fsync": "off"}` for tests.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        name: str,
+        password: str,
+        log: Path,
+        options: dict[str, str] | None = None,
+    ) -> None:
+        self.port = free_port()
+        self.url = f"postgresql://{_USER}:{password}@127.0.0.1:{self.port}/{_DATABASE}"
+        self.home: PostgresHome = postgres_home(data_dir, name)
+        self._password = password
+        self._options = options or {}
+        self._log = log
+        self.process = self._server()
+
+    def _server(self) -> Process:
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "dynamic_shared_memory_type": "mmap",
+            "max_connections": "200",
+            **self._options,
+        }
+        arguments = [word for key, value in options.items() for word in ("-c", f"{key}={value}")]
+        return Process(
+            "postgres",
+            [str(self.home.programs / "postgres"), "-D", str(self.home.data), *arguments],
+            log=self._log,
+            environment=_ENVIRONMENT,
+            directory=self.home.directory,
+            user=self.home.user,
+            orphan_signal=signal.SIGQUIT,  # immediate: ends its own children, recovers at start
+        )
+
+    async def start(self) -> None:
+        """Make the data directory if there is none, start, and wait until it takes connections.
+
+        Raises:
+            StartError: it did not come up.
+        """
+        await asyncio.to_thread(self.home.install)
+        if not self.home.data.exists():
+            await self._initialise()
+        await asyncio.to_thread(end_leftover, self.home.data)
+        await self.process.start()
+        await self.process.wait_until(self.is_healthy, seconds=_START_SECONDS)
+        await self._create_database()
+
+    async def stop(self) -> None:
+        """End all connections and shut down: in order if that takes under 1.5 s, else at once."""
+        await self.process.stop((signal.SIGINT, 1.5), (signal.SIGQUIT, 0.5))
+
+    async def is_healthy(self) -> bool:
+        """Whether it answers a query."""
+        try:
+            connection = await asyncpg.connect(self._url_of("postgres"), timeout=2)
+        except AWAY:
+            return False
+        await connection.close()
+        return True
+
+    def _url_of(self, database: str) -> str:
+        return f"{self.url.rpartition('/')[0]}/{database}"
+
+    async def _create_database(self) -> None:
+        connection = await asyncpg.connect(self._url_of("postgres"))
+        try:
+            with suppress(asyncpg.DuplicateDatabaseError):
+                await connection.execute(f'CREATE DATABASE "{_DATABASE}"')
+        finally:
+            await connection.close()
+
+    async def _initialise(self) -> None:
+        """Run initdb beside the final place, so that a start that was cut short leaves no half."""
+        unfinished = self.home.directory / "data.new"
+        await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        self.home.give(unfinished)
+        password_file = self.home.directory / "initdb-password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(self._password)
+        self.home.give(password_file)
+        try:
+            await self._run_initdb(unfinished, password_file)
+        finally:
+            password_file.unlink()
+        unfinished.rename(self.home.data)
+
+    async def _run_initdb(self, target: Path, password_file: Path) -> None:
+        initdb = Process(
+            "initdb",
+            [
+                *(str(self.home.programs / "initdb"), "-D", str(target), "-U", _USER),
+                *(f"--pwfile={password_file}", "-A", "scram-sha-256", "-E", "UTF8"),
+                *("--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"),
+                *("-c", "dynamic_shared_memory_type=mmap"),
+                *([] if self._options.get("fsync") != "off" else ["--no-sync"]),
+            ],
+            log=self._log,
+            environment=_ENVIRONMENT,
+            directory=self.home.directory,
+            user=self.home.user,
+        )
+        await initdb.start()
+        if await initdb.wait():
+            raise StartError(f"PostgreSQL could not make its data. {initdb.last_words()}")

@@ -1,0 +1,90 @@
+"""What every test may ask for: settings of a fresh database, that database, Redis.
+
+The process that the developer started runs the services; the workers of pytest-xdist are told where
+they are. They start when the first test needs them, and leave nothing behind.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from app.db.engine import Database
+from app.settings import Settings, StepSettings
+from tests.support.services import Addresses, Clones, Services
+
+_SERVICES = pytest.StashKey[Services]()
+_TEST_KEY = "k1:" + "A" * 43 + "="  # 32 zero bytes
+
+
+def _services(config: pytest.Config) -> Services:
+    if _SERVICES not in config.stash:
+        config.stash[_SERVICES] = Services()
+    return config.stash[_SERVICES]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where the services are."""
+    node.workerinput["services"] = vars(_services(node.config).addresses)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _SERVICES in config.stash:
+        config.stash[_SERVICES].stop()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def addresses(request: pytest.FixtureRequest) -> Addresses:
+    """Where this run's PostgreSQL and Redis are."""
+    told = getattr(request.config, "workerinput", None)
+    return Addresses(**told["services"]) if told else _services(request.config).addresses
+
+
+@pytest.fixture(scope="session")
+def clones(addresses: Addresses) -> Iterator[Clones]:
+    clones = Clones(addresses)
+    yield clones
+    clones.close()
+
+
+@pytest.fixture
+def settings(clones: Clones) -> Iterator[Settings]:
+    """Settings with a migrated database and Redis keys that only this test has."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield Settings(
+        database_url=clones.create(name),
+        redis_url=clones.addresses.redis_url,
+        redis_prefix=name,
+        dev=True,
+        step=StepSettings(
+            lease_seconds=2.0,
+            sweep_seconds=0.1,
+            republish_seconds=0.5,
+            backoff_seconds=0.02,
+            backoff_max_seconds=0.2,
+        ),
+        security={"encryption_keys": [_TEST_KEY]},
+    )
+    clones.drop(name, name)
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    """The test's own database, migrated and empty."""
+    async with Database.open(settings.database_url) as database:
+        yield database
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    """Redis; the test's keys start with `settings.redis_prefix`."""
+    async with Redis.from_url(settings.redis_url) as redis:
+        yield redis
