@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from app.agents.messages import WireModel
 from app.agents.placeholders import NAME_PATTERN, find_placeholders, placeholders_in_keys
@@ -100,7 +99,8 @@ class CreateAgentRequest(WireModel):
     )
 
 
-def _omitted() -> None:
+def _omitted() -> Any:
+    """Stands where nothing was given; `model_fields_set` says what was, and null is refused."""
     return None
 
 
@@ -109,16 +109,14 @@ class UpdateAgentRequest(WireModel):
 
     model_config = ConfigDict(json_schema_extra={"example": {"description": "Explains things."}})
 
-    name: Name | SkipJsonSchema[None] = Field(
-        default_factory=_omitted, description="Unique in the org."
-    )
+    name: Name = Field(default_factory=_omitted, description="Unique in the org.")
     description: Description | None = Field(
         default_factory=_omitted, description="What the agent is for; null clears it."
     )
-    request_template: StartAgentThreadRequest | SkipJsonSchema[None] = Field(
+    request_template: StartAgentThreadRequest = Field(
         default_factory=_omitted, description="Replaces the template as a whole."
     )
-    variables: Variables | SkipJsonSchema[None] = Field(
+    variables: Variables = Field(
         default_factory=_omitted, description="Replaces the declared variables as a whole."
     )
 

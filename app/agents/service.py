@@ -184,14 +184,12 @@ async def _save(db: AsyncSession, agent: Agent, caller: Caller) -> None:
 
 def _changes(request: UpdateAgentRequest) -> dict[str, Any]:
     """The columns that the request sets, as they are stored."""
-    changes: dict[str, Any] = {
-        field: getattr(request, field)
-        for field in request.model_fields_set & {"name", "description"}
-    }
-    if request.request_template is not None:
+    given = request.model_fields_set
+    changes: dict[str, Any] = {field: getattr(request, field) for field in given}
+    if "request_template" in given:
         changes["request_template"] = _template_json(request.request_template)
         changes["flow"] = request.request_template.flow
-    if request.variables is not None:
+    if "variables" in given:
         changes["variables"] = _variables_json(request.variables)
     return changes
 
