@@ -73,7 +73,8 @@ def settings(clones: Clones) -> Iterator[Settings]:
         ),
         security={"encryption_keys": [_TEST_KEY]},
     )
-    clones.drop(name, name)
+    clones.drop(name)
+    clones.forget(name)
 
 
 @pytest.fixture

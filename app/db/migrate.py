@@ -16,15 +16,14 @@ _PLACES = (_APP / "migrations", _APP.parent / "migrations")
 _ONE_AT_A_TIME = 7_265_831_904  # any number that no other user of advisory locks takes
 
 
-def _config() -> Config:
-    scripts = next(place for place in _PLACES if (place / "env.py").is_file())
-    config = Config()
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
-    return config
+def scripts() -> Path:
+    """The folder with the migrations."""
+    return next(place for place in _PLACES if (place / "env.py").is_file())
 
 
 def _upgrade(connection: Connection) -> None:
-    config = _config()
+    config = Config()
+    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
     command.upgrade(config, "head")

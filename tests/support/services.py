@@ -108,14 +108,17 @@ class Clones:
         self._runner = asyncio.Runner()
         self._connection: Any = self._runner.run(asyncpg.connect(addresses.database_url))
 
-    def create(self, name: str) -> str:
-        """Clone the template; returns the new database's URL."""
-        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{self.addresses.template}"')
+    def create(self, name: str, *, template: str | None = None) -> str:
+        """Clone the migrated database, or another; returns the new database's URL."""
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template or self.addresses.template}"')
         return self.addresses.database(name)
 
-    def drop(self, name: str, redis_prefix: str) -> None:
-        """Remove the database, and the keys under the prefix."""
+    def drop(self, name: str) -> None:
+        """Remove the database and whoever is still connected to it."""
         self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def forget(self, redis_prefix: str) -> None:
+        """Remove the Redis keys under the prefix."""
         self._runner.run(self._forget(f"{redis_prefix}:*"))
 
     def close(self) -> None:

