@@ -1,0 +1,180 @@
+"""A local OpenAI-compatible chat server whose answers are scripted, request by request."""
+
+import asyncio
+import json
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+DEFAULT_TEXT = "Hello from the test model."
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How the server answers one request.
+
+    Attributes:
+        text: the answer of the model.
+        status: 200 gives the answer; any other an OpenAI-style error with `message`.
+        headers: further response headers, such as Retry-After.
+        message: the text of an error.
+        delay: seconds before the response starts.
+        word_delay: seconds before each piece of a stream.
+        cut_after: drop the connection after so many pieces of a stream (of a body: at once).
+        raw: send this body, with status 200, instead of an answer.
+        never_stream: answer with a plain body even when a stream was asked for.
+        finish: whether a stream ends with a finish reason and `[DONE]`.
+        gate: the response waits for this event too.
+    """
+
+    text: str = DEFAULT_TEXT
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    message: str = "scripted error"
+    delay: float = 0.0
+    word_delay: float = 0.0
+    cut_after: int | None = None
+    raw: str | None = None
+    never_stream: bool = False
+    finish: bool = True
+    gate: asyncio.Event | None = None
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """A request as it came in; header names are in lower case."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+class ConnectionCutError(Exception):
+    """Ends a response in the middle; uvicorn then drops the connection."""
+
+
+class OpenAiServer:
+    """The server, running in the event loop of the test.
+
+    ```
+    async with OpenAiServer() as server:
+        server.script(Reply(status=500), Reply(text="fine now"))
+        ...  # base URL: server.base_url
+        assert len(server.requests) == 2
+    ```
+
+    Attributes:
+        requests: every request that came in, in order.
+        default: the answer once the script has run out.
+    """
+
+    def __init__(self, default: Reply | None = None) -> None:
+        self.default = default or Reply()
+        self.requests: list[RecordedRequest] = []
+        self.arrived = asyncio.Event()
+        self._script: deque[Reply] = deque()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        path = "/v1/chat/completions"
+        config = uvicorn.Config(
+            Starlette(routes=[Route(path, self._answer, methods=["POST"])]),
+            log_config=None,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _QuietServer(config)
+
+    @property
+    def base_url(self) -> str:
+        """What a client is given, such as `http://127.0.0.1:41234/v1`."""
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+
+    def script(self, *replies: Reply) -> None:
+        """Answer the next requests with these, in order."""
+        self._script.extend(replies)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started:
+            await asyncio.sleep(0.005)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        await self._task
+        self._socket.close()
+
+    async def _answer(self, request: Request) -> Response:
+        body = json.loads(await request.body())
+        self.requests.append(RecordedRequest(request.url.path, dict(request.headers), body))
+        self.arrived.set()
+        reply = self._script.popleft() if self._script else self.default
+        await asyncio.sleep(reply.delay)
+        if reply.gate is not None:
+            await reply.gate.wait()
+        if reply.status != 200:
+            error = {"message": reply.message, "type": "scripted", "code": None}
+            return JSONResponse({"error": error}, reply.status, reply.headers)
+        if reply.raw is not None:
+            return Response(reply.raw, 200, reply.headers, "application/json")
+        if body.get("stream") and not reply.never_stream:
+            return StreamingResponse(_events(reply), 200, reply.headers, "text/event-stream")
+        if reply.cut_after is not None:
+            return StreamingResponse(_half(reply), 200, reply.headers, "application/json")
+        return JSONResponse(_completion(reply.text), 200, reply.headers)
+
+
+class _QuietServer(uvicorn.Server):
+    """Leaves the signal handlers of the test process alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _events(reply: Reply) -> AsyncIterator[str]:
+    for number, piece in enumerate(reply.text.split(" ")):
+        if number == reply.cut_after:
+            raise ConnectionCutError
+        await asyncio.sleep(reply.word_delay)
+        yield _event({"content": piece if number == 0 else f" {piece}"}, None)
+    if reply.finish:
+        yield _event({}, "stop")
+        yield "data: [DONE]\n\n"
+
+
+async def _half(reply: Reply) -> AsyncIterator[str]:
+    body = json.dumps(_completion(reply.text))
+    yield body[: len(body) // 2]
+    raise ConnectionCutError
+
+
+def _event(delta: dict[str, Any], finish_reason: str | None) -> str:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return f"data: {json.dumps(_envelope('chat.completion.chunk', choice))}\n\n"
+
+
+def _completion(text: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    return {**_envelope("chat.completion", choice), "usage": usage}
+
+
+def _envelope(kind: str, choice: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-test",
+        "object": kind,
+        "created": 1_700_000_000,
+        "model": "test-model",
+        "choices": [choice],
+    }
