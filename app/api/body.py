@@ -80,8 +80,9 @@ def check_json(body: bytes) -> None:
 
 def _check_depth(value: Any) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [child for item in level for child in _children(item)]
+    for _ in range(MAX_DEPTH):
+        children = (child for item in level for child in _children(item))
+        level = [child for child in children if isinstance(child, dict | list)]
         if not level:
             return
     _refuse(f"The body is nested deeper than {MAX_DEPTH} levels.")

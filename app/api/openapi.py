@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from typing_extensions import override
@@ -21,7 +22,7 @@ TAGS = [
     {"name": "health", "description": "Whether the service lives and is ready. No key needed."},
 ]
 
-_FRAMEWORK_422 = "#/components/schemas/HTTPValidationError"
+_SCHEMAS = "#/components/schemas/"
 
 
 def operation_id(route: APIRoute) -> str:
@@ -37,18 +38,33 @@ class StatewrightApi(FastAPI):
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" not in schemas:
-            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        if "Problem" not in schemas:  # else it is the one made before
+            problem = Problem.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
             schemas.update(problem.pop("$defs", {}))
             schemas["Problem"] = problem
             _remove_422(document)
+            self.openapi_schema = document = _rename_envelopes(document)
         return document
 
 
 def _remove_422(document: dict[str, Any]) -> None:
     for path in document["paths"].values():
         for operation in path.values():
-            if _FRAMEWORK_422 in str(operation["responses"].get("422", "")):
+            if "HTTPValidationError" in str(operation["responses"].get("422", "")):
                 del operation["responses"]["422"]
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
+
+
+def _rename_envelopes(document: dict[str, Any]) -> dict[str, Any]:
+    """`Data_AgentRecord_` becomes `AgentRecordData`, its title: generated SDKs use these names."""
+    schemas = document["components"]["schemas"]
+    titles = {name: schema["title"] for name, schema in schemas.items() if name.endswith("_")}
+    document["components"]["schemas"] = {
+        titles.get(name, name): schema for name, schema in schemas.items()
+    }
+    text = orjson.dumps(document).decode()
+    for name, title in titles.items():
+        text = text.replace(f'"{_SCHEMAS}{name}"', f'"{_SCHEMAS}{title}"')
+    renamed: dict[str, Any] = orjson.loads(text)
+    return renamed

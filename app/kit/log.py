@@ -1,5 +1,6 @@
 """Structured logs: one JSON object per line on stderr, with ids from the context and no secrets."""
 
+import json
 import logging
 import re
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+from typing_extensions import override
 
 _MASK = "***"
 _SECRET_NAME = re.compile(
@@ -25,6 +27,8 @@ _SECRET_TEXT = re.compile(
 _LOUD_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "arq", "arq.worker", "arq.jobs")
 # `app.api.request_log` writes one line per request, with its id.
 _REPLACED_LOGGERS = ("uvicorn.access",)
+# At INFO these write the address of every call, whose query may hold a secret.
+_CHATTY_LOGGERS = ("httpx", "httpx2", "httpcore", "httpcore2")
 
 
 def mask(value: Any) -> Any:
@@ -72,13 +76,15 @@ def configure_logging(level: str = "INFO") -> None:
         logger.handlers.clear()
         logger.propagate = name not in _REPLACED_LOGGERS
         logger.disabled = name in _REPLACED_LOGGERS
+    for name in _CHATTY_LOGGERS:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
 
-class _Handler(logging.StreamHandler[Any]):
+class _Handler(logging.Handler):
     """Ours, so that a second call of `configure_logging` can tell it from others."""
 
     def __init__(self) -> None:
-        super().__init__(sys.stderr)
+        super().__init__()
         self.setFormatter(
             structlog.stdlib.ProcessorFormatter(
                 foreign_pre_chain=_shared(),
@@ -89,6 +95,15 @@ class _Handler(logging.StreamHandler[Any]):
                 ],
             )
         )
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - a line that cannot be written must not stop the work
+            # Nor may it come out unmasked, as `handleError` would have it.
+            line = '{"event": "a log line could not be written", "level": "error"}'
+        sys.stderr.write(f"{line}\n")
 
 
 def _shared() -> list[Processor]:
@@ -107,4 +122,7 @@ def _mask_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
 
 
 def _dumps(value: Any, **_options: Any) -> str:
-    return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # half a surrogate pair, an integer over 64 bits
+        return json.dumps(value, default=repr)

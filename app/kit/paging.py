@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 
@@ -41,7 +41,7 @@ def encode_keyset(created: datetime, row_id: str) -> str:
 
 
 def decode_keyset(token: str) -> tuple[datetime, str]:
-    """The creation time (with its zone) and id of the row before the page.
+    """The creation time (in UTC) and id of the row before the page.
 
     Raises:
         PageTokenError: the token is not one of `encode_keyset`.
@@ -51,7 +51,7 @@ def decode_keyset(token: str) -> tuple[datetime, str]:
         created = datetime.fromisoformat(created_text)
         if created.tzinfo is None:
             raise PageTokenError
-        created.timestamp()  # a year-1 time in an eastern zone has no instant
+        created = created.astimezone(UTC)  # overflows for the first hours of year 1 in the east
     except (ValueError, OverflowError) as error:
         raise PageTokenError from error
     return created, row_id

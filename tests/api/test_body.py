@@ -1,0 +1,189 @@
+"""What a request may carry."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.body import MAX_DEPTH, check_json
+from app.errors import BadRequestError
+from app.main import create_app
+from app.settings import Settings
+
+LIMIT = 5_000
+
+
+@pytest.fixture
+def api(settings: Settings) -> FastAPI:
+    """The application, with an endpoint that gives back what it got."""
+    small = settings.api.model_copy(update={"max_body_bytes": LIMIT})
+    app = create_app(settings.model_copy(update={"api": small}))
+
+    @app.post("/echo-json")
+    async def echo_json(body: dict[str, Any] | list[Any] | str) -> Any:
+        return body
+
+    @app.post("/api/v1/cli/apply/")
+    async def size(request: Request) -> int:
+        return len(await request.body())
+
+    @app.get("/items/{item}")
+    async def item(item: str, q: str = "") -> str:
+        return item + q
+
+    return app
+
+
+JSON = {"content-type": "application/json"}
+
+
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"nope",
+        b'{"a": NaN}',
+        b'{"a": -Infinity}',
+        b'{"a": 1e999}',
+        b'"\\ud800"',
+        b'"\\u0000"',
+        b'{"a\\u0000": 1}',
+        b'[{"a": ["b\\u0000"]}]',
+        b'"a\x00b"',
+        b'"\xff"',
+        b'"\xed\xa0\x80"',
+        b"\xff\xfe[\x00]\x00",
+        b"[18446744073709551616]",
+        b"[-9223372036854775809]",
+        b"[" + b"9" * 4_900 + b"]",
+        nested(MAX_DEPTH + 1),
+        nested(2_000),
+        b"[" * 4_000,
+        b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
+    ],
+)
+async def test_what_is_not_storable_json_is_a_400(
+    anonymous: httpx.AsyncClient, body: bytes
+) -> None:
+    answer = await anonymous.post("/echo-json", content=body, headers=JSON)
+
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"][0]["loc"] == ["body"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[18446744073709551615, -9223372036854775808]",
+        b'["\\\\u0000 is how NUL is written", "1234567890123456789012345678901234567890"]',
+        b'["\\ud83d\\ude00", 1.5e300, "\\u0001"]',
+        nested(MAX_DEPTH),
+        b"[" + b"[]," * 1_000 + b"[]]",
+    ],
+)
+async def test_odd_but_sound_json_arrives_unchanged(
+    anonymous: httpx.AsyncClient, body: bytes
+) -> None:
+    answer = await anonymous.post("/echo-json", content=body, headers=JSON)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == json.loads(body)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+)
+
+
+@given(value=json_values, ascii_only=st.booleans())
+def test_only_what_can_be_stored_passes(value: Any, ascii_only: bool) -> None:
+    """Whatever Python sends: it passes if, and only if, it could be stored as jsonb."""
+    body = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    try:
+        check_json(body)
+    except BadRequestError:
+        assert not storable(value)
+    else:
+        assert storable(value)
+
+
+def storable(value: Any) -> bool:
+    """The same in plain words: finite, 64 bits, text that is Unicode without NUL."""
+    match value:
+        case bool() | None:
+            return True
+        case int():
+            return -(2**63) <= value < 2**64
+        case float():
+            return value - value == 0
+        case str():
+            return "\x00" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+        case dict():
+            return all(storable(part) for pair in value.items() for part in pair)
+        case _:
+            return all(storable(part) for part in value)
+
+
+async def test_a_body_over_the_limit_is_a_413(anonymous: httpx.AsyncClient) -> None:
+    fits = await anonymous.post("/echo-json", json="x" * (LIMIT - 2))
+    over = await anonymous.post("/echo-json", json="x" * (LIMIT - 1))
+
+    assert fits.status_code == 200
+    assert over.status_code == 413
+    assert over.json()["type"] == "urn:statewright:problem:too-large"
+
+
+async def test_a_body_of_unknown_length_is_counted(anonymous: httpx.AsyncClient) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1_000
+            yield b" " * 1_000
+
+    answer = await anonymous.post("/echo-json", content=endless(), headers=JSON)
+
+    assert answer.status_code == 413
+    assert sent <= LIMIT + 1_000
+
+
+async def test_chunks_arrive_as_one_body(anonymous: httpx.AsyncClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for part in (b"[1,", b"", b"2", b"]"):
+            yield part
+
+    assert (await anonymous.post("/echo-json", content=chunks(), headers=JSON)).json() == [1, 2]
+
+
+async def test_manifests_are_bounded_but_not_read(anonymous: httpx.AsyncClient) -> None:
+    yaml = await anonymous.post("/api/v1/cli/apply/", content=b"kind: Agent", headers=JSON)
+    huge = await anonymous.post("/api/v1/cli/apply/", content=b"x" * (LIMIT + 1), headers=JSON)
+
+    assert yaml.json() == 11
+    assert huge.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("url", "place"), [("/items/a%00b", "path"), ("/items/a?q=%00", "query"), ("/%00", "path")]
+)
+async def test_nul_in_the_url_is_a_400(anonymous: httpx.AsyncClient, url: str, place: str) -> None:
+    answer = await anonymous.get(url)
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["loc"] == [place]
+
+
+async def test_an_escaped_percent_sign_is_no_nul(anonymous: httpx.AsyncClient) -> None:
+    assert (await anonymous.get("/items/a?q=%2500")).json() == "a%00"

@@ -1,0 +1,144 @@
+"""The OpenAPI document, and a walk over all it declares: it takes up new routers by itself."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+from pydantic import BaseModel
+
+from app.access.keys import generate_key
+from app.access.service import revoke_key
+from app.api.deps import Reader
+from app.api.schemas import Data, Page
+from app.main import DefaultSecretKeyError, create_app
+from app.settings import Settings
+from tests.api.conftest import NewKey
+
+OPEN = ("/health/",)
+
+
+class Thing(BaseModel):
+    """An item of a list."""
+
+    name: str
+
+
+things = APIRouter(tags=["things"])
+
+
+@things.get("/things/{thing}")
+async def list_(caller: Reader, thing: int) -> Data[Page[Thing]]:
+    return Data(data=Page(items=[], next_token=None))
+
+
+@pytest.fixture
+def api(settings: Settings) -> FastAPI:
+    """The application with one more endpoint, so that the walk never is over nothing."""
+    app = create_app(settings)
+    app.include_router(things)
+    return app
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path and declaration of each operation that needs a key."""
+    for path, methods in document["paths"].items():
+        if not path.startswith(OPEN):
+            for method, operation in methods.items():
+                yield method, path, operation
+
+
+async def test_no_operation_answers_without_a_valid_key(
+    anonymous: httpx.AsyncClient, api: FastAPI, new_key: NewKey
+) -> None:
+    expired, revoked = await new_key(), await new_key()
+    await api.state.database.pool.execute(
+        "UPDATE api_key SET expires_at = clock_timestamp() WHERE id = $1", expired.key_id
+    )
+    async with api.state.database.transaction() as db:
+        assert await revoke_key(db, revoked.key_id)
+    headers = {
+        "none": {},
+        "malformed": {"Authorization": "Bearer x"},
+        "unknown": {"Authorization": f"Bearer {generate_key()[1]}"},
+        "expired": {"Authorization": f"Bearer {expired.api_key}"},
+        "revoked": {"Authorization": f"Token {revoked.api_key}"},
+    }
+
+    let_in = []
+    for method, path, _ in operations(api.openapi()):
+        url = re.sub(r"{\w+}", "1", path)
+        for case, header in headers.items():
+            body = {} if method in ("post", "put", "patch") else None
+            answer = await anonymous.request(method, url, headers=header, json=body)
+            if answer.status_code != 401 or answer.headers["www-authenticate"] != "Bearer":
+                let_in.append((method, path, case, answer.status_code))
+
+    assert let_in == []
+
+
+async def test_every_operation_says_that_it_needs_a_key(api: FastAPI) -> None:
+    document = api.openapi()
+
+    assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
+    assert [
+        path for _, path, operation in operations(document) if "ApiKey" not in str(operation)
+    ] == []
+
+
+async def test_the_document_is_3_1_and_has_no_422_of_the_framework(
+    anonymous: httpx.AsyncClient,
+) -> None:
+    document = (await anonymous.get("/openapi.json")).json()
+
+    assert document["openapi"].startswith("3.1")
+    assert "HTTPValidationError" not in str(document)
+    assert {"type", "title", "status", "detail"} == set(
+        document["components"]["schemas"]["Problem"]["required"]
+    )
+
+
+async def test_every_reference_leads_somewhere(api: FastAPI) -> None:
+    document = api.openapi()
+    references = set(re.findall(r"'#/components/schemas/([^']+)'", str(document)))
+
+    assert references - set(document["components"]["schemas"]) == set()
+
+
+async def test_errors_of_routers_are_declared_as_problems(settings: Settings) -> None:
+    """All but the ones this file adds: routers of the application get the default responses."""
+    document = create_app(settings).openapi()
+
+    for method, path, operation in operations(document):
+        declared = set(operation["responses"])
+        assert {"400", "401", "403", "404", "409", "413", "503"} <= declared, (method, path)
+
+
+async def test_operation_ids_are_unique_and_read_well(api: FastAPI) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(api.openapi())]
+
+    assert "things_list" in ids
+    assert len(ids) == len(set(ids))
+    assert [name for name in ids if not re.fullmatch(r"[a-z][a-z0-9_]+[a-z0-9]", name)] == []
+
+
+async def test_envelopes_have_plain_names(api: FastAPI) -> None:
+    assert {"ThingPageData", "ThingPage", "Thing"} <= set(api.openapi()["components"]["schemas"])
+
+
+async def test_swagger_ui_is_there(anonymous: httpx.AsyncClient) -> None:
+    answer = await anonymous.get("/docs")
+
+    assert answer.status_code == 200
+    assert "swagger" in answer.text
+
+
+def test_the_default_secret_key_is_for_dev_only(settings: Settings) -> None:
+    default = Settings().security
+    production = settings.model_copy(update={"dev": False, "security": default})
+
+    with pytest.raises(DefaultSecretKeyError, match="STATEWRIGHT_SECURITY__SECRET_KEY"):
+        create_app(production)
+    assert create_app(production.model_copy(update={"dev": True}))
