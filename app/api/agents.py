@@ -16,10 +16,11 @@ from app.agents.record import (
 from app.agents.resolve import resolve_agent
 from app.agents.thread_request import LaunchAgentRequest, StartAgentThreadRequest
 from app.api.deps import DbDep, PageToken, Reader, Writer
+from app.api.org_header import SameOrg
 from app.api.schemas import Data, Page
 from app.errors import BadRequestError
 
-router = APIRouter(prefix="/v1/ai/agents", tags=["agents"])
+router = APIRouter(prefix="/v1/ai/agents", tags=["agents"], dependencies=[SameOrg])
 
 # `response_model_exclude_unset`: templates are answered as they were written, without defaults.
 
