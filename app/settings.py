@@ -4,13 +4,27 @@
 `DATABASE_URL` and `REDIS_URL` are accepted without the prefix too.
 """
 
+import os
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEV_SECRET_KEY = "statewright-dev-only"  # noqa: S105 - a marker that production start-up refuses
+
+_Item = TypeVar("_Item")
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value
+
+
+# In the environment: items with commas between.
+CommaList = Annotated[list[_Item], NoDecode, BeforeValidator(_split)]
 
 
 class ApiSettings(BaseModel):
@@ -27,9 +41,7 @@ class WorkerSettings(BaseModel):
     """The worker process."""
 
     concurrency: int = Field(20, gt=0, description="Steps that one worker runs at once")
-    queues: Annotated[list[str], NoDecode] = Field(
-        default=["default"], description="Queues that the worker serves"
-    )
+    queues: CommaList[str] = Field(default=["default"], description="Queues that the worker serves")
     pool_size: int = Field(8, gt=0, description="PostgreSQL connections of the hot path")
     drain_seconds: int = Field(30, ge=0, description="How long SIGTERM waits for running steps")
 
@@ -74,10 +86,10 @@ class SecuritySettings(BaseModel):
     secret_key: SecretStr = Field(
         default=SecretStr(DEV_SECRET_KEY), description="Keys the HMAC of API keys"
     )
-    encryption_keys: Annotated[list[SecretStr], NoDecode] = Field(
+    encryption_keys: CommaList[SecretStr] = Field(
         default=[], description="`id:base64` of 32 bytes each; the first encrypts, all decrypt"
     )
-    egress_allow: Annotated[list[str], NoDecode] = Field(
+    egress_allow: CommaList[str] = Field(
         default=[], description="CIDRs that invokers may reach beside global addresses"
     )
 
@@ -113,3 +125,8 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
+
+
+def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a child process, which reads its own settings: this one's, changed."""
+    return {**os.environ, **changes}  # noqa: TID251 - this module is where it may be read
