@@ -3,6 +3,7 @@
 import asyncio
 import pkgutil
 from contextlib import aclosing
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from typing_extensions import override
@@ -30,6 +31,8 @@ class LlmInvoker(Invoker):
 
     def __init__(self, config: LlmConfig) -> None:
         self._config = config
+        if config.provider is None:
+            self.history = EchoInvoker.history
         self._echo = EchoInvoker(config.echo_delay_seconds)
         self._connection: LlmConnection | None = None
         self._connecting = asyncio.Lock()
@@ -69,9 +72,8 @@ class LlmInvoker(Invoker):
     async def _connect(self) -> "LlmConnection":
         async with self._connecting:
             if self._connection is None:
-                # In a thread: the import takes seconds, in which leases must be renewed.
-                connection_class = await asyncio.to_thread(_import_connection)
-                self._connection = connection_class(self._config)
+                # In a thread: importing takes seconds, in which leases must be renewed.
+                self._connection = await asyncio.to_thread(_open_connection, self._config)
             return self._connection
 
 
@@ -80,7 +82,15 @@ def provider_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(providers.__path__))
 
 
-def _import_connection() -> type["LlmConnection"]:
-    from app.invokers.chat_models.connection import LlmConnection  # noqa: PLC0415 - slow; echo needs none
+def load_provider(name: str) -> None:
+    """Import what the provider needs; takes seconds the first time."""
+    import_module("app.invokers.chat_models.connection")
+    import_module(f"{providers.__name__}.{name}")
 
-    return LlmConnection
+
+def _open_connection(config: LlmConfig) -> "LlmConnection":
+    from app.invokers.chat_models.connection import (  # noqa: PLC0415 - slow, and `echo` needs none
+        LlmConnection,
+    )
+
+    return LlmConnection(config)

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 import app.invokers
 from app.invokers.invoker import InvocationContext, Invoker
+from app.invokers.llm import load_provider, provider_names
 from app.invokers.llm_config import complete_config
 from app.invokers.sync import SyncInvoker, SyncInvokerLike
 from app.kit.registry import Registry, discover
@@ -42,6 +43,7 @@ class PooledInvoker(Invoker):
         self._after_call = after_call
         self._invoker: Invoker | None = make()
         self.pool_size = self._invoker.pool_size
+        self.history = self._invoker.history
         self._gate: AbstractAsyncContextManager[Any] = (
             asyncio.Semaphore(self.pool_size) if self.pool_size else nullcontext()
         )
@@ -130,6 +132,11 @@ class Invokers:
         self._pooled.move_to_end(key)
         return pooled
 
+    async def warm_up(self) -> None:
+        """Load what the default provider needs, so that the first step does not wait for it."""
+        if self._llm.provider in provider_names():
+            await asyncio.to_thread(load_provider, self._llm.provider)
+
     async def close(self) -> None:
         """Close all of them; calls that run end first."""
         while self._pooled:
@@ -171,7 +178,7 @@ def _maker_of_class(path: str) -> Callable[[dict[str, Any]], Invoker]:
     module_name, _, class_name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"no invoker at {path!r}: {error}") from error
     if inspect.isclass(found) and issubclass(found, Invoker):
         return found.from_config

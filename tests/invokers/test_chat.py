@@ -51,7 +51,9 @@ def test_yaml_with_a_json_string_inside_round_trips(text: str) -> None:
 
 
 def test_contents_are_taken_as_written() -> None:
-    content = "- {role: user, content: yes}\n- {role: user, content: 012}\n- {role: user, content: }"
+    content = (
+        "- {role: user, content: yes}\n- {role: user, content: 012}\n- {role: user, content: }"
+    )
     assert as_tuples(content) == [("user", "yes"), ("user", "012"), ("user", "")]
 
 

@@ -43,13 +43,13 @@ def make(server: OpenAiServer, **config: Any) -> LlmInvoker:
     )
 
 
-def context(sink: Sink | None = None, timeout: float = 10.0) -> InvocationContext:
-    return InvocationContext("stp_1", timeout=timeout, emit=sink or Sink())
+def context(sink: Sink | None = None, seconds: float = 10.0) -> InvocationContext:
+    return InvocationContext("stp_1", timeout=seconds, emit=sink or Sink())
 
 
-async def failure(llm: LlmInvoker, timeout: float = 10.0) -> InvokerError:
+async def failure(llm: LlmInvoker, seconds: float = 10.0) -> InvokerError:
     with pytest.raises(InvokerError) as caught:
-        await llm.invoke("hi", context(timeout=timeout))
+        await llm.invoke("hi", context(seconds=seconds))
     assert KEY not in str(caught.value)
     return caught.value
 
@@ -173,7 +173,7 @@ async def test_a_slow_answer_is_transient(server: OpenAiServer, stream: bool) ->
     server.script(Reply(delay=5))
     llm = make(server, stream=stream)
     started = time.perf_counter()
-    error = await failure(llm, timeout=0.3)
+    error = await failure(llm, seconds=0.3)
     await llm.close()
     assert isinstance(error, TransientInvokerError)
     assert time.perf_counter() - started < 2
@@ -181,7 +181,7 @@ async def test_a_slow_answer_is_transient(server: OpenAiServer, stream: bool) ->
 
 async def test_a_stream_that_drags_on_is_transient(server: OpenAiServer, llm: LlmInvoker) -> None:
     server.script(Reply(text="a b c d e f g h i j", word_delay=0.2))
-    assert isinstance(await failure(llm, timeout=0.5), TransientInvokerError)
+    assert isinstance(await failure(llm, seconds=0.5), TransientInvokerError)
 
 
 @pytest.mark.parametrize("cut_after", [0, 1, 2])
@@ -312,9 +312,7 @@ async def test_with_no_provider_the_echo_model_answers() -> None:
         ({"provider": "openai", "model": "m", "api_key": [KEY]}, "api_key"),
     ],
 )
-def test_a_bad_config_says_what_is_wrong_without_the_key(
-    config: dict[str, Any], says: str
-) -> None:
+def test_a_bad_config_says_what_is_wrong_without_the_key(config: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says) as caught:
         LlmInvoker.from_config(config)
     assert KEY not in str(caught.value)
