@@ -7,17 +7,16 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from app.api import agents, health, problems
+from app.api import agents, health, problems, threads
 from app.api.body import BodyMiddleware
 from app.api.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.request_log import RequestLogMiddleware
-from app.db.engine import Database
 from app.kit.log import configure_logging
-from app.kit.redis import open_redis
+from app.sessions.runtime import Runtime
 from app.settings import DEV_SECRET_KEY, Settings, get_settings
 
 # One line for each endpoint group; all of them need a key.
-ROUTERS: list[APIRouter] = [agents.router]
+ROUTERS: list[APIRouter] = [agents.router, threads.router]
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -54,12 +53,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    async with (
-        Database.open(settings.database_url, pool_size=settings.api.pool_size) as database,
-        open_redis(settings.redis_url) as redis,
-    ):
-        app.state.database = database
-        app.state.redis = redis
+    async with Runtime.open(settings, pool_size=settings.api.pool_size) as runtime:
+        app.state.runtime = runtime
+        app.state.database = runtime.database
+        app.state.redis = runtime.redis
         yield
 
 

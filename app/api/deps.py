@@ -14,6 +14,7 @@ from structlog.contextvars import bind_contextvars
 from app.access.authenticate import authenticate
 from app.access.caller import Caller, Scope
 from app.db.engine import Database
+from app.sessions.runtime import Runtime
 from app.settings import Settings
 
 
@@ -45,6 +46,12 @@ async def _redis(request: Request) -> Redis:
     return redis
 
 
+async def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 RedisDep = Annotated[Redis, Depends(_redis)]

@@ -51,6 +51,10 @@ async def _prepare_connection(connection: asyncpg.Connection) -> None:
         )
 
 
+async def _keep_as_is(_connection: asyncpg.Connection) -> None:
+    """No reset query after each use: what the pool runs leaves nothing behind in a connection."""
+
+
 class Database:
     """PostgreSQL as one process sees it. Open with `async with Database.open(url)`.
 
@@ -79,6 +83,7 @@ class Database:
             min_size=0,
             max_size=pool_size,
             init=_prepare_connection,
+            reset=_keep_as_is,
             server_settings=_SERVER_SETTINGS,
             timeout=5,
             command_timeout=30,

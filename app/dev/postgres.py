@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 
 from app.db.engine import AWAY
+from app.dev.attach import DATA_DIR_SETTING
 from app.dev.leftover import end_leftover
 from app.dev.postgres_home import PostgresHome, postgres_home
 from app.dev.process import Process, StartError, free_port
@@ -41,6 +42,7 @@ class Postgres:
     ) -> None:
         self.port = free_port()
         self.url = f"postgresql://{_USER}:{password}@127.0.0.1:{self.port}/{_DATABASE}"
+        self._data_dir = data_dir
         self.home: PostgresHome = postgres_home(data_dir, name)
         self._password = password
         self._options = options or {}
@@ -54,6 +56,7 @@ class Postgres:
             "unix_socket_directories": "",
             "dynamic_shared_memory_type": "mmap",
             "max_connections": "200",
+            DATA_DIR_SETTING: str(self._data_dir),
             **self._options,
         }
         arguments = [word for key, value in options.items() for word in ("-c", f"{key}={value}")]
@@ -129,7 +132,7 @@ class Postgres:
                 *(f"--pwfile={password_file}", "-A", "scram-sha-256", "-E", "UTF8"),
                 *("--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"),
                 *("-c", "dynamic_shared_memory_type=mmap"),
-                *([] if self._options.get("fsync") != "off" else ["--no-sync"]),
+                "--no-sync",  # a power cut in the first second costs an empty database
             ],
             log=self._log,
             environment=_ENVIRONMENT,

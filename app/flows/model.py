@@ -36,6 +36,8 @@ class SessionModel(VersionedModel):
         default_factory=SecondaryStore, exclude=True, repr=False
     )
 
+    # What the statechart library reads and writes: values, or an ordered set of them.
+    _configuration: Any = PrivateAttr(default=None)
     _parsed: tuple[str, Any] | None = PrivateAttr(default=None)
 
     @property

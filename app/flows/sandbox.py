@@ -179,7 +179,7 @@ class _Child:
         """Send a request, give back the answer; the child is of no more use after an error."""
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
-                self._requests.write(len(request).to_bytes(4) + request)
+                self._send(request)
                 return await self._receive()
         except TimeoutError:
             raise TemplateTimeoutError("the template took too long and was stopped") from None
@@ -192,6 +192,11 @@ class _Child:
             self._process.kill()
         self._requests.close()
         await self._process.wait()
+
+    def _send(self, request: bytes) -> None:
+        if self._requests.is_closing():  # it ended while it was idle; uvloop would raise
+            raise _ChildLostError
+        self._requests.write(len(request).to_bytes(4) + request)
 
     async def _receive(self) -> bytes:
         try:

@@ -12,7 +12,7 @@ from app.access.caller import Scope
 from app.agents.entities import EntityKind, create_entity
 from app.agents.record import CollectionContentType
 from app.db.models import Entity
-from tests.api.conftest import NewKey
+from tests.support.http import NewKey
 
 AGENTS = "/v1/ai/agents"
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from app.settings import Settings
-from tests.api.conftest import Serve
+from tests.support.http import Serve
 
 
 async def worker_lives(settings: Settings, redis: Redis) -> None:

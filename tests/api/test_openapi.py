@@ -15,7 +15,7 @@ from app.api.deps import Reader
 from app.api.schemas import Data, Page
 from app.main import DefaultSecretKeyError, create_app
 from app.settings import Settings
-from tests.api.conftest import NewKey
+from tests.support.http import NewKey
 
 OPEN = ("/health/",)
 

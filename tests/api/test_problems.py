@@ -18,7 +18,7 @@ from app.errors import ConflictError, EventNotAcceptedError
 from app.kit.paging import decode_token
 from app.main import create_app
 from app.settings import Settings
-from tests.api.conftest import NewKey, Serve
+from tests.support.http import NewKey, Serve
 
 
 async def sql(db: AsyncSession, statement: str) -> CursorResult[Any]:

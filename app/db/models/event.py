@@ -3,14 +3,17 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, String, UniqueConstraint
+from sqlalchemy import JSON, Column, ForeignKey, String, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column
+from app.db.models.columns import created_at
 
 
 class Event(SQLModel, table=True):
-    """`answer` is what the client was told: the same key with the same request is told it again."""
+    """`answer` is what the client was told: the same key with the same request is told it again.
+
+    It is json, not jsonb, so that the second answer is the first one letter by letter.
+    """
 
     __tablename__ = "event"
     __table_args__ = (UniqueConstraint("session_id", "idempotency_key"),)
@@ -24,6 +27,6 @@ class Event(SQLModel, table=True):
     input: str
     idempotency_key: str | None = None
     request_hash: bytes
-    answer: dict[str, Any] | None = json_column(nullable=True)
+    answer: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))
     created: datetime = created_at()
     created_by: str

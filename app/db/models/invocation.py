@@ -11,7 +11,8 @@ from app.db.models.columns import created_at, moment
 class Invocation(SQLModel, table=True):
     """`status` is running, done, failed or cancelled; `event` is sent to the session at the end.
 
-    `version` is the session's version while it runs: the fence of its completion.
+    `version` is the session's version while it runs: the fence of its completion. `input` is what
+    the actor said, which the render of each step sees.
     """
 
     __tablename__ = "invocation"
@@ -25,6 +26,7 @@ class Invocation(SQLModel, table=True):
     version: int
     state: str
     event: str
+    input: str = ""
     status: str = "running"
     error: str | None = None
     created: datetime = created_at()

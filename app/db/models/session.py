@@ -12,7 +12,7 @@ from app.db.models.columns import created_at, json_column, moment
 class Session(SQLModel, table=True):
     """A conversation.
 
-    `version` counts its transitions from 0 (none yet); a change is written only where the version
+    `version` counts its transitions from 1, its start; a change is written only where the version
     is still the one that was read. `invocation_id` is set while an invocation runs, and only then.
     `model` is `SessionModel.serialize()`; `message_count` is the length of the dialogue.
     """
@@ -30,7 +30,7 @@ class Session(SQLModel, table=True):
     flow_revision: int = 0
     state: str
     model: bytes
-    version: int = 0
+    version: int = 1
     invocation_id: str | None = None
     task_error: str | None = None
     message_count: int = 0

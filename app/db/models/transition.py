@@ -9,7 +9,7 @@ from app.db.models.columns import created_at
 
 
 class Transition(SQLModel, table=True):
-    """The change that made the session's version `version`.
+    """The change that made the session's version `version`; 1 is the session's start.
 
     `cause` is `event:<id>` or `invocation:<id>`, unique in the session: nothing is applied twice.
     """

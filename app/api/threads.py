@@ -1,0 +1,203 @@
+"""`/v1/ai/threads`: start conversations, follow them as they grow, and drive them."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, Path, Query, Response, status
+from pydantic import Field
+
+from app.agents.messages import WireModel
+from app.agents.thread_request import (
+    SendMessageRequest,
+    StartAgentThreadRequest,
+    ThreadVisibility,
+)
+from app.api.deps import DbDep, PageToken, Reader, RuntimeDep, Writer
+from app.api.problems import problem_responses
+from app.api.schemas import Data, Page
+from app.errors import UnsupportedFeatureError
+from app.sessions import thread_list, threads
+from app.sessions.dialogue import Cursor
+from app.sessions.follow import read_thread, wait_for_delta
+from app.sessions.thread_list import (
+    SearchThreadsRequest,
+    SubmitFeedbackRequest,
+    UserFeedbackRecord,
+)
+from app.sessions.thread_record import AgentThreadDelta, AgentThreadRecord
+
+router = APIRouter(prefix="/v1/ai/threads", tags=["threads"])
+
+ThreadId = Annotated[str, Path(description="Id of a thread.", examples=["ath_01k8zq5d3v"])]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        description="The same key with the same request is done once and answered the same.",
+    ),
+]
+Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
+Wait = Annotated[
+    float, Query(ge=0, le=30, description="Hold the answer so many seconds for something new.")
+]
+MessageNumber = Annotated[int, Path(ge=0, lt=2**31, description="Index of a message, from 0.")]
+
+
+class ForkAgentThreadRequest(WireModel):
+    """Where to fork a thread."""
+
+    message_sequence_num: int = Field(
+        description="The last message to take over.", ge=0, lt=2**31, examples=[1]
+    )
+
+
+class UpdateThreadVisibilityRequest(WireModel):
+    """Who may read a thread from now on."""
+
+    visibility: ThreadVisibility
+
+
+class PinThreadRequest(WireModel):
+    """Whether the caller has the thread pinned."""
+
+    pinned: bool
+
+
+def _answer(data: Any, code: int = 200) -> Response:
+    """A body that needs no validation: it was made here, on the path of every turn."""
+    return Response(orjson.dumps({"data": data}), code, media_type="application/json")
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    response_model=Data[AgentThreadRecord],
+    responses=problem_responses(422),
+)
+async def start(
+    caller: Writer,
+    runtime: RuntimeDep,
+    request: StartAgentThreadRequest,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Start a thread; its first answer is generated at once."""
+    record = await threads.start_thread(runtime, caller, request, idempotency_key=idempotency_key)
+    return _answer(record, status.HTTP_201_CREATED)
+
+
+@router.get("")
+async def list_(
+    caller: Reader, db: DbDep, page_token: PageToken = None, limit: Limit = 50
+) -> Data[Page[AgentThreadRecord]]:
+    """The threads that the caller may read, newest first, without their messages."""
+    return await search(caller, db, SearchThreadsRequest(limit=limit, page_token=page_token))
+
+
+@router.post("/search")
+async def search(
+    caller: Reader, db: DbDep, request: SearchThreadsRequest
+) -> Data[Page[AgentThreadRecord]]:
+    """Find threads by status, agent, creator or text, newest first."""
+    items, token = await thread_list.search_threads(db, caller, request)
+    return Data(data=Page(items=items, next_token=token))
+
+
+@router.get("/{thread_id}", response_model=Data[AgentThreadRecord])
+async def get(
+    caller: Reader,
+    runtime: RuntimeDep,
+    thread_id: ThreadId,
+    load_messages: Annotated[bool, Query(description="Whether to give its messages.")] = True,
+) -> Response:
+    """A thread; its continuation token leads on from what is given."""
+    return _answer(await read_thread(runtime, caller, thread_id, load_messages=load_messages))
+
+
+@router.get("/{thread_id}/delta", response_model=Data[AgentThreadDelta])
+async def delta(
+    caller: Reader,
+    runtime: RuntimeDep,
+    thread_id: ThreadId,
+    next_token: Annotated[
+        str | None, Query(max_length=500, description="A continuation token; none: all of it.")
+    ] = None,
+    wait: Wait = 0,
+) -> Response:
+    """What is new since the token: finished messages, and the one that is being generated."""
+    seconds = min(wait, runtime.settings.api.max_wait_seconds)
+    cursor = Cursor.parse(next_token)
+    return _answer(await wait_for_delta(runtime, caller, thread_id, cursor, seconds))
+
+
+@router.post(
+    "/{thread_id}/messages",
+    response_model=Data[AgentThreadRecord],
+    responses=problem_responses(422),
+)
+async def send_message(
+    caller: Writer,
+    runtime: RuntimeDep,
+    thread_id: ThreadId,
+    request: SendMessageRequest,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Say something; read the answer with `delta`, from the token that is given here."""
+    return _answer(await threads.send_message(runtime, caller, thread_id, request, idempotency_key))
+
+
+@router.post("/{thread_id}/tool-results")
+async def submit_tool_results(_caller: Writer, thread_id: ThreadId) -> Data[AgentThreadRecord]:
+    """Not supported yet: no thread asks for client tools."""
+    raise UnsupportedFeatureError(f"tool_results is not supported yet; {thread_id} needs none.")
+
+
+@router.post("/{thread_id}/cancel", response_model=Data[AgentThreadRecord])
+async def cancel(caller: Writer, runtime: RuntimeDep, thread_id: ThreadId) -> Response:
+    """Stop the answer that is being generated; with none there is nothing to stop."""
+    await threads.cancel_thread(runtime, caller, thread_id)
+    return _answer(await read_thread(runtime, caller, thread_id, load_messages=False))
+
+
+@router.post(
+    "/{thread_id}/fork",
+    status_code=status.HTTP_201_CREATED,
+    response_model=Data[AgentThreadRecord],
+)
+async def fork(
+    caller: Writer, runtime: RuntimeDep, thread_id: ThreadId, request: ForkAgentThreadRequest
+) -> Response:
+    """Copy a thread up to a message into a private thread of the caller's."""
+    record = await threads.fork_thread(runtime, caller, thread_id, request.message_sequence_num)
+    return _answer(record, status.HTTP_201_CREATED)
+
+
+@router.post("/{thread_id}/visibility", response_model=Data[AgentThreadRecord])
+async def set_visibility(
+    caller: Writer,
+    db: DbDep,
+    thread_id: ThreadId,
+    request: UpdateThreadVisibilityRequest,
+) -> Data[AgentThreadRecord]:
+    """Open a thread to the org, or close it again; only who started it may."""
+    return Data(data=await thread_list.set_visibility(db, caller, thread_id, request.visibility))
+
+
+@router.post("/{thread_id}/pin", status_code=status.HTTP_204_NO_CONTENT)
+async def pin(caller: Writer, db: DbDep, thread_id: ThreadId, request: PinThreadRequest) -> None:
+    """Pin a thread for the caller, or unpin it; nobody else sees it."""
+    await thread_list.set_pinned(db, caller, thread_id, pinned=request.pinned)
+
+
+@router.post("/{thread_id}/messages/{message_number}/feedback")
+async def submit_feedback(
+    caller: Writer,
+    db: DbDep,
+    thread_id: ThreadId,
+    message_number: MessageNumber,
+    request: SubmitFeedbackRequest,
+) -> Data[UserFeedbackRecord]:
+    """Rate an answer; rating it again replaces what the caller said before."""
+    return Data(
+        data=await thread_list.submit_feedback(db, caller, thread_id, message_number, request)
+    )

@@ -1,0 +1,88 @@
+"""Statewright's own processes as children of `statewright dev`: the API, and workers."""
+
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from app.dev.process import Process
+from app.settings import Settings, environment_with
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 2.0  # steps that still run are taken up again at the next start
+
+
+class Worker:
+    """A worker process."""
+
+    def __init__(self, name: str, *, log: Path, environment: Mapping[str, str]) -> None:
+        self.process = _process(name, "worker", log=log, environment=environment)
+
+    async def start(self) -> None:
+        """Start; that it serves shows in the API's `/health/ready`."""
+        await self.process.start()
+
+    async def stop(self) -> None:
+        """Let running steps end, but not for long."""
+        await self.process.stop((signal.SIGTERM, _STOP_SECONDS))
+
+
+class Api:
+    """The API process."""
+
+    def __init__(self, *, base_url: str, log: Path, environment: Mapping[str, str]) -> None:
+        self._base_url = base_url
+        self.process = _process("api", "api", log=log, environment=environment)
+
+    async def start(self) -> None:
+        """Start and wait until it answers.
+
+        Raises:
+            StartError: it did not come up.
+        """
+        await self.process.start()
+        await self.process.wait_until(self.is_healthy, seconds=_START_SECONDS)
+
+    async def stop(self) -> None:
+        """Let running requests end, but not for long."""
+        await self.process.stop((signal.SIGTERM, _STOP_SECONDS))
+
+    async def is_healthy(self) -> bool:
+        """Whether it answers."""
+        return await _answers(f"{self._base_url}/health/live")
+
+    async def is_ready(self) -> bool:
+        """Whether everything that a turn needs is there."""
+        return await _answers(f"{self._base_url}/health/ready")
+
+
+def _process(name: str, command: str, *, log: Path, environment: Mapping[str, str]) -> Process:
+    return Process(
+        name, [sys.executable, "-m", "app.cli", command], log=log, environment=environment
+    )
+
+
+async def _answers(url: str) -> bool:
+    async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+        try:
+            return (await client.get(url)).is_success
+        except httpx.TransportError:
+            return False
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment in which a child finds these settings, where they differ from the outer."""
+    return environment_with(
+        {
+            "STATEWRIGHT_DEV": "true",
+            "STATEWRIGHT_DATABASE_URL": settings.database_url,
+            "STATEWRIGHT_REDIS_URL": settings.redis_url,
+            "STATEWRIGHT_API__PORT": str(settings.api.port),
+            "STATEWRIGHT_SECURITY__SECRET_KEY": settings.security.secret_key.get_secret_value(),
+            "STATEWRIGHT_SECURITY__ENCRYPTION_KEYS": ",".join(
+                key.get_secret_value() for key in settings.security.encryption_keys
+            ),
+        }
+    )

@@ -1,0 +1,86 @@
+"""Keeps children running: starts them, starts again those that die, stops them all."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from app.dev.process import Process, StartError
+
+_LONG_LIFE_SECONDS = 10.0  # who lived for so long is started again at once
+_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Child(Protocol):
+    """What the supervisor keeps running."""
+
+    process: Process
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class Supervisor:
+    """Runs groups of children; a later group needs the earlier ones, and stops before them.
+
+    Args:
+        say: shows one line to the person who watches.
+        changed: called when a child has been started again under a new process id.
+    """
+
+    def __init__(self, *, say: Callable[[str], None], changed: Callable[[], None]) -> None:
+        self._say = say
+        self._changed = changed
+        self._groups: list[Sequence[Child]] = []
+        self._keepers: list[asyncio.Task[None]] = []
+
+    async def start(self, *children: Child) -> None:
+        """Start a group, all at once, and keep it running from now on.
+
+        Raises:
+            StartError: one did not come up.
+        """
+        self._groups.append(children)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for child in children:
+                    tasks.create_task(child.start())
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+        self._keepers += [asyncio.create_task(self._keep(child)) for child in children]
+
+    async def stop(self) -> None:
+        """Stop all children, the last group first."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for group in reversed(self._groups):
+            await asyncio.gather(*(child.stop() for child in group))
+
+    async def _keep(self, child: Child) -> None:
+        failures = 0
+        while True:
+            started = asyncio.get_running_loop().time()
+            code = await child.process.wait()
+            if asyncio.get_running_loop().time() - started > _LONG_LIFE_SECONDS:
+                failures = 0
+            self._say(f"{child.process.name} ended ({_reason(code)}); starting it again")
+            while not await self._restarted(child, failures):
+                failures += 1
+            failures += 1
+            self._changed()
+            self._say(f"{child.process.name} is up again (process {child.process.pid})")
+
+    async def _restarted(self, child: Child, failures: int) -> bool:
+        await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+        try:
+            await child.start()
+        except StartError as error:
+            self._say(str(error))
+            await child.stop()
+            return False
+        return True
+
+
+def _reason(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

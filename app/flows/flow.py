@@ -1,0 +1,197 @@
+"""A flow, compiled: what the engine asks of it, whether it came as code or as a manifest."""
+
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from typing import Any
+
+import jmespath
+from statemachine import State
+from statemachine.exceptions import TransitionNotAllowed
+from statemachine.orderedset import OrderedSet
+
+from app.errors import DefinitionMismatchError, EventNotAcceptedError
+from app.flows.jinja import TemplateRenderer
+from app.flows.machine import Recording, SessionMachine
+from app.flows.model import SessionModel
+from app.flows.template import Node, Render, Template
+
+RESERVED_KEYS = frozenset({"agents", "threads", "flows"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What one event did: the states before and after, and what the dialogue keeps of it."""
+
+    target: str
+    recording: Recording
+    source: str | None = None
+    said: list[tuple[str, str]] = field(default_factory=list)
+
+
+# What of a transition goes into the dialogue: (from, to) an invoker state?
+_MATRIX = {
+    (False, False): Recording.RENDERED,
+    (False, True): Recording.RAW,
+    (True, False): Recording.RENDERED,
+    (True, True): Recording.NONE,
+}
+
+
+class Flow:
+    """A statechart with a session model and a template for each state.
+
+    Args:
+        key: what the flow is called in URLs.
+        revision: 0 for flows in code; manifests count from 1.
+        trusted: code of ours or of the user's own package, not a manifest.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: str,
+        revision: int,
+        machine: type[SessionMachine],
+        model: type[SessionModel],
+        templates: dict[str, Template],
+        renderer: TemplateRenderer,
+        trusted: bool,
+        description: str | None = None,
+    ) -> None:
+        self.key = key
+        self.revision = revision
+        self.machine = machine
+        self.model = model
+        self.templates = templates
+        self.renderer = renderer
+        self.trusted = trusted
+        self.description = description
+        self._states: dict[str, State] = {s.id: s for s in machine.states_map.values()}
+        self.internal_events = frozenset(
+            self.ending_event(state)
+            for state, template in templates.items()
+            if not isinstance(template, Render)
+        )
+
+    async def initial_state(self) -> str:
+        """The state that a new session is in, where no hook of the flow has a say."""
+        return (await self.start(self.model())).target
+
+    async def start(self, model: SessionModel) -> Entered:
+        """Enter the initial state."""
+        machine = self._bind(model, None)
+        started: Any = machine.activate_initial_state()
+        if isawaitable(started):
+            await started
+        target = _encode(machine)
+        recording = Recording.NONE if self.invokes(target) else Recording.RENDERED
+        return Entered(target, machine.recording or recording, said=machine.said)
+
+    async def send(
+        self, state: str, model: SessionModel, event: str, actor_input: str, *, internal: bool
+    ) -> Entered:
+        """Send an event; `internal` is the engine's own right to end an invocation.
+
+        Raises:
+            EventNotAcceptedError: the state does not take the event; nothing changed.
+            DefinitionMismatchError: the stored state is not in this flow.
+        """
+        machine = self._bind(model, state)
+        if event in self.internal_events and not internal:
+            raise self._refusal(state, event)
+        try:
+            sent: Any = machine.send(event, actor_input=actor_input)
+            if isawaitable(sent):
+                await sent
+        except TransitionNotAllowed as error:
+            raise self._refusal(state, event) from error
+        target = _encode(machine)
+        recording = _MATRIX[self.invokes(state), self.invokes(target)]
+        return Entered(target, machine.recording or recording, state, machine.said)
+
+    def next_actions(self, state: str) -> list[str]:
+        """The events that a client may send in a state, in the order they are declared."""
+        return [e for e in self._events(state) if e not in self.internal_events]
+
+    def ending_event(self, state: str) -> str:
+        """The event that ends an invocation of a state: its first.
+
+        Raises:
+            DefinitionMismatchError: no event leaves the state.
+        """
+        for event in self._events(state):
+            return event
+        raise DefinitionMismatchError(f"No event leaves state {state!r} of flow {self.key!r}.")
+
+    def template(self, state: str) -> Template:
+        """The template of a state (of the innermost one, where states are nested)."""
+        return self.templates[_leaf(state)]
+
+    def invokes(self, state: str) -> bool:
+        """Whether entering the state starts an invocation."""
+        return not isinstance(self.template(state), Render)
+
+    def node(self, state: str) -> Node:
+        """The step tree of an invoker state."""
+        template = self.template(state)
+        if isinstance(template, Render):
+            raise DefinitionMismatchError(f"State {state!r} of {self.key!r} invokes nothing.")
+        return template
+
+    def state_name(self, state: str) -> str:
+        """The human name of a state."""
+        return str(self._states[_leaf(state)].name)
+
+    def _events(self, state: str) -> list[str]:
+        found: dict[str, None] = {}
+        for state_id in reversed(self._known(state)):
+            for transition in self._states[state_id].transitions:
+                found.update(dict.fromkeys(str(transition.event or "").split()))
+        return list(found)
+
+    def _known(self, state: str) -> list[str]:
+        ids = state.split(" ")
+        for state_id in ids:
+            if state_id not in self._states:
+                raise DefinitionMismatchError(
+                    f"The session is in state {state_id!r}, which flow {self.key!r} "
+                    f"(revision {self.revision}) does not have."
+                )
+        return ids
+
+    def _bind(self, model: SessionModel, state: str | None) -> SessionMachine:
+        values: Any = None
+        if state is not None:
+            model.state = state
+            values = [self._states[state_id].value for state_id in self._known(state)]
+            values = values[0] if len(values) == 1 else OrderedSet(values)
+        model._configuration = values  # noqa: SLF001 - the engine's own attribute of the model
+        return self.machine(model)
+
+    def _refusal(self, state: str, event: str) -> EventNotAcceptedError:
+        possible = self.next_actions(state)
+        return EventNotAcceptedError(
+            f"State {state!r} does not take the event {event!r}.",
+            extra={
+                "current_state": state,
+                "possible_events": possible,
+                "received_event": event,
+            },
+        )
+
+
+def select(path: str, data: Any) -> Any:
+    """What a JMESPath selects.
+
+    Raises:
+        jmespath.exceptions.JMESPathError: the path is wrong.
+    """
+    return jmespath.search(path, data)
+
+
+def _encode(machine: SessionMachine) -> str:
+    return " ".join(state.id for state in machine.configuration)
+
+
+def _leaf(state: str) -> str:
+    return state.rsplit(" ", 1)[-1]

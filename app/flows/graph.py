@@ -1,0 +1,185 @@
+"""The step graph of an invocation: which steps a template starts, and what follows a finished one.
+
+Pure functions over the template tree. A step's `path` is its place in the tree: "" is the root,
+children append "/<index or key>". Leaves run; composites wait for their children.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from app.flows.template import Call, Chain, Invoke, Map, Node, Parallel, Queue
+
+Unwrapped = Invoke | Chain | Parallel | Map | Call
+Select = Callable[[str, dict[str, Any]], Any]
+DEFAULT_QUEUE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a step's render sees beside the session's data: a result before it, a map's item."""
+
+    previous_result: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def visible(self) -> dict[str, Any]:
+        """As render data."""
+        if self.previous_result is None:
+            return self.fields
+        return self.fields | {
+            "previous_result": self.previous_result,
+            "parsed_previous_result": parse_result(self.previous_result),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A step to be stored. One with a `result` is done already (what an empty map gives)."""
+
+    path: str
+    kind: str
+    queue: str
+    scope: Scope
+    remaining: int = 0
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps to store, parents first; or, when nothing has to run, the result at once."""
+
+    steps: list[Planned] = field(default_factory=list)
+    result: str | None = None
+
+
+class Graph:
+    """The step graph of one invoker state.
+
+    Args:
+        root: the state's template.
+        data: the render data of the invocation: the same at each call.
+        select: evaluates a JMESPath over render data.
+    """
+
+    def __init__(self, root: Node, data: dict[str, Any], select: Select) -> None:
+        self._root = root
+        self._data = data
+        self._select = select
+
+    def start(self) -> Plan:
+        """What entering the state starts."""
+        return self._expand(self._root, "", DEFAULT_QUEUE, Scope())
+
+    def follow(self, path: str, child: str, scope: Scope, result: str) -> Plan:
+        """What follows in the chain at `path` after its part at `child` ended with `result`."""
+        node, queue = self.find(path)
+        if not isinstance(node, Chain):
+            raise TypeError(f"the step at {path!r} is not a chain")
+        index = int(child.rsplit("/", 1)[1]) + 1
+        return self._chain(node, index, path, queue, replace(scope, previous_result=result))
+
+    def find(self, path: str) -> tuple[Unwrapped, str]:
+        """The node at a path, and its queue."""
+        node, queue = _unwrap(self._root, DEFAULT_QUEUE)
+        for part in path.split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            node, queue = _unwrap(_child(node, key), queue)
+        return node, queue
+
+    def assemble(self, path: str, results: dict[str, str]) -> str:
+        """The JSON of a finished parallel or map; `results` maps child paths to their results."""
+        node, _ = self.find(path)
+        if isinstance(node, Parallel):
+            return _dump({key: parse_result(results[_join(path, key)]) for key in node.parts})
+        return _dump([parse_result(results[_join(path, i)]) for i in range(len(results))])
+
+    def _expand(self, node: Node, path: str, queue: str, scope: Scope) -> Plan:
+        inner, queue = _unwrap(node, queue)
+        match inner:
+            case Invoke() | Call():
+                return Plan([Planned(path, "leaf", queue, scope)])
+            case Chain():
+                plan = self._chain(inner, 0, path, queue, scope)
+                head = Planned(path, "chain", queue, scope)
+                return Plan([head, *plan.steps]) if plan.steps else plan
+            case Parallel():
+                keyed = {key: (part, scope) for key, part in inner.parts.items()}
+                return self._fan("parallel", keyed, path, queue, scope)
+            case Map():
+                return self._fan("map", self._items(inner, scope), path, queue, scope)
+
+    def _chain(self, node: Chain, index: int, path: str, queue: str, scope: Scope) -> Plan:
+        """The parts from `index` on; those that have nothing to run are passed through."""
+        for i in range(index, len(node.parts)):
+            plan = self._expand(node.parts[i], _join(path, i), queue, scope)
+            if plan.steps:
+                return plan
+            scope = replace(scope, previous_result=plan.result)
+        return Plan(result=scope.previous_result)
+
+    def _fan(
+        self, kind: str, parts: dict[str, tuple[Node, Scope]], path: str, queue: str, scope: Scope
+    ) -> Plan:
+        below: list[Planned] = []
+        results: dict[str, str] = {}
+        for key, (part, part_scope) in parts.items():
+            part_path = _join(path, key)
+            plan = self._expand(part, part_path, queue, part_scope)
+            if plan.result is not None:
+                results[part_path] = plan.result
+                below.append(Planned(part_path, "leaf", queue, part_scope, result=plan.result))
+            below += plan.steps
+        if len(results) == len(parts):
+            return Plan(result=self.assemble(path, results))
+        return Plan([Planned(path, kind, queue, scope, len(parts) - len(results)), *below])
+
+    def _items(self, node: Map, scope: Scope) -> dict[str, tuple[Node, Scope]]:
+        found = self._select(node.over, self._data | scope.visible())
+        items = found if isinstance(found, list) else [] if found is None else [found]
+        return {
+            str(i): (
+                node.part,
+                replace(
+                    scope,
+                    fields=scope.fields | {node.index_field: i, node.value_field: item},
+                ),
+            )
+            for i, item in enumerate(items)
+        }
+
+
+def parse_result(text: str) -> Any:
+    """A result as the value it is the JSON of, or else as the text itself."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _unwrap(node: Node, queue: str) -> tuple[Unwrapped, str]:
+    if isinstance(node, Queue):
+        return _unwrap(node.part, node.name)
+    return node, queue
+
+
+def _child(node: Node, key: str) -> Node:
+    match node:
+        case Chain():
+            return node.parts[int(key)]
+        case Parallel():
+            return node.parts[key]
+        case Map():
+            return node.part
+        case _:
+            raise KeyError(key)
+
+
+def _join(path: str, key: str | int) -> str:
+    text = str(key).replace("~", "~0").replace("/", "~1")
+    return f"{path}/{text}"
+
+
+def _dump(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,49 @@
+"""The base of every flow's statechart: python-statemachine with its traps closed."""
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from statemachine import StateChart
+
+
+class Recording(StrEnum):
+    """What of a transition goes into the dialogue."""
+
+    NONE = "none"
+    RAW = "raw"
+    RENDERED = "rendered"
+
+
+class SessionMachine(StateChart[Any]):
+    """A flow's states and events. Subclass it, declare states, events and `templates`.
+
+    Hooks, guards, validators and actions may be async. They may be run again when another change
+    of the session won the race, so they must not touch the world: that is what steps are for.
+    A hook sees `event`, `source`, `target`, `actor_input`, and may call `record` to override what
+    the dialogue keeps of the transition, or `say` to add messages of its own.
+
+    Attributes:
+        templates: one for each state: a path below the templates folder, or a template tree.
+        shows_errors: whether a failed invocation leaves an error block in the dialogue.
+    """
+
+    # A chart swallows a callback's error and still moves, and takes any event, unless told not to.
+    catch_errors_as_events = False
+    allow_event_without_transition = False
+    atomic_configuration_update = True
+
+    templates: ClassVar[dict[str, Any]] = {}
+    shows_errors: ClassVar[bool] = False
+
+    def __init__(self, model: Any) -> None:
+        self.recording: Recording | None = None
+        self.said: list[tuple[str, str]] = []
+        super().__init__(model, state_field="_configuration")
+
+    def record(self, recording: Recording) -> None:
+        """Override what the dialogue keeps of the current transition."""
+        self.recording = recording
+
+    def say(self, role: str, text: str) -> None:
+        """Add a message to the dialogue."""
+        self.said.append((role, text))

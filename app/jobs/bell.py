@@ -1,0 +1,103 @@
+"""arq as the bell: a worker that hears at once that a step is due, and never dies of Redis."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+from arq.connections import ArqRedis
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+from structlog import get_logger
+from typing_extensions import override
+
+from app.jobs.run_step import run_step
+from app.kit.queue import RUN_STEP, queue_key, wake_key
+from app.sessions.runtime import Runtime
+from app.sessions.steps import StepRunner
+
+if TYPE_CHECKING:
+    from arq.typing import StartupShutdown
+
+log = get_logger(__name__)
+
+_POLL_SECONDS = 0.25
+_AWAY_SECONDS = 0.5
+_DAY = 86_400
+
+
+class BellWorker(Worker):
+    """Serves one queue.
+
+    arq polls each half second, which is most of a turn; this one waits for the queue's wake list.
+    Jobs leave the queue when they start, where arq's own stay until they end and are read again
+    and again by every worker.
+    """
+
+    def __init__(self, runtime: Runtime, runner: StepRunner, queue: str) -> None:
+        prefix = runtime.settings.redis_prefix
+        super().__init__(
+            [func(run_step, name=RUN_STEP)],
+            queue_name=queue_key(prefix, queue),
+            redis_pool=ArqRedis(runtime.redis.connection_pool),
+            ctx={"runner": runner},
+            max_jobs=runtime.settings.worker.concurrency,
+            on_job_start=cast("StartupShutdown", self._leave_queue),
+            after_job_end=cast("StartupShutdown", self._slot_is_free),
+            handle_signals=False,
+            job_timeout=_DAY,  # a step has its own, and a lease
+            keep_result=0,
+            retry_jobs=False,
+            max_tries=1,
+            health_check_interval=_DAY,  # the worker's own key says more
+            job_serializer=orjson.dumps,
+            job_deserializer=orjson.loads,
+            log_results=False,
+        )
+        self._wake_key = wake_key(prefix, queue)
+        self._rung = asyncio.Event()
+
+    def stop_picking(self) -> list[asyncio.Task[Any]]:
+        """Take no more jobs; the ones that run."""
+        self.allow_pick_jobs = False
+        return [task for task in self.tasks.values() if not task.done()]
+
+    @override
+    async def main(self) -> None:
+        """Serve until cancelled. Without Redis it waits for it to come back."""
+        listener = asyncio.create_task(self._listen())
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(_POLL_SECONDS):
+                        await self._rung.wait()
+                except TimeoutError:
+                    pass
+                self._rung.clear()
+                await self._poll()
+        finally:
+            listener.cancel()
+
+    async def _poll(self) -> None:
+        try:
+            await self._poll_iteration()
+        except (RedisError, OSError) as error:
+            log.warning("redis is away", error=type(error).__name__)
+            await asyncio.sleep(_AWAY_SECONDS)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                if await self._ring():
+                    self._rung.set()
+            except (RedisError, OSError):
+                await asyncio.sleep(_AWAY_SECONDS)
+
+    async def _ring(self) -> bool:
+        popped: Any = self.pool.blpop([self._wake_key], timeout=1)
+        return await popped is not None
+
+    async def _leave_queue(self, ctx: dict[str, Any]) -> None:
+        await self.pool.zrem(self.queue_name, ctx["job_id"])
+
+    async def _slot_is_free(self, _ctx: dict[str, Any]) -> None:
+        self._rung.set()

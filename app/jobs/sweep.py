@@ -1,0 +1,39 @@
+"""The sweeper: rings again for steps that nobody took, and takes away sessions whose time is up."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from structlog import get_logger
+
+from app.sessions.runtime import Runtime
+
+log = get_logger(__name__)
+
+_EXPIRE_SECONDS = 5.0
+
+
+async def sweep(runtime: Runtime) -> None:
+    """Sweep for ever. Any fault ends one sweep, never the sweeper."""
+    settings = runtime.settings.step
+    await asyncio.gather(
+        _repeat(settings.sweep_seconds, lambda: _republish(runtime)),
+        _repeat(_EXPIRE_SECONDS, runtime.store.expire),
+    )
+
+
+async def _republish(runtime: Runtime) -> None:
+    steps = await runtime.store.sweep(runtime.settings.step.republish_seconds)
+    if steps:
+        log.info("published again", steps=len(steps))
+        await runtime.queue.publish(steps)
+
+
+async def _repeat(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        # Jitter, so that many workers do not sweep in step.
+        await asyncio.sleep(seconds * random.uniform(0.75, 1.25))  # noqa: S311
+        try:
+            await action()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep tries again
+            log.warning("sweep failed", error=type(error).__name__)

@@ -1,0 +1,206 @@
+"""A session as it was read, and a change of it as it will be written: plain values, no queries."""
+
+import base64
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+import asyncpg
+
+from app.flows.flow import Flow
+from app.flows.graph import Planned
+from app.flows.model import SessionModel
+from app.flows.secondary_store import SecondaryStore
+from app.kit.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A session's row. `version` is the fence: a change is written only onto the same version.
+
+    `stored_values` is the secondary store, each value as it was serialized.
+    """
+
+    id: str
+    org_id: str
+    flow: str
+    flow_revision: int
+    state: str
+    model: bytes
+    version: int
+    invocation_id: str | None
+    task_error: str | None
+    message_count: int
+    title: str | None
+    visibility: str
+    user_info: dict[str, Any] | None
+    agent_id: str | None
+    forked_from_id: str | None
+    forked_from_message: int | None
+    created: datetime
+    created_by: str
+    stored_values: dict[str, str] | None
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """From any row that holds the session's columns and its `stored_values`."""
+        return cls(**{name: row[name] for name in cls.__slots__})
+
+    def load_model(self, flow: Flow) -> SessionModel:
+        """The session's model, upgraded to the flow's schema version where it is older.
+
+        Raises:
+            SerializationError: it does not fit the flow.
+        """
+        model = flow.model.deserialize(self.model)
+        model.session_id = self.id
+        if self.stored_values:
+            payloads = {key: base64.b64decode(value) for key, value in self.stored_values.items()}
+            model.secondary_store = SecondaryStore.from_serialized(payloads)
+        return model
+
+
+@dataclass(slots=True)
+class NewMessage:
+    """A message to append to the dialogue; blocks as on the wire."""
+
+    role: str
+    content: list[dict[str, Any]]
+    status: str = "completed"
+    step_id: str | None = None
+    attempt: int | None = None
+
+    @classmethod
+    def text(cls, role: str, text: str) -> Self:
+        """A message of one block of text."""
+        return cls(role, [{"content_type": "text", "text": text}])
+
+
+@dataclass(slots=True)
+class Arrived:
+    """The event of a client, as it is kept: with what the client was told."""
+
+    id: str
+    name: str
+    input: str
+    created_by: str
+    request_hash: str
+    idempotency_key: str | None = None
+    answer: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class StepRow:
+    """A step to be stored."""
+
+    id: str
+    invocation_id: str
+    parent_id: str | None
+    planned: Planned
+    max_attempts: int
+
+    @property
+    def status(self) -> str:
+        """What it is stored as. The root with a result is queued: a worker ends the invocation."""
+        if self.planned.kind != "leaf":
+            return "waiting"
+        return "done" if self.planned.result is not None and self.planned.path else "queued"
+
+    def row(self) -> dict[str, Any]:
+        """As the statements take it."""
+        return {
+            "id": self.id,
+            "invocation_id": self.invocation_id,
+            "parent_id": self.parent_id,
+            "path": self.planned.path,
+            "kind": self.planned.kind,
+            "status": self.status,
+            "queue": self.planned.queue,
+            "max_attempts": self.max_attempts,
+            "remaining": self.planned.remaining,
+            "input": {
+                "previous_result": self.planned.scope.previous_result,
+                "fields": self.planned.scope.fields,
+            },
+            "result": self.planned.result,
+        }
+
+
+@dataclass(slots=True)
+class NewInvocation:
+    """An entry into an invoker state; `event` ends it, `input` is what its templates see."""
+
+    state: str
+    event: str
+    input: str
+    id: str = field(default_factory=lambda: new_id("inv"))
+
+
+@dataclass(slots=True)
+class Change:
+    """One transition of a session, with all that it writes. `told` messages were there before."""
+
+    session_id: str
+    org_id: str
+    version: int
+    state: str
+    model: bytes
+    cause: str
+    event: str
+    told: int
+    source: str | None = None
+    error: str | None = None
+    title: str | None = None
+    messages: list[NewMessage] = field(default_factory=list)
+    stored: dict[str, bytes] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    invocation: NewInvocation | None = None
+    steps: list[StepRow] = field(default_factory=list)
+    arrived: Arrived | None = None
+    start: dict[str, Any] | None = None
+
+    @property
+    def message_count(self) -> int:
+        """How long the dialogue is after the change."""
+        return self.told + len(self.messages)
+
+    def pack(self, model: SessionModel, *, compression: bool) -> None:
+        """Take over the model and its secondary store as they will be stored."""
+        self.model = model.serialize(compression=compression)
+        values = model.secondary_store
+        self.stored = values.unpersisted_serialized(compression)
+        self.dropped = sorted(values.deleted_keys)
+
+    def document(self, **extra: Any) -> dict[str, Any]:
+        """As the statements take it. Message indexes follow on those that are there."""
+        return {
+            "session_id": self.session_id,
+            "org_id": self.org_id,
+            "version": self.version,
+            "state": self.state,
+            "source": self.source,
+            "cause": self.cause,
+            "event": self.event,
+            "error": self.error,
+            "title": self.title,
+            "message_count": self.message_count,
+            "messages": [
+                {"idx": idx, **asdict(message)}
+                for idx, message in enumerate(self.messages, self.told)
+            ],
+            "stored": [
+                {"key": key, "payload": base64.b64encode(payload).decode()}
+                for key, payload in self.stored.items()
+            ],
+            "dropped": self.dropped,
+            "invocation": asdict(self.invocation) if self.invocation else None,
+            "arrived": asdict(self.arrived) if self.arrived else None,
+            "steps": [step.row() for step in self.steps],
+            "start": self.start,
+            **extra,
+        }
+
+
+def ready(steps: list[StepRow]) -> list[tuple[str, str]]:
+    """What to publish once it is committed: (step id, queue)."""
+    return [(step.id, step.planned.queue) for step in steps if step.status == "queued"]

@@ -1,0 +1,10 @@
+"""After the commit: ring for the steps that became ready, and for who waits for the session."""
+
+from app.sessions.change import Change, ready
+from app.sessions.runtime import Runtime
+
+
+async def announce(runtime: Runtime, change: Change) -> None:
+    """Tell workers and waiting readers, best effort: the sweeper and polling find what is lost."""
+    await runtime.queue.publish(ready(change.steps))
+    await runtime.wakeups.ring(change.session_id)

@@ -1,0 +1,80 @@
+"""What templates see of a session, loaded only as far as a template reads it."""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from app.flows.dialogue_format import DialogueFormat, format_dialogue
+from app.flows.flow import Flow, select
+from app.flows.graph import Graph
+from app.flows.jinja import ANY_NAME, variables_of
+from app.flows.model import SessionModel
+from app.flows.template import Node, map_paths
+
+# The most recent messages, oldest first, as (role, text); None for all of them.
+ReadDialogue = Callable[[int | None], Awaitable[list[tuple[str, str]]]]
+
+_DIALOGUE = {"chat_history", "dialogue", ANY_NAME}
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSource:
+    """Where the render data of one session in one state come from.
+
+    Attributes:
+        moment: what `current_datetime` shows; fixed for all steps of an invocation.
+        history: how many of the most recent messages `chat_history` holds; None for all.
+    """
+
+    flow: Flow
+    session_id: str
+    state: str
+    model: SessionModel
+    actor_input: str
+    moment: datetime
+    read_dialogue: ReadDialogue
+    history: int | None = None
+
+    async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
+        """The render data; the dialogue is in it only where `reads` names it."""
+        self.model.actor_input = self.actor_input
+        data = self.model.model_dump(mode="json") | {
+            "session_id": self.session_id,
+            "state_id": self.state,
+            "state_name": self.flow.state_name(self.state),
+            "actor_input": self.actor_input,
+            "parsed_actor_input": self.model.parsed_actor_input,
+            "current_datetime": self.moment.isoformat(),
+        }
+        if not _DIALOGUE.isdisjoint(reads):
+            dialogue = await self.read_dialogue(self.history)
+            data["chat_history"] = format_dialogue(dialogue, DialogueFormat.YAML)
+            data["dialogue"] = [{"role": role, "content": text} for role, text in dialogue]
+        return data
+
+    async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:
+        """Render one template.
+
+        Raises:
+            TemplateError: the template is wrong, or ran over its limits.
+        """
+        data = await self.data(_reads(text))
+        return await self.flow.renderer.render(text, data | (extra or {}))
+
+    async def graph(self, node: Node) -> Graph:
+        """The step graph of an invoker state; its maps see the render data."""
+        paths = " ".join(map_paths(node))
+        reads = [name for name in _DIALOGUE if name in paths]
+        return Graph(node, await self.data(reads) if paths else {}, select)
+
+
+@lru_cache(maxsize=4096)
+def _reads(text: str) -> frozenset[str]:
+    return variables_of(text)
+
+
+def plain_text(content: list[dict[str, Any]]) -> str:
+    """The text of a message's blocks; blocks of other kinds have none."""
+    return "".join(block.get("text", "") for block in content)

@@ -1,0 +1,53 @@
+"""What the API process and the worker process both need to run sessions."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from redis.asyncio import Redis
+
+from app.db.engine import Database
+from app.kit.queue import StepQueue
+from app.kit.redis import open_redis
+from app.kit.wakeups import Wakeups
+from app.sessions.catalog import FlowCatalog
+from app.sessions.lock import SessionLocks
+from app.sessions.store import SessionStore
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The open connections of a process, and the services on top of them."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    store: SessionStore
+    catalog: FlowCatalog
+    queue: StepQueue
+    wakeups: Wakeups
+    locks: SessionLocks
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, *, pool_size: int) -> AsyncIterator[Self]:
+        """Open everything; close it at the end."""
+        prefix = settings.redis_prefix
+        async with (
+            Database.open(settings.database_url, pool_size=pool_size) as database,
+            open_redis(settings.redis_url) as redis,
+            Wakeups.listening(redis, prefix) as wakeups,
+            FlowCatalog.open(database) as catalog,
+        ):
+            yield cls(
+                settings=settings,
+                database=database,
+                redis=redis,
+                store=SessionStore(database.pool),
+                catalog=catalog,
+                queue=StepQueue(redis, prefix),
+                wakeups=wakeups,
+                locks=SessionLocks(redis, prefix, settings.session),
+            )

@@ -1,0 +1,288 @@
+"""The SQL of a turn: each change of a session is one statement, so it happens whole or not at all.
+
+Every change comes as one JSON document (`$1`) beside the session's model (`$2`). Rows
+are locked in the order session, invocation, step. A statement that returns no row changed nothing:
+the fence (the session's version, the step's attempt) had moved on.
+"""
+
+# The change, as a row that the parts below join with.
+_INPUT = """
+WITH i AS MATERIALIZED (
+  SELECT * FROM json_to_record($1::json) AS i(
+    session_id text, org_id text, version int, state text, source text, cause text, event text,
+    error text, message_count int, title text, messages jsonb, steps jsonb, stored jsonb,
+    dropped jsonb, invocation jsonb, arrived json, start jsonb,
+    step_id text, attempt int, result text, closes text, closed_as text, closed_error text)
+)"""
+
+# What every change writes beside the session's own row; `changed` says whether it may.
+_WRITES = """
+, logged AS (
+  INSERT INTO transition (session_id, version, org_id, cause, event, source, target, error,
+    message_count)
+  SELECT c.id, c.version, c.org_id, i.cause, i.event, i.source, i.state, i.error, i.message_count
+  FROM changed c, i
+)
+, told AS (
+  INSERT INTO message (session_id, idx, org_id, role, content, status, step_id, attempt)
+  SELECT c.id, m.idx, c.org_id, m.role, m.content, m.status, m.step_id, m.attempt
+  FROM changed c, i, jsonb_to_recordset(i.messages)
+    AS m(idx bigint, role text, content jsonb, status text, step_id text, attempt int)
+)
+, kept AS (
+  INSERT INTO session_value (session_id, key, org_id, payload)
+  SELECT c.id, v.key, c.org_id, decode(v.payload, 'base64')
+  FROM changed c, i, jsonb_to_recordset(i.stored) AS v(key text, payload text)
+)
+, dropped AS (
+  DELETE FROM session_value v USING changed c, i
+  WHERE v.session_id = c.id AND i.dropped ? v.key
+)
+, started AS (
+  INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status)
+  SELECT n.id, c.id, c.org_id, c.version, n.state, n.event, n.input, 'running'
+  FROM changed c, i, jsonb_to_record(i.invocation)
+    AS n(id text, state text, event text, input text)
+  WHERE i.invocation IS NOT NULL
+)
+, arrived AS (
+  INSERT INTO event (id, session_id, org_id, name, input, idempotency_key, request_hash, answer,
+    created_by)
+  SELECT e.id, c.id, c.org_id, e.name, e.input, e.idempotency_key, decode(e.request_hash, 'hex'),
+    e.answer, e.created_by
+  FROM changed c, i, json_to_record(i.arrived) AS e(id text, name text, input text,
+    idempotency_key text, request_hash text, answer json, created_by text)
+  WHERE i.arrived IS NOT NULL
+)"""
+
+_PLANNED = """
+, planned AS (
+  INSERT INTO step (id, invocation_id, session_id, org_id, path, parent_id, kind, status, queue,
+    attempt, max_attempts, remaining, input, result, published_at)
+  SELECT p.id, p.invocation_id, g.id, g.org_id, p.path, p.parent_id, p.kind, p.status, p.queue,
+    0, p.max_attempts, p.remaining, p.input, p.result, clock_timestamp()
+  FROM {guard} g, i, jsonb_to_recordset(i.steps) AS p(id text, invocation_id text, path text,
+    parent_id text, kind text, status text, queue text, max_attempts int, remaining int,
+    input jsonb, result text)
+)"""
+
+_SET_SESSION = """
+  SET state = i.state, model = $2, version = s.version + 1, invocation_id = i.invocation->>'id',
+    task_error = i.error, message_count = i.message_count, modified = clock_timestamp()"""
+
+_END = "\nSELECT version FROM changed"
+
+# A new session with its first messages, and the event that it was started with, if any.
+START = (
+    _INPUT
+    + """
+, changed AS (
+  INSERT INTO session (id, org_id, flow, flow_revision, state, model, version, invocation_id,
+    task_error, message_count, title, visibility, user_info, agent_id, agent_revision,
+    forked_from_id, forked_from_message, expires_at, created_by)
+  SELECT i.session_id, i.org_id, n.flow, n.flow_revision, i.state, $2, 1, i.invocation->>'id',
+    i.error, i.message_count, i.title, n.visibility, n.user_info, n.agent_id, n.agent_revision,
+    n.forked_from_id, n.forked_from_message, clock_timestamp() + n.ttl * interval '1 second',
+    n.created_by
+  FROM i, jsonb_to_record(i.start) AS n(flow text, flow_revision int, visibility text,
+    user_info jsonb, agent_id text, agent_revision int, forked_from_id text,
+    forked_from_message int, ttl int, created_by text)
+  ON CONFLICT (id) DO NOTHING
+  RETURNING id, org_id, version, created
+)"""
+    + _WRITES
+    + _PLANNED.format(guard="changed")
+    + "\nSELECT version, created FROM changed"
+)
+
+# An event that a client sent: the session must still be at the version that was read.
+ADMIT = (
+    _INPUT
+    + f"""
+, changed AS (
+  UPDATE session s {_SET_SESSION}
+  FROM i WHERE s.id = i.session_id AND s.org_id = i.org_id AND s.version = i.version
+  RETURNING s.id, s.org_id, s.version
+)"""
+    + _WRITES
+    + _PLANNED.format(guard="changed")
+    + _END
+)
+
+_OWN_STEP = """
+, guard AS (
+  SELECT s.id, v.id AS invocation_id
+  FROM session s
+  JOIN invocation v ON v.id = s.invocation_id AND v.status = 'running'
+  JOIN step t ON t.invocation_id = v.id
+  JOIN i ON s.id = i.session_id AND s.version = i.version AND v.id = i.closes
+  WHERE t.id = i.step_id AND t.status = 'running' AND t.attempt = i.attempt
+  FOR UPDATE OF s, v, t
+)
+, finished AS (
+  UPDATE step t
+  SET status = CASE WHEN t.id <> i.step_id THEN
+        CASE WHEN i.closed_as = 'done' THEN 'done' ELSE 'superseded' END
+      ELSE i.closed_as END,
+    result = CASE WHEN t.id = i.step_id THEN i.result ELSE t.result END,
+    error = CASE WHEN t.id = i.step_id THEN i.closed_error ELSE t.error END,
+    finished_at = clock_timestamp(), lease_until = NULL
+  FROM guard g, i
+  WHERE t.invocation_id = g.invocation_id AND t.status IN ('waiting', 'queued', 'running')
+)"""
+
+_NO_STEP = """
+, guard AS (
+  SELECT s.id, v.id AS invocation_id
+  FROM session s
+  JOIN invocation v ON v.id = s.invocation_id AND v.status = 'running'
+  JOIN i ON s.id = i.session_id AND s.version = i.version AND v.id = i.closes
+  WHERE s.org_id = i.org_id
+  FOR UPDATE OF s, v
+)
+, finished AS (
+  UPDATE step t SET status = 'superseded', finished_at = clock_timestamp(), lease_until = NULL
+  FROM guard g
+  WHERE t.invocation_id = g.invocation_id AND t.status IN ('waiting', 'queued', 'running')
+)"""
+
+_CLOSED = f"""
+, closed AS (
+  UPDATE invocation v SET status = i.closed_as, error = i.closed_error,
+    finished_at = clock_timestamp()
+  FROM guard g, i WHERE v.id = g.invocation_id
+)
+, changed AS (
+  UPDATE session s {_SET_SESSION}
+  FROM guard g, i WHERE s.id = g.id
+  RETURNING s.id, s.org_id, s.version
+)"""
+
+# The last step of an invocation: its result, the invocation's end and its event, all or nothing.
+COMPLETE = _INPUT + _OWN_STEP + _CLOSED + _WRITES + _PLANNED.format(guard="changed") + _END
+
+# The end of an invocation from outside (cancel): its open steps are superseded.
+CLOSE = _INPUT + _NO_STEP + _CLOSED + _WRITES + _PLANNED.format(guard="changed") + _END
+
+# A step that is not the last. $1: {session_id, step_id, attempt, result, counted, composites:
+# [{id, result}], steps}. `counted` is the parallel or map that loses one open child; it must keep
+# another, or else the caller has to assemble it.
+ADVANCE = (
+    """
+WITH i AS MATERIALIZED (
+  SELECT * FROM json_to_record($1::json) AS i(
+    step_id text, attempt int, result text, counted text, composites jsonb, steps jsonb)
+)
+, parent AS (
+  SELECT p.id FROM step p JOIN i ON p.id = i.counted
+  WHERE p.status = 'waiting' AND p.remaining > 1 FOR UPDATE OF p
+)
+, guard AS (
+  SELECT t.session_id AS id, t.org_id, t.id AS step_id
+  FROM step t JOIN i ON t.id = i.step_id
+  WHERE t.status = 'running' AND t.attempt = i.attempt
+    AND (i.counted IS NULL OR EXISTS (SELECT 1 FROM parent))
+  FOR UPDATE OF t
+)
+, finished AS (
+  UPDATE step t SET status = 'done', result = i.result, finished_at = clock_timestamp(),
+    lease_until = NULL
+  FROM guard g, i WHERE t.id = g.step_id
+)
+, assembled AS (
+  UPDATE step t SET status = 'done', result = p.result, finished_at = clock_timestamp(),
+    remaining = 0
+  FROM guard g, i, jsonb_to_recordset(i.composites) AS p(id text, result text)
+  WHERE t.id = p.id
+)
+, counted AS (
+  UPDATE step t SET remaining = t.remaining - 1 FROM guard g, i WHERE t.id = i.counted
+)"""
+    + _PLANNED.format(guard="guard")
+    + "\nSELECT id FROM guard"
+)
+
+_STORED_VALUES = """
+  (SELECT jsonb_object_agg(w.key, encode(w.payload, 'base64'))
+   FROM session_value w WHERE w.session_id = s.id) AS stored_values"""
+
+# $1 session, $2 org, $3 idempotency key: the session, and what that key was answered before.
+LOAD = f"""
+SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {_STORED_VALUES}
+FROM session s LEFT JOIN event e ON e.session_id = s.id AND e.idempotency_key = $3
+WHERE s.id = $1 AND s.org_id = $2"""
+
+_DUE = """
+  (t.status = 'queued' AND t.run_after <= clock_timestamp()
+    OR t.status = 'running' AND t.lease_until < clock_timestamp())"""
+
+# $1 step id, $2 lease in seconds. No row: somebody else has it, or it is over.
+CLAIM = f"""
+WITH claimed AS (
+  UPDATE step t SET status = 'running', attempt = t.attempt + 1, published_at = clock_timestamp(),
+    lease_until = clock_timestamp() + $2 * interval '1 second'
+  FROM invocation v
+  WHERE t.id = $1 AND v.id = t.invocation_id AND v.status = 'running' AND {_DUE}
+  RETURNING t.*
+)
+SELECT t.id AS step_id, t.path, t.parent_id, t.attempt, t.max_attempts, t.input AS step_input,
+  t.result AS step_result, v.id AS running_id, v.event AS ending_event, v.input AS actor_input,
+  v.state AS invoker_state, v.created AS entered, s.*, {_STORED_VALUES}
+FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id"""
+
+# $1 step id, $2 attempt, $3 delay in seconds, $4 error.
+RETRY = """
+UPDATE step SET status = 'queued', lease_until = NULL, error = $4,
+  run_after = clock_timestamp() + $3 * interval '1 second',
+  published_at = clock_timestamp() + $3 * interval '1 second'
+WHERE id = $1 AND attempt = $2 AND status = 'running'
+RETURNING queue"""
+
+# $1 ids, $2 attempts, $3 lease in seconds. Rows that do not come back are lost.
+RENEW = """
+UPDATE step t SET lease_until = clock_timestamp() + $3 * interval '1 second'
+FROM unnest($1::text[], $2::int[]) AS m(id, attempt)
+WHERE t.id = m.id AND t.attempt = m.attempt AND t.status = 'running'
+RETURNING t.id"""
+
+# $1 seconds after which an unclaimed step is published again.
+SWEEP = f"""
+UPDATE step SET published_at = clock_timestamp()
+WHERE id IN (
+  SELECT t.id FROM step t
+  WHERE t.status IN ('queued', 'running') AND {_DUE}
+    AND t.published_at < clock_timestamp() - $1 * interval '1 second'
+  ORDER BY t.run_after LIMIT 200 FOR UPDATE SKIP LOCKED)
+RETURNING id, queue"""
+
+EXPIRE = """
+DELETE FROM session WHERE id IN (
+  SELECT id FROM session WHERE expires_at < clock_timestamp() LIMIT 100 FOR UPDATE SKIP LOCKED)"""
+
+COMPOSITES = """
+SELECT id, path, parent_id, kind, remaining, input FROM step
+WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""
+
+RESULTS = "SELECT path, result FROM step WHERE parent_id = $1 AND status = 'done'"
+
+MESSAGES = """
+SELECT idx, role, content, status, step_id, attempt, created FROM message
+WHERE session_id = $1 AND idx >= $2 ORDER BY idx"""
+
+PROGRESS = """
+SELECT count(*) FILTER (WHERE kind = 'leaf') AS total,
+  count(*) FILTER (WHERE kind = 'leaf' AND status = 'done') AS done
+FROM step WHERE invocation_id = $1"""
+
+# $1 session, $2 how many, the newest first; null for all.
+DIALOGUE = """
+SELECT role, content FROM message WHERE session_id = $1 ORDER BY idx DESC LIMIT $2"""
+
+# $1 session, $2 org: the session, and the step that is making its next message, if one is.
+VIEW = """
+SELECT s.*, NULL::jsonb AS stored_values, t.id AS step_id, t.attempt, v.id AS running_id,
+  v.event AS ending_event, v.created AS entered
+FROM session s
+LEFT JOIN invocation v ON v.id = s.invocation_id
+LEFT JOIN step t ON t.invocation_id = v.id AND t.path = '' AND t.kind = 'leaf'
+WHERE s.id = $1 AND s.org_id = $2"""

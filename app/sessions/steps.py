@@ -1,0 +1,189 @@
+"""Running a step: claim, render, invoke, and write what follows, all under the step's fence."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from structlog import get_logger
+from structlog.contextvars import bound_contextvars
+
+from app.db.engine import is_away
+from app.errors import StatewrightError
+from app.flows.flow import Flow, select
+from app.flows.graph import Graph
+from app.flows.template import Invoke
+from app.invokers.invoker import InvocationContext, InvokerError, TransientInvokerError
+from app.invokers.pool import Invokers
+from app.kit.registry import UnknownNameError
+from app.sessions.ascent import Climber
+from app.sessions.change import ready
+from app.sessions.claim import Claim
+from app.sessions.ending import ending_change
+from app.sessions.leases import LeaseLostError, Leases
+from app.sessions.partial import PartialWriter
+from app.sessions.render import RenderSource
+from app.sessions.runtime import Runtime
+from app.sessions.transition import Incoming
+
+T = TypeVar("T")
+log = get_logger(__name__)
+
+_AWAY_PAUSE = 0.2
+
+
+class StepRunner:
+    """Runs the steps of one worker, which serves `queues`."""
+
+    def __init__(
+        self, runtime: Runtime, invokers: Invokers, leases: Leases, queues: list[str]
+    ) -> None:
+        self._runtime = runtime
+        self._invokers = invokers
+        self._leases = leases
+        self._queues = queues
+        self._settings = runtime.settings.step
+
+    async def run(self, step_id: str) -> None:
+        """Run a step if it is due and nobody else has it, and then what follows directly."""
+        following: str | None = step_id
+        while following is not None:
+            claim = await self._runtime.store.claim(following, self._settings.lease_seconds)
+            if claim is None:
+                return
+            with bound_contextvars(
+                step_id=claim.step_id, session_id=claim.session.id, org_id=claim.session.org_id
+            ):
+                following = await self._attempt(claim)
+
+    async def _attempt(self, claim: Claim) -> str | None:
+        """Run one attempt; the id of a step that this worker goes on with."""
+        if claim.attempt > claim.max_attempts:
+            return await self._fail(claim, f"The step was lost {claim.max_attempts} times.")
+        try:
+            result = await self._leases.run(claim, self._result(claim))
+        except LeaseLostError:
+            log.warning("lease lost, the result is dropped", attempt=claim.attempt)
+            return None
+        except TransientInvokerError as error:
+            return await self._retry(claim, error)
+        except (InvokerError, StatewrightError, ValueError, UnknownNameError) as error:
+            return await self._fail(claim, str(error))
+        except asyncio.CancelledError:
+            # The worker stops: hand the step on at once instead of letting its lease lapse.
+            await asyncio.shield(self._put_back(claim, 0.0, "The worker stopped."))
+            raise
+        return await self._settle(claim, lambda: self._finish(claim, result))
+
+    async def _result(self, claim: Claim) -> str:
+        """Render the step's template and send it to its invoker."""
+        if claim.result is not None:
+            return claim.result
+        flow = await self._flow(claim)
+        node, _ = Graph(flow.node(claim.state), {}, select).find(claim.path)
+        if not isinstance(node, Invoke):
+            raise InvokerError(f"There is nothing to invoke at {claim.path!r}.")
+        invoker = self._invokers.resolve(node.invoker, node.config, trusted=flow.trusted)
+        source = self._source(flow, claim, invoker.history)
+        content = await source.render(node.text, claim.scope.visible())
+        timeout = node.timeout or self._settings.timeout_seconds
+        context = InvocationContext(
+            claim.step_id, claim.attempt, timeout, PartialWriter(self._runtime, claim).emit
+        )
+        try:
+            async with asyncio.timeout(timeout):
+                return await invoker.invoke(content, context)
+        except TimeoutError:
+            raise TransientInvokerError(f"No answer within {timeout:g} seconds.") from None
+
+    async def _finish(self, claim: Claim, result: str) -> str | None:
+        """Write a result and what follows it: the next steps, or the invocation's end."""
+        if claim.path:
+            flow = await self._flow(claim)
+            climber = Climber(
+                self._runtime.store,
+                claim,
+                lambda: self._source(flow, claim, None).graph(flow.node(claim.state)),
+                self._settings,
+            )
+            outcome = await climber.climb(result)
+            if not isinstance(outcome, str):
+                return await self._go_on(ready(outcome or []))
+            ended = outcome
+        else:
+            ended = result
+        reply = None if claim.path else (claim.step_id, claim.attempt)
+        incoming = Incoming(claim.event, ended, f"invocation:{claim.invocation_id}", reply=reply)
+        return await self._end(claim, incoming, result)
+
+    async def _fail(self, claim: Claim, error: str) -> str | None:
+        """End the invocation with an error; the session goes on with its event and no input."""
+        log.warning("step failed", error=error, attempt=claim.attempt)
+        reply = None if claim.path else (claim.step_id, claim.attempt)
+        incoming = Incoming(
+            claim.event, "", f"invocation:{claim.invocation_id}", error=error, reply=reply
+        )
+        return await self._settle(claim, lambda: self._end(claim, incoming, None))
+
+    async def _end(self, claim: Claim, incoming: Incoming, result: str | None) -> str | None:
+        change = await ending_change(self._runtime, claim.session, incoming)
+        if not await self._runtime.store.complete(claim, change, result, incoming.error):
+            log.warning("superseded, the result is dropped", attempt=claim.attempt)
+            return None
+        await self._runtime.wakeups.ring(change.session_id)
+        return await self._go_on(ready(change.steps))
+
+    async def _go_on(self, steps: list[tuple[str, str]]) -> str | None:
+        """Keep one of the steps that became ready, publish the others."""
+        mine = next((step_id for step_id, queue in steps if queue in self._queues), None)
+        await self._runtime.queue.publish(step for step in steps if step[0] != mine)
+        return mine
+
+    async def _retry(self, claim: Claim, error: TransientInvokerError) -> str | None:
+        if claim.attempt >= claim.max_attempts:
+            return await self._fail(claim, str(error))
+        step = self._settings
+        delay = min(step.backoff_seconds * 2 ** (claim.attempt - 1), step.backoff_max_seconds)
+        delay *= random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        await self._put_back(claim, max(delay, error.retry_after or 0.0), str(error))
+        return None
+
+    async def _put_back(self, claim: Claim, delay: float, error: str) -> None:
+        log.info("step put back", delay=round(delay, 3), error=error, attempt=claim.attempt)
+        queue = await self._settle(claim, lambda: self._runtime.store.retry(claim, delay, error))
+        if queue is not None:
+            await self._runtime.queue.publish([(claim.step_id, queue)], delay=delay)
+
+    async def _settle(self, claim: Claim, write: Callable[[], Awaitable[T]]) -> T | None:
+        """Write, and write again while PostgreSQL is away: the work is done, it must not be lost.
+
+        Past the lease it is in vain: the step belongs to another attempt.
+        """
+        deadline = asyncio.get_running_loop().time() + self._settings.lease_seconds
+        while True:
+            try:
+                return await write()
+            except Exception as error:
+                if not is_away(error) or asyncio.get_running_loop().time() > deadline:
+                    raise
+                log.warning("postgresql is away, the result waits", attempt=claim.attempt)
+                await asyncio.sleep(_AWAY_PAUSE)
+
+    async def _flow(self, claim: Claim) -> Flow:
+        session = claim.session
+        return await self._runtime.catalog.get(session.org_id, session.flow, session.flow_revision)
+
+    def _source(self, flow: Flow, claim: Claim, history: int | None) -> RenderSource:
+        async def read_dialogue(limit: int | None) -> list[tuple[str, str]]:
+            return await self._runtime.store.dialogue(claim.session.id, limit)
+
+        return RenderSource(
+            flow=flow,
+            session_id=claim.session.id,
+            state=claim.state,
+            model=claim.session.load_model(flow),
+            actor_input=claim.actor_input,
+            moment=claim.entered,
+            read_dialogue=read_dialogue,
+            history=history or self._runtime.settings.session.history_messages,
+        )

@@ -1,0 +1,166 @@
+"""Sessions in PostgreSQL: reads, and the statements that change them, over the raw pool."""
+
+from typing import Any
+
+import asyncpg
+
+from app.errors import NotFoundError
+from app.sessions import statements
+from app.sessions.change import Change, Snapshot, StepRow
+from app.sessions.claim import Claim
+from app.sessions.render import plain_text
+from app.sessions.view import View
+
+# Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
+_TRIES = 3
+
+
+class SessionStore:
+    """Every change is one statement. `None` or False: the fence had moved on, nothing changed."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def load(
+        self, org_id: str, session_id: str, idempotency_key: str | None = None
+    ) -> tuple[Snapshot, asyncpg.Record]:
+        """A session, and the row with what its idempotency key was answered before.
+
+        Raises:
+            NotFoundError: there is no such session in the org.
+        """
+        row = await self._pool.fetchrow(statements.LOAD, session_id, org_id, idempotency_key)
+        if row is None:
+            raise NotFoundError(f"There is no session {session_id!r}.")
+        return Snapshot.from_row(row), row
+
+    async def view(self, org_id: str, session_id: str) -> View:
+        """A session as it is read, with the invocation that runs.
+
+        Raises:
+            NotFoundError: there is no such session in the org.
+        """
+        row = await self._pool.fetchrow(statements.VIEW, session_id, org_id)
+        if row is None:
+            raise NotFoundError(f"There is no session {session_id!r}.")
+        return View.from_row(row)
+
+    async def start(self, change: Change) -> bool:
+        """Write a new session. False: its id, made from an idempotency key, is there already."""
+        return await self._write(statements.START, change.document(), change.model)
+
+    async def admit(self, change: Change) -> bool:
+        """Write what a client's event did."""
+        try:
+            return await self._write(statements.ADMIT, change.document(), change.model)
+        except asyncpg.UniqueViolationError:
+            # The same idempotency key was admitted at this moment: to be read again.
+            return False
+
+    async def complete(
+        self, claim: Claim, change: Change, result: str | None, error: str | None
+    ) -> bool:
+        """Write the end of an invocation by its last step, and what its event did."""
+        closing = {
+            "step_id": claim.step_id,
+            "attempt": claim.attempt,
+            "result": result,
+            "closes": claim.invocation_id,
+            "closed_as": "done" if error is None else "failed",
+            "closed_error": error,
+        }
+        return await self._write(statements.COMPLETE, change.document(**closing), change.model)
+
+    async def close(self, invocation_id: str, change: Change, error: str) -> bool:
+        """Write the end of an invocation from outside; its open steps are superseded."""
+        closing = {"closes": invocation_id, "closed_as": "cancelled", "closed_error": error}
+        return await self._write(statements.CLOSE, change.document(**closing), change.model)
+
+    async def advance(
+        self,
+        claim: Claim,
+        result: str,
+        *,
+        counted: str | None,
+        composites: list[tuple[str, str]],
+        steps: list[StepRow],
+    ) -> bool:
+        """Write the result of a step after which the invocation goes on.
+
+        Args:
+            claim: the step.
+            result: what its invoker gave back.
+            counted: id of the parallel or map that loses an open child, and keeps another.
+            composites: (id, result) of composites that are done with this step.
+            steps: what starts now.
+        """
+        document = {
+            "step_id": claim.step_id,
+            "attempt": claim.attempt,
+            "result": result,
+            "counted": counted,
+            "composites": [{"id": id_, "result": text} for id_, text in composites],
+            "steps": [step.row() for step in steps],
+        }
+        return await self._write(statements.ADVANCE, document)
+
+    async def claim(self, step_id: str, lease: float) -> Claim | None:
+        """Take a due step, or one whose lease lapsed."""
+        row = await self._pool.fetchrow(statements.CLAIM, step_id, lease)
+        return None if row is None else Claim.from_row(row)
+
+    async def retry(self, claim: Claim, delay: float, error: str) -> str | None:
+        """Put a step back; the queue that it is on, or None if it is not ours any more."""
+        queue: str | None = await self._pool.fetchval(
+            statements.RETRY, claim.step_id, claim.attempt, delay, error
+        )
+        return queue
+
+    async def renew(self, held: list[tuple[str, int]], lease: float) -> set[str]:
+        """Renew leases, given as (step id, attempt); the ids of those that are still ours."""
+        ids, attempts = [step_id for step_id, _ in held], [attempt for _, attempt in held]
+        rows = await self._pool.fetch(statements.RENEW, ids, attempts, lease)
+        return {row["id"] for row in rows}
+
+    async def sweep(self, republish: float) -> list[tuple[str, str]]:
+        """Due steps that nobody claimed, and lapsed ones: (step id, queue), to be published."""
+        rows = await self._pool.fetch(statements.SWEEP, republish)
+        return [(row["id"], row["queue"]) for row in rows]
+
+    async def expire(self) -> None:
+        """Delete sessions whose time is up."""
+        await self._pool.execute(statements.EXPIRE)
+
+    async def composites(self, invocation_id: str) -> dict[str, asyncpg.Record]:
+        """The open composites of an invocation, by path."""
+        rows = await self._pool.fetch(statements.COMPOSITES, invocation_id)
+        return {row["path"]: row for row in rows}
+
+    async def results(self, composite_id: str) -> dict[str, str]:
+        """The results of a composite's children that are done, by path."""
+        rows = await self._pool.fetch(statements.RESULTS, composite_id)
+        return {row["path"]: row["result"] for row in rows}
+
+    async def progress(self, invocation_id: str) -> tuple[int, int]:
+        """How many steps an invocation has, and how many are done."""
+        row = await self._pool.fetchrow(statements.PROGRESS, invocation_id)
+        return row["total"], row["done"]
+
+    async def dialogue(self, session_id: str, limit: int | None) -> list[tuple[str, str]]:
+        """The most recent messages that have text, oldest first, as (role, text)."""
+        rows = await self._pool.fetch(statements.DIALOGUE, session_id, limit)
+        said = [(row["role"], plain_text(row["content"])) for row in reversed(rows)]
+        return [(role, text) for role, text in said if text]
+
+    async def messages(self, session_id: str, first: int = 0) -> list[asyncpg.Record]:
+        """Messages from an index on, in order."""
+        rows: list[asyncpg.Record] = await self._pool.fetch(statements.MESSAGES, session_id, first)
+        return rows
+
+    async def _write(self, statement: str, document: dict[str, Any], *model: bytes) -> bool:
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._pool.fetchval(statement, document, *model) is not None
+            except asyncpg.DeadlockDetectedError:
+                continue
+        return await self._pool.fetchval(statement, document, *model) is not None

@@ -1,0 +1,66 @@
+"""A session as readers see it: its row, and the invocation that runs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, Self
+
+import asyncpg
+
+from app.access.caller import Caller, Scope
+from app.errors import ForbiddenError
+from app.sessions.change import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The invocation of a session; its step is named where a single one makes the answer."""
+
+    invocation_id: str
+    event: str
+    since: datetime
+    step_id: str | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A session and what runs in it."""
+
+    session: Snapshot
+    running: Running | None
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """From the row of the viewing statement."""
+        running = None
+        if row["running_id"] is not None:
+            running = Running(
+                row["running_id"],
+                row["ending_event"],
+                row["entered"],
+                row["step_id"],
+                row["attempt"] or 0,
+            )
+        return cls(Snapshot.from_row(row), running)
+
+
+class Owned(Protocol):
+    """What of a session says who may do what with it."""
+
+    @property
+    def visibility(self) -> str: ...
+
+    @property
+    def created_by(self) -> str: ...
+
+
+def may_read(caller: Caller, session: Owned) -> None:
+    """Raise `ForbiddenError` for a private session of somebody else in the org."""
+    if session.visibility != "org":
+        may_drive(caller, session)
+
+
+def may_drive(caller: Caller, session: Owned) -> None:
+    """Raise `ForbiddenError` unless the caller started the session, or is an admin."""
+    if session.created_by != caller.user_id and Scope.ADMIN not in caller.scopes:
+        raise ForbiddenError("Only who started it may do this.")

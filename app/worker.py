@@ -1,0 +1,95 @@
+"""Composes the worker process: arq as the bell, leases, the sweeper, the invokers."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import uvloop
+from redis.exceptions import RedisError
+from structlog import get_logger
+
+from app.invokers.pool import Invokers
+from app.jobs.bell import BellWorker
+from app.jobs.sweep import sweep
+from app.kit.ids import new_id
+from app.kit.log import configure_logging
+from app.sessions.leases import Leases
+from app.sessions.runtime import Runtime
+from app.sessions.steps import StepRunner
+from app.settings import Settings
+
+log = get_logger(__name__)
+
+_HEALTH_SECONDS = 2.0
+_HEALTH_TTL = 6
+
+
+def run(settings: Settings) -> None:
+    """Serve the settings' queues until SIGTERM or SIGINT; then end what runs, and stop."""
+    configure_logging(settings.log_level)
+    uvloop.run(_serve_until_signal(settings))
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
+    """A worker that serves while the block lasts; the task ends only by a fault."""
+    async with Runtime.open(settings, pool_size=settings.worker.pool_size) as runtime:
+        invokers = Invokers(settings.llm, settings.security.egress_allow)
+        leases = Leases(runtime.store, settings.step.lease_seconds)
+        runner = StepRunner(runtime, invokers, leases, settings.worker.queues)
+        bells = [BellWorker(runtime, runner, queue) for queue in settings.worker.queues]
+        async with leases.renewing():
+            tasks = [asyncio.create_task(bell.main()) for bell in bells]
+            tasks += [asyncio.create_task(sweep(runtime)), asyncio.create_task(_show_life(runtime))]
+            try:
+                yield asyncio.create_task(_first_fault(tasks))
+                await _drain(bells, settings.worker.drain_seconds)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await invokers.close()
+
+
+async def _serve_until_signal(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serving(settings) as fault:
+        log.info("worker serves", queues=settings.worker.queues)
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, fault}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if fault.done():
+            fault.result()
+        log.info("worker stops")
+
+
+async def _first_fault(tasks: list[asyncio.Task[None]]) -> None:
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _drain(bells: list[BellWorker], seconds: float) -> None:
+    """Let the steps that run come to their end; those that do not are put back when cancelled."""
+    running = [task for bell in bells for task in bell.stop_picking()]
+    if running:
+        _, late = await asyncio.wait(running, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+async def _show_life(runtime: Runtime) -> None:
+    """Keep the key that readiness looks for; it lapses when the worker dies."""
+    key = f"{runtime.settings.redis_prefix}:worker:{new_id('wrk')}"
+    try:
+        while True:
+            with suppress(RedisError, OSError):
+                await runtime.redis.set(key, b"1", ex=_HEALTH_TTL)
+            await asyncio.sleep(_HEALTH_SECONDS)
+    finally:
+        with suppress(RedisError, OSError):
+            await runtime.redis.delete(key)
