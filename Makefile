@@ -14,7 +14,7 @@ help: ## List the commands
 setup: .venv/.complete ## Make .venv with everything in it
 
 .venv/.complete: pyproject.toml uv.lock $(UV)
-	$(UV) sync --quiet --frozen --extra embedded
+	$(UV) sync --quiet --frozen --extra embedded --compile-bytecode
 	@touch $@
 
 # uv lives by itself: installing it asks nothing of the machine's Python but pip.

@@ -1,4 +1,8 @@
-"""The `statewright` command."""
+"""The `statewright` command.
+
+The big processes are imported by the commands that run them: the others answer at once.
+"""
+# ruff: noqa: PLC0415
 
 import asyncio
 import json
@@ -12,7 +16,6 @@ from typing import Annotated, Any, TypeVar
 
 import asyncpg
 import typer
-import uvicorn
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -23,11 +26,8 @@ from app.db.engine import Database, is_away
 from app.db.migrate import migrate as run_migrations
 from app.dev.attach import attach, with_secret_key
 from app.dev.process import StartError
-from app.dev.run import run_dev
 from app.errors import BadRequestError
-from app.main import create_app
 from app.settings import Settings
-from app.worker import run as run_worker
 
 _GRACE_SECONDS = 30  # for running requests, when the API is told to stop
 _T = TypeVar("_T")
@@ -63,6 +63,8 @@ def dev(
     A service whose address is set (DATABASE_URL, REDIS_URL) is used and not started. Ctrl-C stops
     everything; the data stays in the data directory.
     """
+    from app.dev.run import run_dev
+
     with _one_line_errors():
         settings = _settings()
         if port is not None:
@@ -76,6 +78,10 @@ def api(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None,
 ) -> None:
     """Serve the HTTP API."""
+    import uvicorn
+
+    from app.main import create_app
+
     with _one_line_errors():
         settings = _settings()
         uvicorn.run(
@@ -100,10 +106,12 @@ def worker(
     ] = None,
 ) -> None:
     """Run steps, until SIGTERM or Ctrl-C; those that run then are brought to their end."""
+    from app.worker import run
+
     with _one_line_errors():
         given = {"queues": queue or None, "concurrency": concurrency}
         changes = {name: value for name, value in given.items() if value is not None}
-        run_worker(_changed(_settings(), "worker", changes))
+        run(_changed(_settings(), "worker", changes))
 
 
 @app.command()
