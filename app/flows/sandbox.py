@@ -111,8 +111,10 @@ class _Lane:
                 raise TemplateError("the renderer stopped while it worked on this") from None
 
     async def _ask_a_child(self, request: bytes) -> bytes:
+        self._check_open()
         child = self._idle.pop() if self._idle else await self._start()
         try:
+            self._check_open()  # closing may have missed one that was starting
             answer = await child.ask(request)
         except BaseException:  # also when the caller is cancelled: the answer is still to come
             self._children.discard(child)
@@ -122,13 +124,13 @@ class _Lane:
         return answer
 
     async def _start(self) -> "_Child":
-        if self._closed:
-            raise TemplateError("the renderer is closed")
         child = await _Child.start(self._limits)
         self._children.add(child)
-        if self._closed:
-            await child.kill()
         return child
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TemplateError("the renderer is closed")
 
     async def close(self) -> None:
         self._closed = True

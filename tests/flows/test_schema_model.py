@@ -194,7 +194,7 @@ json_schemas = st.recursive(
 def test_any_json_gives_a_model_or_a_bad_request(properties: Any) -> None:
     try:
         made = model_from_schema("ManifestModel", properties)
-    except BadRequestError as error:
-        assert error.errors
-    else:
-        assert made.deserialize(made().serialize()) == made()
+    except BadRequestError:
+        return
+
+    assert made.deserialize(made().serialize()) == made()
