@@ -1,6 +1,5 @@
 """What `statewright dev` puts into a database that has it not: an API key, and an example agent."""
 
-import shlex
 from typing import Any
 
 import httpx
@@ -52,14 +51,15 @@ async def ensure_example(base_url: str, api_key: str) -> str:
 
 def example_line(base_url: str, api_key: str, agent_id: str) -> str:
     """A line for a POSIX shell: launches the agent, waits for its turn's end, shows the thread."""
-    curl = f"curl -s -H {shlex.quote(f'Authorization: Bearer {api_key}')}"
-    launch = '-H \'Content-Type: application/json\' -d \'{"values": {"topic": "statecharts"}}\''
     return (
-        f"thread=$({curl} {launch} {base_url}/v1/ai/agents/{agent_id}/launch"
+        f"ai={base_url}/v1/ai; key='Authorization: Bearer {api_key}';"
+        " thread=$(curl -s -H \"$key\" -H 'Content-Type: application/json'"
+        ' -d \'{"values": {"topic": "statecharts"}}\''
+        f" $ai/agents/{agent_id}/launch"
         ' | sed \'s/.*"thread_id": *"\\([^"]*\\)".*/\\1/\');'
-        f" until {curl} {base_url}/v1/ai/threads/$thread"
-        ' | grep -q \'"status": *"user_turn"\'; do sleep 0.1; done;'
-        f' {curl} "{base_url}/v1/ai/threads/$thread?load_messages=true"'
+        ' for _ in $(seq 100); do curl -s -H "$key" $ai/threads/$thread'
+        ' | grep -q \'"status": *"user_turn"\' && break; sleep 0.1; done;'
+        ' curl -s -H "$key" "$ai/threads/$thread?load_messages=true"'
     )
 
 

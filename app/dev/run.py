@@ -102,9 +102,10 @@ class Dev:
         await migrate(self._settings.database_url)
         await self._start_servers()
         await ensure_key(self._settings, self._base_url, self._data_dir, self._kept)
+        agent_id = await ensure_example(self._base_url, self._kept.api_key or "")
         self._publish()
         self._is_up = True
-        await self._greet()
+        self._greet(agent_id)
 
     async def _start_servers(self) -> None:
         environment = child_environment(self._settings)
@@ -147,9 +148,8 @@ class Dev:
             }
         )
 
-    async def _greet(self) -> None:
+    def _greet(self, agent_id: str) -> None:
         key = self._kept.api_key or ""
-        agent_id = await ensure_example(self._base_url, key)
         pids = ", ".join(str(worker.process.pid) for worker in self._workers)
         self._say(f"API         process {self._api.process.pid}, {self._base_url}")
         self._say(f"Workers     process {pids}")
