@@ -139,6 +139,10 @@ class Postgres:
             directory=self.home.directory,
             user=self.home.user,
         )
-        await initdb.start()
-        if await initdb.wait():
+        try:
+            await initdb.start()
+            code = await initdb.wait()
+        finally:
+            await initdb.stop()  # with the server that it runs
+        if code:
             raise StartError(f"PostgreSQL could not make its data. {initdb.last_words()}")
