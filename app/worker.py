@@ -14,6 +14,7 @@ from app.jobs.bell import BellWorker
 from app.jobs.sweep import sweep
 from app.kit.ids import new_id
 from app.kit.log import configure_logging
+from app.kit.tasks import end_tasks
 from app.sessions.leases import Leases
 from app.sessions.runtime import Runtime
 from app.sessions.steps import StepRunner
@@ -46,9 +47,7 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
                 yield asyncio.create_task(_first_fault(tasks))
                 await _drain(bells, settings.worker.drain_seconds)
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await end_tasks(*tasks)
                 await invokers.close()
 
 
@@ -77,9 +76,7 @@ async def _drain(bells: list[BellWorker], seconds: float) -> None:
     running = [task for bell in bells for task in bell.stop_picking()]
     if running:
         _, late = await asyncio.wait(running, timeout=seconds)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await end_tasks(*late)
 
 
 async def _show_life(runtime: Runtime) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, status
+from fastapi import APIRouter, Path, Query, Response, status
 
 from app.agents import service
 from app.agents.record import (
@@ -15,10 +15,13 @@ from app.agents.record import (
 )
 from app.agents.resolve import resolve_agent
 from app.agents.thread_request import LaunchAgentRequest, StartAgentThreadRequest
-from app.api.deps import DbDep, PageToken, Reader, Writer
+from app.api.deps import DbDep, IdempotencyKey, PageToken, Reader, RuntimeDep, Writer
 from app.api.org_header import SameOrg
-from app.api.schemas import Data, Page
+from app.api.problems import problem_responses
+from app.api.schemas import Data, Page, answer
 from app.errors import BadRequestError
+from app.sessions.thread_record import AgentThreadRecord
+from app.sessions.threads import AgentOrigin, start_thread
 
 router = APIRouter(prefix="/v1/ai/agents", tags=["agents"], dependencies=[SameOrg])
 
@@ -40,9 +43,12 @@ def _body() -> Iterator[None]:
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, response_model_exclude_unset=True)
-async def create(caller: Writer, db: DbDep, request: CreateAgentRequest) -> Data[AgentRecord]:
+async def create(
+    caller: Writer, runtime: RuntimeDep, db: DbDep, request: CreateAgentRequest
+) -> Data[AgentRecord]:
     """Declare an agent: a request template and the variables that fill its placeholders."""
     with _body():
+        await runtime.catalog.check(caller.org_id, request.request_template.flow)
         return Data(data=await service.create_agent(db, caller, request))
 
 
@@ -73,10 +79,12 @@ async def get(caller: Reader, db: DbDep, agent_id: AgentId) -> Data[AgentRecord]
 
 @router.put("/{agent_id}", response_model_exclude_unset=True)
 async def update(
-    caller: Writer, db: DbDep, agent_id: AgentId, request: UpdateAgentRequest
+    caller: Writer, runtime: RuntimeDep, db: DbDep, agent_id: AgentId, request: UpdateAgentRequest
 ) -> Data[AgentRecord]:
     """Change what the body names, as a new revision; what it leaves out is kept."""
     with _body():
+        if request.request_template is not None:
+            await runtime.catalog.check(caller.org_id, request.request_template.flow)
         return Data(data=await service.update_agent(db, caller, agent_id, request))
 
 
@@ -99,6 +107,34 @@ async def revisions(
         db, caller, agent_id, limit=limit, page_token=page_token
     )
     return Data(data=Page(items=items, next_token=token))
+
+
+@router.post(
+    "/{agent_id}/launch",
+    status_code=status.HTTP_201_CREATED,
+    response_model=Data[AgentThreadRecord],
+    responses=problem_responses(422),
+)
+async def launch(
+    caller: Writer,
+    runtime: RuntimeDep,
+    agent_id: AgentId,
+    request: LaunchAgentRequest,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Fill the agent's placeholders and start a thread from the result."""
+    async with runtime.database.transaction() as db:
+        agent = await service.get_agent(db, caller, agent_id)
+        with _body():
+            resolved = await resolve_agent(db, caller, agent, request)
+    record = await start_thread(
+        runtime,
+        caller,
+        resolved,
+        agent=AgentOrigin(agent.agent_id, agent.revision),
+        idempotency_key=idempotency_key,
+    )
+    return answer(record, status.HTTP_201_CREATED)
 
 
 @router.post("/{agent_id}/preview", response_model_exclude_unset=True)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 import asyncpg
-from fastapi import Depends, Query, Request, Security
+from fastapi import Depends, Header, Query, Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from redis.asyncio import Redis
@@ -100,6 +100,14 @@ Reader = Annotated[Caller, Depends(_with_scope(Scope.READ))]
 Writer = Annotated[Caller, Depends(_with_scope(Scope.WRITE))]
 Admin = Annotated[Caller, Depends(_with_scope(Scope.ADMIN))]
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        description="The same key with the same request is done once and answered the same.",
+    ),
+]
 PageToken = Annotated[
     str | None,
     Query(max_length=500, description="`next_token` of the page before; none: the first page"),

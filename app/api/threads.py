@@ -1,9 +1,8 @@
 """`/v1/ai/threads`: start conversations, follow them as they grow, and drive them."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
-from fastapi import APIRouter, Header, Path, Query, Response, status
+from fastapi import APIRouter, Path, Query, Response, status
 from pydantic import Field
 
 from app.agents.messages import WireModel
@@ -12,9 +11,10 @@ from app.agents.thread_request import (
     StartAgentThreadRequest,
     ThreadVisibility,
 )
-from app.api.deps import DbDep, PageToken, Reader, RuntimeDep, Writer
+from app.api.deps import DbDep, IdempotencyKey, PageToken, Reader, RuntimeDep, Writer
+from app.api.org_header import SameOrg
 from app.api.problems import problem_responses
-from app.api.schemas import Data, Page
+from app.api.schemas import Data, Page, answer
 from app.errors import UnsupportedFeatureError
 from app.sessions import thread_list, threads
 from app.sessions.dialogue import Cursor
@@ -26,17 +26,9 @@ from app.sessions.thread_list import (
 )
 from app.sessions.thread_record import AgentThreadDelta, AgentThreadRecord
 
-router = APIRouter(prefix="/v1/ai/threads", tags=["threads"])
+router = APIRouter(prefix="/v1/ai/threads", tags=["threads"], dependencies=[SameOrg])
 
 ThreadId = Annotated[str, Path(description="Id of a thread.", examples=["ath_01k8zq5d3v"])]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=200,
-        description="The same key with the same request is done once and answered the same.",
-    ),
-]
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
 Wait = Annotated[
     float, Query(ge=0, le=30, description="Hold the answer so many seconds for something new.")
@@ -64,11 +56,6 @@ class PinThreadRequest(WireModel):
     pinned: bool
 
 
-def _answer(data: Any, code: int = 200) -> Response:
-    """A body that needs no validation: it was made here, on the path of every turn."""
-    return Response(orjson.dumps({"data": data}), code, media_type="application/json")
-
-
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
@@ -83,7 +70,7 @@ async def start(
 ) -> Response:
     """Start a thread; its first answer is generated at once."""
     record = await threads.start_thread(runtime, caller, request, idempotency_key=idempotency_key)
-    return _answer(record, status.HTTP_201_CREATED)
+    return answer(record, status.HTTP_201_CREATED)
 
 
 @router.get("")
@@ -111,7 +98,7 @@ async def get(
     load_messages: Annotated[bool, Query(description="Whether to give its messages.")] = True,
 ) -> Response:
     """A thread; its continuation token leads on from what is given."""
-    return _answer(await read_thread(runtime, caller, thread_id, load_messages=load_messages))
+    return answer(await read_thread(runtime, caller, thread_id, load_messages=load_messages))
 
 
 @router.get("/{thread_id}/delta", response_model=Data[AgentThreadDelta])
@@ -127,7 +114,7 @@ async def delta(
     """What is new since the token: finished messages, and the one that is being generated."""
     seconds = min(wait, runtime.settings.api.max_wait_seconds)
     cursor = Cursor.parse(next_token)
-    return _answer(await wait_for_delta(runtime, caller, thread_id, cursor, seconds))
+    return answer(await wait_for_delta(runtime, caller, thread_id, cursor, seconds))
 
 
 @router.post(
@@ -143,7 +130,7 @@ async def send_message(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Say something; read the answer with `delta`, from the token that is given here."""
-    return _answer(await threads.send_message(runtime, caller, thread_id, request, idempotency_key))
+    return answer(await threads.send_message(runtime, caller, thread_id, request, idempotency_key))
 
 
 @router.post("/{thread_id}/tool-results")
@@ -156,7 +143,7 @@ async def submit_tool_results(_caller: Writer, thread_id: ThreadId) -> Data[Agen
 async def cancel(caller: Writer, runtime: RuntimeDep, thread_id: ThreadId) -> Response:
     """Stop the answer that is being generated; with none there is nothing to stop."""
     await threads.cancel_thread(runtime, caller, thread_id)
-    return _answer(await read_thread(runtime, caller, thread_id, load_messages=False))
+    return answer(await read_thread(runtime, caller, thread_id, load_messages=False))
 
 
 @router.post(
@@ -169,10 +156,10 @@ async def fork(
 ) -> Response:
     """Copy a thread up to a message into a private thread of the caller's."""
     record = await threads.fork_thread(runtime, caller, thread_id, request.message_sequence_num)
-    return _answer(record, status.HTTP_201_CREATED)
+    return answer(record, status.HTTP_201_CREATED)
 
 
-@router.post("/{thread_id}/visibility", response_model=Data[AgentThreadRecord])
+@router.post("/{thread_id}/visibility")
 async def set_visibility(
     caller: Writer,
     db: DbDep,

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from app.jobs.run_step import run_step
 from app.kit.queue import RUN_STEP, queue_key, wake_key
+from app.kit.tasks import end_tasks
 from app.sessions.runtime import Runtime
 from app.sessions.steps import StepRunner
 
@@ -75,7 +76,7 @@ class BellWorker(Worker):
                 self._rung.clear()
                 await self._poll()
         finally:
-            listener.cancel()
+            await end_tasks(listener)
 
     async def _poll(self) -> None:
         try:

@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog import get_logger
 
+from app.kit.tasks import end_tasks
+
 T = TypeVar("T")
 log = get_logger(__name__)
 
@@ -34,9 +36,7 @@ class Wakeups:
         try:
             yield wakeups
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end_tasks(task)
 
     async def ring(self, key: str) -> None:
         """Wake everybody who waits for the key, in every process; best effort."""

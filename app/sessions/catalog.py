@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from app.db.engine import Database
-from app.errors import NotFoundError
+from app.errors import BadRequestError, FieldError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.library import code_flows
 
@@ -22,6 +22,14 @@ class FlowCatalog:
     async def open(cls, database: Database) -> AsyncIterator[Self]:
         """The catalog of a process; flows in code are loaded and checked here."""
         yield cls(database)
+
+    async def check(self, org_id: str, key: str) -> None:
+        """Raise `BadRequestError` where an agent's template names a flow that is not there."""
+        try:
+            await self.get(org_id, key)
+        except NotFoundError as error:
+            fault: FieldError = {"loc": ["request_template", "flow"], "msg": error.detail}
+            raise BadRequestError(error.detail, errors=[fault]) from None
 
     async def get(self, org_id: str, key: str, revision: int | None = None) -> Flow:
         """A flow at a revision; the newest if none is given.

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from structlog import get_logger
 
 from app.db.engine import is_away
+from app.kit.tasks import end_tasks
 from app.sessions.claim import Claim
 from app.sessions.store import SessionStore
 
@@ -35,9 +36,7 @@ class Leases:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end_tasks(task)
 
     async def run(self, claim: Claim, work: Coroutine[Any, Any, T]) -> T:
         """Do the work of a step for as long as its lease is ours.
