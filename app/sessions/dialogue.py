@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Self
 
 import asyncpg
@@ -9,6 +10,7 @@ import asyncpg
 from app.errors import BadRequestError
 from app.kit.paging import PageTokenError, decode_token, encode_token
 from app.sessions.partial import read_partial
+from app.sessions.render import plain_text
 from app.sessions.runtime import Runtime
 from app.sessions.thread_record import message_fields
 from app.sessions.view import View
@@ -21,14 +23,14 @@ class Cursor:
     Attributes:
         version: of the session, as the reader knows it.
         next: index of the first message that the reader has not read to its end.
-        attempt: which attempt at generating that message the reader follows; 0 for none.
-        chars: how much of its text the reader has.
+        chars: how much of that message's text the reader has.
+        digest: of the text that the reader has; "" if it was not shown that message at all.
     """
 
     version: int = 0
     next: int = 0
-    attempt: int = 0
     chars: int = 0
+    digest: str = ""
 
     @classmethod
     def parse(cls, token: str | None) -> Self:
@@ -40,26 +42,45 @@ class Cursor:
         if not token:
             return cls()
         try:
-            version, next_, attempt, chars = (int(part) for part in decode_token(token))
+            *numbers, digest = decode_token(token)
+            version, next_, chars = (int(part) for part in numbers)
         except (PageTokenError, ValueError) as error:
-            raise BadRequestError(
-                "The continuation token is not one that this service gave out.",
-                errors=[{"loc": ["query", "next_token"], "msg": "not a continuation token"}],
-            ) from error
-        if max(version, next_, attempt, chars) >= 2**31 or min(version, next_, attempt, chars) < 0:
-            raise BadRequestError("The continuation token is out of range.")
-        return cls(version, next_, attempt, chars)
+            raise _bad_token("The continuation token is not one that this service gave out.") from (
+                error
+            )
+        if max(version, next_, chars) >= 2**31 or min(version, next_, chars) < 0:
+            raise _bad_token("The continuation token is out of range.")
+        return cls(version, next_, chars, digest)
 
     def token(self) -> str:
         """The opaque form of it."""
-        return encode_token(*map(str, (self.version, self.next, self.attempt, self.chars)))
+        return encode_token(str(self.version), str(self.next), str(self.chars), self.digest)
+
+    def showing(self, text: str) -> Self:
+        """This cursor once the reader has so much of the message at `next`."""
+        return replace(self, chars=len(text), digest=_digest(text))
+
+    def at(self, next_: int) -> Self:
+        """This cursor at the start of a message that the reader was not shown yet."""
+        return replace(self, next=next_, chars=0, digest="")
+
+    @property
+    def began(self) -> bool:
+        """Whether the reader was shown the message at `next`."""
+        return bool(self.digest)
+
+    def fits(self, text: str) -> bool:
+        """Whether what the reader has of the message is how this text begins.
+
+        It need not be: a retried attempt may say something else, a failed one ends with an error.
+        """
+        return len(text) >= self.chars and _digest(text[: self.chars]) == self.digest
 
 
 @dataclass(frozen=True, slots=True)
 class Generating:
     """The message that a running step is making."""
 
-    attempt: int
     text: str
     since: datetime
 
@@ -76,7 +97,7 @@ class News:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing new."""
-        return not self.messages and not self.moved
+        return not self.messages and self.reset is None and not self.moved
 
 
 class DialogueReader:
@@ -90,8 +111,9 @@ class DialogueReader:
     async def news(self, cursor: Cursor) -> News:
         """What came after the cursor."""
         session = self._session
-        # A token of another session, or of one that was lost, may point past the end.
-        cursor = replace(cursor, next=min(cursor.next, session.message_count))
+        if cursor.next > session.message_count:
+            # A token of another session, or of one that was lost, points past the end.
+            cursor = cursor.at(session.message_count)
         news = News(cursor, moved=cursor.version != session.version)
         if cursor.next < session.message_count:
             rows = await self._runtime.store.messages(session.id, cursor.next)
@@ -102,45 +124,47 @@ class DialogueReader:
 
     def _add_finished(self, news: News, rows: list[asyncpg.Record]) -> None:
         cursor = news.cursor
-        for row in rows:
-            message, idx = message_fields(row), row["idx"]
-            if idx == cursor.next and cursor.attempt:
-                if row["attempt"] == cursor.attempt:
-                    message["content"] = _after(message["content"], cursor.chars)
-                else:
-                    news.reset = idx
-            elif row["role"] == "user" and news.reset is None:
-                # Who sent it holds it already: the client puts down what it sends.
-                news.reset = idx
-            news.messages[idx] = message
-        news.cursor = Cursor(cursor.version, self._session.message_count)
+        news.messages = {row["idx"]: message_fields(row) for row in rows}
+        fresh = cursor.next  # the first message that the reader has nothing of
+        if cursor.began:
+            first = news.messages[cursor.next]
+            if cursor.fits(plain_text(first["content"])):
+                first["content"] = _after(first["content"], cursor.chars)
+                fresh += 1
+            else:
+                news.reset = cursor.next
+        if news.reset is None and any(row["role"] == "user" for row in rows):
+            # Who sent it put it down already, behind whatever else the reader had.
+            news.reset = fresh
+        news.cursor = cursor.at(self._session.message_count)
 
     async def _add_generating(self, news: News) -> None:
-        generating = await self._generating()
+        cursor, generating = news.cursor, await self._generating()
         if generating is None:
+            if cursor.began:  # it came to nothing
+                news.reset = cursor.next
+                news.cursor = cursor.at(cursor.next)
             return
-        cursor = news.cursor
-        same = generating.attempt == cursor.attempt
-        new_text = generating.text[cursor.chars :] if same else generating.text
-        if same and not new_text:
+        held = cursor.chars
+        if cursor.began and not cursor.fits(generating.text):
+            news.reset, held = cursor.next, 0
+        new_text = generating.text[held:]
+        if cursor.began and news.reset is None and not new_text:
             return
-        if cursor.attempt and not same:
-            news.reset = cursor.next
         news.messages[cursor.next] = {
             "role": "assistant",
             "content": [{"content_type": "text", "text": new_text}] if new_text else [],
             "status": "generating",
             "created": generating.since,
         }
-        chars = cursor.chars + len(new_text) if same else len(new_text)
-        news.cursor = replace(cursor, attempt=generating.attempt, chars=chars)
+        news.cursor = cursor.showing(generating.text)
 
     async def _generating(self) -> Generating | None:
         running = self._view.running
         if running is None or not running.step_id or not running.attempt:
             return None
         text = await self.partial_text()
-        return Generating(running.attempt, text, running.since)
+        return Generating(text, running.since)
 
     async def partial_text(self) -> str:
         """What the running step has generated so far."""
@@ -149,6 +173,14 @@ class DialogueReader:
             return ""
         prefix = self._runtime.settings.redis_prefix
         return await read_partial(self._runtime.redis, prefix, running.step_id, running.attempt)
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _bad_token(detail: str) -> BadRequestError:
+    return BadRequestError(detail, errors=[{"loc": ["query", "next_token"], "msg": detail}])
 
 
 def _after(content: list[dict[str, Any]], chars: int) -> list[dict[str, Any]]:
