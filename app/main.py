@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from app.api import agents, health, problems, threads
+from app.api import agents, health, problems, sessions, threads
 from app.api.body import BodyMiddleware
 from app.api.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.request_log import RequestLogMiddleware
@@ -16,7 +16,7 @@ from app.sessions.runtime import Runtime
 from app.settings import DEV_SECRET_KEY, Settings, get_settings
 
 # One line for each endpoint group; all of them need a key.
-ROUTERS: list[APIRouter] = [agents.router, threads.router]
+ROUTERS: list[APIRouter] = [agents.router, threads.router, sessions.router]
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

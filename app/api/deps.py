@@ -108,6 +108,9 @@ IdempotencyKey = Annotated[
         description="The same key with the same request is done once and answered the same.",
     ),
 ]
+Wait = Annotated[
+    float, Query(ge=0, le=30, description="Hold the answer so many seconds for something new.")
+]
 PageToken = Annotated[
     str | None,
     Query(max_length=500, description="`next_token` of the page before; none: the first page"),

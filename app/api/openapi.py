@@ -19,6 +19,7 @@ Every error is a problem document (RFC 9457), `application/problem+json`.
 TAGS = [
     {"name": "agents", "description": "Request templates with declared variables; versioned."},
     {"name": "threads", "description": "Conversations of agents, driven by messages."},
+    {"name": "sessions", "description": "Any flow as a durable state machine, driven by events."},
     {"name": "health", "description": "Whether the service lives and is ready. No key needed."},
 ]
 

@@ -11,7 +11,7 @@ from app.agents.thread_request import (
     StartAgentThreadRequest,
     ThreadVisibility,
 )
-from app.api.deps import DbDep, IdempotencyKey, PageToken, Reader, RuntimeDep, Writer
+from app.api.deps import DbDep, IdempotencyKey, PageToken, Reader, RuntimeDep, Wait, Writer
 from app.api.org_header import SameOrg
 from app.api.problems import problem_responses
 from app.api.schemas import Data, Page, answer
@@ -30,9 +30,6 @@ router = APIRouter(prefix="/v1/ai/threads", tags=["threads"], dependencies=[Same
 
 ThreadId = Annotated[str, Path(description="Id of a thread.", examples=["ath_01k8zq5d3v"])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
-Wait = Annotated[
-    float, Query(ge=0, le=30, description="Hold the answer so many seconds for something new.")
-]
 MessageNumber = Annotated[int, Path(ge=0, lt=2**31, description="Index of a message, from 0.")]
 
 

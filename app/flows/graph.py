@@ -36,7 +36,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A step to be stored. One with a `result` is done already (what an empty map gives)."""
+    """A step to be stored. One with a `result` is done already (what an empty map gives).
+
+    `remaining` counts the open children of a parallel or map; in a chain it counts the steps that
+    its later parts will need at least, so that progress knows of them.
+    """
 
     path: str
     kind: str
@@ -48,10 +52,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps to store, parents first; or, when nothing has to run, the result at once."""
+    """Steps to store, parents first; or, when nothing has to run, the result at once.
+
+    `to_come` is how many steps the later parts of the chain that goes on need at least.
+    """
 
     steps: list[Planned] = field(default_factory=list)
     result: str | None = None
+    to_come: int = 0
 
 
 class Graph:
@@ -102,8 +110,10 @@ class Graph:
                 return Plan([Planned(path, "leaf", queue, scope)])
             case Chain():
                 plan = self._chain(inner, 0, path, queue, scope)
-                head = Planned(path, "chain", queue, scope)
-                return Plan([head, *plan.steps]) if plan.steps else plan
+                if plan.result is not None:
+                    return plan
+                head = Planned(path, "chain", queue, scope, plan.to_come)
+                return Plan([head, *plan.steps])
             case Parallel():
                 keyed = {key: (part, scope) for key, part in inner.parts.items()}
                 return self._fan("parallel", keyed, path, queue, scope)
@@ -111,11 +121,15 @@ class Graph:
                 return self._fan("map", self._items(inner, scope), path, queue, scope)
 
     def _chain(self, node: Chain, index: int, path: str, queue: str, scope: Scope) -> Plan:
-        """The parts from `index` on; those that have nothing to run are passed through."""
+        """The parts from `index` on; those that have nothing to run are done at once."""
+        passed: list[Planned] = []
         for i in range(index, len(node.parts)):
-            plan = self._expand(node.parts[i], _join(path, i), queue, scope)
-            if plan.steps:
-                return plan
+            part_path = _join(path, i)
+            plan = self._expand(node.parts[i], part_path, queue, scope)
+            if plan.result is None:
+                to_come = sum(leaves(part) for part in node.parts[i + 1 :])
+                return Plan([*passed, *plan.steps], to_come=to_come)
+            passed.append(Planned(part_path, "leaf", queue, scope, result=plan.result))
             scope = replace(scope, previous_result=plan.result)
         return Plan(result=scope.previous_result)
 
@@ -156,6 +170,19 @@ def parse_result(text: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
+
+
+def leaves(node: Node) -> int:
+    """How many steps a node needs at least; a map counts as one of its parts until it starts."""
+    match node:
+        case Chain(parts):
+            return sum(leaves(part) for part in parts)
+        case Parallel(keyed):
+            return sum(leaves(part) for part in keyed.values())
+        case Map(_, part) | Queue(_, part):
+            return leaves(part)
+        case _:
+            return 1
 
 
 def _unwrap(node: Node, queue: str) -> tuple[Unwrapped, str]:

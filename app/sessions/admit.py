@@ -10,6 +10,7 @@ import orjson
 
 from app.access.caller import Caller
 from app.errors import EventNotAcceptedError, IdempotencyMismatchError, SessionBusyError
+from app.flows.flow import Flow
 from app.kit.ids import new_id
 from app.sessions.change import Arrived, Change, Snapshot
 from app.sessions.publish import announce
@@ -67,7 +68,7 @@ async def admit(
     request: EventRequest,
     *,
     allow: Callable[[Snapshot], None],
-    answer: Callable[[Snapshot, Change], dict[str, Any]],
+    answer: Callable[[Snapshot, Flow, Change], dict[str, Any]],
 ) -> dict[str, Any]:
     """Apply an event to a session.
 
@@ -88,8 +89,9 @@ async def admit(
             allow(before)
             if row["known_hash"] is not None:
                 return known_answer(row, request.hash)
-            change = await _apply(runtime, before, request)
-            told = answer(before, change)
+            flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
+            change = await _apply(runtime, flow, before, request)
+            told = answer(before, flow, change)
             change.arrived = request.arrived(caller, change, told)
             if await runtime.store.admit(change):
                 break
@@ -107,7 +109,7 @@ def known_answer(row: asyncpg.Record, wanted: bytes) -> dict[str, Any]:
     return answer
 
 
-async def _apply(runtime: Runtime, before: Snapshot, request: EventRequest) -> Change:
+async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventRequest) -> Change:
     if before.invocation_id is not None:
         raise EventNotAcceptedError(
             "An invocation is running; wait for it to end.",
@@ -117,7 +119,6 @@ async def _apply(runtime: Runtime, before: Snapshot, request: EventRequest) -> C
                 "received_event": request.event or "message",
             },
         )
-    flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
     event = request.event or next(iter(flow.next_actions(before.state)), "message")
     incoming = Incoming(
         event,

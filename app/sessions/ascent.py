@@ -15,11 +15,15 @@ from app.settings import StepSettings
 
 @dataclass(slots=True)
 class Ascent:
-    """How far a result has risen: it stands at `path` as `value`; `done` is what it completed."""
+    """How far a result has risen: it stands at `path` as `value`; `done` is what it completed.
+
+    `to_come` counts the steps that the chain in which it ends needs after those that start now.
+    """
 
     path: str
     value: str
     done: list[tuple[str, str]] = field(default_factory=list)
+    to_come: int = 0
 
 
 class Climber:
@@ -76,11 +80,12 @@ class Climber:
             graph = await self._graph()
             scope = scope_of(parent["input"])
             plan = graph.follow(parent["path"], ascent.path, scope, ascent.value)
-            if plan.steps:
+            if plan.result is None:
+                ascent.to_come = plan.to_come
                 ids = {path: row["id"] for path, row in composites.items()}
                 invocation_id = self._claim.invocation_id
                 return step_rows(graph, plan, invocation_id, ids, self._settings.max_attempts)
-            ascent.value = plan.result or ""
+            ascent.value = plan.result
         elif parent["remaining"] > 1:
             return []
         else:
@@ -97,7 +102,8 @@ class Climber:
         return await self._store.advance(
             self._claim,
             result,
-            counted=None if started else parent["id"],
+            parent_id=parent["id"],
+            to_come=ascent.to_come,
             composites=ascent.done,
             steps=started,
         )

@@ -164,14 +164,14 @@ COMPLETE = _INPUT + _OWN_STEP + _CLOSED + _WRITES + _PLANNED.format(guard="chang
 # The end of an invocation from outside (cancel): its open steps are superseded.
 CLOSE = _INPUT + _NO_STEP + _CLOSED + _WRITES + _PLANNED.format(guard="changed") + _END
 
-# A step that is not the last. $1: {session_id, step_id, attempt, result, counted, composites:
-# [{id, result}], steps}. `counted` is the parallel or map that loses one open child; it must keep
-# another, or else the caller has to assemble it.
+# A step that is not the last. `counted` is the parallel or map that loses one open child; it must
+# keep another, or else the caller has to assemble it. `chain` is the one that starts `steps`.
 ADVANCE = (
     """
 WITH i AS MATERIALIZED (
   SELECT * FROM json_to_record($1::json) AS i(
-    step_id text, attempt int, result text, counted text, composites jsonb, steps jsonb)
+    step_id text, attempt int, result text, counted text, chain text, to_come int,
+    composites jsonb, steps jsonb)
 )
 , parent AS (
   SELECT p.id FROM step p JOIN i ON p.id = i.counted
@@ -197,10 +197,16 @@ WITH i AS MATERIALIZED (
 )
 , counted AS (
   UPDATE step t SET remaining = t.remaining - 1 FROM guard g, i WHERE t.id = i.counted
+)
+, chained AS (
+  UPDATE step t SET remaining = i.to_come FROM guard g, i WHERE t.id = i.chain
 )"""
     + _PLANNED.format(guard="guard")
     + "\nSELECT id FROM guard"
 )
+
+# An expired session does not exist, even before it is deleted.
+_ALIVE = "(s.expires_at IS NULL OR s.expires_at > clock_timestamp())"
 
 _STORED_VALUES = """
   (SELECT jsonb_object_agg(w.key, encode(w.payload, 'base64'))
@@ -210,7 +216,7 @@ _STORED_VALUES = """
 LOAD = f"""
 SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {_STORED_VALUES}
 FROM session s LEFT JOIN event e ON e.session_id = s.id AND e.idempotency_key = $3
-WHERE s.id = $1 AND s.org_id = $2"""
+WHERE s.id = $1 AND s.org_id = $2 AND {_ALIVE}"""
 
 _DUE = """
   (t.status = 'queued' AND t.run_after <= clock_timestamp()
@@ -269,20 +275,36 @@ MESSAGES = """
 SELECT idx, role, content, status, step_id, attempt, created FROM message
 WHERE session_id = $1 AND idx >= $2 ORDER BY idx"""
 
-PROGRESS = """
-SELECT count(*) FILTER (WHERE kind = 'leaf') AS total,
-  count(*) FILTER (WHERE kind = 'leaf' AND status = 'done') AS done
-FROM step WHERE invocation_id = $1"""
+# $1 session, $2 org: what a client that polls is told.
+STATUS = (
+    """
+SELECT s.*, NULL::jsonb AS stored_values, p.total, p.done,
+  (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.idx = s.message_count - 1)
+    AS last_content
+FROM session s
+LEFT JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE t.kind = 'leaf')
+      + coalesce(sum(t.remaining) FILTER (WHERE t.kind = 'chain' AND t.status = 'waiting'), 0)
+      AS total,
+    count(*) FILTER (WHERE t.kind = 'leaf' AND t.status = 'done') AS done
+  FROM step t WHERE t.invocation_id = s.invocation_id
+) p ON s.invocation_id IS NOT NULL
+WHERE s.id = $1 AND s.org_id = $2 AND """
+    + _ALIVE
+)
 
 # $1 session, $2 how many, the newest first; null for all.
 DIALOGUE = """
 SELECT role, content FROM message WHERE session_id = $1 ORDER BY idx DESC LIMIT $2"""
 
 # $1 session, $2 org: the session, and the step that is making its next message, if one is.
-VIEW = """
+VIEW = (
+    """
 SELECT s.*, NULL::jsonb AS stored_values, t.id AS step_id, t.attempt, v.id AS running_id,
   v.event AS ending_event, v.created AS entered
 FROM session s
 LEFT JOIN invocation v ON v.id = s.invocation_id
 LEFT JOIN step t ON t.invocation_id = v.id AND t.path = '' AND t.kind = 'leaf'
-WHERE s.id = $1 AND s.org_id = $2"""
+WHERE s.id = $1 AND s.org_id = $2 AND """
+    + _ALIVE
+)

@@ -9,7 +9,7 @@ from app.sessions import statements
 from app.sessions.change import Change, Snapshot, StepRow
 from app.sessions.claim import Claim
 from app.sessions.render import plain_text
-from app.sessions.view import View
+from app.sessions.view import Status, View
 
 # Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
 _TRIES = 3
@@ -44,6 +44,17 @@ class SessionStore:
         if row is None:
             raise NotFoundError(f"There is no session {session_id!r}.")
         return View.from_row(row)
+
+    async def status(self, org_id: str, session_id: str) -> Status:
+        """What a client that polls is told of a session, in one query.
+
+        Raises:
+            NotFoundError: there is no such session in the org.
+        """
+        row = await self._pool.fetchrow(statements.STATUS, session_id, org_id)
+        if row is None:
+            raise NotFoundError(f"There is no session {session_id!r}.")
+        return Status.from_row(row)
 
     async def start(self, change: Change) -> bool:
         """Write a new session. False: its id, made from an idempotency key, is there already."""
@@ -81,7 +92,8 @@ class SessionStore:
         claim: Claim,
         result: str,
         *,
-        counted: str | None,
+        parent_id: str,
+        to_come: int,
         composites: list[tuple[str, str]],
         steps: list[StepRow],
     ) -> bool:
@@ -90,7 +102,9 @@ class SessionStore:
         Args:
             claim: the step.
             result: what its invoker gave back.
-            counted: id of the parallel or map that loses an open child, and keeps another.
+            parent_id: where the result's rise ends: a parallel or map that loses an open child
+                and keeps another; or a chain that goes on with `steps`.
+            to_come: how many more steps that chain needs at least.
             composites: (id, result) of composites that are done with this step.
             steps: what starts now.
         """
@@ -98,7 +112,9 @@ class SessionStore:
             "step_id": claim.step_id,
             "attempt": claim.attempt,
             "result": result,
-            "counted": counted,
+            "counted": None if steps else parent_id,
+            "chain": parent_id if steps else None,
+            "to_come": to_come,
             "composites": [{"id": id_, "result": text} for id_, text in composites],
             "steps": [step.row() for step in steps],
         }
@@ -140,11 +156,6 @@ class SessionStore:
         """The results of a composite's children that are done, by path."""
         rows = await self._pool.fetch(statements.RESULTS, composite_id)
         return {row["path"]: row["result"] for row in rows}
-
-    async def progress(self, invocation_id: str) -> tuple[int, int]:
-        """How many steps an invocation has, and how many are done."""
-        row = await self._pool.fetchrow(statements.PROGRESS, invocation_id)
-        return row["total"], row["done"]
 
     async def dialogue(self, session_id: str, limit: int | None) -> list[tuple[str, str]]:
         """The most recent messages that have text, oldest first, as (role, text)."""

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
-from sqlalchemy import ColumnElement, Text, cast, func, or_, tuple_
+from sqlalchemy import ColumnElement, func, or_, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -19,7 +19,7 @@ from app.kit.ids import new_id
 from app.kit.paging import decode_keyset, encode_keyset
 from app.sessions.dialogue import Cursor
 from app.sessions.thread_record import AgentThreadRecord
-from app.sessions.view import may_read
+from app.sessions.view import may_use
 
 _NEGATIVE = {
     "incorrect",
@@ -123,9 +123,9 @@ def _conditions(caller: Caller, request: SearchThreadsRequest) -> list[ColumnEle
         found.append(Session.created_by == request.created_by)
     if request.text is not None:
         pattern = _contains(request.text)
+        block = func.jsonb_array_elements(Message.content).column_valued("block")
         in_messages = select(Message.session_id).where(
-            Message.session_id == Session.id,
-            cast(func.jsonb_path_query_array(Message.content, "$[*].text"), Text).ilike(pattern),
+            Message.session_id == Session.id, block.op("->>")("text").ilike(pattern)
         )
         found.append(or_(col(Session.title).ilike(pattern), in_messages.exists()))
     return found
@@ -191,10 +191,12 @@ async def submit_feedback(
         NotFoundError: there is no such thread, or no such message in it.
         BadRequestError: the message is not the assistant's.
     """
-    await _find_readable(db, caller, thread_id)
+    thread = await _find_readable(db, caller, thread_id)
     message = await db.get(Message, (thread_id, idx))
     if message is None:
-        raise NotFoundError(f"Thread {thread_id!r} has no finished message {idx}.")
+        if thread.invocation_id is not None and idx == thread.message_count:
+            raise BadRequestError("The message is still being generated; rate it when it is done.")
+        raise NotFoundError(f"Thread {thread_id!r} has no message {idx}.")
     if message.role != "assistant":
         raise BadRequestError("Only messages of the assistant can be rated.")
     said = request.model_dump()
@@ -233,7 +235,7 @@ async def submit_feedback(
 
 async def _find_readable(db: AsyncSession, caller: Caller, thread_id: str) -> Session:
     thread = await _find(db, caller, thread_id)
-    may_read(caller, thread)
+    may_use(caller, thread)
     return thread
 
 

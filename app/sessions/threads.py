@@ -18,7 +18,7 @@ from app.sessions.render import plain_text
 from app.sessions.runtime import Runtime
 from app.sessions.thread_record import thread_fields
 from app.sessions.transition import Incoming, Transition
-from app.sessions.view import may_drive, may_read
+from app.sessions.view import may_use
 
 _TITLE_CHARS = 80
 
@@ -46,7 +46,11 @@ async def start_thread(
         IdempotencyMismatchError: the key came before, with another request.
     """
     flow = await runtime.catalog.get(caller.org_id, request.flow)
-    wanted = request_hash(request.model_dump(mode="json"), agent.agent_id if agent else None)
+    wanted = request_hash(
+        # Without what is filled in anew each time.
+        request.model_dump(mode="json", exclude={"messages": {"__all__": {"created"}}}),
+        agent.agent_id if agent else None,
+    )
     session_id = new_id("ath")
     if idempotency_key is not None:
         session_id = derived_id("ath", caller.org_id, caller.user_id, idempotency_key)
@@ -88,7 +92,7 @@ async def fork_thread(
     """
     view = await runtime.store.view(caller.org_id, thread_id)
     source = view.session
-    may_read(caller, source)
+    may_use(caller, source)
     if not 0 <= last_message < source.message_count:
         raise BadRequestError(
             f"The thread has {source.message_count} finished messages, counted from 0; "
@@ -145,7 +149,7 @@ async def send_message(
     """
     text, blocks = _blocks(request.message)
 
-    def answer(before: Snapshot, change: Change) -> dict[str, Any]:
+    def answer(before: Snapshot, _flow: Flow, change: Change) -> dict[str, Any]:
         cursor = Cursor(before.version, before.message_count)
         return thread_fields(before) | {
             "created": before.created.isoformat(),
@@ -163,7 +167,7 @@ async def send_message(
         caller,
         thread_id,
         event,
-        allow=lambda session: may_drive(caller, session),
+        allow=lambda session: may_use(caller, session),
         answer=answer,
     )
 
@@ -172,10 +176,13 @@ async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> Non
     """Stop the answer that is being generated; what there is of it is kept. None: nothing to do."""
     while True:
         view = await runtime.store.view(caller.org_id, thread_id)
-        may_drive(caller, view.session)
+        may_use(caller, view.session)
         running = view.running
         if running is None:
             return
+        before, _ = await runtime.store.load(caller.org_id, thread_id)
+        if before.invocation_id != running.invocation_id:
+            continue
         text = await DialogueReader(runtime, view).partial_text()
         incoming = Incoming(
             running.event,
@@ -186,7 +193,6 @@ async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> Non
             cancelled=True,
             reply=(running.step_id, running.attempt) if running.step_id else None,
         )
-        before, _ = await runtime.store.load(caller.org_id, thread_id)
         change = await ending_change(runtime, before, incoming)
         if await runtime.store.close(running.invocation_id, change, "Cancelled by the user."):
             await announce(runtime, change)

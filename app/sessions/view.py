@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import asyncpg
 
@@ -54,13 +54,34 @@ class Owned(Protocol):
     def created_by(self) -> str: ...
 
 
-def may_read(caller: Caller, session: Owned) -> None:
+def may_use(caller: Caller, session: Owned) -> None:
     """Raise `ForbiddenError` for a private session of somebody else in the org."""
-    if session.visibility != "org":
-        may_drive(caller, session)
+    if session.visibility != "org" and not _owns(caller, session):
+        raise ForbiddenError("This session is private; only who started it may use it.")
 
 
-def may_drive(caller: Caller, session: Owned) -> None:
-    """Raise `ForbiddenError` unless the caller started the session, or is an admin."""
-    if session.created_by != caller.user_id and Scope.ADMIN not in caller.scopes:
-        raise ForbiddenError("Only who started it may do this.")
+def _owns(caller: Caller, session: Owned) -> bool:
+    return session.created_by == caller.user_id or Scope.ADMIN in caller.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A session as a client that polls is told of it.
+
+    Attributes:
+        last_content: the blocks of its last message.
+        total: steps of the invocation that runs, as far as they are known.
+        done: those of them that are done.
+    """
+
+    session: Snapshot
+    last_content: list[dict[str, Any]] | None
+    total: int
+    done: int
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """From the row of the status statement."""
+        return cls(
+            Snapshot.from_row(row), row["last_content"], int(row["total"] or 0), row["done"] or 0
+        )

@@ -10,7 +10,10 @@ from app.db.models.columns import created_at, json_column
 
 
 class Agent(SQLModel, table=True):
-    """A request template with declared variables. `revision` counts its changes from 1."""
+    """A request template with declared variables. `revision` counts its changes from 1.
+
+    `meta` is what only its manifest says of it: version, tags, annotations, labels.
+    """
 
     __tablename__ = "agent"
     __table_args__ = (
@@ -27,7 +30,7 @@ class Agent(SQLModel, table=True):
     flow: str = "chat"
     deployed: bool = True
     revision: int = 1
-    labels: dict[str, Any] | None = json_column(nullable=True)
+    meta: dict[str, Any] | None = json_column(nullable=True)
     created: datetime = created_at()
     created_by: str
     modified: datetime = created_at()

@@ -1,24 +1,33 @@
 """An API key: only its HMAC is stored."""
 
 from datetime import datetime
+from typing import Any
 
+from sqlalchemy import UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, moment
+from app.db.models.columns import created_at, json_column, moment
 
 
 class ApiKey(SQLModel, table=True):
-    """A credential of a user. `digest` is HMAC-SHA256 of the whole key."""
+    """A credential of a user. `digest` is HMAC-SHA256 of the whole key.
+
+    `name` is what its manifest calls it; a key that was made without one goes by its id.
+    """
 
     __tablename__ = "api_key"
+    __table_args__ = (UniqueConstraint("org_id", "name"),)
 
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="org.id", index=True)
     user_id: str = Field(foreign_key="user.id")
+    name: str | None = None
     digest: bytes
     scopes: list[str] = Field(sa_type=ARRAY(TEXT))
     description: str | None = None
+    meta: dict[str, Any] | None = json_column(nullable=True)
+    version: int = 1
     expires_at: datetime | None = moment()
     revoked_at: datetime | None = moment()
     created: datetime = created_at()

@@ -10,7 +10,10 @@ from app.db.models.columns import created_at, json_column
 
 
 class Entity(SQLModel, table=True):
-    """`kind` is Dataset (ids `ds_…`), Device (`dv_…`) or Collection (`cl_…`)."""
+    """`kind` is Dataset (ids `ds_…`), Device (`dv_…`) or Collection (`cl_…`).
+
+    `version` is the manifest's `resourceVersion`; it grows with each change.
+    """
 
     __tablename__ = "entity"
     __table_args__ = (UniqueConstraint("org_id", "kind", "name"),)
@@ -21,4 +24,9 @@ class Entity(SQLModel, table=True):
     name: str
     content_type: str | None = None
     properties: dict[str, Any] = json_column()
+    meta: dict[str, Any] | None = json_column(nullable=True)
+    version: int = 1
     created: datetime = created_at()
+    created_by: str | None = None
+    modified: datetime = created_at()
+    modified_by: str | None = None

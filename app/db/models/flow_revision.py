@@ -17,6 +17,7 @@ class FlowRevision(SQLModel, table=True):
     key: str = Field(primary_key=True)
     revision: int = Field(primary_key=True)
     description: str | None = None
+    meta: dict[str, Any] | None = json_column(nullable=True)
     spec: dict[str, Any] = json_column()
     created: datetime = created_at()
     created_by: str

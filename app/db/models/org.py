@@ -1,10 +1,11 @@
 """An org: the tenant that every other row belongs to."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at
+from app.db.models.columns import created_at, json_column
 
 
 class Org(SQLModel, table=True):
@@ -14,4 +15,6 @@ class Org(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)
+    meta: dict[str, Any] | None = json_column(nullable=True)
+    version: int = 1
     created: datetime = created_at()

@@ -10,7 +10,10 @@ from app.db.models.columns import created_at, json_column, moment
 
 
 class Secret(SQLModel, table=True):
-    """`ciphertext` is AES-GCM under key `key_id`, bound to the org, the kind and the name."""
+    """`ciphertext` is AES-GCM under key `key_id`, bound to the org, the kind and the name.
+
+    `version` is the manifest's `resourceVersion`; it grows with each change.
+    """
 
     __tablename__ = "secret"
     __table_args__ = (UniqueConstraint("org_id", "name"),)

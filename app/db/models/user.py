@@ -1,11 +1,12 @@
 """A user: a member of one org."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at
+from app.db.models.columns import created_at, json_column
 
 
 class User(SQLModel, table=True):
@@ -17,4 +18,6 @@ class User(SQLModel, table=True):
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="org.id", index=True)
     email: str
+    meta: dict[str, Any] | None = json_column(nullable=True)
+    version: int = 1
     created: datetime = created_at()

@@ -1,0 +1,183 @@
+"""`/v1/ai/{flow}/…`: run any flow: start sessions, send events, ask how they are."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import ConfigDict, Field
+
+from app.access.caller import Scope
+from app.agents.messages import WireModel
+from app.api.deps import DbDep, IdempotencyKey, Reader, RuntimeDep, Wait, Writer
+from app.api.org_header import SameOrg
+from app.api.problems import problem_responses
+from app.api.schemas import Page
+from app.sessions import manager
+from app.sessions.admit import EventRequest
+from app.sessions.ai_response import POLL, AIResponse
+from app.sessions.manager import Opening
+from app.sessions.session_list import SessionItem, UserSessionsRequest, user_sessions
+
+router = APIRouter(prefix="/v1/ai/{flow}", tags=["sessions"], dependencies=[SameOrg])
+
+FlowKey = Annotated[
+    str, Path(description="Key of a flow.", max_length=63, examples=["chat"], alias="flow")
+]
+SessionId = Annotated[str, Path(description="Id of a session.", examples=["ath_01k8zq5d3v"])]
+JsonObject = dict[str, Any]
+MAX_INPUT = 2_000_000  # characters; the body limit bounds the whole request
+
+
+class StartSessionRequest(WireModel):
+    """Starts a session."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"seed_data": {}}})
+
+    user_info: JsonObject | None = Field(
+        None, description="Who it is for; `email` finds it again in `user_sessions`."
+    )
+    seed_data: JsonObject | None = Field(None, description="Values for fields of the model.")
+
+
+class StartEphemeralSessionRequest(WireModel):
+    """Starts a session that is kept for a while only, and sends it an event at once."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"event": "user_message", "event_input": "Hello"}}
+    )
+
+    event: str = Field(min_length=1, max_length=200)
+    event_input: str = Field("", max_length=MAX_INPUT)
+    user_info: JsonObject | None = None
+    seed_data: JsonObject | None = None
+
+
+class EventInput(WireModel):
+    """An event for a session."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "session_id": "ath_01k8zq5d3v",
+                "event": "user_message",
+                "event_input": "Hello",
+            }
+        }
+    )
+
+    session_id: str = Field(min_length=1, max_length=200)
+    event: str = Field(
+        min_length=1, max_length=200, description="One of `next_actions`; `poll` only asks."
+    )
+    event_input: str = Field("", max_length=MAX_INPUT)
+    idempotency_key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="The same as the header; the header wins.",
+    )
+
+
+class TaskState(WireModel):
+    """Whether a session takes events now."""
+
+    session_id: str
+    ready: bool
+    next_actions: list[str]
+
+
+def _body(told: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(told), media_type="application/json")
+
+
+@router.post("/start_session", response_model=AIResponse, responses=problem_responses(422))
+async def start_session(
+    caller: Writer,
+    runtime: RuntimeDep,
+    flow: FlowKey,
+    request: StartSessionRequest | None = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Start a session; the response is what its first state shows."""
+    asked = request or StartSessionRequest()
+    opening = Opening(asked.user_info, asked.seed_data, idempotency_key=idempotency_key)
+    return _body(await manager.start_session(runtime, caller, flow, opening))
+
+
+@router.post(
+    "/start_ephemeral_session", response_model=AIResponse, responses=problem_responses(422)
+)
+async def start_ephemeral_session(
+    caller: Writer,
+    runtime: RuntimeDep,
+    flow: FlowKey,
+    request: StartEphemeralSessionRequest,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Start a session that is deleted when its time is up, and send it an event."""
+    opening = Opening(
+        request.user_info,
+        request.seed_data,
+        request.event,
+        request.event_input,
+        runtime.settings.session.ephemeral_ttl_seconds,
+        idempotency_key,
+    )
+    return _body(await manager.start_session(runtime, caller, flow, opening))
+
+
+@router.post("/event", response_model=AIResponse, responses=problem_responses(422))
+async def event(
+    caller: Reader,
+    runtime: RuntimeDep,
+    flow: FlowKey,
+    request: EventInput,
+    *,
+    idempotency_key: IdempotencyKey = None,
+    wait: Wait = 0,
+) -> Response:
+    """Send an event, or `poll`; with `wait`, a poll is held until something changed."""
+    if request.event == POLL:
+        seconds = min(wait, runtime.settings.api.max_wait_seconds)
+        return _body(await manager.poll(runtime, caller, flow, request.session_id, seconds))
+    caller.require(Scope.WRITE)
+    key = idempotency_key or request.idempotency_key
+    sent = EventRequest(request.event, request.event_input, idempotency_key=key)
+    return _body(await manager.send_event(runtime, caller, flow, request.session_id, sent))
+
+
+@router.get("/task_state/{session_id}", response_model=TaskState)
+async def task_state(
+    caller: Reader, runtime: RuntimeDep, flow: FlowKey, session_id: SessionId, wait: Wait = 0
+) -> Response:
+    """Whether the session takes events now, and which; with `wait`, held until that changed."""
+    seconds = min(wait, runtime.settings.api.max_wait_seconds)
+    return _body(await manager.task_state(runtime, caller, flow, session_id, seconds))
+
+
+@router.get("/model/{session_id}", response_model=AIResponse)
+async def model(
+    caller: Reader,
+    runtime: RuntimeDep,
+    flow: FlowKey,
+    session_id: SessionId,
+    path: Annotated[
+        str | None, Query(max_length=1000, description="A JMESPath; none: the whole model.")
+    ] = None,
+) -> Response:
+    """The session's model as JSON in the response, or what the path selects of it."""
+    return _body(await manager.read_model(runtime, caller, flow, session_id, path))
+
+
+@router.post("/user_sessions")
+async def list_user_sessions(
+    caller: Reader,
+    runtime: RuntimeDep,
+    db: DbDep,
+    flow: FlowKey,
+    request: UserSessionsRequest | None = None,
+) -> Page[SessionItem]:
+    """The sessions of a user, newest first."""
+    await runtime.catalog.get(caller.org_id, flow)
+    items, token = await user_sessions(db, caller, flow, request or UserSessionsRequest())
+    return Page(items=items, next_token=token)
