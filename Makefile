@@ -40,4 +40,4 @@ format: setup ## Format, and fix what lint can fix
 	$(BIN)/ruff check --fix
 
 bench: setup ## Measure speed
-	$(BIN)/python bench/run.py $(ARGS)
+	$(BIN)/python -m bench.run $(ARGS)
