@@ -41,3 +41,7 @@ class FlowCatalog:
         if flow is None:
             raise NotFoundError(f"There is no flow {key!r}.")
         return flow
+
+    async def all(self, org_id: str) -> list[Flow]:
+        """The flows that an org can run, each at its newest revision, by key."""
+        return sorted(self._in_code.values(), key=lambda flow: flow.key)
