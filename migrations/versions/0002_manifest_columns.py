@@ -21,7 +21,6 @@ def upgrade() -> None:
         op.add_column(
             table, sa.Column("version", sa.Integer(), nullable=False, server_default="1")
         )
-        op.alter_column(table, "version", server_default=None)
     op.add_column("entity", sa.Column("created_by", sa.String(), nullable=True))
     op.add_column("entity", sa.Column("modified_by", sa.String(), nullable=True))
     op.add_column(

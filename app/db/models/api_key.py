@@ -7,7 +7,7 @@ from sqlalchemy import UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column, moment
+from app.db.models.columns import counter, created_at, json_column, moment
 
 
 class ApiKey(SQLModel, table=True):
@@ -27,7 +27,7 @@ class ApiKey(SQLModel, table=True):
     scopes: list[str] = Field(sa_type=ARRAY(TEXT))
     description: str | None = None
     meta: dict[str, Any] | None = json_column(nullable=True)
-    version: int = 1
+    version: int = counter()
     expires_at: datetime | None = moment()
     revoked_at: datetime | None = moment()
     created: datetime = created_at()

@@ -38,3 +38,8 @@ def moment(*, index: bool = False) -> Any:
 def json_column(*, nullable: bool = False) -> Any:
     """A jsonb value."""
     return Field(default=None, sa_type=JSONB(none_as_null=True), nullable=nullable)
+
+
+def counter() -> Any:
+    """An integer that starts at 1, also where a statement does not name it."""
+    return Field(default=1, sa_column_kwargs={"server_default": "1"})

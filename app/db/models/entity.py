@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column
+from app.db.models.columns import counter, created_at, json_column
 
 
 class Entity(SQLModel, table=True):
@@ -25,7 +25,7 @@ class Entity(SQLModel, table=True):
     content_type: str | None = None
     properties: dict[str, Any] = json_column()
     meta: dict[str, Any] | None = json_column(nullable=True)
-    version: int = 1
+    version: int = counter()
     created: datetime = created_at()
     created_by: str | None = None
     modified: datetime = created_at()

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column
+from app.db.models.columns import counter, created_at, json_column
 
 
 class Org(SQLModel, table=True):
@@ -16,5 +16,5 @@ class Org(SQLModel, table=True):
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)
     meta: dict[str, Any] | None = json_column(nullable=True)
-    version: int = 1
+    version: int = counter()
     created: datetime = created_at()

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column
+from app.db.models.columns import counter, created_at, json_column
 
 
 class User(SQLModel, table=True):
@@ -19,5 +19,5 @@ class User(SQLModel, table=True):
     org_id: str = Field(foreign_key="org.id", index=True)
     email: str
     meta: dict[str, Any] | None = json_column(nullable=True)
-    version: int = 1
+    version: int = counter()
     created: datetime = created_at()
