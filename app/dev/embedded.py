@@ -51,8 +51,9 @@ class Embedded:
     def places(self) -> list[str]:
         """One line on each service, without passwords."""
         pids, settings = self.pids(), self.settings
+        data = f", data in {self._postgres.home.data}" if self._postgres else ""
         return [
-            f"PostgreSQL  {_place(settings.database_url, pids['postgres'])}",
+            f"PostgreSQL  {_place(settings.database_url, pids['postgres'])}{data}",
             f"Redis       {_place(settings.redis_url, pids['redis'])}",
         ]
 

@@ -89,11 +89,20 @@ class Postgres:
         await self.process.stop((signal.SIGINT, 1.5), (signal.SIGQUIT, 0.5))
 
     async def is_healthy(self) -> bool:
-        """Whether it answers a query."""
+        """Whether it takes connections.
+
+        Raises:
+            StartError: it does, but not with this password.
+        """
         try:
             connection = await asyncpg.connect(self._url_of("postgres"), timeout=2)
         except AWAY:
             return False
+        except asyncpg.InvalidPasswordError:
+            raise StartError(
+                f"The password kept in {self._data_dir} is not that of the data in "
+                f"{self.home.data}: restore secrets.json, or delete the directory to start anew."
+            ) from None
         await connection.close()
         return True
 

@@ -40,7 +40,9 @@ class PostgresHome:
     @property
     def programs(self) -> Path:
         """The folder with `postgres` and `initdb`, once `install` has run."""
-        package = self._copy / _installed().name if self.user else _installed()
+        package = _installed()
+        if self.user:
+            package = self._copy / package.name
         return package / "pginstall" / "bin"
 
     @property

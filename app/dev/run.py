@@ -72,8 +72,10 @@ class Dev:
             try:
                 await self._start()
                 await asyncio.Event().wait()
-            finally:
+            except asyncio.CancelledError:
                 self._say("Stopping.")
+                raise
+            finally:
                 await self._supervisor.stop()
                 self._data_dir.unpublish()
 
@@ -153,7 +155,7 @@ class Dev:
         pids = ", ".join(str(worker.process.pid) for worker in self._workers)
         self._say(f"API         process {self._api.process.pid}, {self._base_url}")
         self._say(f"Workers     process {pids}")
-        self._say(f"Data, logs  {self._data_dir.path}")
+        self._say(f"Logs        {self._data_dir.logs}")
         self._say(f"Swagger UI  {self._base_url}/docs")
         self._say(f"API key     {key}")
         self._say("Launch the example agent and read its answer:")
