@@ -131,7 +131,7 @@ def test_keys_are_listed_and_revoked_by_the_data_directory(shared_dev: RunningDe
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_however_it_ends_nothing_runs_on_and_nothing_is_lost(
     place: Path, devs: list[RunningDev], end: signal.Signals
 ) -> None:
