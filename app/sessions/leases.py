@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from structlog import get_logger
 
-from app.db.engine import is_away
 from app.kit.tasks import end_tasks
 from app.sessions.claim import Claim
 from app.sessions.store import SessionStore
@@ -63,10 +62,8 @@ class Leases:
             await asyncio.sleep(self._lease / 3)
             try:
                 await self._renew()
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                log.warning("leases not renewed: postgresql is away")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next beat tries again
+                log.warning("leases not renewed", error=type(error).__name__)
 
     async def _renew(self) -> None:
         held = list(self._held)
