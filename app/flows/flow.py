@@ -1,5 +1,6 @@
 """A flow, compiled: what the engine asks of it, whether it came as code or as a manifest."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
@@ -8,12 +9,21 @@ import jmespath
 from statemachine import State
 from statemachine.exceptions import TransitionNotAllowed
 from statemachine.orderedset import OrderedSet
+from structlog import get_logger
 
-from app.errors import DefinitionMismatchError, EventNotAcceptedError
+from app.errors import (
+    BadRequestError,
+    DefinitionMismatchError,
+    EventNotAcceptedError,
+    EventRefusedError,
+    StatewrightError,
+)
 from app.flows.jinja import TemplateRenderer
 from app.flows.machine import Recording, SessionMachine
 from app.flows.model import SessionModel
 from app.flows.template import Node, Render, Template
+
+log = get_logger(__name__)
 
 RESERVED_KEYS = frozenset({"agents", "threads", "flows"})
 
@@ -44,6 +54,7 @@ class Flow:
         key: what the flow is called in URLs.
         revision: 0 for flows in code; manifests count from 1.
         trusted: code of ours or of the user's own package, not a manifest.
+        bind: makes what the machine is bound to for one event; the model itself if it is trusted.
     """
 
     def __init__(
@@ -57,6 +68,7 @@ class Flow:
         renderer: TemplateRenderer,
         trusted: bool,
         description: str | None = None,
+        bind: Callable[[SessionModel], Any] | None = None,
     ) -> None:
         self.key = key
         self.revision = revision
@@ -66,6 +78,7 @@ class Flow:
         self.renderer = renderer
         self.trusted = trusted
         self.description = description
+        self._subject = bind or (lambda model: model)
         self._states: dict[str, State] = {s.id: s for s in machine.states_map.values()}
         self.internal_events = frozenset(
             self.ending_event(state)
@@ -73,16 +86,41 @@ class Flow:
             if not isinstance(template, Render)
         )
 
+    def seed(self, seed_data: dict[str, Any]) -> SessionModel:
+        """The model of a new session.
+
+        Raises:
+            BadRequestError: the flow does not take the data.
+        """
+        try:
+            return self.model.seed(seed_data)
+        except StatewrightError:
+            raise
+        except Exception as error:  # the flow's own code
+            log.exception("the flow's code failed", flow=self.key)
+            told = f"The flow does not take the seed data: {_told(error)}"
+            raise BadRequestError(told, errors=[{"loc": ["seed_data"], "msg": told}]) from error
+
     async def initial_state(self) -> str:
         """The state that a new session is in, where no hook of the flow has a say."""
         return (await self.start(self.model())).target
 
     async def start(self, model: SessionModel) -> Entered:
-        """Enter the initial state."""
-        machine = self._bind(model, None)
-        started: Any = machine.activate_initial_state()
-        if isawaitable(started):
-            await started
+        """Enter the initial state.
+
+        Raises:
+            EventRefusedError: a hook of the flow failed.
+        """
+        try:
+            machine = self._bind(model, None, actor_input="")
+            started: Any = machine.activate_initial_state()
+            if isawaitable(started):
+                await started
+        except StatewrightError:
+            raise
+        except Exception as error:  # the flow's own code
+            log.exception("the flow's code failed", flow=self.key, session_id=model.session_id)
+            raise EventRefusedError(f"Flow {self.key!r} does not start: {_told(error)}") from error
         target = _encode(machine)
         recording = Recording.NONE if self.invokes(target) else Recording.RENDERED
         return Entered(target, machine.recording or recording, said=machine.said)
@@ -94,17 +132,26 @@ class Flow:
 
         Raises:
             EventNotAcceptedError: the state does not take the event; nothing changed.
+            EventRefusedError: a hook, guard, validator or action of the flow failed.
             DefinitionMismatchError: the stored state is not in this flow.
         """
-        machine = self._bind(model, state)
-        if event in self.internal_events and not internal:
+        # The library takes any attribute of the machine for an event of that name.
+        if event not in self._events(state) or (event in self.internal_events and not internal):
             raise self._refusal(state, event)
+        machine = self._bind(model, state)
         try:
             sent: Any = machine.send(event, actor_input=actor_input)
             if isawaitable(sent):
                 await sent
         except TransitionNotAllowed as error:
             raise self._refusal(state, event) from error
+        except StatewrightError as error:
+            error.extra = self._situation(state, event) | error.extra
+            raise
+        except Exception as error:  # the flow's own code
+            log.exception("the flow's code failed", flow=self.key, session_id=model.session_id)
+            detail = f"State {state!r} does not take the event {event!r}: {_told(error)}"
+            raise EventRefusedError(detail, extra=self._situation(state, event)) from error
         target = _encode(machine)
         recording = _MATRIX[self.invokes(state), self.invokes(target)]
         return Entered(target, machine.recording or recording, state, machine.said)
@@ -159,25 +206,28 @@ class Flow:
                 )
         return ids
 
-    def _bind(self, model: SessionModel, state: str | None) -> SessionMachine:
+    def _bind(self, model: SessionModel, state: str | None, **inputs: str) -> SessionMachine:
         values: Any = None
         if state is not None:
             model.state = state
             values = [self._states[state_id].value for state_id in self._known(state)]
             values = values[0] if len(values) == 1 else OrderedSet(values)
-        model._configuration = values  # noqa: SLF001 - the engine's own attribute of the model
-        return self.machine(model)
+        subject = self._subject(model)
+        subject._configuration = values  # noqa: SLF001 - the engine's own attribute
+        return self.machine(subject, **inputs)
 
     def _refusal(self, state: str, event: str) -> EventNotAcceptedError:
-        possible = self.next_actions(state)
         return EventNotAcceptedError(
             f"State {state!r} does not take the event {event!r}.",
-            extra={
-                "current_state": state,
-                "possible_events": possible,
-                "received_event": event,
-            },
+            extra=self._situation(state, event),
         )
+
+    def _situation(self, state: str, event: str) -> dict[str, Any]:
+        return {
+            "current_state": state,
+            "possible_events": self.next_actions(state),
+            "received_event": event,
+        }
 
 
 def select(path: str, data: Any) -> Any:
@@ -195,3 +245,8 @@ def _encode(machine: SessionMachine) -> str:
 
 def _leaf(state: str) -> str:
     return state.rsplit(" ", 1)[-1]
+
+
+def _told(error: Exception) -> str:
+    """What a client may know of an error in the flow's code; a plain ValueError is meant for it."""
+    return str(error) if type(error) is ValueError else f"its code failed ({type(error).__name__})"

@@ -1,0 +1,81 @@
+"""The statechart of a manifest as plain data: states and transitions, with their places."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Optional
+
+from app.flows.findings import Place
+
+
+@dataclass(slots=True)
+class ChartTransition:
+    """One transition.
+
+    Attributes:
+        events: what it is taken on; without any it is taken as soon as its guards allow.
+        target: the id of a state; None stays where it is.
+        guarded: whether it has a guard of either sense.
+        internal: the source is not left where the target is inside it.
+    """
+
+    place: Place
+    events: list[str]
+    target: str | None
+    guarded: bool
+    internal: bool
+
+
+@dataclass(slots=True, eq=False)
+class ChartState:
+    """One state; the session is always in one that has no children, and in those around it."""
+
+    id: str
+    place: Place
+    parent: Optional["ChartState"]
+    initial: bool
+    final: bool
+    children: list["ChartState"] = field(default_factory=list)
+    transitions: list[ChartTransition] = field(default_factory=list)
+
+    def line(self) -> Iterator["ChartState"]:
+        """The state and those around it, from the inside out."""
+        state: ChartState | None = self
+        while state is not None:
+            yield state
+            state = state.parent
+
+    def entered(self) -> "ChartState":
+        """The innermost state that entering this one leads to."""
+        state = self
+        while state.children:
+            state = next((child for child in state.children if child.initial), state.children[0])
+        return state
+
+    def possible(self) -> Iterator[ChartTransition]:
+        """The transitions that may be taken in the state: its own, then those around it."""
+        for state in self.line():
+            yield from state.transitions
+
+    def events(self) -> list[str]:
+        """The events that the state takes, its own first."""
+        return list(dict.fromkeys(event for one in self.possible() for event in one.events))
+
+
+class Chart:
+    """All states by id, in the order they are declared."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, ChartState] = {}
+
+    def leaves(self) -> list[ChartState]:
+        """The states that have none inside."""
+        return [state for state in self.states.values() if not state.children]
+
+    def initial(self) -> ChartState | None:
+        """The innermost state that a new session is in."""
+        top = [state for state in self.states.values() if state.parent is None and state.initial]
+        return top[0].entered() if top else None
+
+    def after(self, leaf: ChartState, transition: ChartTransition) -> ChartState:
+        """The innermost state after a transition out of `leaf`."""
+        return leaf if transition.target is None else self.states[transition.target].entered()

@@ -1,0 +1,57 @@
+"""What a check found in somebody's input: errors, which refuse it, and warnings, which do not."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import FieldError
+
+MAX_FINDINGS = 100
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class Findings:
+    """Each with its place, a path of keys and indexes; at most the first hundred of each."""
+
+    errors: list[FieldError] = field(default_factory=list)
+    warnings: list[FieldError] = field(default_factory=list)
+
+    def error(self, place: Place, message: str) -> None:
+        """Something that must be put right."""
+        if len(self.errors) < MAX_FINDINGS:
+            self.errors.append({"loc": list(place), "msg": message})
+
+    def warn(self, place: Place, message: str) -> None:
+        """Something that is probably not meant."""
+        if len(self.warnings) < MAX_FINDINGS:
+            self.warnings.append({"loc": list(place), "msg": message})
+
+    def mapping(self, value: object, place: Place) -> dict[str, Any]:
+        """A JSON object; anything else is an error, and read as an empty one."""
+        if isinstance(value, dict):
+            return value
+        self.error(place, "must be an object")
+        return {}
+
+    def members(self, value: object, place: Place, known: Collection[str]) -> dict[str, Any]:
+        """The members of an object that have known names; each of the others is an error."""
+        given = self.mapping(value, place)
+        for key in given:
+            if key not in known:
+                self.error((*place, key), f"is not known here; known are {', '.join(known)}")
+        return {key: item for key, item in given.items() if key in known}
+
+    def items(self, value: object, place: Place) -> list[Any]:
+        """A JSON list; anything else is an error, and read as an empty one."""
+        if isinstance(value, list):
+            return value
+        self.error(place, "must be a list")
+        return []
+
+    def flag(self, value: object, place: Place) -> bool:
+        """A boolean, false where it is not given; anything else is an error."""
+        if value is not None and not isinstance(value, bool):
+            self.error(place, "must be true or false")
+        return value is True
