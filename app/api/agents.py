@@ -131,7 +131,7 @@ async def launch(
         runtime,
         caller,
         resolved,
-        agent=AgentOrigin(agent.agent_id, agent.revision),
+        agent=AgentOrigin(agent.agent_id, agent.revision, request.model_dump(mode="json")),
         idempotency_key=idempotency_key,
     )
     return answer(record, status.HTTP_201_CREATED)

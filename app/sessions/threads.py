@@ -6,7 +6,7 @@ from typing import Any
 from app.access.caller import Caller
 from app.agents.messages import InitialMessage, UserMessage
 from app.agents.thread_request import SendMessageRequest, StartAgentThreadRequest
-from app.errors import BadRequestError
+from app.errors import BadRequestError, FieldError, NotFoundError
 from app.flows.flow import Flow
 from app.kit.ids import derived_id, new_id
 from app.sessions.admit import EventRequest, admit, known_answer, request_hash
@@ -25,10 +25,11 @@ _TITLE_CHARS = 80
 
 @dataclass(frozen=True, slots=True)
 class AgentOrigin:
-    """The agent that a thread is launched from."""
+    """The agent that a thread is launched from, and what the client asked of it."""
 
     agent_id: str
     revision: int
+    launch: dict[str, Any]
 
 
 async def start_thread(
@@ -42,15 +43,11 @@ async def start_thread(
     """Start a thread, and the first answer if its last message is the user's.
 
     Raises:
-        NotFoundError: the org has no such flow.
+        BadRequestError: the org has no such flow.
         IdempotencyMismatchError: the key came before, with another request.
     """
-    flow = await runtime.catalog.get(caller.org_id, request.flow)
-    wanted = request_hash(
-        # Without what is filled in anew each time.
-        request.model_dump(mode="json", exclude={"messages": {"__all__": {"created"}}}),
-        agent.agent_id if agent else None,
-    )
+    flow = await _flow(runtime, caller, request.flow)
+    wanted = _wanted(request, agent)
     session_id = new_id("ath")
     if idempotency_key is not None:
         session_id = derived_id("ath", caller.org_id, caller.user_id, idempotency_key)
@@ -199,6 +196,14 @@ async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> Non
             return
 
 
+async def _flow(runtime: Runtime, caller: Caller, key: str) -> Flow:
+    try:
+        return await runtime.catalog.get(caller.org_id, key)
+    except NotFoundError as error:
+        fault: FieldError = {"loc": ["body", "flow"], "msg": error.detail}
+        raise BadRequestError(error.detail, errors=[fault]) from None
+
+
 async def _write_start(runtime: Runtime, change: Change, wanted: bytes) -> dict[str, Any]:
     """Write a new session; where its idempotency key made it before, the answer of then."""
     written = await runtime.store.start(change)
@@ -234,6 +239,15 @@ async def _open(
     else:
         change.messages.append(NewMessage(last.role, blocks))
     transition.pack()
+
+
+def _wanted(request: StartAgentThreadRequest, agent: AgentOrigin | None) -> bytes:
+    """What the client asked for, without what differs each time that it asks for the same."""
+    if agent is not None:  # which may be changed between two launches
+        return request_hash(agent.agent_id, agent.launch)
+    return request_hash(
+        request.model_dump(mode="json", exclude={"messages": {"__all__": {"created"}}})
+    )
 
 
 def _blocks(message: InitialMessage | UserMessage) -> tuple[str, list[dict[str, Any]]]:
