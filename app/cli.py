@@ -26,7 +26,7 @@ from app.db.engine import Database, is_away
 from app.db.migrate import migrate as run_migrations
 from app.dev.attach import attach, with_secret_key
 from app.dev.process import StartError
-from app.errors import BadRequestError
+from app.errors import BadRequestError, FlowPackageError
 from app.settings import Settings
 
 _GRACE_SECONDS = 30  # for running requests, when the API is told to stop
@@ -248,6 +248,8 @@ def _told(error: Exception) -> str:
         return "The database has no tables of Statewright; run `statewright migrate`."
     if is_away(error):
         return f"PostgreSQL cannot be reached; is DATABASE_URL right? ({cause})"
+    if isinstance(cause, FlowPackageError):
+        return str(cause)  # a line for each fault
     text = " ".join(str(cause).split())
     known = isinstance(cause, StartError | BadRequestError | asyncpg.PostgresError | RuntimeError)
     return text if known else f"{type(cause).__name__}: {text}"

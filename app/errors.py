@@ -112,6 +112,13 @@ class EventNotAcceptedError(ConflictError):
     title = "Event not accepted"
 
 
+class EventRefusedError(ConflictError):
+    """The flow's own code refused the event; hooks, guards and validators may raise it."""
+
+    code = "event-refused"
+    title = "Event refused"
+
+
 class DefinitionMismatchError(ConflictError):
     """The stored session does not fit its flow's definition any more."""
 
@@ -157,3 +164,16 @@ class AnswerTimeoutError(StatewrightError):
     status = 504
     code = "timeout"
     title = "No answer in time"
+
+
+class FlowPackageError(RuntimeError):
+    """A package of flows cannot be served; its text has a line for each thing that is wrong.
+
+    Args:
+        package: its name.
+        faults: what is wrong, each with its place.
+    """
+
+    def __init__(self, package: str, faults: list[str]) -> None:
+        super().__init__("\n  - ".join([f"The flows in {package!r} cannot be served:", *faults]))
+        self.faults = faults

@@ -11,6 +11,7 @@ from app.api import agents, health, problems, sessions, threads
 from app.api.body import BodyMiddleware
 from app.api.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.request_log import RequestLogMiddleware
+from app.flows.library import code_flows
 from app.kit.log import configure_logging
 from app.sessions.runtime import Runtime
 from app.settings import DEV_SECRET_KEY, Settings, get_settings
@@ -23,11 +24,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The API, ready to be served. Nothing is connected before its lifespan starts.
 
     Raises:
+        FlowPackageError: the flows in code cannot be served.
         DefaultSecretKeyError: the secret key is the default one, and this is not dev mode.
     """
     settings = settings or get_settings()
     _refuse_default_key(settings)
     configure_logging(settings.log_level)
+    code_flows(settings.flows_package)  # what is wrong with them is told before anything starts
     app = StatewrightApi(
         title="Statewright",
         version=version("statewright"),

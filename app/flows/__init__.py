@@ -1,1 +1,34 @@
-"""What a flow is: a statechart, a session model, a template for each state. Never the database."""
+"""What a flow is: a statechart, a session model, a template for each state. Never the database.
+
+These are the names that a package of flows in code imports: `from app.flows import SessionModel`.
+"""
+
+from statemachine import State
+
+from app.errors import BadRequestError, EventRefusedError
+from app.flows.dialogue_format import DialogueFormat, format_dialogue
+from app.flows.machine import Recording, SessionMachine
+from app.flows.model import SessionModel
+from app.flows.secondary_store import SecondaryStore
+from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render
+from app.flows.versioned import VersionedModel
+
+__all__ = [
+    "BadRequestError",
+    "Call",
+    "Chain",
+    "DialogueFormat",
+    "EventRefusedError",
+    "Invoke",
+    "Map",
+    "Parallel",
+    "Queue",
+    "Recording",
+    "Render",
+    "SecondaryStore",
+    "SessionMachine",
+    "SessionModel",
+    "State",
+    "VersionedModel",
+    "format_dialogue",
+]

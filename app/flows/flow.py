@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
 
-import jmespath
 from statemachine import State
 from statemachine.exceptions import TransitionNotAllowed
 from statemachine.orderedset import OrderedSet
@@ -206,7 +205,7 @@ class Flow:
                 )
         return ids
 
-    def _bind(self, model: SessionModel, state: str | None, **inputs: str) -> SessionMachine:
+    def _bind(self, model: SessionModel, state: str | None, **inputs: Any) -> SessionMachine:
         values: Any = None
         if state is not None:
             model.state = state
@@ -228,15 +227,6 @@ class Flow:
             "possible_events": self.next_actions(state),
             "received_event": event,
         }
-
-
-def select(path: str, data: Any) -> Any:
-    """What a JMESPath selects.
-
-    Raises:
-        jmespath.exceptions.JMESPathError: the path is wrong.
-    """
-    return jmespath.search(path, data)
 
 
 def _encode(machine: SessionMachine) -> str:

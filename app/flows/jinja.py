@@ -6,7 +6,7 @@ so that `{{ 9**9**9 }}` would stop the process that asks for the names it uses.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +54,10 @@ class TemplateRenderer(ABC):
             TemplateError: it cannot be rendered; the text says why, in one line.
         """
 
+    def reads(self, text: str) -> frozenset[str]:
+        """The names that a template may read from its context; `ANY_NAME` for any."""
+        return _sandbox_reads(text)
+
     async def close(self) -> None:  # noqa: B027 - only those with child processes have something to close
         """Let go of everything; rendering is over."""
 
@@ -72,6 +76,11 @@ class TrustedRenderer(TemplateRenderer):
             )
         )
         self._compiled = lru_cache(maxsize=1024)(self.environment.from_string)
+        self._reads = lru_cache(maxsize=1024)(partial(variables_of, environment=self.environment))
+
+    @override
+    def reads(self, text: str) -> frozenset[str]:
+        return self._reads(text)
 
     @override
     async def render(self, text: str, context: Mapping[str, Any]) -> str:
@@ -134,6 +143,11 @@ def variables_of(text: str, environment: Environment = _SANDBOX) -> frozenset[st
                 waiting.extend(_sources(targets - seen, environment))
                 seen |= targets
     return frozenset(names)
+
+
+@lru_cache(maxsize=4096)
+def _sandbox_reads(text: str) -> frozenset[str]:
+    return variables_of(text)
 
 
 def _walk(tree: nodes.Node) -> Iterator[nodes.Node]:

@@ -19,11 +19,15 @@ class SessionMachine(StateChart[Any]):
 
     Hooks, guards, validators and actions may be async. They may be run again when another change
     of the session won the race, so they must not touch the world: that is what steps are for.
-    A hook sees `event`, `source`, `target`, `actor_input`, and may call `record` to override what
-    the dialogue keeps of the transition, or `say` to add messages of its own.
+    A hook takes any of `event`, `source`, `target` and `actor_input` as arguments, reads and
+    changes `self.model`, and may call `record` to override what the dialogue keeps of the
+    transition, or `say` to add messages of its own. A hook, guard or validator that raises an
+    error refuses the event: the client is told the text of an `EventRefusedError` or of a plain
+    `ValueError`, and of any other error only its kind.
 
     Attributes:
-        templates: one for each state: a path below the templates folder, or a template tree.
+        templates: one for each state, by the state's id: a path below the `templates` folder, a
+            list of templates (a chain), an object as in a manifest, a function, or a template tree.
         shows_errors: whether a failed invocation leaves an error block in the dialogue.
     """
 
@@ -35,10 +39,10 @@ class SessionMachine(StateChart[Any]):
     templates: ClassVar[dict[str, Any]] = {}
     shows_errors: ClassVar[bool] = False
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, **inputs: Any) -> None:
         self.recording: Recording | None = None
         self.said: list[tuple[str, str]] = []
-        super().__init__(model, state_field="_configuration")
+        super().__init__(model, state_field="_configuration", **inputs)
 
     def record(self, recording: Recording) -> None:
         """Override what the dialogue keeps of the current transition."""

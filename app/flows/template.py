@@ -1,5 +1,6 @@
 """Templates of states: text to render, or a tree of what is invoked when a state is entered."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,9 +65,12 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A Python callable of a code flow, `package.module.function`, given the render data."""
+    """A function of a code flow: given the render data, it gives a text, or what JSON can hold.
 
-    function: str
+    An async function is awaited, any other runs in a thread.
+    """
+
+    function: Callable[[dict[str, Any]], Any]
 
 
 Node = Invoke | Chain | Parallel | Map | Queue | Call

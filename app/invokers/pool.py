@@ -151,6 +151,10 @@ class Invokers:
         """The config with what the operator's settings add to it."""
         if name == "llm":
             return complete_config(config, self._llm, self._egress_allow)
+        if name == "http":
+            if "egress_allow" in config:
+                raise ValueError("invalid invoker config: egress_allow: not yours to set")
+            return {**config, "egress_allow": self._egress_allow}
         if name == "echo":
             return {"delay_seconds": self._llm.echo_delay_seconds, **config}
         return config
@@ -171,6 +175,15 @@ def built_in_invokers() -> Registry[type[Invoker]]:
     """
     contract: type[Invoker] = Invoker  # type: ignore[type-abstract] # only subclasses are made
     return discover(app.invokers, contract, what="invoker", name=lambda found: found.name)
+
+
+def check_class(path: str) -> str | None:
+    """Why there is no invoker at a dotted path, or None if there is one."""
+    try:
+        _maker_of_class(path)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _maker_of_class(path: str) -> Callable[[dict[str, Any]], Invoker]:

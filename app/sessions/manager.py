@@ -52,7 +52,7 @@ async def start_session(
     flow = await runtime.catalog.get(caller.org_id, key)
     event_id = new_id("evt")
     change = _new_session(caller, flow, opening, event_id)
-    model = flow.model.seed(opening.seed_data or {})
+    model = flow.seed(opening.seed_data or {})
     model.session_id = change.session_id
     incoming = Incoming(opening.event or "start", opening.event_input, change.cause)
     transition = Transition(runtime, flow, model, change, incoming)

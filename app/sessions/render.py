@@ -3,13 +3,12 @@
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from app.flows.dialogue_format import DialogueFormat, format_dialogue
 from app.flows.flow import Flow, select
 from app.flows.graph import Graph
-from app.flows.jinja import ANY_NAME, variables_of
+from app.flows.jinja import ANY_NAME
 from app.flows.model import SessionModel
 from app.flows.template import Node, map_paths
 
@@ -60,7 +59,7 @@ class RenderSource:
         Raises:
             TemplateError: the template is wrong, or ran over its limits.
         """
-        data = await self.data(_reads(text))
+        data = await self.data(self.flow.renderer.reads(text))
         return await self.flow.renderer.render(text, data | (extra or {}))
 
     async def graph(self, node: Node) -> Graph:
@@ -68,11 +67,6 @@ class RenderSource:
         paths = " ".join(map_paths(node))
         reads = [name for name in _DIALOGUE if name in paths]
         return Graph(node, await self.data(reads) if paths else {}, select)
-
-
-@lru_cache(maxsize=4096)
-def _reads(text: str) -> frozenset[str]:
-    return variables_of(text)
 
 
 def plain_text(content: list[dict[str, Any]]) -> str:

@@ -39,7 +39,7 @@ class Runtime:
             Database.open(settings.database_url, pool_size=pool_size) as database,
             open_redis(settings.redis_url) as redis,
             Wakeups.listening(redis, prefix) as wakeups,
-            FlowCatalog.open(database) as catalog,
+            FlowCatalog.open(database, settings.flows_package) as catalog,
         ):
             yield cls(
                 settings=settings,

@@ -10,9 +10,10 @@ from structlog.contextvars import bound_contextvars
 
 from app.db.engine import is_away
 from app.errors import StatewrightError
+from app.flows.call import call
 from app.flows.flow import Flow, select
 from app.flows.graph import Graph
-from app.flows.template import Invoke
+from app.flows.template import Call, Invoke
 from app.invokers.invoker import InvocationContext, InvokerError, TransientInvokerError
 from app.invokers.pool import Invokers
 from app.kit.registry import UnknownNameError
@@ -81,8 +82,17 @@ class StepRunner:
             return claim.result
         flow = await self._flow(claim)
         node, _ = Graph(flow.node(claim.state), {}, select).find(claim.path)
-        if not isinstance(node, Invoke):
-            raise InvokerError(f"There is nothing to invoke at {claim.path!r}.")
+        match node:
+            case Invoke():
+                return await self._invoke(flow, claim, node)
+            case Call(function):
+                data = await self._source(flow, claim, None).data({"dialogue"})
+                timeout = self._settings.timeout_seconds
+                return await _in_time(call(function, data | claim.scope.visible()), timeout)
+            case _:
+                raise InvokerError(f"There is nothing to invoke at {claim.path!r}.")
+
+    async def _invoke(self, flow: Flow, claim: Claim, node: Invoke) -> str:
         invoker = self._invokers.resolve(node.invoker, node.config, trusted=flow.trusted)
         source = self._source(flow, claim, invoker.history)
         content = await source.render(node.text, claim.scope.visible())
@@ -90,11 +100,7 @@ class StepRunner:
         context = InvocationContext(
             claim.step_id, claim.attempt, timeout, PartialWriter(self._runtime, claim).emit
         )
-        try:
-            async with asyncio.timeout(timeout):
-                return await invoker.invoke(content, context)
-        except TimeoutError:
-            raise TransientInvokerError(f"No answer within {timeout:g} seconds.") from None
+        return await _in_time(invoker.invoke(content, context), timeout)
 
     async def _finish(self, claim: Claim, result: str) -> str | None:
         """Write a result and what follows it: the next steps, or the invocation's end."""
@@ -187,3 +193,11 @@ class StepRunner:
             read_dialogue=read_dialogue,
             history=history or self._runtime.settings.session.history_messages,
         )
+
+
+async def _in_time(answer: Awaitable[str], seconds: float) -> str:
+    try:
+        async with asyncio.timeout(seconds):
+            return await answer
+    except TimeoutError:
+        raise TransientInvokerError(f"No answer within {seconds:g} seconds.") from None

@@ -1,12 +1,17 @@
-"""The flows that ship with the product, and those of the user's package."""
+"""The flows that ship with the product."""
 
+from app.flows.code import load_package
 from app.flows.flow import Flow
 from app.flows.jinja import TrustedRenderer
 from app.flows.library.chat import KEY, Chat, ChatMachine
 
 
-def code_flows() -> dict[str, Flow]:
-    """All flows in code, by key."""
+def code_flows(package: str | None = None) -> dict[str, Flow]:
+    """All flows in code by key: the product's, and those of the user's package.
+
+    Raises:
+        FlowPackageError: something is wrong with the package; all of it is told.
+    """
     chat = Flow(
         key=KEY,
         revision=0,
@@ -17,4 +22,5 @@ def code_flows() -> dict[str, Flow]:
         trusted=True,
         description="A conversation with a model.",
     )
-    return {chat.key: chat}
+    own = load_package(package, frozenset({KEY})) if package else {}
+    return {KEY: chat, **own}
