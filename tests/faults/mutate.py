@@ -1,0 +1,127 @@
+"""Shows that the fault tests have teeth: switches a safeguard off in a copy, and they must fail.
+
+    make faults-teeth                                    # or, for some of them:
+    .venv/bin/python tests/faults/mutate.py fence sweeper
+
+The product has no switch for this: each mutation is a change of the copy's text, in which the tests
+are then run. Exits with 1 if a test that should fail passed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+_ROOT = Path(__file__).parents[2]
+_COPIED = ("app", "migrations", "tests", "pyproject.toml", "alembic.ini")
+_SQL = "app/sessions/statements.py"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """What is replaced in which file, and the tests that must fail then."""
+
+    changes: tuple[tuple[str, str, str], ...]
+    must_fail: tuple[str, ...]
+
+
+MUTATIONS = {
+    # Neither the session's version nor the step's attempt is asked for when a result is written.
+    "fence": Mutation(
+        (
+            (_SQL, "AND s.version = i.version", ""),
+            (_SQL, "AND t.status = 'running' AND t.attempt = i.attempt", ""),
+            (_SQL, "AND t.attempt = m.attempt AND t.status = 'running'", ""),
+        ),
+        ("test_a_late_result_is_discarded",),
+    ),
+    "sweeper": Mutation(
+        (("app/jobs/sweep.py", "    if steps:", "    if not steps:"),),
+        (
+            "test_a_step_of_a_killed_worker_is_done_by_another",
+            "test_an_api_killed_before_it_enqueues",
+            "test_a_bell_that_is_lost_is_rung_again",
+            "test_a_late_result_is_discarded",
+        ),
+    ),
+    "idempotency": Mutation(
+        (
+            ("app/sessions/admit.py", "session_id, request.idempotency_key", "session_id, None"),
+            (
+                "app/sessions/admit.py",
+                "idempotency_key=self.idempotency_key,",
+                "idempotency_key=None,",
+            ),
+        ),
+        (
+            "test_twenty_messages_with_one_key[redis]",
+            "test_twenty_messages_with_one_key[no redis]",
+        ),
+    ),
+}
+
+
+def run(mutation: Mutation, directory: Path) -> dict[str, str]:
+    """Run the tests in a mutated copy; how each ended: passed, or the first line of its failure."""
+    for name in _COPIED:
+        source = _ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, directory / name)
+        else:
+            shutil.copy(source, directory)
+    for name, old, new in mutation.changes:
+        path = directory / name
+        text = path.read_text()
+        if old not in text:
+            raise SystemExit(f"{name} has changed: it does not contain {old!r}")
+        path.write_text(text.replace(old, new))
+    names = {name.partition("[")[0] for name in mutation.must_fail}
+    report = directory / "report.xml"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-n", "2", "tests/faults"),
+            *("-k", " or ".join(names), f"--junitxml={report}"),
+        ],
+        cwd=directory,
+        # What a developer's shell would pass on, and the copy in front of what is installed.
+        env={**os.environ, "PYTHONPATH": str(directory)},  # noqa: TID251
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    return {
+        case.attrib["name"]: _end_of(case)
+        for case in ElementTree.parse(report).iter("testcase")  # noqa: S314 - pytest wrote it
+    }
+
+
+def _end_of(case: ElementTree.Element) -> str:
+    for kind in ("failure", "error"):
+        found = case.find(kind)
+        if found is not None:
+            lines = [line for line in (found.text or "").splitlines() if "AssertionError:" in line]
+            return (lines or [found.attrib.get("message", kind)])[-1].strip(" |E")[:300]
+    return "passed"
+
+
+def main(chosen: list[str]) -> int:
+    """Run the chosen mutations, or all."""
+    toothless = 0
+    for name in chosen or MUTATIONS:
+        mutation = MUTATIONS[name]
+        with tempfile.TemporaryDirectory(prefix="statewright-mutated-") as directory:
+            Path(directory).chmod(0o755)
+            ends = run(mutation, Path(directory))
+        for test in mutation.must_fail:
+            end = ends.get(test, "was not run")
+            failed = end not in ("passed", "was not run")
+            toothless += not failed
+            sys.stdout.write(f"{name}: {test} {'fails' if failed else 'DOES NOT FAIL'}: {end}\n")
+    return 1 if toothless else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

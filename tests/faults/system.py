@@ -1,0 +1,209 @@
+"""PostgreSQL, Valkey, two APIs, two workers: real processes that a test kills and starts again."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+from redis.asyncio import Redis
+
+from app.access.service import create_key
+from app.db.engine import Database
+from app.db.migrate import migrate
+from app.dev.postgres import Postgres
+from app.dev.process import free_port
+from app.dev.servers import Api, Worker, child_environment
+from app.dev.valkey import Valkey
+from app.settings import ApiSettings, Settings
+
+T = TypeVar("T")
+Part = Postgres | Valkey | Api | Worker
+
+WORD_SECONDS = 0.1  # `echo` pauses so long before each further word: long messages take long
+MAX_ATTEMPTS = 3
+LEASE_SECONDS = 2.0
+DRAIN_SECONDS = 2
+PATIENCE = 40.0  # for what must come in the end, on a loaded machine
+
+# Processes are killed here, the machine is not: what PostgreSQL wrote, it will read.
+_FAST = {"fsync": "off", "full_page_writes": "off"}
+_ENVIRONMENT = {
+    "STATEWRIGHT_STEP__LEASE_SECONDS": str(LEASE_SECONDS),
+    "STATEWRIGHT_STEP__SWEEP_SECONDS": "0.2",
+    "STATEWRIGHT_STEP__REPUBLISH_SECONDS": "0.5",
+    "STATEWRIGHT_STEP__MAX_ATTEMPTS": str(MAX_ATTEMPTS),
+    "STATEWRIGHT_LLM__ECHO_DELAY_SECONDS": str(WORD_SECONDS),
+    "STATEWRIGHT_WORKER__DRAIN_SECONDS": str(DRAIN_SECONDS),
+}
+
+
+async def until(
+    ask: Callable[[], Awaitable[T | None]], *, what: str, seconds: float = PATIENCE
+) -> T:
+    """Ask until the answer is true, and return it."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not (answer := await ask()):
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        await asyncio.sleep(0.02)
+    return answer
+
+
+class System:
+    """All parts of one deployment. `heal` makes it whole again after a test."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.postgres = Postgres(
+            directory,
+            name=secrets.token_hex(8),
+            password=secrets.token_hex(16),
+            log=directory / "postgres.log",
+            options=_FAST,
+        )
+        self.valkey = Valkey(
+            directory, password=secrets.token_hex(16), log=directory / "valkey.log"
+        )
+        self.apis: list[Api] = []
+        self.workers: list[Worker] = []
+        self.base_urls: list[str] = []
+        for number in range(2):
+            self._add_pair(number)
+        self.api_key = ""
+
+    def _add_pair(self, number: int) -> None:
+        settings = self._settings(free_port())
+        environment = child_environment(settings) | _ENVIRONMENT
+        base_url = f"http://127.0.0.1:{settings.api.port}"
+        self.base_urls.append(base_url)
+        log = self._directory / f"api-{number}.log"
+        self.apis.append(Api(base_url=base_url, log=log, environment=environment))
+        log = self._directory / f"worker-{number}.log"
+        self.workers.append(Worker(f"worker-{number}", log=log, environment=environment))
+
+    def _settings(self, port: int) -> Settings:
+        return Settings(
+            database_url=self.postgres.url,
+            redis_url=self.valkey.url,
+            dev=True,
+            api=ApiSettings(port=port),
+        )
+
+    @property
+    def parts(self) -> list[Part]:
+        """In the order in which they start."""
+        return [self.postgres, self.valkey, *self.apis, *self.workers]
+
+    async def set_up(self) -> None:
+        """Start everything, with an empty database and a key."""
+        await asyncio.gather(self.postgres.start(), self.valkey.start())
+        await migrate(self.postgres.url)
+        async with Database.open(self.postgres.url) as database, database.transaction() as db:
+            settings = self._settings(0)
+            key = await create_key(db, settings, org="Acme", user="ann@acme.example")
+        self.api_key = key.api_key
+        await self.heal()
+
+    async def heal(self) -> None:
+        """Continue what was stopped, start what was killed, forget all sessions."""
+        for log in self._logs():
+            log.write_bytes(b"")  # processes append
+        for part in self.parts:
+            self.resume(part)
+        for services in ([self.postgres, self.valkey], [*self.apis, *self.workers]):
+            await asyncio.gather(
+                *(service.start() for service in services if not service.process.is_running)
+            )
+        for service in (self.postgres, self.valkey, *self.apis):
+            await until(service.is_healthy, what=f"{service.process.name} is up")
+        await self.query("TRUNCATE session CASCADE")
+
+    async def tear_down(self) -> None:
+        """Kill everything."""
+        for part in reversed(self.parts):
+            self.resume(part)
+            await part.process.stop()
+
+    async def kill(self, part: Part) -> None:
+        """SIGKILL, and wait for the end."""
+        self.send(part, signal.SIGKILL)
+        await part.process.wait()
+
+    def pause(self, part: Part) -> None:
+        """SIGSTOP."""
+        self.send(part, signal.SIGSTOP)
+
+    def resume(self, part: Part) -> None:
+        """SIGCONT."""
+        if part.process.is_running:
+            self.send(part, signal.SIGCONT)
+
+    def send(self, part: Part, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert part.process.pid is not None, f"{part.process.name} does not run"
+        with suppress(ProcessLookupError):  # it ended by itself at this moment
+            os.kill(part.process.pid, number)
+
+    async def query(self, sql: str, *arguments: Any) -> list[Any]:
+        """Rows of the database."""
+        connection = await asyncpg.connect(self.postgres.url)
+        try:
+            rows: list[Any] = await connection.fetch(sql, *arguments)
+            return rows
+        finally:
+            await connection.close()
+
+    async def value(self, sql: str, *arguments: Any) -> Any:
+        """The only value of the only row."""
+        return (await self.query(sql, *arguments))[0][0]
+
+    async def step_of(self, thread_id: str) -> Any:
+        """The newest step of a thread; `age` is the seconds since its last claim."""
+        rows = await self.query(
+            "SELECT *, extract(epoch FROM clock_timestamp() - published_at)::float8 AS age "
+            "FROM step WHERE session_id = $1 ORDER BY id DESC LIMIT 1",
+            thread_id,
+        )
+        return rows[0] if rows else None
+
+    async def until_running(self, thread_id: str, attempt: int = 1) -> None:
+        """Wait until a worker is in the middle of the thread's step, at that attempt."""
+
+        async def is_running() -> bool:
+            step = await self.step_of(thread_id)
+            return step is not None and (step["status"], step["attempt"]) == ("running", attempt)
+
+        await until(is_running, what=f"attempt {attempt} of the step of {thread_id}")
+
+    async def flush_redis(self) -> None:
+        """FLUSHALL."""
+        async with Redis.from_url(self.valkey.url) as redis:
+            await redis.flushall()
+
+    def logs(self) -> str:
+        """What APIs and workers logged since all was healed."""
+        return "".join(log.read_text() for log in self._logs() if log.exists())
+
+    def _logs(self) -> list[Path]:
+        return [part.process.log for part in [*self.apis, *self.workers]]
+
+
+@asynccontextmanager
+async def running_system() -> AsyncIterator[System]:
+    """A system while the block lasts."""
+    directory = Path(tempfile.mkdtemp(prefix="statewright-faults-"))
+    system = System(directory)
+    try:
+        await system.set_up()
+        yield system
+    finally:
+        await system.tear_down()
+        shutil.rmtree(directory)
+        shutil.rmtree(system.postgres.home.directory, ignore_errors=True)
