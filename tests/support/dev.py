@@ -12,8 +12,12 @@ from typing import Any
 
 import httpx
 
+from app.dev import tether
+
 _START_SECONDS = 60.0
 COMMAND = (sys.executable, "-m", "app.cli")
+# A test run that is killed takes it along.
+_TETHER = (sys.executable, tether.__file__, str(int(signal.SIGKILL)), str(os.getpid()), "")
 
 
 def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
@@ -58,7 +62,7 @@ class RunningDev:
         self._output = data_dir.with_name(f"{data_dir.name}.{time.monotonic_ns()}.out")
         with self._output.open("w") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, "dev", "--port", "0", "--data-dir", str(data_dir), *arguments],
+                [*_TETHER, *COMMAND, "dev", "--port", "0", "--data-dir", str(data_dir), *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=outer_environment(environment),
