@@ -4,6 +4,7 @@ Pure functions over the template tree. A step's `path` is its place in the tree:
 children append "/<index or key>". Leaves run; composites wait for their children.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -209,4 +210,5 @@ def _join(path: str, key: str | int) -> str:
 
 
 def _dump(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    # With a space after commas and colons, as people and models write it.
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,65 @@
+"""Flows from manifests over HTTP, with a real worker."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from fastapi import FastAPI
+
+from app.access.caller import Caller, Scope
+from app.sessions.flow_store import save_flow
+from tests.sessions.test_sessions import polled
+from tests.support.http import NewKey
+
+FLOWS = Path(__file__).parents[2] / "bench" / "flows"
+
+
+@pytest.fixture
+async def flows(api: FastAPI, client: httpx.AsyncClient, new_key: NewKey) -> None:
+    """The benchmark's flows, saved in the client's org."""
+    key = await new_key()
+    caller = Caller(key.org_id, key.user_id, "", key.key_id, frozenset({Scope.ADMIN}))
+    async with api.state.database.transaction() as db:
+        for path in sorted(FLOWS.glob("*.yaml")):
+            manifest = yaml.safe_load(path.read_text())
+            await save_flow(
+                db,
+                caller,
+                manifest["metadata"]["name"],
+                manifest["spec"],
+                description=None,
+                invokers={"verbatim"},
+                taken=frozenset(),
+            )
+
+
+async def say(client: httpx.AsyncClient, flow: str, session_id: str, text: str) -> dict[str, Any]:
+    sent = await client.post(
+        f"/v1/ai/{flow}/event",
+        json={"session_id": session_id, "event": "user_input", "event_input": text},
+    )
+    assert sent.status_code == 200, sent.text
+    assert sent.json()["next_actions"] == ["poll"]
+    return await polled(client, flow, session_id)
+
+
+async def test_the_flows_of_the_benchmark(
+    client: httpx.AsyncClient, flows: None, worker: None
+) -> None:
+    expected = {
+        "qa": "qa:hi",
+        "chain": "c3:c2:c1:hi",
+        "fan": json.dumps([f"{i}:v{i}:hi" for i in range(8)]),
+    }
+    for flow, answer in expected.items():
+        started = await client.post(f"/v1/ai/{flow}/start_session", json={})
+        assert started.status_code == 200, started.text
+        session = started.json()
+        assert session["response"] == "Welcome to the benchmark. Ask me anything."
+        told = await say(client, flow, session["session_id"], "hi")
+        assert told["error"] is None
+        assert told["response"] == answer
+        assert told["next_actions"] == ["user_input"]
