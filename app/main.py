@@ -7,17 +7,19 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from app.api import agents, health, problems, sessions, threads
+from app.access.crypto import Vault
+from app.api import agents, health, manifests, problems, sessions, threads
 from app.api.body import BodyMiddleware
 from app.api.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.request_log import RequestLogMiddleware
 from app.flows.library import code_flows
 from app.kit.log import configure_logging
+from app.manifests.service import ManifestService
 from app.sessions.runtime import Runtime
 from app.settings import DEV_SECRET_KEY, Settings, get_settings
 
 # One line for each endpoint group; all of them need a key.
-ROUTERS: list[APIRouter] = [agents.router, threads.router, sessions.router]
+ROUTERS: list[APIRouter] = [agents.router, threads.router, sessions.router, manifests.router]
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -60,6 +62,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.runtime = runtime
         app.state.database = runtime.database
         app.state.redis = runtime.redis
+        vault = Vault(settings.security.encryption_keys)
+        app.state.manifests = ManifestService(runtime, vault)
         yield
 
 

@@ -66,7 +66,11 @@ class SessionSettings(BaseModel):
     lock_wait_seconds: float = Field(2.0, ge=0, description="Wait for a busy session, then 409")
     lock_ttl_seconds: float = Field(5.0, gt=0, description="A holder that died is forgotten")
     ephemeral_ttl_seconds: int = Field(3600, gt=0, description="Life of an ephemeral session")
+    expire_sweep_seconds: float = Field(5.0, gt=0, description="Pause between sweeps of expired")
     compression: bool = Field(default=True, description="Compress stored session models")
+    prompt_wait_seconds: float = Field(
+        60.0, gt=0, le=600, description="How long `prompt` waits for an agent's answer"
+    )
     history_messages: int = Field(200, gt=0, description="Most recent messages an LLM is shown")
 
 

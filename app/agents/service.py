@@ -31,9 +31,19 @@ from app.kit.paging import (
 
 
 async def create_agent(
-    db: AsyncSession, caller: Caller, request: CreateAgentRequest
+    db: AsyncSession,
+    caller: Caller,
+    request: CreateAgentRequest,
+    *,
+    meta: dict[str, Any] | None = None,
 ) -> AgentRecord:
     """Save a new agent as its revision 1.
+
+    Args:
+        db: the transaction.
+        caller: whose org the agent is made in.
+        request: what the agent is.
+        meta: what only its manifest says of it.
 
     Raises:
         BadRequestError: placeholders and declared variables do not fit.
@@ -49,6 +59,7 @@ async def create_agent(
         request_template=template,
         variables=_variables_json(request.variables),
         flow=request.request_template.flow,
+        meta=meta,
         created_by=caller.user_id,
         modified_by=caller.user_id,
     )
@@ -91,11 +102,23 @@ async def list_agents(
 
 
 async def update_agent(
-    db: AsyncSession, caller: Caller, agent_id: str, request: UpdateAgentRequest
+    db: AsyncSession,
+    caller: Caller,
+    agent_id: str,
+    request: UpdateAgentRequest,
+    *,
+    meta: dict[str, Any] | None = None,
 ) -> AgentRecord:
     """Change what the request names; a change is a new revision, no change is none.
 
     The row is locked, so that of two updates at once each is applied whole.
+
+    Args:
+        db: the transaction.
+        caller: whose org the agent is in.
+        agent_id: which agent.
+        request: what changes.
+        meta: what its manifest says of it; None keeps what there is.
 
     Raises:
         BadRequestError: placeholders and declared variables of the merged agent do not fit.
@@ -103,7 +126,7 @@ async def update_agent(
         NotFoundError: there is no such agent.
     """
     agent = await _find(db, caller, agent_id, lock=True)
-    changes = _changes(request)
+    changes = _changes(request) | ({} if meta is None else {"meta": meta})
     if all(getattr(agent, field) == value for field, value in changes.items()):
         return _record(agent)
     check_declaration(

@@ -20,6 +20,7 @@ TAGS = [
     {"name": "agents", "description": "Request templates with declared variables; versioned."},
     {"name": "threads", "description": "Conversations of agents, driven by messages."},
     {"name": "sessions", "description": "Any flow as a durable state machine, driven by events."},
+    {"name": "manifests", "description": "Every resource as a YAML file: apply, describe, delete."},
     {"name": "health", "description": "Whether the service lives and is ready. No key needed."},
 ]
 

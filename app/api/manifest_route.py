@@ -1,0 +1,55 @@
+"""The errors of the manifest endpoints: problem documents with what every answer of theirs has."""
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import override
+
+from app.api.problems import as_statewright_error
+from app.errors import NotFoundError, StatewrightError
+from app.manifests.envelope import API_VERSION
+from app.manifests.registry import all_brokers
+
+_COMMAND = re.compile(r"/api/v1/cli/([a-z_-]+)/")
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class ManifestRoute(APIRoute):
+    """Adds `api`, `thing`, `metadata` and `description` to each error, wherever it came from."""
+
+    @override
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except HTTPException:
+                raise
+            except Exception as error:
+                raise _completed(as_statewright_error(error), request) from error
+
+        return handle
+
+
+def _completed(error: StatewrightError, request: Request) -> StatewrightError:
+    found = _COMMAND.search(request.url.path)
+    command = found[1].replace("_", "-") if found else ""
+    error.extra.setdefault("thing", _thing(request))
+    error.extra.setdefault("metadata", {"command": command, "key": None})
+    error.extra |= {"api": API_VERSION, "description": error.detail}
+    return error
+
+
+def _thing(request: Request) -> str | None:
+    """The kind that the path names, if there is such a kind."""
+    try:
+        return all_brokers().kind(request.path_params["kind"])
+    except (KeyError, NotFoundError):
+        return None

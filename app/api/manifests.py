@@ -1,0 +1,237 @@
+"""`/api/v1/cli`: apply, describe, get, delete and the other verbs on resources of every kind."""
+
+from importlib.metadata import version as package_version
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import BaseModel, Field
+from redis.exceptions import RedisError
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.api.deps import CallerDep, RuntimeDep
+from app.api.manifest_route import ManifestRoute
+from app.api.problems import problem_responses
+from app.db.models import Org
+from app.manifests.envelope import API_VERSION
+from app.manifests.service import ManifestService
+from app.manifests.table import GetQuery
+from app.manifests.verbs import Answer
+
+
+class AnswerMetadata(BaseModel):
+    """Which verb it was, and where the journal has it."""
+
+    command: str = Field(description="The verb.", examples=["apply"])
+    key: str = Field(description="Key of the journal entry.", examples=["jrn_01k8zq5d3v"])
+
+
+class ManifestAnswer(BaseModel):
+    """The answer of every verb."""
+
+    data: Any = Field(description="What the verb gives; its shape is the verb's own.")
+    message: str = Field(description="For people.", examples=["Agent x applied successfully"])
+    api: str = Field(description="The version of the manifests.", examples=[API_VERSION])
+    thing: str | None = Field(None, description="The kind.", examples=["Agent"])
+    metadata: AnswerMetadata
+
+
+router = APIRouter(
+    prefix="/api/v1/cli",
+    tags=["manifests"],
+    route_class=ManifestRoute,
+    responses=problem_responses(405, 501, 504),
+)
+
+
+async def _service(request: Request) -> ManifestService:
+    service: ManifestService = request.app.state.manifests
+    return service
+
+
+ServiceDep = Annotated[ManifestService, Depends(_service)]
+Kind = Annotated[
+    str, Path(description="A kind in any case, singular or plural.", examples=["agents"])
+]
+Name = Annotated[str, Query(description="Name of the resource.", max_length=200)]
+
+_EXAMPLE = """\
+apiVersion: statewright/v1
+kind: Dataset
+metadata:
+  name: example
+spec: {}
+"""
+_MANIFEST_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "Documents as YAML or JSON, whatever the content type says; 256 KB at most.",
+        "content": {
+            "application/yaml": {"schema": {"type": "string"}, "example": _EXAMPLE},
+            "application/json": {"schema": {"type": "object"}},
+        },
+    }
+}
+_PROMPT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "prompt": {"type": "string", "description": "What is said to the agent."},
+                        "values": {
+                            "type": "object",
+                            "additionalProperties": {"type": "string"},
+                            "description": "Values for the agent's variables.",
+                        },
+                    },
+                    "required": ["prompt"],
+                },
+                "example": {"prompt": "What is a statechart?"},
+            }
+        },
+    }
+}
+
+
+@router.post("/apply/", response_model=ManifestAnswer, openapi_extra=_MANIFEST_BODY)
+async def apply(
+    caller: CallerDep,
+    service: ServiceDep,
+    request: Request,
+    *,
+    dry_run: Annotated[bool, Query(description="Say what would be done, and do nothing.")] = False,
+) -> Response:
+    """Create or change what the documents declare; all of them, or none."""
+    return _rendered(await service.apply(caller, await request.body(), dry_run=dry_run))
+
+
+@router.post("/describe/{kind}/", response_model=ManifestAnswer)
+async def describe(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name = "") -> Response:
+    """The manifest of a resource with its status; it can be applied again."""
+    return _rendered(await service.describe(caller, kind, name))
+
+
+@router.post("/get/{kind}/", response_model=ManifestAnswer)
+async def get(  # noqa: PLR0917 - one for each query parameter
+    caller: CallerDep,
+    service: ServiceDep,
+    kind: Kind,
+    name: Annotated[str | None, Query(description="Only this one.", max_length=200)] = None,
+    i: Annotated[int, Query(description="Most items.", ge=1, le=1000)] = 10,
+    asc: Annotated[str | None, Query(description="Column to sort by.", max_length=100)] = None,
+    desc: Annotated[
+        str | None, Query(description="Column to sort by, downwards.", max_length=100)
+    ] = None,
+) -> Response:
+    """Resources of a kind as a table."""
+    given = {"name": name or None, "i": i, "asc": asc or None, "desc": desc or None}
+    query = GetQuery.model_validate({key: value for key, value in given.items() if value})
+    return _rendered(await service.get(caller, kind, query))
+
+
+@router.post("/delete/{kind}/", response_model=ManifestAnswer)
+async def delete(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name = "") -> Response:
+    """Delete a resource that no other names."""
+    return _rendered(await service.delete(caller, kind, name))
+
+
+@router.post("/deploy/{kind}/", response_model=ManifestAnswer)
+async def deploy(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name = "") -> Response:
+    """Let a resource be prompted."""
+    return _rendered(await service.deploy(caller, kind, name))
+
+
+@router.post("/undeploy/{kind}/", response_model=ManifestAnswer)
+async def undeploy(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name = "") -> Response:
+    """Let a resource not be prompted any more."""
+    return _rendered(await service.undeploy(caller, kind, name))
+
+
+@router.post("/logs/{kind}/", response_model=ManifestAnswer)
+async def logs(
+    caller: CallerDep,
+    service: ServiceDep,
+    kind: Kind,
+    name: Name = "",
+    i: Annotated[int, Query(description="Most entries.", ge=1, le=1000)] = 100,
+) -> Response:
+    """What happened with a resource: its journal; of agents and sessions, events and steps too."""
+    return _rendered(await service.logs(caller, kind, name, i))
+
+
+@router.post("/example-manifest/{kind}/", response_model=ManifestAnswer)
+@router.post("/example_manifest/{kind}/", response_model=ManifestAnswer, include_in_schema=False)
+async def example_manifest(caller: CallerDep, service: ServiceDep, kind: Kind) -> Response:
+    """A manifest of the kind that applies as it is."""
+    return _rendered(await service.example_manifest(caller, kind))
+
+
+@router.post("/json-schema/{kind}/", response_model=ManifestAnswer)
+async def json_schema(caller: CallerDep, service: ServiceDep, kind: Kind) -> Response:
+    """The JSON Schema of the kind's manifests."""
+    return _rendered(await service.json_schema(caller, kind))
+
+
+@router.post("/prompt/{name:path}/", response_model=ManifestAnswer, openapi_extra=_PROMPT_BODY)
+async def prompt(
+    caller: CallerDep,
+    service: ServiceDep,
+    request: Request,
+    name: Annotated[str, Path(description="Name of an agent.")],
+) -> Response:
+    """Launch a session of an agent, and wait for its answer."""
+    return _rendered(await service.prompt(caller, name, await request.body()))
+
+
+@router.post("/status/", response_model=ManifestAnswer)
+async def status(caller: CallerDep, service: ServiceDep, runtime: RuntimeDep) -> Response:
+    """Whether the parts of the service are there."""
+
+    async def find_out(_db: AsyncSession) -> dict[str, str]:
+        try:
+            redis = "ok" if await runtime.redis.ping() else "missing"
+        except (RedisError, OSError):
+            redis = "missing"
+        return {"postgresql": "ok", "redis": redis}
+
+    return _rendered(await service.inform(caller, "status", find_out))
+
+
+@router.post("/version/", response_model=ManifestAnswer)
+async def version(caller: CallerDep, service: ServiceDep) -> Response:
+    """The version of the service."""
+
+    async def find_out(_db: AsyncSession) -> dict[str, str]:
+        return {"version": package_version("statewright"), "apiVersion": API_VERSION}
+
+    return _rendered(await service.inform(caller, "version", find_out))
+
+
+@router.post("/whoami/", response_model=ManifestAnswer)
+async def whoami(caller: CallerDep, service: ServiceDep) -> Response:
+    """The org, the user and the key of the request."""
+
+    async def find_out(db: AsyncSession) -> dict[str, Any]:
+        org = (await db.exec(select(Org.name).where(Org.id == caller.org_id))).one()
+        return {
+            "account": {"id": caller.org_id, "name": org},
+            "user": {"id": caller.user_id, "email": caller.email},
+            "authToken": {"id": caller.key_id, "scopes": sorted(caller.scopes)},
+        }
+
+    return _rendered(await service.inform(caller, "whoami", find_out))
+
+
+def _rendered(answer: Answer) -> Response:
+    body = {
+        "data": answer.data,
+        "message": answer.message,
+        "api": API_VERSION,
+        "thing": answer.thing,
+        "metadata": {"command": answer.command, "key": answer.key},
+    }
+    return Response(orjson.dumps(body), media_type="application/json")

@@ -1,0 +1,134 @@
+"""The invoker `http`: sends the content to an HTTP API and gives back the body of the answer."""
+
+import base64
+import json
+from typing import Any, ClassVar, Self
+
+import httpx2
+from typing_extensions import override
+
+from app.invokers.config import read_config
+from app.invokers.egress import parse_networks
+from app.invokers.http_client import guarded_client
+from app.invokers.http_config import HttpAuth, HttpConfig, HttpMethod, plain
+from app.invokers.invoker import InvocationContext, Invoker, InvokerError, TransientInvokerError
+from app.invokers.oauth import OauthTokens
+
+_TRANSIENT = frozenset({408, 425, 429})
+_MAX_TEXT = 300
+_MIN_SECRET = 4  # shorter ones would blank out half of a text
+
+
+class HttpInvoker(Invoker):
+    """One request for each step, with the step's id as `Idempotency-Key`.
+
+    POST, PUT and PATCH send the content as the body: as JSON if it is JSON, else as plain text.
+    GET and DELETE have no body: a JSON object becomes the query.
+    """
+
+    name: ClassVar[str | None] = "http"
+
+    def __init__(self, config: HttpConfig) -> None:
+        self._config = config
+        self._client = guarded_client(config.egress_allow)
+        self._tokens = OauthTokens(config, self._client)
+
+    @classmethod
+    @override
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        if "base_url" not in config:
+            raise ValueError("invalid invoker config: connection: name an ApiConnection")
+        parsed = read_config(HttpConfig, config)
+        parse_networks(parsed.egress_allow)
+        return cls(parsed)
+
+    @override
+    async def invoke(self, content: str, context: InvocationContext) -> str:
+        response = await self._send(content, context)
+        if response.status_code == httpx2.codes.UNAUTHORIZED and self._tokens.forget():
+            response = await self._send(content, context)  # the token was withdrawn early
+        self._refuse_failure(response)
+        text = self._text(response)
+        await context.emit(text)
+        return text
+
+    @override
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _send(self, content: str, context: InvocationContext) -> httpx2.Response:
+        config = self._config
+        headers = {name: value.get_secret_value() for name, value in config.headers.items()}
+        headers |= {"Idempotency-Key": context.step_id, **await self._authorization()}
+        try:
+            return await self._client.request(
+                config.method.value,
+                config.url(),
+                timeout=min(config.timeout, context.timeout),
+                **_payload(config.method, content, headers),
+            )
+        except httpx2.InvalidURL:
+            raise InvokerError("the address of the request is no URL") from None
+        except httpx2.HTTPError as error:
+            told = self._clean(str(error) or type(error).__name__)
+            raise TransientInvokerError(f"the API did not answer: {told}") from None
+
+    async def _authorization(self) -> dict[str, str]:
+        config = self._config
+        match config.auth_method:
+            case HttpAuth.BASIC:
+                pair = f"{plain(config.username)}:{plain(config.password)}"
+                return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+            case HttpAuth.TOKEN:
+                return {"Authorization": f"Bearer {plain(config.api_key)}"}
+            case HttpAuth.OAUTH:
+                return {"Authorization": f"Bearer {await self._tokens.current()}"}
+            case HttpAuth.NONE:
+                return {}
+
+    def _refuse_failure(self, response: httpx2.Response) -> None:
+        status = response.status_code
+        if response.is_success:
+            return
+        told = f"the API answered {status}: {self._clean(response.text[:_MAX_TEXT])}"
+        if status in _TRANSIENT or status >= 500:  # noqa: PLR2004 - 5xx
+            raise TransientInvokerError(told, retry_after=_retry_after(response))
+        raise InvokerError(told)
+
+    def _text(self, response: httpx2.Response) -> str:
+        if "\x00" in response.text:
+            raise InvokerError("the API's answer is no text")
+        return response.text
+
+    def _clean(self, text: str) -> str:
+        for secret in [*self._config.secrets(), *self._tokens.known()]:
+            if len(secret) >= _MIN_SECRET:
+                text = text.replace(secret, "***")
+        return text.replace("\x00", "�")
+
+
+def _payload(method: HttpMethod, content: str, headers: dict[str, str]) -> dict[str, Any]:
+    """The arguments of the request that carry the content, and its headers."""
+    given = _json_of(content)
+    if method in (HttpMethod.GET, HttpMethod.DELETE):
+        if isinstance(given, dict):
+            return {"params": given, "headers": headers}
+        if content.strip():
+            raise InvokerError(f"{method} has no body: the content must be a JSON object or empty")
+        return {"headers": headers}
+    type_ = "application/json" if given is not None else "text/plain; charset=utf-8"
+    if not any(name.lower() == "content-type" for name in headers):
+        headers = {**headers, "Content-Type": type_}
+    return {"content": content.encode(), "headers": headers}
+
+
+def _json_of(content: str) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isdecimal() and len(value) < 6 else None  # noqa: PLR2004 - a day

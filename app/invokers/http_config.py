@@ -1,0 +1,111 @@
+"""The config of `http`: what a template says of a request, and what its ApiConnection adds."""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from app.invokers.config import InvokerConfig
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# The client makes these itself; another value would break the request or pass for another one.
+_OWN_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"}
+)
+
+
+class HttpMethod(StrEnum):
+    """What a request does."""
+
+    GET = "GET"
+    POST = "POST"
+    PUT = "PUT"
+    PATCH = "PATCH"
+    DELETE = "DELETE"
+
+
+class HttpAuth(StrEnum):
+    """How a request says who sends it."""
+
+    NONE = "none"
+    BASIC = "basic"
+    TOKEN = "token"  # noqa: S105 - the name of a method
+    OAUTH = "oauth"
+
+
+def plain(secret: SecretStr | None) -> str:
+    """The secret itself; none is empty."""
+    return secret.get_secret_value() if secret is not None else ""
+
+
+def check_header(name: str, value: str) -> None:
+    """Refuse a header that cannot be sent, or that the client makes itself.
+
+    Raises:
+        ValueError: says why; the value, which may be a secret, is not in it.
+    """
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("a header's name has letters, digits and dashes")
+    if name.lower() in _OWN_HEADERS:
+        raise ValueError(f"the header {name} is not yours to set")
+    if not all(char == "\t" or " " <= char <= "~" for char in value):
+        raise ValueError(f"the value of header {name} must be printable ASCII")
+
+
+def _check_path(path: str) -> str:
+    """Only down from the base URL: never to another host, never up."""
+    if any(ord(char) <= ord(" ") or char in "\\#" for char in path):
+        raise ValueError("must not hold spaces, control characters, backslashes or #")
+    plain = path.partition("?")[0].lower().replace("%2e", ".").replace("%2f", "/")
+    if {".", ".."} & set(plain.replace("%5c", "/").split("/")):
+        raise ValueError("must not hold . or .. segments")
+    return path
+
+
+def _check_base(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError("must be an http or https URL without a query")
+    return url
+
+
+class HttpConfig(InvokerConfig):
+    """A request and the connection that it goes over.
+
+    Templates of manifests set `connection` (by name), `method`, `path` and `headers`; the
+    resolver puts the ApiConnection's members in the place of its name.
+    """
+
+    base_url: Annotated[str, Field(max_length=2_000), AfterValidator(_check_base)]
+    method: HttpMethod = HttpMethod.POST
+    path: Annotated[str, Field(max_length=2_000), AfterValidator(_check_path)] = ""
+    headers: dict[str, SecretStr] = Field({}, max_length=100)
+    auth_method: HttpAuth = HttpAuth.NONE
+    api_key: SecretStr | None = None
+    username: SecretStr | None = None
+    password: SecretStr | None = None
+    token_url: str | None = None
+    scope: str | None = None
+    timeout: float = Field(30.0, gt=0, le=600)
+    egress_allow: tuple[str, ...] = Field(
+        default=(), description="CIDRs that may be reached beside global addresses"
+    )
+
+    @model_validator(mode="after")
+    def _sendable(self) -> Self:
+        for name, value in self.headers.items():
+            check_header(name, value.get_secret_value())
+        return self
+
+    def url(self) -> str:
+        """The address of the request."""
+        if not self.path or self.path.startswith("?"):
+            return self.base_url + self.path
+        return f"{self.base_url.rstrip('/')}/{self.path.lstrip('/')}"
+
+    def secrets(self) -> list[str]:
+        """What must not be repeated in any text."""
+        held = [self.api_key, self.password, self.username, *self.headers.values()]
+        return [secret.get_secret_value() for secret in held if secret is not None]

@@ -1,0 +1,312 @@
+"""`Broker`: the contract of a kind. One carries out all verbs on the resources of its kind."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+
+import yaml
+from sqlalchemy import func
+from sqlmodel import select
+
+from app.access.caller import Scope
+from app.errors import BadRequestError, ConflictError, NotFoundError, VerbNotImplementedError
+from app.manifests.context import Context
+from app.manifests.diff import Change, compare
+from app.manifests.envelope import (
+    API_VERSION,
+    Envelope,
+    Manifest,
+    SpecT,
+    bad_manifest,
+    read_manifest,
+)
+from app.manifests.journal import LOG_COLUMNS, read_journal
+from app.manifests.launch import Launch
+from app.manifests.reference import Reference
+from app.manifests.schema import manifest_schema
+from app.manifests.table import Column, GetQuery, Table, to_table
+
+RowT = TypeVar("RowT")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply did: `operation` is created, updated or unchanged."""
+
+    kind: str
+    name: str
+    operation: str
+    manifest: dict[str, Any]
+    diff: list[Change]
+
+
+class Broker(ABC, Generic[SpecT, RowT]):
+    """Typed by the spec of its manifests and by the row of its table.
+
+    The verbs are the same for all kinds; a kind says how its rows are found, made, changed and
+    shown. A verb that a kind has not is refused with 501, a change of a read-only kind with 405.
+
+    Attributes:
+        kind: as it is spelled.
+        spec_model: what the spec of its manifests may say.
+        example: a manifest that applies as it is.
+        columns: what `get` shows.
+        free_names: whether names may be any printable text.
+        discreet: whether a manifest may hold a secret, so that no part of it is told in errors.
+        write_scope: what a caller's key needs for a change.
+        refers_to: the kinds that its specs may name.
+    """
+
+    kind: ClassVar[str]
+    example: ClassVar[str]
+    columns: ClassVar[Sequence[Column]]
+    spec_model: type[SpecT]
+    free_names: ClassVar[bool] = False
+    discreet: ClassVar[bool] = False
+    write_scope: ClassVar[Scope] = Scope.WRITE
+    refers_to: ClassVar[frozenset[str]] = frozenset()
+
+    # The verbs
+
+    async def apply(self, context: Context, manifest: Manifest[SpecT]) -> Applied:
+        """Create the resource, or change it to what the manifest says, or do nothing.
+
+        Applies of one resource wait for each other: each is whole, and is told what it changed.
+
+        Raises:
+            ConflictError: `metadata.resourceVersion` is given and is not the current one.
+        """
+        await self.wait_in_line(context, manifest.name)
+        row = await self.find(context, manifest.name, lock=True)
+        self._check_version(row, manifest)
+        if row is None:
+            operation = "created"
+            row = await self.create(context, manifest)
+            diff = await self.first_changes(context, row)
+        else:
+            diff = await self.changes(context, row, manifest)
+            operation = "updated" if diff else "unchanged"
+            if diff:
+                await self.change(context, row, manifest)
+        shown = await self.manifest_of(context, row)
+        return Applied(self.kind, manifest.name, operation, shown, diff)
+
+    async def describe(self, context: Context, name: str) -> dict[str, Any]:
+        """The manifest of a resource with its status; it can be applied again as it is."""
+        return await self.manifest_of(context, await self.require(context, name))
+
+    async def get(self, context: Context, query: GetQuery) -> Table:
+        """Resources as a table.
+
+        Raises:
+            NotFoundError: there is none of the name that was asked for.
+        """
+        rows = await self.rows(context, query)
+        if query.name is not None and not rows:
+            self._refuse_name(query.name)
+        return to_table(self.columns, rows)
+
+    async def delete(self, context: Context, name: str) -> None:
+        """Delete a resource.
+
+        Raises:
+            ConflictError: other resources name it; they are listed.
+        """
+        row = await self.require(context, name, lock=True)
+        referrers = await context.brokers.referrers(context, self.kind, self.names_of(row))
+        if referrers:
+            raise ConflictError(
+                f"{self.kind} {name!r} is used by {', '.join(referrers[:20])}.",
+                extra={"referrers": referrers},
+            )
+        await self.remove(context, row)
+
+    async def deploy(self, context: Context, name: str) -> None:
+        """Let the resource be used."""
+        self.lacks("deploy")
+
+    async def undeploy(self, context: Context, name: str) -> None:
+        """Let the resource not be used any more."""
+        self.lacks("undeploy")
+
+    async def logs(self, context: Context, name: str, limit: int) -> Table:
+        """The last things that happened with a resource, the oldest of them first."""
+        row = await self.require(context, name)
+        items = await self.events(context, row, limit)
+        items += await read_journal(context.db, context.caller, self.kind, name, limit)
+        items.sort(key=lambda item: item["time"])
+        return to_table(LOG_COLUMNS, items[-limit:])
+
+    async def prompt(self, context: Context, name: str, said: dict[str, Any]) -> Launch:
+        """What is launched when it is prompted; the conversation itself needs no transaction."""
+        self.lacks("prompt")
+
+    async def example_manifest(self) -> dict[str, Any]:
+        """A manifest that applies as it is."""
+        example: dict[str, Any] = yaml.safe_load(self.example)
+        return example
+
+    async def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema of its manifests."""
+        return manifest_schema(self.kind, self.spec_model, free_names=self.free_names)
+
+    # What a kind says of itself
+
+    @abstractmethod
+    async def find(self, context: Context, name: str, *, lock: bool = False) -> RowT | None:
+        """The row of that name in the caller's org."""
+
+    @abstractmethod
+    async def rows(self, context: Context, query: GetQuery | None) -> Sequence[RowT]:
+        """Rows of the caller's org: all of them, or as the query wants them."""
+
+    @abstractmethod
+    async def create(self, context: Context, manifest: Manifest[SpecT]) -> RowT:
+        """Insert a row."""
+
+    @abstractmethod
+    async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> None:
+        """Make a row what the manifest says."""
+
+    @abstractmethod
+    async def remove(self, context: Context, row: RowT) -> None:
+        """Delete a row."""
+
+    @abstractmethod
+    def metadata_of(self, row: RowT) -> dict[str, Any]:
+        """The metadata of a row, without what is empty; with its `resourceVersion`."""
+
+    @abstractmethod
+    async def spec_of(self, context: Context, row: RowT) -> dict[str, Any]:
+        """The spec of a row, camelCase, as an apply of the same again would say it."""
+
+    async def status_of(self, context: Context, row: RowT) -> dict[str, Any]:
+        """What the service knows of a row beside its manifest."""
+        return {}
+
+    async def events(self, context: Context, row: RowT, limit: int) -> list[dict[str, Any]]:
+        """What happened with a row beside its journal, for `logs`."""
+        return []
+
+    def names_of(self, row: RowT) -> set[str]:
+        """What others may name it by."""
+        return {self.metadata_of(row)["name"]}
+
+    def references(self, spec: dict[str, Any]) -> list[Reference]:
+        """What a spec names."""
+        return []
+
+    async def keep(self, context: Context, name: str) -> bool:
+        """Whether a resource is there; if so, nobody deletes it before the transaction ends."""
+        return await self.find(context, name) is not None
+
+    async def referrers(self, context: Context, kind: str, names: set[str]) -> list[str]:
+        """The resources of this kind that name one of another kind, as `Kind name`."""
+        return [
+            f"{self.kind} {self.metadata_of(row)['name']}"
+            for row in await self.rows(context, None)
+            if any(
+                reference.kind == kind and reference.name in names
+                for reference in self.references(await self.spec_of(context, row))
+            )
+        ]
+
+    def wanted_spec(self, manifest: Manifest[SpecT]) -> dict[str, Any]:
+        """The spec of a manifest, in the form of `spec_of`."""
+        return manifest.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    async def changes(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> list[Change]:
+        """What an apply would change in a row."""
+        before = {
+            "metadata": _plain(self.metadata_of(row)),
+            "spec": await self.spec_of(context, row),
+        }
+        wanted = manifest.metadata.stored() | {"name": before["metadata"]["name"]}
+        return compare(before, {"metadata": wanted, "spec": self.wanted_spec(manifest)})
+
+    async def first_changes(self, context: Context, row: RowT) -> list[Change]:
+        """What the creation of a row changed."""
+        now = {"metadata": _plain(self.metadata_of(row)), "spec": await self.spec_of(context, row)}
+        return compare({}, now)
+
+    # What all have in common
+
+    def read(self, envelope: Envelope) -> Manifest[SpecT]:
+        """The manifest in an envelope, or `BadRequestError`."""
+        return read_manifest(
+            envelope,
+            self.kind,
+            self.spec_model,
+            free_names=self.free_names,
+            discreet=self.discreet,
+        )
+
+    async def require(self, context: Context, name: str, *, lock: bool = False) -> RowT:
+        """The row of that name, or `NotFoundError`."""
+        row = await self.find(context, name, lock=lock)
+        if row is None:
+            self._refuse_name(name)
+        return row
+
+    async def manifest_of(self, context: Context, row: RowT) -> dict[str, Any]:
+        """The whole manifest of a row."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": self.kind,
+            "metadata": self.metadata_of(row),
+            "spec": await self.spec_of(context, row),
+            "status": await self.status_of(context, row),
+        }
+
+    async def check_references(self, context: Context, manifest: Manifest[SpecT]) -> None:
+        """Require what the manifest names. Called when all documents of an apply are written.
+
+        Raises:
+            BadRequestError: something is not there. A name that might be a pasted secret is not
+                repeated.
+        """
+        missing = [
+            reference
+            for reference in self.references(self.wanted_spec(manifest))
+            if reference.must_exist and not await context.brokers.exists(context, reference)
+        ]
+        if missing:
+            raise bad_manifest(
+                [
+                    {"loc": ["spec", *ref.path], "msg": f"names no {ref.kind} of this org"}
+                    for ref in missing
+                ]
+            )
+
+    async def wait_in_line(self, context: Context, name: str) -> None:
+        """Let applies of one resource go one after the other, also where there is no row yet."""
+        key = f"{context.caller.org_id}/{self.kind}/{name}"
+        lock = func.pg_advisory_xact_lock(func.hashtextextended(key, 0))
+        (await context.db.exec(select(lock))).all()
+
+    def _check_version(self, row: RowT | None, manifest: Manifest[SpecT]) -> None:
+        given = manifest.metadata.resource_version
+        current = self.metadata_of(row)["resourceVersion"] if row is not None else None
+        if given is not None and given != current:
+            now = f"at version {current}" if current else "not there"
+            raise ConflictError(
+                f"The manifest changes version {given} of {self.kind} {manifest.name!r}, which is "
+                f"{now} by now. Describe it again, and apply your change to that."
+            )
+
+    def _refuse_name(self, name: str) -> NoReturn:
+        if not name:
+            raise BadRequestError(
+                f"Which {self.kind}? Give its name.",
+                errors=[{"loc": ["query", "name"], "msg": "missing"}],
+            )
+        raise NotFoundError(f"There is no {self.kind} {name[:200]!r}.")
+
+    def lacks(self, verb: str) -> NoReturn:
+        """Refuse a verb that the kind has not."""
+        raise VerbNotImplementedError(f"Kind {self.kind} does not have the verb {verb!r}.")
+
+
+def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metadata.items() if key != "resourceVersion"}

@@ -1,0 +1,1 @@
+"""One kind per file; the registry finds them by importing this folder."""

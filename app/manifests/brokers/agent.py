@@ -1,0 +1,205 @@
+"""Kind Agent: the agents of `/v1/ai/agents`, through another door to the same table."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from typing_extensions import override
+
+from app.agents import service
+from app.agents.entities import EntityKind
+from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
+from app.agents.thread_request import StartAgentThreadRequest
+from app.db.models import Agent
+from app.errors import BadRequestError
+from app.manifests.camel import camel_schema, to_camel_keys, to_snake_keys
+from app.manifests.context import Context
+from app.manifests.envelope import Manifest
+from app.manifests.launch import Launch, launch_of
+from app.manifests.metadata import ManifestModel
+from app.manifests.reference import Reference
+from app.manifests.stored import StoredBroker, attribute
+from app.manifests.table import Column
+
+_KIND_OF_TYPE = {
+    "dataset_id": EntityKind.DATASET,
+    "device_id": EntityKind.DEVICE,
+    "collection_id": EntityKind.COLLECTION,
+}
+
+
+def _snake(model: Any) -> BeforeValidator:
+    return BeforeValidator(lambda value: to_snake_keys(value, model))
+
+
+class AgentSpec(ManifestModel):
+    """What an agent is: see `/v1/ai/agents` for the members of the template."""
+
+    request_template: Annotated[
+        StartAgentThreadRequest,
+        _snake(StartAgentThreadRequest),
+        WithJsonSchema(camel_schema(StartAgentThreadRequest.model_json_schema())),
+    ] = Field(description="What a launch starts a session with, once its placeholders are filled.")
+    variables: Annotated[Variables, _snake(TemplateVariable)] = Field(
+        [], description="Exactly the placeholders of the template, each once."
+    )
+    flow: str = Field(
+        "chat", description="Key of the flow that runs.", pattern="^[a-z][a-z0-9_-]{0,62}$"
+    )
+
+    @model_validator(mode="after")
+    def _one_flow(self) -> Self:
+        template = self.request_template
+        if "flow" in template.model_fields_set and template.flow != self.flow:
+            raise ValueError("requestTemplate.flow is another than flow; leave it out there")
+        return self
+
+    def template(self) -> StartAgentThreadRequest:
+        """The template with the flow in it, as the agents' own door stores it."""
+        return self.request_template.model_copy(update={"flow": self.flow})
+
+
+class AgentBroker(StoredBroker[AgentSpec, Agent]):
+    """Changes are revisions, made by the functions that the agents' own endpoints use."""
+
+    kind: ClassVar[str] = "Agent"
+    table: ClassVar[Any] = Agent
+    id_prefix: ClassVar[str] = "agt"
+    spec_model = AgentSpec
+    free_names: ClassVar[bool] = True
+    refers_to: ClassVar[frozenset[str]] = frozenset({"Flow", *_KIND_OF_TYPE.values()})
+    columns: ClassVar[Sequence[Column]] = (
+        attribute("name"),
+        attribute("description"),
+        attribute("flow"),
+        attribute("revision", "integer"),
+        attribute("deployed", "boolean"),
+        attribute("agentId", field="id"),
+        attribute("created", "datetime"),
+        attribute("modified", "datetime"),
+    )
+    example: ClassVar[str] = """\
+apiVersion: statewright/v1
+kind: Agent
+metadata:
+  name: example-agent
+  description: explains a topic
+  version: 1.0.0
+spec:
+  requestTemplate:
+    systemPrompt: You are a patient teacher.
+    messages:
+      - role: user
+        content:
+          - text: Explain {{topic}} in one sentence.
+  variables:
+    - name: topic
+      description: what to explain
+      required: false
+      default: statecharts
+"""
+
+    @override
+    async def create(self, context: Context, manifest: Manifest[AgentSpec]) -> Agent:
+        request = CreateAgentRequest(
+            name=manifest.name,
+            description=manifest.metadata.description,
+            request_template=manifest.spec.template(),
+            variables=manifest.spec.variables,
+        )
+        meta = _meta(manifest)
+        record = await service.create_agent(context.db, context.caller, request, meta=meta)
+        return await self._row(context, record.agent_id)
+
+    @override
+    async def change(self, context: Context, row: Agent, manifest: Manifest[AgentSpec]) -> None:
+        request = UpdateAgentRequest(
+            description=manifest.metadata.description,
+            request_template=manifest.spec.template(),
+            variables=manifest.spec.variables,
+        )
+        meta = _meta(manifest)
+        await service.update_agent(context.db, context.caller, row.id, request, meta=meta)
+
+    @override
+    async def deploy(self, context: Context, name: str) -> None:
+        (await self.require(context, name, lock=True)).deployed = True
+
+    @override
+    async def undeploy(self, context: Context, name: str) -> None:
+        (await self.require(context, name, lock=True)).deployed = False
+
+    @override
+    async def prompt(self, context: Context, name: str, said: dict[str, Any]) -> Launch:
+        row = await self.require(context, name)
+        if not row.deployed:
+            raise BadRequestError(f"Agent {name!r} is not deployed: deploy it first.")
+        record = await service.get_agent(context.db, context.caller, row.id)
+        return await launch_of(context, record, said)
+
+    @override
+    def stored_spec(self, context: Context, manifest: Manifest[AgentSpec]) -> dict[str, Any]:
+        raise NotImplementedError("agents are written by app.agents.service")
+
+    @override
+    def metadata_of(self, row: Agent) -> dict[str, Any]:
+        described = {"description": row.description} if row.description is not None else {}
+        meta = row.meta or {}
+        return {"name": row.name, **described, **meta, "resourceVersion": str(row.revision)}
+
+    @override
+    async def spec_of(self, context: Context, row: Agent) -> dict[str, Any]:
+        return _spec(row.request_template, row.variables, row.flow)
+
+    @override
+    def wanted_spec(self, manifest: Manifest[AgentSpec]) -> dict[str, Any]:
+        spec = manifest.spec
+        template = spec.request_template.model_dump(mode="json", exclude_unset=True)
+        variables = [variable.model_dump(mode="json") for variable in spec.variables]
+        return _spec(template, variables, spec.flow)
+
+    @override
+    async def status_of(self, context: Context, row: Agent) -> dict[str, Any]:
+        return {
+            "agentId": row.id,
+            "revision": row.revision,
+            "deployed": row.deployed,
+            **await super().status_of(context, row),
+        }
+
+    @override
+    def references(self, spec: dict[str, Any]) -> list[Reference]:
+        defaults = [
+            Reference(kind, variable["default"], ("variables", index, "default"), must_exist=False)
+            for index, variable in enumerate(spec["variables"])
+            if (kind := _KIND_OF_TYPE.get(variable.get("type", ""))) and "default" in variable
+        ]
+        return [Reference("Flow", spec["flow"], ("flow",)), *defaults]
+
+    async def _row(self, context: Context, agent_id: str) -> Agent:
+        row = await context.db.get(Agent, agent_id)
+        assert row is not None  # noqa: S101 - made a moment ago in this transaction
+        return row
+
+
+def _meta(manifest: Manifest[AgentSpec]) -> dict[str, Any]:
+    """What only the manifest says: the table has a column for the description."""
+    stored = manifest.metadata.stored()
+    return {field: value for field, value in stored.items() if field != "description"}
+
+
+def _spec(template: dict[str, Any], variables: list[dict[str, Any]], flow: str) -> dict[str, Any]:
+    """The spec in its one form: the flow stands beside the template, defaults are left out."""
+    shown = {field: value for field, value in template.items() if field != "flow"}
+    return {
+        "requestTemplate": to_camel_keys(shown, StartAgentThreadRequest),
+        "variables": [
+            to_camel_keys(_without_defaults(variable), TemplateVariable) for variable in variables
+        ],
+        "flow": flow,
+    }
+
+
+def _without_defaults(variable: dict[str, Any]) -> dict[str, Any]:
+    parsed = TemplateVariable.model_validate(variable)
+    return parsed.model_dump(mode="json", exclude_defaults=True) | {"name": parsed.name}

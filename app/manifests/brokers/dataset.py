@@ -1,0 +1,27 @@
+"""Kind Dataset: a set of files, known by its id."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from app.manifests.entity import EntityBroker, EntitySpec
+from app.manifests.stored import COLUMNS, attribute
+from app.manifests.table import Column
+
+
+class DatasetBroker(EntityBroker[EntitySpec]):
+    """Ids are `ds_…`."""
+
+    kind: ClassVar[str] = "Dataset"
+    id_prefix: ClassVar[str] = "ds"
+    spec_model = EntitySpec
+    columns: ClassVar[Sequence[Column]] = (attribute("id"), *COLUMNS)
+    example: ClassVar[str] = """\
+apiVersion: statewright/v1
+kind: Dataset
+metadata:
+  name: example-dataset
+  description: a set of files
+spec:
+  properties:
+    place: hall 3
+"""

@@ -1,0 +1,84 @@
+"""Kind Provider: a model provider that templates name as their invoker."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+from typing_extensions import override
+
+from app.invokers.llm import provider_names
+from app.invokers.llm_config import LlmParameters
+from app.invokers.pool import built_in_invokers
+from app.manifests.envelope import Envelope, Manifest, bad_manifest
+from app.manifests.metadata import ManifestModel
+from app.manifests.names import BaseUrl, SecretName
+from app.manifests.reference import Reference
+from app.manifests.resource import ResourceBroker, spec_field
+from app.manifests.stored import COLUMNS
+from app.manifests.table import Column
+
+
+class ProviderParameters(LlmParameters, ManifestModel):
+    """What each request to the model sets; the names are the same for every provider."""
+
+
+class ProviderSpec(ManifestModel):
+    """How a model is reached."""
+
+    type: str = Field(description="Which API it speaks.", examples=["openai"])
+    base_url: BaseUrl | None = Field(None, description="Left out: the provider's own.")
+    model: str = Field(description="Which model answers.", min_length=1, max_length=200)
+    api_key: SecretName | None = Field(None, description="Name of the Secret with the key.")
+    parameters: ProviderParameters = ProviderParameters()
+
+    @field_validator("type")
+    @classmethod
+    def _known(cls, type_: str) -> str:
+        if type_ not in provider_names():
+            raise ValueError(
+                f"one of {', '.join(provider_names())}; a server with an OpenAI-compatible "
+                "endpoint is openai with a baseUrl"
+            )
+        return type_
+
+
+class ProviderBroker(ResourceBroker[ProviderSpec]):
+    """A template's `invoke: NAME` sends to the provider of that name."""
+
+    kind: ClassVar[str] = "Provider"
+    id_prefix: ClassVar[str] = "prv"
+    spec_model = ProviderSpec
+    refers_to: ClassVar[frozenset[str]] = frozenset({"Secret"})
+    columns: ClassVar[Sequence[Column]] = (
+        *COLUMNS,
+        spec_field("type"),
+        spec_field("model"),
+        spec_field("baseUrl"),
+    )
+    example: ClassVar[str] = """\
+apiVersion: statewright/v1
+kind: Provider
+metadata:
+  name: example-provider
+  description: a model behind an OpenAI-compatible endpoint
+spec:
+  type: openai
+  baseUrl: https://models.example.com/v1
+  model: small-model
+  parameters:
+    temperature: 0.2
+    maxTokens: 500
+"""
+
+    @override
+    def read(self, envelope: Envelope) -> Manifest[ProviderSpec]:
+        manifest = super().read(envelope)
+        if manifest.name in built_in_invokers():
+            msg = "this is the name of a built-in invoker"
+            raise bad_manifest([{"loc": ["metadata", "name"], "msg": msg}])
+        return manifest
+
+    @override
+    def references(self, spec: dict[str, Any]) -> list[Reference]:
+        name = spec.get("apiKey")
+        return [Reference("Secret", name, ("apiKey",))] if name else []

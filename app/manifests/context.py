@@ -1,0 +1,29 @@
+"""What a broker is given to carry out one verb."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.access.caller import Caller
+from app.access.crypto import Vault
+from app.sessions.runtime import Runtime
+
+if TYPE_CHECKING:  # the registry knows the brokers, which know this
+    from app.manifests.registry import BrokerRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One verb of one caller, in one transaction.
+
+    Attributes:
+        dry_run: nothing is kept; what is shown only once is not shown.
+    """
+
+    db: AsyncSession
+    caller: Caller
+    runtime: Runtime
+    vault: Vault
+    brokers: "BrokerRegistry"
+    dry_run: bool = False

@@ -1,0 +1,127 @@
+"""The journal: one row for every verb, by whom, on what, with which result, in what time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from time import perf_counter
+from typing import Any
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+from structlog import get_logger
+
+from app.access.caller import Caller
+from app.db.engine import Database
+from app.db.models import JournalEntry, User
+from app.errors import StatewrightError
+from app.kit.ids import new_id
+from app.kit.log import mask
+from app.manifests.table import Column
+
+log = get_logger(__name__)
+
+LOG_COLUMNS = [
+    Column("time", "datetime", itemgetter("time")),
+    Column("type", "string", itemgetter("type")),
+    Column("text", "string", itemgetter("text")),
+    Column("status", "string", itemgetter("status")),
+    Column("by", "string", itemgetter("by")),
+    Column("key", "string", itemgetter("key")),
+]
+
+_MAX_NAME = 200
+_INTERNAL = 500
+
+
+@dataclass(slots=True)
+class Entry:
+    """A verb that is being carried out. What is known of it is filled in on the way.
+
+    Attributes:
+        key: of the row; told in the answer.
+        thing: the kind; of several kinds at once, "Manifest".
+        detail: what else to keep; secrets are masked.
+    """
+
+    caller: Caller
+    command: str
+    thing: str | None = None
+    name: str | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+    _started: float = field(default_factory=perf_counter)
+    key: str = field(default_factory=lambda: new_id("jrn"))
+
+    def about(self, thing: str, name: str, detail: dict[str, Any]) -> "Entry":
+        """An entry of the same verb and time about one of its resources."""
+        return Entry(self.caller, self.command, thing, name, detail, self._started)
+
+    def row(self, status: int) -> JournalEntry:
+        """The row of it, as it ends now."""
+        return JournalEntry(
+            id=self.key,
+            org_id=self.caller.org_id,
+            user_id=self.caller.user_id,
+            command=self.command,
+            kind=self.thing,
+            name=self.name[:_MAX_NAME] if self.name else None,
+            status=status,
+            detail=_plain(mask(self.detail)) or None,
+            duration_ms=round((perf_counter() - self._started) * 1000, 3),
+        )
+
+
+async def keep_failure(database: Database, entry: Entry, error: Exception) -> None:
+    """Keep how a verb failed, in a transaction of its own: the verb's was rolled back."""
+    status = error.status if isinstance(error, StatewrightError) else _INTERNAL
+    told = error.detail if isinstance(error, StatewrightError) else type(error).__name__
+    entry.detail["error"] = told
+    try:
+        async with database.transaction() as db:
+            db.add(entry.row(status))
+    except Exception as failure:  # noqa: BLE001 - the caller must hear of the first error
+        log.warning("journal entry lost", command=entry.command, error=type(failure).__name__)
+
+
+async def read_journal(
+    db: AsyncSession, caller: Caller, kind: str, name: str, limit: int
+) -> list[dict[str, Any]]:
+    """The most recent entries of a resource, as `logs` shows them."""
+    query = (
+        select(JournalEntry, User.email)
+        .join(User, col(User.id) == col(JournalEntry.user_id), isouter=True)
+        .where(
+            JournalEntry.org_id == caller.org_id,
+            JournalEntry.kind == kind,
+            JournalEntry.name == name,
+        )
+        .order_by(col(JournalEntry.created).desc())
+        .limit(limit)
+    )
+    found: Sequence[tuple[JournalEntry, str | None]] = (await db.exec(query)).all()
+    return [
+        {
+            "time": entry.created,
+            "type": "journal",
+            "text": _text(entry),
+            "status": str(entry.status),
+            "by": email or entry.user_id,
+            "key": entry.id,
+        }
+        for entry, email in found
+    ]
+
+
+def _text(entry: JournalEntry) -> str:
+    detail = entry.detail or {}
+    outcome = detail.get("operation") or detail.get("error")
+    dry = " (dry run)" if detail.get("dryRun") else ""
+    return f"{entry.command}{dry}{f': {outcome}' if outcome else ''}"
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON: times as text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -1,0 +1,58 @@
+"""What prompting an agent launches: its template, with what is said in it or at its end."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from app.agents.messages import InitialMessage
+from app.agents.record import AgentRecord
+from app.agents.resolve import resolve_agent
+from app.agents.thread_request import LaunchAgentRequest, StartAgentThreadRequest
+from app.errors import BadRequestError
+from app.manifests.context import Context
+from app.manifests.envelope import refusing
+from app.manifests.metadata import ManifestModel
+from app.sessions.threads import AgentOrigin
+
+PROMPT = "prompt"
+_MAX_PROMPT = 200_000
+
+
+class Prompt(ManifestModel):
+    """What is said to an agent, and values for its other variables."""
+
+    prompt: str = Field(min_length=1, max_length=_MAX_PROMPT)
+    values: dict[str, Annotated[str, Field(max_length=_MAX_PROMPT)]] = Field({}, max_length=500)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A session to be started, and the agent that it is of."""
+
+    request: StartAgentThreadRequest
+    agent: AgentOrigin
+
+
+async def launch_of(context: Context, agent: AgentRecord, said: dict[str, Any]) -> Launch:
+    """What a prompt launches.
+
+    A variable named `prompt` takes what is said; without one, it is the last message.
+
+    Raises:
+        BadRequestError: what was said is no prompt, or the agent's variables need other values.
+    """
+    with refusing():
+        prompt = Prompt.model_validate(said)
+    declared = any(variable.name == PROMPT for variable in agent.variables)
+    if declared and PROMPT in prompt.values:
+        raise BadRequestError("values.prompt: the agent's variable `prompt` takes the prompt.")
+    values = prompt.values | ({PROMPT: prompt.prompt} if declared else {})
+    launch = LaunchAgentRequest(values=values)
+    request = await resolve_agent(context.db, context.caller, agent, launch)
+    if not declared:
+        message = {"role": "user", "content": [{"text": prompt.prompt}]}
+        messages = [*request.messages, InitialMessage.model_validate(message)]
+        request = request.model_copy(update={"messages": messages})
+    origin = AgentOrigin(agent.agent_id, agent.revision, prompt.model_dump())
+    return Launch(request, origin)

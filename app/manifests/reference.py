@@ -1,0 +1,20 @@
+"""References between resources: what one names must be there, and stays as long as it is named."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A resource that a spec names.
+
+    Attributes:
+        kind: of the resource that is named.
+        name: its name; of an entity, its id.
+        path: where in the manifest it is named.
+        must_exist: whether an apply is refused when it is not there.
+    """
+
+    kind: str
+    name: str
+    path: tuple[str | int, ...]
+    must_exist: bool = True

@@ -1,0 +1,102 @@
+"""The brokers by kind, found whatever the spelling of the kind, and from a URL."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import app.manifests.brokers
+from app.errors import NotFoundError, VerbNotImplementedError
+from app.kit.registry import DuplicateNameError, Registry, discover
+from app.manifests.broker import Broker
+from app.manifests.context import Context
+from app.manifests.reference import Reference
+
+AnyBroker = Broker[Any, Any]
+
+# Kinds that are known by name and have no broker yet: every verb on them is "not implemented".
+PLANNED = ("Plugin", "SqlConnection")
+
+_IN_URL = re.compile(r"/api/v1/cli/[a-z_-]+/([^/?]+)/?")
+
+
+class BrokerRegistry:
+    """Finds brokers by kind in any case, singular or plural.
+
+    Args:
+        brokers: one for each kind.
+        planned: kinds that are registered without a broker.
+
+    Raises:
+        DuplicateNameError: two kinds cannot be told apart.
+    """
+
+    def __init__(self, brokers: Registry[AnyBroker], planned: tuple[str, ...] = PLANNED) -> None:
+        self._brokers = brokers
+        self._kinds: dict[str, str] = {}
+        for kind in (*brokers, *planned):
+            for spelling in (kind.lower(), f"{kind.lower()}s"):
+                if self._kinds.setdefault(spelling, kind) != kind:
+                    raise DuplicateNameError(f"two kinds are spelled {spelling!r}")
+
+    def __iter__(self) -> Iterator[AnyBroker]:
+        return iter(self._brokers.values())
+
+    def kind(self, text: str) -> str:
+        """The kind as it is spelled.
+
+        Raises:
+            NotFoundError: there is no such kind; the text lists those that there are.
+        """
+        found = self._kinds.get(text.lower().replace("-", "").replace("_", ""))
+        if found is None:
+            known = ", ".join(sorted(self._brokers))
+            raise NotFoundError(f"There is no kind {text[:100]!r}; there are {known}.")
+        return found
+
+    def find(self, text: str) -> AnyBroker:
+        """The broker of a kind.
+
+        Raises:
+            NotFoundError: there is no such kind.
+            VerbNotImplementedError: the kind has no broker yet.
+        """
+        kind = self.kind(text)
+        if kind not in self._brokers:
+            raise VerbNotImplementedError(f"Kind {kind} is not implemented yet.")
+        return self._brokers[kind]
+
+    def find_by_url(self, path: str) -> AnyBroker:
+        """The broker of the kind that the path of a request names, such as `…/get/agents/`.
+
+        Raises:
+            NotFoundError: the path names no kind.
+            VerbNotImplementedError: the kind has no broker yet.
+        """
+        found = _IN_URL.search(path)
+        if found is None:
+            raise NotFoundError("The address names no kind.")
+        return self.find(found[1])
+
+    async def exists(self, context: Context, reference: Reference) -> bool:
+        """Whether what a reference names is there; it is kept there until the transaction ends."""
+        return await self.find(reference.kind).keep(context, reference.name)
+
+    async def referrers(self, context: Context, kind: str, names: set[str]) -> list[str]:
+        """The resources of the org that name one, as `Kind name`."""
+        found: list[str] = []
+        for broker in self:
+            if kind in broker.refers_to:
+                found += await broker.referrers(context, kind, names)
+        return found
+
+
+@lru_cache
+def all_brokers() -> BrokerRegistry:
+    """The brokers of `app/manifests/brokers`, one file for each kind."""
+    contract: type[AnyBroker] = Broker  # type: ignore[type-abstract] # only subclasses are made
+    classes = discover(app.manifests.brokers, contract, what="kind", name=lambda found: found.kind)
+    brokers: Registry[AnyBroker] = Registry("kind")
+    for kind, broker in classes.items():
+        brokers.add(kind, broker())
+    return BrokerRegistry(brokers)

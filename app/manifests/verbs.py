@@ -1,0 +1,123 @@
+"""Carries out one verb: the broker, the scope, one transaction, one journal entry."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.access.caller import Caller, Scope
+from app.access.crypto import Vault
+from app.errors import StatewrightError
+from app.manifests.context import Context
+from app.manifests.journal import Entry, keep_failure
+from app.manifests.registry import AnyBroker, BrokerRegistry
+from app.sessions.runtime import Runtime
+
+Verb = Callable[[Context, AnyBroker], Awaitable[Any]]
+
+_PAST = {
+    "apply": "applied",
+    "describe": "described",
+    "get": "got",
+    "delete": "deleted",
+    "deploy": "deployed",
+    "undeploy": "undeployed",
+    "prompt": "prompted",
+}
+_OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a verb answers. `thing` is the kind, `key` that of the journal entry."""
+
+    data: Any
+    message: str
+    thing: str | None
+    command: str
+    key: str
+
+
+class VerbRunner:
+    """Runs verbs for the callers of one process."""
+
+    def __init__(self, runtime: Runtime, vault: Vault, brokers: BrokerRegistry) -> None:
+        self.runtime = runtime
+        self.brokers = brokers
+        self._vault = vault
+
+    async def run(
+        self,
+        caller: Caller,
+        command: str,
+        kind: str,
+        name: str | None,
+        verb: Verb,
+        *,
+        changes: bool = False,
+    ) -> Answer:
+        """Carry out a verb on a kind.
+
+        Args:
+            caller: who wants it.
+            command: the verb's name.
+            kind: in any spelling.
+            name: of the resource, where the verb is about one.
+            verb: what to do; it gives the data of the answer.
+            changes: whether the caller needs the right to change resources of this kind.
+
+        Raises:
+            NotFoundError: there is no such kind.
+            VerbNotImplementedError: the kind has no broker, or lacks the verb.
+            ForbiddenError: the caller's key does not allow it.
+        """
+        async with self.journaled(caller, command, name) as entry:
+            entry.thing = self.brokers.kind(kind)
+            broker = self.brokers.find(kind)
+            caller.require(broker.write_scope if changes else Scope.READ)
+            async with self.runtime.database.transaction() as db:
+                data = await verb(self.context(db, caller), broker)
+                db.add(entry.row(_OK))
+            return answer(entry, data)
+
+    async def inform(
+        self, caller: Caller, command: str, find_out: Callable[[AsyncSession], Awaitable[Any]]
+    ) -> Answer:
+        """Carry out a verb on no resource: status, version, whoami."""
+        async with self.journaled(caller, command) as entry:
+            caller.require(Scope.READ)
+            async with self.runtime.database.transaction() as db:
+                data = await find_out(db)
+                db.add(entry.row(_OK))
+            return answer(entry, data)
+
+    def context(self, db: AsyncSession, caller: Caller, *, dry_run: bool = False) -> Context:
+        """What brokers are given in a transaction."""
+        return Context(db, caller, self.runtime, self._vault, self.brokers, dry_run)
+
+    @asynccontextmanager
+    async def journaled(
+        self, caller: Caller, command: str, name: str | None = None
+    ) -> AsyncIterator[Entry]:
+        """A verb's entry; if the verb fails, the entry is kept, and named in the error."""
+        entry = Entry(caller, command, name=name)
+        try:
+            yield entry
+        except Exception as error:
+            await keep_failure(self.runtime.database, entry, error)
+            if isinstance(error, StatewrightError):
+                error.extra |= {
+                    "thing": entry.thing,
+                    "metadata": {"command": command, "key": entry.key},
+                }
+            raise
+
+
+def answer(entry: Entry, data: Any) -> Answer:
+    """The answer of a verb that was carried out."""
+    what = " ".join(part for part in (entry.thing, entry.name) if part)
+    done = _PAST.get(entry.command, f"{entry.command} told")
+    message = f"{what} {done} successfully".strip()
+    return Answer({} if data is None else data, message, entry.thing, entry.command, entry.key)
