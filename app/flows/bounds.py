@@ -6,7 +6,7 @@ from app.errors import FieldError
 
 MAX_VALUES = 20_000
 MAX_DEPTH = 128
-MAX_CHARS = 300_000
+MAX_CHARS = 200_000
 _MAX_INT = 2**63
 
 Path = tuple[str | int, ...]

@@ -9,6 +9,7 @@ from app.flows.facade import INPUTS
 from app.flows.findings import Findings, Place
 
 MAX_ACTIONS = 50
+MAX_EXPRESSION_CHARS = 50_000  # of all together: parsing takes about 5 µs for each
 
 _REFUSED = {
     "script": "code in a manifest is never run",
@@ -32,6 +33,7 @@ class ContentChecker:
         self._fields = fields
         self._names = fields | INPUTS
         self._findings = findings
+        self._left = MAX_EXPRESSION_CHARS
 
     def guard(self, value: object, place: Place) -> None:
         """One expression, or a list of which all must hold."""
@@ -94,6 +96,11 @@ class ContentChecker:
         self.actions(given.get("then"), (*place, "then"))
 
     def _expression(self, text: object, place: Place) -> None:
+        self._left -= len(text) if isinstance(text, str) else 0
+        if self._left < 0:
+            reason = f"all expressions together have more than {MAX_EXPRESSION_CHARS} characters"
+            self._findings.error(place, reason)
+            return
         try:
             compile_expression(text, self._names)
         except ExpressionError as error:

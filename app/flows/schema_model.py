@@ -187,7 +187,9 @@ class _SchemaReader:
         if not isinstance(properties, dict):
             self._fault([*place, "properties"], "must be an object")
             return Any
-        if not isinstance(required, list) or not all(name in properties for name in required):
+        if not isinstance(required, list) or not all(
+            isinstance(name, str) and name in properties for name in required
+        ):
             self._fault([*place, "required"], "must be a list of names of properties")
             return Any
         members = {

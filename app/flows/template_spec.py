@@ -12,7 +12,7 @@ from app.flows.jinja import check_syntax
 from app.flows.template import Chain, Invoke, Map, Node, Parallel, Queue, Render, Template
 
 MAX_TEMPLATES = 500
-MAX_TEXT_CHARS = 100_000
+MAX_TEXT_CHARS = 50_000
 MAX_PATH_CHARS = 1000
 MAX_TIMEOUT_SECONDS = 3600
 MAX_RETRIES = 20

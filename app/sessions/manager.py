@@ -9,7 +9,8 @@ from jmespath.exceptions import JMESPathError
 
 from app.access.caller import Caller
 from app.errors import BadRequestError, NotFoundError
-from app.flows.flow import Flow, select
+from app.flows.flow import Flow
+from app.flows.select import select
 from app.kit.ids import derived_id, new_id
 from app.sessions.admit import EventRequest, admit, known_answer, request_hash
 from app.sessions.ai_response import change_response, model_response, status_response

@@ -11,8 +11,10 @@ from structlog.contextvars import bound_contextvars
 from app.db.engine import is_away
 from app.errors import StatewrightError
 from app.flows.call import call
-from app.flows.flow import Flow, select
+from app.flows.flow import Flow
 from app.flows.graph import Graph
+from app.flows.jinja import storable
+from app.flows.select import select
 from app.flows.template import Call, Invoke
 from app.invokers.invoker import InvocationContext, InvokerError, TransientInvokerError
 from app.invokers.pool import Invokers
@@ -31,6 +33,7 @@ T = TypeVar("T")
 log = get_logger(__name__)
 
 _AWAY_PAUSE = 0.2
+_MAX_ERROR_CHARS = 10_000
 
 
 class StepRunner:
@@ -63,18 +66,20 @@ class StepRunner:
             return await self._fail(claim, f"The step was lost {claim.max_attempts} times.")
         try:
             result = await self._leases.run(claim, self._result(claim))
+            return await self._settle(claim, lambda: self._finish(claim, result))
         except LeaseLostError:
             log.warning("lease lost, the result is dropped", attempt=claim.attempt)
             return None
         except TransientInvokerError as error:
             return await self._retry(claim, error)
-        except (InvokerError, StatewrightError, ValueError, UnknownNameError) as error:
-            return await self._fail(claim, str(error))
         except asyncio.CancelledError:
             # The worker stops: hand the step on at once instead of letting its lease lapse.
             await asyncio.shield(self._put_back(claim, 0.0, "The worker stopped."))
             raise
-        return await self._settle(claim, lambda: self._finish(claim, result))
+        except Exception as error:  # noqa: BLE001 - a step ends, whatever happens in it
+            if is_away(error):
+                return await self._retry(claim, TransientInvokerError("PostgreSQL was away."))
+            return await self._fail(claim, _told(error))
 
     async def _result(self, claim: Claim) -> str:
         """Render the step's template and send it to its invoker."""
@@ -88,7 +93,8 @@ class StepRunner:
             case Call(function):
                 data = await self._source(flow, claim, None).data({"dialogue"})
                 timeout = self._settings.timeout_seconds
-                return await _in_time(call(function, data | claim.scope.visible()), timeout)
+                answer = call(function, data | claim.scope.visible())
+                return storable(await _in_time(answer, timeout))
             case _:
                 raise InvokerError(f"There is nothing to invoke at {claim.path!r}.")
 
@@ -100,7 +106,7 @@ class StepRunner:
         context = InvocationContext(
             claim.step_id, claim.attempt, timeout, PartialWriter(self._runtime, claim).emit
         )
-        return await _in_time(invoker.invoke(content, context), timeout)
+        return storable(await _in_time(invoker.invoke(content, context), timeout))
 
     async def _finish(self, claim: Claim, result: str) -> str | None:
         """Write a result and what follows it: the next steps, or the invocation's end."""
@@ -193,6 +199,15 @@ class StepRunner:
             read_dialogue=read_dialogue,
             history=history or self._runtime.settings.session.history_messages,
         )
+
+
+def _told(error: Exception) -> str:
+    """What the session shows of an error: of one that may hold anything, only its kind."""
+    if isinstance(error, InvokerError | StatewrightError | ValueError | UnknownNameError):
+        text = str(error)[:_MAX_ERROR_CHARS].replace("\x00", "")
+        return text.encode(errors="replace").decode()
+    log.error("the step failed in a way that no step should", exc_info=error)
+    return f"The step failed ({type(error).__name__})."
 
 
 async def _in_time(answer: Awaitable[str], seconds: float) -> str:
