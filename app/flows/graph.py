@@ -174,16 +174,33 @@ def parse_result(text: str) -> Any:
 
 
 def leaves(node: Node) -> int:
-    """How many steps a node needs at least; a map counts as one of its parts until it starts."""
+    """How many steps a node needs at least: one in place of all that may turn out to be empty."""
+    if _may_be_empty(node):
+        return 1
     match node:
         case Chain(parts):
             return sum(leaves(part) for part in parts)
         case Parallel(keyed):
             return sum(leaves(part) for part in keyed.values())
-        case Map(_, part) | Queue(_, part):
+        case Queue(_, part):
             return leaves(part)
         case _:
             return 1
+
+
+def _may_be_empty(node: Node) -> bool:
+    """Whether a node may have nothing to run, so that one step that is done stands for it."""
+    match node:
+        case Map():
+            return True
+        case Chain(parts):
+            return all(_may_be_empty(part) for part in parts)
+        case Parallel(keyed):
+            return all(_may_be_empty(part) for part in keyed.values())
+        case Queue(_, part):
+            return _may_be_empty(part)
+        case _:
+            return False
 
 
 def _unwrap(node: Node, queue: str) -> tuple[Unwrapped, str]:
