@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 import asyncpg
+import orjson
 
 from app.flows.flow import Flow
 from app.flows.graph import Planned
@@ -120,7 +121,8 @@ class StepRow:
             "remaining": self.planned.remaining,
             "input": {
                 "previous_result": self.planned.scope.previous_result,
-                "fields": self.planned.scope.fields,
+                # As text: jsonb holds no NUL, which an item of a map may.
+                "fields": orjson.dumps(self.planned.scope.fields).decode(),
             },
             "result": self.planned.result,
         }

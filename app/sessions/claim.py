@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Self
 
 import asyncpg
+import orjson
 
 from app.flows.graph import Scope
 from app.sessions.change import Snapshot
@@ -54,4 +55,4 @@ class Claim:
 
 def scope_of(stored: dict[str, Any]) -> Scope:
     """A step's scope as it was stored."""
-    return Scope(stored["previous_result"], stored["fields"])
+    return Scope(stored["previous_result"], orjson.loads(stored["fields"]))
