@@ -6,7 +6,7 @@ from typing import Any
 
 from app.flows.flow import Entered, Flow
 from app.flows.graph import Graph, Plan, Planned, Scope
-from app.flows.jinja import TemplateError
+from app.flows.jinja import TemplateError, storable
 from app.flows.machine import Recording
 from app.flows.model import SessionModel
 from app.flows.template import Invoke, Render
@@ -113,7 +113,7 @@ class Transition:
     async def _enter(self, entered: Entered) -> None:
         change = self.change
         change.state = entered.target
-        change.messages += [NewMessage.text(role, text) for role, text in entered.said]
+        change.messages += [NewMessage.text(role, storable(text)) for role, text in entered.said]
         if entered.recording is Recording.RAW:
             change.messages.append(_raw(self._incoming))
         template = self._flow.template(entered.target)
