@@ -10,15 +10,13 @@ from app.sessions.runtime import Runtime
 
 log = get_logger(__name__)
 
-_EXPIRE_SECONDS = 5.0
-
 
 async def sweep(runtime: Runtime) -> None:
     """Sweep for ever. Any fault ends one sweep, never the sweeper."""
-    settings = runtime.settings.step
+    settings = runtime.settings
     await asyncio.gather(
-        _repeat(settings.sweep_seconds, lambda: _republish(runtime)),
-        _repeat(_EXPIRE_SECONDS, runtime.store.expire),
+        _repeat(settings.step.sweep_seconds, lambda: _republish(runtime)),
+        _repeat(settings.session.expire_sweep_seconds, runtime.store.expire),
     )
 
 
