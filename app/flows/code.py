@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+import sys
 import traceback
 from collections.abc import Iterator
 from functools import lru_cache
@@ -138,6 +139,9 @@ class _Loader:
 
 def _modules(package: str, faults: PackageFaults) -> Iterator[ModuleType]:
     """The package and all modules below it; a fault for each that cannot be imported."""
+    # As `python -m` would: a command's own search path lacks the directory that it is run in.
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
     root = _imported(package, faults)
     if root is None:
         return
