@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jmespath.exceptions import JMESPathError
-
 from app.flows.dialogue_format import DialogueFormat, format_dialogue
 from app.flows.flow import Flow
 from app.flows.graph import Graph
-from app.flows.jinja import ANY_NAME, TemplateError
+from app.flows.jinja import ANY_NAME
 from app.flows.model import SessionModel
 from app.flows.select import select
 from app.flows.template import Node, map_paths
@@ -69,15 +67,7 @@ class RenderSource:
         """The step graph of an invoker state; its maps see the render data."""
         paths = " ".join(map_paths(node))
         reads = [name for name in _DIALOGUE if name in paths]
-        return Graph(node, await self.data(reads) if paths else {}, _select)
-
-
-def _select(path: str, data: Any) -> Any:
-    try:
-        return select(path, data)
-    except JMESPathError as error:
-        reason = " ".join(str(error).split())
-        raise TemplateError(f"the map over {path!r} does not fit the data: {reason}") from error
+        return Graph(node, await self.data(reads) if paths else {}, select)
 
 
 def plain_text(content: list[dict[str, Any]]) -> str:
