@@ -123,7 +123,8 @@ def _conditions(caller: Caller, request: SearchThreadsRequest) -> list[ColumnEle
         found.append(Session.created_by == request.created_by)
     if request.text is not None:
         pattern = _contains(request.text)
-        block = func.jsonb_array_elements(Message.content).column_valued("block")
+        blocks = func.jsonb_array_elements(Message.content)
+        block = blocks.column_valued("block", joins_implicitly=True)
         in_messages = select(Message.session_id).where(
             Message.session_id == Session.id, block.op("->>")("text").ilike(pattern)
         )
@@ -217,7 +218,7 @@ async def submit_feedback(
         )
         .returning(Feedback)
     )
-    feedback = (await db.scalars(statement)).one()
+    feedback = (await db.exec(statement)).scalars().one()
     return UserFeedbackRecord(
         feedback_id=feedback.id,
         thread_id=thread_id,

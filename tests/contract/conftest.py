@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import uvicorn
+from anyio.from_thread import start_blocking_portal
 from roboto.http import BearerTokenDecorator, RobotoClient
 
 from app.access.service import CreatedKey, create_key
 from app.db.engine import Database
 from app.main import create_app
 from app.settings import Settings
+from app.worker import serving
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,13 @@ def running_server(settings: Settings) -> Iterator[str]:
         thread.join(timeout=20)
         listener.close()
         assert not thread.is_alive(), "the server did not stop"
+
+
+@contextmanager
+def running_worker(settings: Settings) -> Iterator[None]:
+    """Serve the settings' queues in a thread of its own."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serving(settings)):
+        yield
 
 
 @pytest.fixture
