@@ -1,10 +1,11 @@
 """arq as the bell: a worker that hears at once that a step is due, and never dies of Redis."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import orjson
 from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 from structlog import get_logger
@@ -15,9 +16,6 @@ from app.kit.queue import RUN_STEP, queue_key, wake_key
 from app.kit.tasks import end_tasks
 from app.sessions.runtime import Runtime
 from app.sessions.steps import StepRunner
-
-if TYPE_CHECKING:
-    from arq.typing import StartupShutdown
 
 log = get_logger(__name__)
 
@@ -31,7 +29,7 @@ class BellWorker(Worker):
 
     arq polls each half second, which is most of a turn; this one waits for the queue's wake list.
     Jobs leave the queue when they start, where arq's own stay until they end and are read again
-    and again by every worker.
+    and again by every worker. A job that is lost with its worker is rung for by the sweeper.
     """
 
     def __init__(self, runtime: Runtime, runner: StepRunner, queue: str) -> None:
@@ -42,8 +40,6 @@ class BellWorker(Worker):
             redis_pool=ArqRedis(runtime.redis.connection_pool),
             ctx={"runner": runner},
             max_jobs=runtime.settings.worker.concurrency,
-            on_job_start=cast("StartupShutdown", self._leave_queue),
-            after_job_end=cast("StartupShutdown", self._slot_is_free),
             handle_signals=False,
             job_timeout=_DAY,  # a step has its own, and a lease
             keep_result=0,
@@ -97,8 +93,27 @@ class BellWorker(Worker):
         popped: Any = self.pool.blpop([self._wake_key], timeout=1)
         return await popped is not None
 
-    async def _leave_queue(self, ctx: dict[str, Any]) -> None:
-        await self.pool.zrem(self.queue_name, ctx["job_id"])
+    @override
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Take jobs out of the queue in one round trip; run those that nobody else took.
 
-    async def _slot_is_free(self, _ctx: dict[str, Any]) -> None:
-        self._rung.set()
+        arq's own takes one job at a time, in five round trips, and holds a key for it.
+        """
+        pipe = self.pool.pipeline(transaction=False)
+        wanted = job_ids[: self.max_jobs - self.job_counter]
+        for job_id in wanted:
+            pipe.zrem(self.queue_name, job_id)
+        for job_id, is_ours in zip(wanted, await pipe.execute(), strict=True):
+            if is_ours:
+                self._start_job(job_id.decode())
+
+    def _start_job(self, job_id: str) -> None:
+        self.job_counter += 1
+        task = asyncio.create_task(self.run_job(job_id, timestamp_ms()))
+        task.add_done_callback(self._slot_is_free)
+        self.tasks[job_id] = task
+
+    def _slot_is_free(self, _task: asyncio.Task[None]) -> None:
+        if self.job_counter >= self.max_jobs:
+            self._rung.set()  # jobs may be waiting for it
+        self.job_counter -= 1
