@@ -18,6 +18,7 @@ from app.dev.process import free_port
 from app.settings import environment_with
 from bench.meter import Meter
 
+_HERE = Path(__file__).parent.parent
 _UP_SECONDS = 60.0
 _QUIET = {"STATEWRIGHT_LOG_LEVEL": "WARNING"}
 
@@ -40,13 +41,16 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(workers: int) -> AsyncIterator[Stack]:
-    """Start everything on an empty database, on free ports; stop and delete it at the end."""
+async def running_stack(workers: int, code: Path = _HERE) -> AsyncIterator[Stack]:
+    """Start everything on an empty database, on free ports; stop and delete it at the end.
+
+    `code` is the checkout that is run.
+    """
     with tempfile.TemporaryDirectory(prefix="statewright-bench-") as directory:
         data_dir = Path(directory) / "data"
         command = ["app.cli", "dev", "--port", "0", "--workers", str(workers)]
         state_file = data_dir / "dev.json"
-        with _process([*command, "--data-dir", str(data_dir)], _QUIET) as dev:
+        with _process([*command, "--data-dir", str(data_dir)], _QUIET, code) as dev:
             await _until(state_file.exists, dev)
             state = json.loads(state_file.read_text())
             db = await asyncpg.connect(state["database_url"])
@@ -61,7 +65,7 @@ async def running_floor(database_url: str) -> AsyncIterator[str]:
     """Start the floor; its base URL."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
-    with _process(["bench.floor", database_url, str(port)], {}) as floor:
+    with _process(["bench.floor", database_url, str(port)], {}, _HERE) as floor:
         await _until(lambda: answers(f"{base}/docs"), floor)
         yield base
 
@@ -76,11 +80,13 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def _process(
-    module: list[str], environment: Mapping[str, str]
+    module: list[str], environment: Mapping[str, str], code: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", *module]
     process = subprocess.Popen(
-        command, env=environment_with(environment), stdout=subprocess.DEVNULL
+        [sys.executable, "-m", *module],
+        cwd=code,
+        env=environment_with(environment),
+        stdout=subprocess.DEVNULL,
     )
     try:
         yield process

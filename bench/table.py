@@ -7,6 +7,7 @@ _COLUMNS = {
     "per_second": "per second",
     "p50_ms": "p50 ms",
     "p95_ms": "p95 ms",
+    "requests_per_turn": "requests",
     "cpu_total": "CPU ms",
     "cpu_api": "API",
     "cpu_worker": "worker",
