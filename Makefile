@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench
+.PHONY: help setup run test coverage faults-teeth check format bench
 
 BIN := .venv/bin
 UV := .uv/bin/uv
@@ -9,7 +9,7 @@ WORKERS ?= 2
 ARGS ?=
 
 help: ## List the commands
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: .venv/.complete ## Make .venv with everything in it
 
@@ -25,8 +25,14 @@ $(UV): Makefile
 run: setup ## Start everything on this machine: make run ARGS="--port 9000 --workers 2"
 	@exec $(BIN)/statewright dev $(ARGS)
 
-test: setup ## Run the tests, with coverage: make test ARGS="tests/dev -k restart"
-	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered $(ARGS)
+test: setup ## Run the tests: make test ARGS="tests/dev -k restart"
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+coverage: setup ## Run the tests and show what they do not reach; takes twice as long
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+faults-teeth: setup ## Show that the fault tests fail without the fence, the sweeper, the idempotency key
+	$(BIN)/python tests/faults/mutate.py $(ARGS)
 
 check: setup ## Check format, lint, types, imports between layers, and that the migrations make the models' tables
 	$(BIN)/ruff format --check
