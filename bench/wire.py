@@ -26,7 +26,9 @@ class Connection(asyncio.Protocol):
         await connection._connect()
         return connection
 
-    async def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    async def request(
+        self, method: str, path: str, body: bytes = b"", kind: str = "application/json"
+    ) -> tuple[int, bytes]:
         """Send a request and wait for its answer: status and body.
 
         Raises:
@@ -36,7 +38,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport or await self._connect()
         head = f"{method} {path} HTTP/1.1\r\n{self._head}"
         if body:
-            head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            head += f"content-type: {kind}\r\ncontent-length: {len(body)}\r\n"
         self._answer = asyncio.get_running_loop().create_future()
         transport.write(head.encode() + b"\r\n" + body)
         return await self._answer
