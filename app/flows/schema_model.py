@@ -129,8 +129,10 @@ class _SchemaReader:
         options = tuple(self._of_type(kind, schema, place) for kind in types)
         annotation = Union[options] if options else JsonValue  # noqa: UP007 - a tuple made at run time
         if "enum" in schema:
-            return Annotated[annotation, AfterValidator(self._choice(schema["enum"], place))]
-        return annotation
+            annotation = Annotated[annotation, AfterValidator(self._choice(schema["enum"], place))]
+        # What pydantic cannot tell from the annotation, for readers of the model's own schema.
+        told = {word: schema[word] for word in ("title", "description", "enum") if word in schema}
+        return Annotated[annotation, Field(json_schema_extra=told)] if told else annotation
 
     def _types(self, schema: dict[str, Any], place: Place) -> list[str]:
         """The schema's types; none means any JSON value."""
