@@ -90,6 +90,14 @@ class VerbNotAllowedError(StatewrightError):
     title = "Read-only kind"
 
 
+class NotAcceptableError(StatewrightError):
+    """The resource is there, but not as any media type that the client accepts."""
+
+    status = 406
+    code = "not-acceptable"
+    title = "Not acceptable"
+
+
 class ConflictError(StatewrightError):
     """The request is fine, but the resource is not in a state that takes it."""
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from app.access.crypto import Vault
-from app.api import agents, health, manifests, problems, sessions, threads
+from app.api import agents, flows, health, manifests, problems, sessions, threads
 from app.api.body import BodyMiddleware
 from app.api.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.request_log import RequestLogMiddleware
@@ -19,7 +19,13 @@ from app.sessions.runtime import Runtime
 from app.settings import DEV_SECRET_KEY, Settings, get_settings
 
 # One line for each endpoint group; all of them need a key.
-ROUTERS: list[APIRouter] = [agents.router, threads.router, sessions.router, manifests.router]
+ROUTERS: list[APIRouter] = [
+    agents.router,
+    threads.router,
+    flows.router,  # before the sessions, whose path has any flow where it has `flows`
+    sessions.router,
+    manifests.router,
+]
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

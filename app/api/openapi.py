@@ -19,6 +19,7 @@ Every error is a problem document (RFC 9457), `application/problem+json`.
 TAGS = [
     {"name": "agents", "description": "Request templates with declared variables; versioned."},
     {"name": "threads", "description": "Conversations of agents, driven by messages."},
+    {"name": "flows", "description": "What sessions run: states, events, models; as pictures too."},
     {"name": "sessions", "description": "Any flow as a durable state machine, driven by events."},
     {"name": "manifests", "description": "Every resource as a YAML file: apply, describe, delete."},
     {"name": "health", "description": "Whether the service lives and is ready. No key needed."},
