@@ -20,19 +20,21 @@ def out_of_bounds(value: object, place: Path) -> FieldError | None:
         item, where = waiting.pop()
         seen += 1
         chars += len(item) if isinstance(item, str) else 0
-        reason = _too_much(seen, chars, len(where) - len(place)) or _not_json(item)
-        if isinstance(item, dict):
-            chars += sum(len(key) for key in item if isinstance(key, str))
-            waiting.extend((member, (*where, str(key))) for key, member in item.items())
-        elif isinstance(item, list):
-            waiting.extend((member, (*where, index)) for index, member in enumerate(item))
+        ahead = len(item) if isinstance(item, dict | list) else 0
+        too_much = _too_much(seen + len(waiting) + ahead, chars, len(where) - len(place))
+        reason = too_much or _not_json(item)
         if reason:
             return {"loc": list(where[: len(place) + 8]), "msg": reason}
+        if isinstance(item, dict):
+            chars += sum(map(len, item))
+            waiting.extend((member, (*where, key)) for key, member in item.items())
+        elif isinstance(item, list):
+            waiting.extend((member, (*where, index)) for index, member in enumerate(item))
     return None
 
 
-def _too_much(seen: int, chars: int, depth: int) -> str | None:
-    if seen > MAX_VALUES:
+def _too_much(values: int, chars: int, depth: int) -> str | None:
+    if values > MAX_VALUES:
         return f"there are more than {MAX_VALUES} values"
     if chars > MAX_CHARS:
         return f"all texts together have more than {MAX_CHARS} characters"

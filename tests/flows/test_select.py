@@ -1,0 +1,57 @@
+"""JMESPaths of manifests and clients: right, and never at the service's expense."""
+
+import time
+from typing import Any
+
+import pytest
+from jmespath.exceptions import JMESPathError
+
+from app.errors import ConflictError
+from app.flows.select import PathError, select
+
+DATA = {"rows": [{"x": i, "t": "y" * 100} for i in range(1000)], "text": "z" * 100_000}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("rows[0].x", 0),
+        ("rows[?x > `997`].x", [998, 999]),
+        ("[rows[0].x, rows[1].x]", [0, 1]),
+        ("{a: rows[0].x}", {"a": 0}),
+        ("join('-', ['a', 'b'])", "a-b"),
+        ("length(rows)", 1000),
+        ("sort_by(rows, &x)[-1].x", 999),
+        ("missing.of.all", None),
+    ],
+)
+def test_selected(path: str, found: Any) -> None:
+    assert select(path, DATA) == found
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "rows[",
+        "",
+        "unknown(@)",
+        "length(missing)",
+        "[" * 500,
+        "|".join(["[@,@][]"] * 100),
+        "|".join(["[@,@]"] * 100) + "|to_string(@)",
+        "|".join(["[@,@]"] * 100),
+        "|".join(["{a: @, b: @}"] * 60),
+        "text | " + "|".join(["join('', [@, @])"] * 60),
+        "join(text, rows[*].t)",
+        "rows[*].[" + ",".join(["@"] * 400) + "]",
+        "|".join(["map(&[@, @][], rows)"] * 30),
+        "rows[" + "?x" * 300,
+    ],
+)
+def test_refused_in_time(path: str) -> None:
+    start = time.thread_time()
+    with pytest.raises(PathError) as caught:
+        select(path, DATA)
+    assert time.thread_time() - start < 2
+    assert isinstance(caught.value, ConflictError)
+    assert isinstance(caught.value, JMESPathError)
