@@ -9,12 +9,14 @@ import uvloop
 from redis.exceptions import RedisError
 from structlog import get_logger
 
+from app.access.crypto import Vault
 from app.invokers.pool import Invokers
 from app.jobs.bell import BellWorker
 from app.jobs.sweep import sweep
 from app.kit.ids import new_id
 from app.kit.log import configure_logging
 from app.kit.tasks import end_tasks
+from app.manifests.connections import ManifestConnections
 from app.sessions.leases import Leases
 from app.sessions.runtime import Runtime
 from app.sessions.steps import StepRunner
@@ -38,7 +40,9 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
     async with Runtime.open(settings, pool_size=settings.worker.pool_size) as runtime:
         invokers = Invokers(settings.llm, settings.security.egress_allow)
         leases = Leases(runtime.store, settings.step.lease_seconds)
-        runner = StepRunner(runtime, invokers, leases, settings.worker.queues)
+        vault = Vault(settings.security.encryption_keys)
+        connections = ManifestConnections(runtime.database.pool, vault)
+        runner = StepRunner(runtime, invokers, connections, leases, settings.worker.queues)
         bells = [BellWorker(runtime, runner, queue) for queue in settings.worker.queues]
         async with leases.renewing():
             tasks = [asyncio.create_task(bell.main()) for bell in bells]

@@ -52,17 +52,22 @@ class Apply:
         return read
 
     async def write(self, context: Context, documents: Sequence[Document]) -> list[Applied]:
-        """Apply in order; then check what they name, which may stand in a later document."""
+        """Apply what is named before what names it; then check that all that is named is there.
+
+        Returns:
+            What was done with each, in the order of the documents.
+        """
         for document in sorted(documents, key=lambda one: (one.broker.kind, one.manifest.name)):
             await document.broker.wait_in_line(context, document.manifest.name)
-        applied = []
-        for document in documents:
+        applied: dict[int, Applied] = {}
+        for document in sorted(documents, key=lambda one: self._brokers.rank(one.broker)):
             with self._looking_at(document, len(documents)):
-                applied.append(await document.broker.apply(context, document.manifest))
+                done = await document.broker.apply(context, document.manifest)
+                applied[document.number] = done
         for document in documents:
             with self._looking_at(document, len(documents)):
                 await document.broker.check_references(context, document.manifest)
-        return applied
+        return [applied[document.number] for document in documents]
 
     def _read_one(self, number: int, document: dict[str, Any]) -> Document:
         envelope = read_envelope(document)

@@ -88,7 +88,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
             diff = await self.changes(context, row, manifest)
             operation = "updated" if diff else "unchanged"
             if diff:
-                await self.change(context, row, manifest)
+                row = await self.change(context, row, manifest)
         shown = await self.manifest_of(context, row)
         return Applied(self.kind, manifest.name, operation, shown, diff)
 
@@ -166,8 +166,8 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """Insert a row."""
 
     @abstractmethod
-    async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> None:
-        """Make a row what the manifest says."""
+    async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> RowT:
+        """Make a row what the manifest says; the row as it is then."""
 
     @abstractmethod
     async def remove(self, context: Context, row: RowT) -> None:

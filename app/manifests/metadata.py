@@ -49,7 +49,7 @@ class Metadata(ManifestModel):
         {}, description="Short notes to select by.", max_length=100
     )
     resource_version: Annotated[
-        str | None, BeforeValidator(_as_text), Field(pattern="^[0-9]{1,18}$")
+        Annotated[str, Field(pattern="^[0-9]{1,18}$")] | None, BeforeValidator(_as_text)
     ] = Field(
         None,
         description="The version that this changes: an apply is refused if it is another by now.",

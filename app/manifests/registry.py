@@ -78,6 +78,16 @@ class BrokerRegistry:
             raise NotFoundError("The address names no kind.")
         return self.find(found[1])
 
+    def rank(self, broker: AnyBroker) -> int:
+        """Kinds that name others have a higher rank than those."""
+        named = [self._brokers[kind] for kind in broker.refers_to]
+        return 1 + max((self.rank(one) for one in named), default=0)
+
+    async def names(self, context: Context, kind: str) -> set[str]:
+        """The names of all resources of a kind in the org."""
+        broker = self.find(kind)
+        return {broker.metadata_of(row)["name"] for row in await broker.rows(context, None)}
+
     async def exists(self, context: Context, reference: Reference) -> bool:
         """Whether what a reference names is there; it is kept there until the transaction ends."""
         return await self.find(reference.kind).keep(context, reference.name)

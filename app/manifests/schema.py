@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from app.manifests.camel import camel_schema
 from app.manifests.metadata import NAME_PATTERN, Metadata
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -39,6 +40,6 @@ def manifest_schema(kind: str, spec: type[BaseModel], *, free_names: bool) -> di
 
 
 def _embedded(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    schema = model.model_json_schema(by_alias=True)
+    schema: dict[str, Any] = camel_schema(model.model_json_schema(by_alias=True))
     definitions.update(schema.pop("$defs", {}))
     return schema

@@ -103,7 +103,7 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         return made
 
     @override
-    async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> None:
+    async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> RowT:
         changed: Any = row
         changed.meta = manifest.metadata.stored()
         for field, value in self.stored_spec(context, manifest).items():
@@ -113,6 +113,7 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         changed.modified_by = context.caller.user_id
         await context.db.flush()
         await context.db.refresh(changed, ["modified"])
+        return row
 
     @override
     async def remove(self, context: Context, row: RowT) -> None:

@@ -14,10 +14,16 @@ from app.flows.sandbox import SandboxRenderer
 
 _MAX_COMPILED = 512
 
-_NEWEST = "SELECT max(revision) FROM flow_revision WHERE org_id = $1 AND key = $2"
+_NEWEST = """
+SELECT CASE WHEN NOT deleted THEN revision END FROM flow_revision
+WHERE org_id = $1 AND key = $2 ORDER BY revision DESC LIMIT 1"""
 _ONE = """
 SELECT spec, description FROM flow_revision WHERE org_id = $1 AND key = $2 AND revision = $3"""
-_ALL = "SELECT key, max(revision) AS revision FROM flow_revision WHERE org_id = $1 GROUP BY key"
+_ALL = """
+SELECT key, revision FROM (
+  SELECT DISTINCT ON (key) key, revision, deleted FROM flow_revision
+  WHERE org_id = $1 ORDER BY key, revision DESC
+) newest WHERE NOT deleted"""
 
 
 class FlowCatalog:

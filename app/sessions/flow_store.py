@@ -20,6 +20,7 @@ async def save_flow(
     spec: dict[str, Any],
     *,
     description: str | None,
+    meta: dict[str, Any] | None = None,
     invokers: Collection[str],
     taken: Collection[str],
 ) -> tuple[FlowRevision, list[FieldError]]:
@@ -31,6 +32,7 @@ async def save_flow(
         key: what it is called.
         spec: `model`, `statechart` and `templates`.
         description: what it is for.
+        meta: what else its manifest says of it.
         invokers: names that its templates may invoke.
         taken: keys of flows in code.
 
@@ -50,13 +52,16 @@ async def save_flow(
     lock = func.pg_advisory_xact_lock(func.hashtextextended(f"{caller.org_id}/{key}", 0))
     await db.scalar(select(lock))
     newest = await newest_revision(db, caller, key)
-    if newest is not None and newest.spec == spec and newest.description == description:
-        return newest, findings.warnings
+    if newest is not None and not newest.deleted:
+        before = (newest.spec, newest.description, newest.meta or {})
+        if before == (spec, description, meta or {}):
+            return newest, findings.warnings
     saved = FlowRevision(
         org_id=caller.org_id,
         key=key,
         revision=newest.revision + 1 if newest else 1,
         description=description,
+        meta=meta,
         spec=spec,
         created_by=caller.user_id,
     )
@@ -65,8 +70,22 @@ async def save_flow(
     return saved, findings.warnings
 
 
+async def delete_flow(db: AsyncSession, caller: Caller, newest: FlowRevision) -> None:
+    """Let a flow be gone as of its next revision; sessions that run go on at theirs."""
+    gone = FlowRevision(
+        org_id=caller.org_id,
+        key=newest.key,
+        revision=newest.revision + 1,
+        spec={},
+        deleted=True,
+        created_by=caller.user_id,
+    )
+    db.add(gone)
+    await db.flush()
+
+
 async def newest_revision(db: AsyncSession, caller: Caller, key: str) -> FlowRevision | None:
-    """A flow's newest revision."""
+    """A flow's newest revision; it may say that the flow is deleted."""
     query = (
         select(FlowRevision)
         .where(FlowRevision.org_id == caller.org_id, FlowRevision.key == key)

@@ -22,6 +22,7 @@ from app.kit.registry import UnknownNameError
 from app.sessions.ascent import Climber
 from app.sessions.change import ready
 from app.sessions.claim import Claim
+from app.sessions.connections import ConnectionResolver
 from app.sessions.ending import ending_change
 from app.sessions.leases import LeaseLostError, Leases
 from app.sessions.partial import PartialWriter
@@ -40,10 +41,16 @@ class StepRunner:
     """Runs the steps of one worker, which serves `queues`."""
 
     def __init__(
-        self, runtime: Runtime, invokers: Invokers, leases: Leases, queues: list[str]
+        self,
+        runtime: Runtime,
+        invokers: Invokers,
+        connections: ConnectionResolver,
+        leases: Leases,
+        queues: list[str],
     ) -> None:
         self._runtime = runtime
         self._invokers = invokers
+        self._connections = connections
         self._leases = leases
         self._queues = queues
         self._settings = runtime.settings.step
@@ -99,7 +106,10 @@ class StepRunner:
                 raise InvokerError(f"There is nothing to invoke at {claim.path!r}.")
 
     async def _invoke(self, flow: Flow, claim: Claim, node: Invoke) -> str:
-        invoker = self._invokers.resolve(node.invoker, node.config, trusted=flow.trusted)
+        name, config = await self._connections.resolve(
+            claim.session.org_id, node.invoker, node.config
+        )
+        invoker = self._invokers.resolve(name, config, trusted=flow.trusted)
         source = self._source(flow, claim, invoker.history)
         content = await source.render(node.text, claim.scope.visible())
         timeout = node.timeout or self._settings.timeout_seconds

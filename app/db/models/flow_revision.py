@@ -9,7 +9,10 @@ from app.db.models.columns import created_at, json_column
 
 
 class FlowRevision(SQLModel, table=True):
-    """`spec` has `model`, `statechart` and `templates`; revisions count from 1."""
+    """`spec` has `model`, `statechart` and `templates`; revisions count from 1.
+
+    `deleted`: from this revision on there is no such flow; sessions keep the one they run.
+    """
 
     __tablename__ = "flow_revision"
 
@@ -19,5 +22,6 @@ class FlowRevision(SQLModel, table=True):
     description: str | None = None
     meta: dict[str, Any] | None = json_column(nullable=True)
     spec: dict[str, Any] = json_column()
+    deleted: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
     created: datetime = created_at()
     created_by: str

@@ -1,9 +1,11 @@
 """Kind Agent: the agents of `/v1/ai/agents`, through another door to the same table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic.alias_generators import to_camel
 from typing_extensions import override
 
 from app.agents import service
@@ -12,7 +14,7 @@ from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentR
 from app.agents.thread_request import StartAgentThreadRequest
 from app.db.models import Agent
 from app.errors import BadRequestError
-from app.manifests.camel import camel_schema, to_camel_keys, to_snake_keys
+from app.manifests.camel import to_camel_keys, to_snake_keys
 from app.manifests.context import Context
 from app.manifests.envelope import Manifest
 from app.manifests.launch import Launch, launch_of
@@ -38,7 +40,6 @@ class AgentSpec(ManifestModel):
     request_template: Annotated[
         StartAgentThreadRequest,
         _snake(StartAgentThreadRequest),
-        WithJsonSchema(camel_schema(StartAgentThreadRequest.model_json_schema())),
     ] = Field(description="What a launch starts a session with, once its placeholders are filled.")
     variables: Annotated[Variables, _snake(TemplateVariable)] = Field(
         [], description="Exactly the placeholders of the template, each once."
@@ -108,18 +109,21 @@ spec:
             variables=manifest.spec.variables,
         )
         meta = _meta(manifest)
-        record = await service.create_agent(context.db, context.caller, request, meta=meta)
+        with _in_spec():
+            record = await service.create_agent(context.db, context.caller, request, meta=meta)
         return await self._row(context, record.agent_id)
 
     @override
-    async def change(self, context: Context, row: Agent, manifest: Manifest[AgentSpec]) -> None:
+    async def change(self, context: Context, row: Agent, manifest: Manifest[AgentSpec]) -> Agent:
         request = UpdateAgentRequest(
             description=manifest.metadata.description,
             request_template=manifest.spec.template(),
             variables=manifest.spec.variables,
         )
         meta = _meta(manifest)
-        await service.update_agent(context.db, context.caller, row.id, request, meta=meta)
+        with _in_spec():
+            await service.update_agent(context.db, context.caller, row.id, request, meta=meta)
+        return row
 
     @override
     async def deploy(self, context: Context, name: str) -> None:
@@ -180,6 +184,18 @@ spec:
         row = await context.db.get(Agent, agent_id)
         assert row is not None  # noqa: S101 - made a moment ago in this transaction
         return row
+
+
+@contextmanager
+def _in_spec() -> Iterator[None]:
+    """Say where in the manifest a fault of an agent is."""
+    try:
+        yield
+    except BadRequestError as error:
+        for fault in error.errors:
+            place = [to_camel(part) if isinstance(part, str) else part for part in fault["loc"]]
+            fault["loc"] = ["spec", *place]
+        raise
 
 
 def _meta(manifest: Manifest[AgentSpec]) -> dict[str, Any]:

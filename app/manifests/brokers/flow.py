@@ -1,0 +1,180 @@
+"""Kind Flow: a statechart with a session model and a template for each state."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlmodel import col, select
+from typing_extensions import override
+
+from app.db.models import FlowRevision
+from app.invokers.pool import built_in_invokers
+from app.manifests.broker import Broker
+from app.manifests.context import Context
+from app.manifests.envelope import Manifest, bad_manifest
+from app.manifests.metadata import ManifestModel
+from app.manifests.reference import Reference
+from app.manifests.table import Column, GetQuery
+from app.sessions.flow_store import delete_flow, newest_revision, save_flow
+
+_Place = tuple[str | int, ...]
+
+
+class FlowSpec(ManifestModel):
+    """A flow; what its parts may hold is checked when it is saved."""
+
+    model: dict[str, Any] = Field({}, description="JSON Schema properties of the session.")
+    statechart: dict[str, Any] = Field(description="The states, and the events that move it.")
+    templates: dict[str, Any] = Field(description="One for each state.")
+
+
+class FlowBroker(Broker[FlowSpec, FlowRevision]):
+    """An apply that changes something is a new revision; sessions keep the one they run."""
+
+    kind: ClassVar[str] = "Flow"
+    spec_model = FlowSpec
+    refers_to: ClassVar[frozenset[str]] = frozenset({"Provider", "ApiConnection"})
+    columns: ClassVar[Sequence[Column]] = (
+        Column("name", "string", lambda row: row.key, sort="key"),
+        Column("description", "string", lambda row: row.description, sort="description"),
+        Column("version", "string", lambda row: (row.meta or {}).get("version")),
+        Column("revision", "integer", lambda row: row.revision, sort="revision"),
+        Column("states", "integer", lambda row: len(row.spec["statechart"].get("states", {}))),
+        Column("modified", "datetime", lambda row: row.created, sort="created"),
+    )
+    example: ClassVar[str] = """\
+apiVersion: statewright/v1
+kind: Flow
+metadata:
+  name: example-flow
+  description: answers one question after the other
+  version: 1.0.0
+spec:
+  statechart:
+    states:
+      waiting:
+        initial: true
+        transitions:
+          - {event: user_input, target: answering}
+      answering:
+        transitions:
+          - {event: ai_answer, target: waiting}
+  templates:
+    waiting: "{{ actor_input }}"
+    answering:
+      invoke: llm
+      template: "{{ actor_input }}"
+"""
+
+    @override
+    async def find(self, context: Context, name: str, *, lock: bool = False) -> FlowRevision | None:
+        row = await newest_revision(context.db, context.caller, name)
+        return row if row is not None and not row.deleted else None
+
+    @override
+    async def keep(self, context: Context, name: str) -> bool:
+        """Flows in code are there for every org."""
+        if name in context.runtime.catalog.keys_in_code:
+            return True
+        await self.wait_in_line(context, name)
+        return await super().keep(context, name)
+
+    @override
+    async def rows(self, context: Context, query: GetQuery | None) -> Sequence[FlowRevision]:
+        newest = (
+            select(FlowRevision)
+            .ext(distinct_on(col(FlowRevision.key)))
+            .where(FlowRevision.org_id == context.caller.org_id)
+            .order_by(col(FlowRevision.key), col(FlowRevision.revision).desc())
+        )
+        found = [row for row in await context.db.exec(newest) if not row.deleted]
+        if query is None:
+            return found
+        field, upwards = query.order(self.columns) or ("key", True)
+        found = [row for row in found if query.name in (None, row.key)]
+        found.sort(key=lambda row: getattr(row, field) or "", reverse=not upwards)
+        return found[: query.i]
+
+    @override
+    async def create(self, context: Context, manifest: Manifest[FlowSpec]) -> FlowRevision:
+        _refuse_keys(manifest.spec)
+        stored = manifest.metadata.stored()
+        description = stored.pop("description", None)
+        providers = await context.brokers.names(context, "Provider")
+        row, _ = await save_flow(
+            context.db,
+            context.caller,
+            manifest.name,
+            self.wanted_spec(manifest),
+            description=description,
+            meta=stored,
+            invokers={*built_in_invokers(), *providers},
+            taken=context.runtime.catalog.keys_in_code,
+        )
+        return row
+
+    @override
+    async def change(
+        self, context: Context, row: FlowRevision, manifest: Manifest[FlowSpec]
+    ) -> FlowRevision:
+        return await self.create(context, manifest)
+
+    @override
+    async def remove(self, context: Context, row: FlowRevision) -> None:
+        await self.wait_in_line(context, row.key)
+        await delete_flow(context.db, context.caller, row)
+
+    @override
+    def metadata_of(self, row: FlowRevision) -> dict[str, Any]:
+        described = {"description": row.description} if row.description is not None else {}
+        meta = row.meta or {}
+        return {"name": row.key, **described, **meta, "resourceVersion": str(row.revision)}
+
+    @override
+    async def spec_of(self, context: Context, row: FlowRevision) -> dict[str, Any]:
+        return row.spec
+
+    @override
+    def wanted_spec(self, manifest: Manifest[FlowSpec]) -> dict[str, Any]:
+        spec = manifest.spec
+        model = {"model": spec.model} if spec.model else {}
+        return {**model, "statechart": spec.statechart, "templates": spec.templates}
+
+    @override
+    async def status_of(self, context: Context, row: FlowRevision) -> dict[str, Any]:
+        return {"revision": row.revision, "modified": row.created, "modifiedBy": row.created_by}
+
+    @override
+    def references(self, spec: dict[str, Any]) -> list[Reference]:
+        built_in = built_in_invokers()
+        found = []
+        for place, invoke in _invokes(spec["templates"], ("templates",)):
+            config = invoke.get("config") or {}
+            if invoke["invoke"] not in built_in:
+                found.append(Reference("Provider", invoke["invoke"], (*place, "invoke")))
+            elif isinstance(name := config.get("connection"), str):
+                found.append(Reference("ApiConnection", name, (*place, "config", "connection")))
+        return found
+
+
+def _refuse_keys(spec: FlowSpec) -> None:
+    """A flow is shown to everybody who may read: keys belong in Secrets."""
+    for place, invoke in _invokes(spec.templates, ("spec", "templates")):
+        config = invoke.get("config")
+        if isinstance(config, dict) and "api_key" in config:
+            msg = "a key has no place in a flow: invoke a Provider by its name"
+            raise bad_manifest([{"loc": [*place, "config", "api_key"], "msg": msg}])
+
+
+def _invokes(value: Any, place: _Place) -> Iterator[tuple[_Place, dict[str, Any]]]:
+    """The invoker templates of a tree; its depth is bounded by the loader."""
+    if isinstance(value, dict):
+        if isinstance(value.get("invoke"), str):
+            yield place, value
+            return
+        for key, item in value.items():
+            yield from _invokes(item, (*place, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _invokes(item, (*place, index))

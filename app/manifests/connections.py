@@ -1,0 +1,142 @@
+"""Resolves the Providers, ApiConnections and Secrets that templates name, when a step runs."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import asyncpg
+
+from app.access.crypto import DecryptionError, Place, Vault
+from app.invokers.invoker import InvokerError
+from app.invokers.pool import built_in_invokers
+
+_RESOURCE = "SELECT spec FROM resource WHERE org_id = $1 AND kind = $2 AND name = $3"
+
+# `last_used_at` is kept to the minute: one write a minute, however busy the flow is.
+_SECRETS = """
+WITH used AS (
+  UPDATE secret SET last_used_at = clock_timestamp()
+  WHERE org_id = $1 AND name = ANY($2)
+    AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
+)
+SELECT name, key_id, ciphertext,
+  expires_at IS NOT NULL AND expires_at <= clock_timestamp() AS expired
+FROM secret WHERE org_id = $1 AND name = ANY($2)
+"""
+
+# What a template may set of a request that goes over a connection.
+_REQUEST_FIELDS = frozenset({"method", "path", "headers"})
+# What a template may set of a request to a Provider.
+_MODEL_FIELDS = frozenset({"model", "parameters", "stream"})
+_CREDENTIALS = ("apiKey", "username", "password")
+
+
+class ManifestConnections:
+    """The resolver of workers. Nothing is kept: a new key is used from the next step on.
+
+    Args:
+        pool: where the resources are.
+        vault: decrypts the secrets.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, vault: Vault) -> None:
+        self._pool = pool
+        self._vault = vault
+        self._built_in = frozenset(built_in_invokers())
+
+    async def resolve(
+        self, org_id: str, invoker: str, config: Mapping[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """See `app.sessions.connections.ConnectionResolver`."""
+        if invoker == "http" and "connection" in config:
+            return invoker, await self._http(org_id, config)
+        if invoker in self._built_in or "." in invoker:
+            return invoker, dict(config)
+        return "llm", await self._llm(org_id, invoker, config)
+
+    async def _llm(self, org_id: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+        spec = await self._spec(org_id, "Provider", name)
+        _refuse_others(config, _MODEL_FIELDS, f"Provider {name!r}")
+        secrets = await self._secrets(org_id, [spec["apiKey"]] if "apiKey" in spec else [])
+        parameters = {_snake(key): value for key, value in spec["parameters"].items()}
+        return {
+            "model": spec["model"],
+            **config,
+            "parameters": parameters | (config.get("parameters") or {}),
+            "provider": spec["type"],
+            "base_url": spec.get("baseUrl"),
+            "api_key": secrets[spec["apiKey"]] if "apiKey" in spec else None,
+        }
+
+    async def _http(self, org_id: str, config: Mapping[str, Any]) -> dict[str, Any]:
+        name = config["connection"]
+        if not isinstance(name, str):
+            raise InvokerError("config.connection must be the name of an ApiConnection")
+        own = {key: value for key, value in config.items() if key != "connection"}
+        _refuse_others(own, _REQUEST_FIELDS, f"ApiConnection {name!r}")
+        connection = (await self._spec(org_id, "ApiConnection", name))["connection"]
+        headers: dict[str, Any] = connection.get("headers", {})
+        named = [connection[field] for field in _CREDENTIALS if field in connection]
+        named += [value["secret"] for value in headers.values() if isinstance(value, dict)]
+        secrets = await self._secrets(org_id, named)
+        plain = {_snake(key): value for key, value in connection.items() if key != "headers"}
+        keys = {
+            _snake(field): secrets[connection[field]]
+            for field in _CREDENTIALS
+            if field in connection
+        }
+        return {
+            **plain,
+            **keys,
+            **own,
+            "headers": _merged(own.get("headers"), headers, secrets),
+        }
+
+    async def _spec(self, org_id: str, kind: str, name: str) -> dict[str, Any]:
+        spec: dict[str, Any] | None = await self._pool.fetchval(_RESOURCE, org_id, kind, name)
+        if spec is None:
+            raise InvokerError(f"There is no {kind} {name!r}.")
+        return spec
+
+    async def _secrets(self, org_id: str, names: Iterable[str]) -> dict[str, str]:
+        """The values of secrets, by name."""
+        wanted = list(dict.fromkeys(names))
+        if not wanted:
+            return {}
+        rows = await self._pool.fetch(_SECRETS, org_id, wanted)
+        found = {row["name"]: self._open(org_id, row) for row in rows}
+        if missing := [name for name in wanted if name not in found]:
+            raise InvokerError(f"There is no Secret {missing[0]!r}.")
+        return found
+
+    def _open(self, org_id: str, row: asyncpg.Record) -> str:
+        if row["expired"]:
+            raise InvokerError(f"Secret {row['name']!r} has expired.")
+        place = Place(org_id, "Secret", row["name"])
+        try:
+            return self._vault.decrypt(row["key_id"], row["ciphertext"], place)
+        except DecryptionError as error:
+            raise InvokerError(str(error)) from None
+
+
+def _refuse_others(config: Mapping[str, Any], known: frozenset[str], whose: str) -> None:
+    """A template must not lead the credentials of a connection to another place."""
+    if others := sorted(config.keys() - known):
+        raise InvokerError(
+            f"{', '.join(others)}: not to be set beside {whose}; a template may set "
+            f"{', '.join(sorted(known))}"
+        )
+
+
+def _merged(own: Any, connection: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
+    """The headers of the template, then those of the connection, which win."""
+    given = {
+        name: secrets[value["secret"]] if isinstance(value, dict) else value
+        for name, value in connection.items()
+    }
+    taken = {name.lower() for name in given} | {"authorization"}
+    own = own if isinstance(own, dict) else {}
+    return {name: value for name, value in own.items() if name.lower() not in taken} | given
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in name)
