@@ -2,6 +2,7 @@
 
 from structlog import get_logger
 
+from app.db.engine import is_away
 from app.errors import StatewrightError
 from app.sessions.change import Change, Snapshot
 from app.sessions.runtime import Runtime
@@ -11,21 +12,25 @@ log = get_logger(__name__)
 
 
 async def ending_change(runtime: Runtime, before: Snapshot, incoming: Incoming) -> Change:
-    """What the end of an invocation does to its session; never an error.
+    """What the end of an invocation does to its session; no fault of the flow is one of ours.
 
-    A flow that refuses the result is sent the failure instead; one that refuses that too keeps its
-    state, with the error in the session, so that nothing is ever stuck.
+    A flow that refuses the result is sent the failure instead; one that refuses that too is put
+    back to the state that it came from, with the error in the session: nothing is ever stuck.
     """
     try:
         return await _sent(runtime, before, incoming)
     except Exception as error:
+        if is_away(error):
+            raise
         log.exception("the flow did not take the end of an invocation")
         failure = incoming.failed(f"The result was not taken: {_reason(error)}")
     try:
         return await _sent(runtime, before, failure)
-    except Exception:
+    except Exception as error:
+        if is_away(error):
+            raise
         log.exception("the flow did not take the failure either")
-        return _parked(before, failure)
+        return await _put_back(runtime, before, failure)
 
 
 async def _sent(runtime: Runtime, before: Snapshot, incoming: Incoming) -> Change:
@@ -33,12 +38,13 @@ async def _sent(runtime: Runtime, before: Snapshot, incoming: Incoming) -> Chang
     return await Transition.of(runtime, flow, before, incoming)
 
 
-def _parked(before: Snapshot, failure: Incoming) -> Change:
+async def _put_back(runtime: Runtime, before: Snapshot, failure: Incoming) -> Change:
+    source = await runtime.store.source(before)
     return Change(
         session_id=before.id,
         org_id=before.org_id,
         version=before.version,
-        state=before.state,
+        state=source or before.state,
         source=before.state,
         model=before.model,
         cause=failure.cause,

@@ -205,18 +205,9 @@ WITH i AS MATERIALIZED (
     + "\nSELECT id FROM guard"
 )
 
-# An expired session does not exist, even before it is deleted.
-_ALIVE = "(s.expires_at IS NULL OR s.expires_at > clock_timestamp())"
-
-_STORED_VALUES = """
+STORED_VALUES = """
   (SELECT jsonb_object_agg(w.key, encode(w.payload, 'base64'))
    FROM session_value w WHERE w.session_id = s.id) AS stored_values"""
-
-# $1 session, $2 org, $3 idempotency key: the session, and what that key was answered before.
-LOAD = f"""
-SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {_STORED_VALUES}
-FROM session s LEFT JOIN event e ON e.session_id = s.id AND e.idempotency_key = $3
-WHERE s.id = $1 AND s.org_id = $2 AND {_ALIVE}"""
 
 _DUE = """
   (t.status = 'queued' AND t.run_after <= clock_timestamp()
@@ -233,7 +224,7 @@ WITH claimed AS (
 )
 SELECT t.id AS step_id, t.path, t.parent_id, t.attempt, t.max_attempts, t.input AS step_input,
   t.result AS step_result, v.id AS running_id, v.event AS ending_event, v.input AS actor_input,
-  v.state AS invoker_state, v.created AS entered, s.*, {_STORED_VALUES}
+  v.state AS invoker_state, v.created AS entered, s.*, {STORED_VALUES}
 FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id"""
 
 # $1 step id, $2 attempt, $3 delay in seconds, $4 error.
@@ -264,47 +255,3 @@ RETURNING id, queue"""
 EXPIRE = """
 DELETE FROM session WHERE id IN (
   SELECT id FROM session WHERE expires_at < clock_timestamp() LIMIT 100 FOR UPDATE SKIP LOCKED)"""
-
-COMPOSITES = """
-SELECT id, path, parent_id, kind, remaining, input FROM step
-WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""
-
-RESULTS = "SELECT path, result FROM step WHERE parent_id = $1 AND status = 'done'"
-
-MESSAGES = """
-SELECT idx, role, content, status, step_id, attempt, created FROM message
-WHERE session_id = $1 AND idx >= $2 ORDER BY idx"""
-
-# $1 session, $2 org: what a client that polls is told.
-STATUS = (
-    """
-SELECT s.*, NULL::jsonb AS stored_values, p.total, p.done,
-  (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.idx = s.message_count - 1)
-    AS last_content
-FROM session s
-LEFT JOIN LATERAL (
-  SELECT count(*) FILTER (WHERE t.kind = 'leaf')
-      + coalesce(sum(t.remaining) FILTER (WHERE t.kind = 'chain' AND t.status = 'waiting'), 0)
-      AS total,
-    count(*) FILTER (WHERE t.kind = 'leaf' AND t.status = 'done') AS done
-  FROM step t WHERE t.invocation_id = s.invocation_id
-) p ON s.invocation_id IS NOT NULL
-WHERE s.id = $1 AND s.org_id = $2 AND """
-    + _ALIVE
-)
-
-# $1 session, $2 how many, the newest first; null for all.
-DIALOGUE = """
-SELECT role, content FROM message WHERE session_id = $1 ORDER BY idx DESC LIMIT $2"""
-
-# $1 session, $2 org: the session, and the step that is making its next message, if one is.
-VIEW = (
-    """
-SELECT s.*, NULL::jsonb AS stored_values, t.id AS step_id, t.attempt, v.id AS running_id,
-  v.event AS ending_event, v.created AS entered
-FROM session s
-LEFT JOIN invocation v ON v.id = s.invocation_id
-LEFT JOIN step t ON t.invocation_id = v.id AND t.path = '' AND t.kind = 'leaf'
-WHERE s.id = $1 AND s.org_id = $2 AND """
-    + _ALIVE
-)

@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 
 from app.errors import NotFoundError
-from app.sessions import statements
+from app.sessions import queries, statements
 from app.sessions.change import Change, Snapshot, StepRow
 from app.sessions.claim import Claim
 from app.sessions.render import plain_text
@@ -29,7 +29,7 @@ class SessionStore:
         Raises:
             NotFoundError: there is no such session in the org.
         """
-        row = await self._pool.fetchrow(statements.LOAD, session_id, org_id, idempotency_key)
+        row = await self._pool.fetchrow(queries.LOAD, session_id, org_id, idempotency_key)
         if row is None:
             raise NotFoundError(f"There is no session {session_id!r}.")
         return Snapshot.from_row(row), row
@@ -40,7 +40,7 @@ class SessionStore:
         Raises:
             NotFoundError: there is no such session in the org.
         """
-        row = await self._pool.fetchrow(statements.VIEW, session_id, org_id)
+        row = await self._pool.fetchrow(queries.VIEW, session_id, org_id)
         if row is None:
             raise NotFoundError(f"There is no session {session_id!r}.")
         return View.from_row(row)
@@ -51,7 +51,7 @@ class SessionStore:
         Raises:
             NotFoundError: there is no such session in the org.
         """
-        row = await self._pool.fetchrow(statements.STATUS, session_id, org_id)
+        row = await self._pool.fetchrow(queries.STATUS, session_id, org_id)
         if row is None:
             raise NotFoundError(f"There is no session {session_id!r}.")
         return Status.from_row(row)
@@ -149,23 +149,28 @@ class SessionStore:
 
     async def composites(self, invocation_id: str) -> dict[str, asyncpg.Record]:
         """The open composites of an invocation, by path."""
-        rows = await self._pool.fetch(statements.COMPOSITES, invocation_id)
+        rows = await self._pool.fetch(queries.COMPOSITES, invocation_id)
         return {row["path"]: row for row in rows}
 
     async def results(self, composite_id: str) -> dict[str, str]:
         """The results of a composite's children that are done, by path."""
-        rows = await self._pool.fetch(statements.RESULTS, composite_id)
+        rows = await self._pool.fetch(queries.RESULTS, composite_id)
         return {row["path"]: row["result"] for row in rows}
+
+    async def source(self, session: Snapshot) -> str | None:
+        """The state that the session's last transition came from; None for its start."""
+        source: str | None = await self._pool.fetchval(queries.SOURCE, session.id, session.version)
+        return source
 
     async def dialogue(self, session_id: str, limit: int | None) -> list[tuple[str, str]]:
         """The most recent messages that have text, oldest first, as (role, text)."""
-        rows = await self._pool.fetch(statements.DIALOGUE, session_id, limit)
+        rows = await self._pool.fetch(queries.DIALOGUE, session_id, limit)
         said = [(row["role"], plain_text(row["content"])) for row in reversed(rows)]
         return [(role, text) for role, text in said if text]
 
     async def messages(self, session_id: str, first: int = 0) -> list[asyncpg.Record]:
         """Messages from an index on, in order."""
-        rows: list[asyncpg.Record] = await self._pool.fetch(statements.MESSAGES, session_id, first)
+        rows: list[asyncpg.Record] = await self._pool.fetch(queries.MESSAGES, session_id, first)
         return rows
 
     async def _write(self, statement: str, document: dict[str, Any], *model: bytes) -> bool:

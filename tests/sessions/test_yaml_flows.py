@@ -10,6 +10,7 @@ import yaml
 from fastapi import FastAPI
 
 from app.access.caller import Caller, Scope
+from app.access.service import CreatedKey
 from app.sessions.flow_store import save_flow
 from tests.sessions.test_sessions import polled
 from tests.support.http import NewKey
@@ -21,19 +22,23 @@ FLOWS = Path(__file__).parents[2] / "bench" / "flows"
 async def flows(api: FastAPI, client: httpx.AsyncClient, new_key: NewKey) -> None:
     """The benchmark's flows, saved in the client's org."""
     key = await new_key()
+    for path in sorted(FLOWS.glob("*.yaml")):
+        manifest = yaml.safe_load(path.read_text())
+        await save(api, key, manifest["metadata"]["name"], manifest["spec"])
+
+
+async def save(api: FastAPI, key: CreatedKey, name: str, spec: dict[str, Any]) -> None:
     caller = Caller(key.org_id, key.user_id, "", key.key_id, frozenset({Scope.ADMIN}))
     async with api.state.database.transaction() as db:
-        for path in sorted(FLOWS.glob("*.yaml")):
-            manifest = yaml.safe_load(path.read_text())
-            await save_flow(
-                db,
-                caller,
-                manifest["metadata"]["name"],
-                manifest["spec"],
-                description=None,
-                invokers={"verbatim"},
-                taken=frozenset(),
-            )
+        await save_flow(
+            db,
+            caller,
+            name,
+            spec,
+            description=None,
+            invokers={"verbatim"},
+            taken=frozenset(),
+        )
 
 
 async def say(client: httpx.AsyncClient, flow: str, session_id: str, text: str) -> dict[str, Any]:
@@ -63,3 +68,29 @@ async def test_the_flows_of_the_benchmark(
         assert told["error"] is None
         assert told["response"] == answer
         assert told["next_actions"] == ["user_input"]
+
+
+GUARDED = """
+statechart:
+  states:
+    asking: {initial: true, transitions: [{event: user_input, target: checking}]}
+    checking: {transitions: [{event: checked, target: done, cond: "parsed_actor_input.ok == true"}]}
+    done: {final: true}
+templates:
+  asking: Say it.
+  checking: {invoke: verbatim, template: "{{ actor_input }}"}
+  done: Done.
+"""
+
+
+async def test_a_flow_that_takes_neither_result_nor_failure_is_put_back(
+    api: FastAPI, client: httpx.AsyncClient, new_key: NewKey, worker: None
+) -> None:
+    await save(api, await new_key(), "guarded", yaml.safe_load(GUARDED))
+    session = (await client.post("/v1/ai/guarded/start_session", json={})).json()
+    told = await say(client, "guarded", session["session_id"], "no")
+    assert told["next_actions"] == ["user_input"]
+    assert "checked" in told["error"]
+    told = await say(client, "guarded", session["session_id"], '{"ok": true}')
+    assert told["response"] == "Done."
+    assert told["error"] is None

@@ -1,0 +1,57 @@
+"""The SQL that reads sessions; what is read often leaves out the model, which may be large."""
+
+from app.sessions.statements import STORED_VALUES
+
+# An expired session does not exist, even before it is deleted.
+_ALIVE = "(s.expires_at IS NULL OR s.expires_at > clock_timestamp())"
+
+_WITHOUT_MODEL = """
+  s.id, s.org_id, s.flow, s.flow_revision, s.state, ''::bytea AS model, s.version, s.invocation_id,
+  s.task_error, s.message_count, s.title, s.visibility, s.user_info, s.agent_id, s.forked_from_id,
+  s.forked_from_message, s.created, s.created_by, NULL::jsonb AS stored_values"""
+
+# $1 session, $2 org, $3 idempotency key: the session, and what that key was answered before.
+LOAD = f"""
+SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {STORED_VALUES}
+FROM session s LEFT JOIN event e ON e.session_id = s.id AND e.idempotency_key = $3
+WHERE s.id = $1 AND s.org_id = $2 AND {_ALIVE}"""
+
+COMPOSITES = """
+SELECT id, path, parent_id, kind, remaining, input FROM step
+WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""
+
+RESULTS = "SELECT path, result FROM step WHERE parent_id = $1 AND status = 'done'"
+
+MESSAGES = """
+SELECT idx, role, content, status, step_id, attempt, created FROM message
+WHERE session_id = $1 AND idx >= $2 ORDER BY idx"""
+
+# $1 session, $2 org: what a client that polls is told.
+STATUS = f"""
+SELECT {_WITHOUT_MODEL}, p.total, p.done,
+  (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.idx = s.message_count - 1)
+    AS last_content
+FROM session s
+LEFT JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE t.kind = 'leaf')
+      + coalesce(sum(t.remaining) FILTER (WHERE t.kind = 'chain' AND t.status = 'waiting'), 0)
+      AS total,
+    count(*) FILTER (WHERE t.kind = 'leaf' AND t.status = 'done') AS done
+  FROM step t WHERE t.invocation_id = s.invocation_id
+) p ON s.invocation_id IS NOT NULL
+WHERE s.id = $1 AND s.org_id = $2 AND {_ALIVE}"""
+
+# $1 session, $2 how many, the newest first; null for all.
+DIALOGUE = """
+SELECT role, content FROM message WHERE session_id = $1 ORDER BY idx DESC LIMIT $2"""
+
+# $1 session, $2 org: the session, and the step that is making its next message, if one is.
+VIEW = f"""
+SELECT {_WITHOUT_MODEL}, t.id AS step_id, t.attempt, v.id AS running_id,
+  v.event AS ending_event, v.created AS entered
+FROM session s
+LEFT JOIN invocation v ON v.id = s.invocation_id
+LEFT JOIN step t ON t.invocation_id = v.id AND t.path = '' AND t.kind = 'leaf'
+WHERE s.id = $1 AND s.org_id = $2 AND {_ALIVE}"""
+
+SOURCE = "SELECT source FROM transition WHERE session_id = $1 AND version = $2"
