@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
+from structlog import get_logger
+
 from app.db.engine import Database
-from app.errors import BadRequestError, FieldError, NotFoundError
+from app.errors import BadRequestError, DefinitionMismatchError, FieldError, NotFoundError
 from app.flows.definition import compile_flow
 from app.flows.flow import Flow
 from app.flows.library import code_flows
 from app.flows.sandbox import SandboxRenderer
+
+log = get_logger(__name__)
 
 _MAX_COMPILED = 512
 
@@ -77,10 +81,17 @@ class FlowCatalog:
         return await self._manifest(org_id, key, revision)
 
     async def all(self, org_id: str) -> list[Flow]:
-        """The flows that an org can run, each at its newest revision, by key."""
-        rows = await self._database.pool.fetch(_ALL, org_id)
-        declared = [await self._manifest(org_id, row["key"], row["revision"]) for row in rows]
-        return sorted([*self._in_code.values(), *declared], key=lambda flow: flow.key)
+        """The flows that an org can run, each at its newest revision, by key.
+
+        One that was saved by an older release and does not compile any more is left out.
+        """
+        flows = list(self._in_code.values())
+        for row in await self._database.pool.fetch(_ALL, org_id):
+            try:
+                flows.append(await self._manifest(org_id, row["key"], row["revision"]))
+            except DefinitionMismatchError as error:
+                log.warning("flow does not compile", flow=row["key"], error=error.detail)
+        return sorted(flows, key=lambda flow: flow.key)
 
     async def _manifest(self, org_id: str, key: str, revision: int) -> Flow:
         place = (org_id, key, revision)
