@@ -19,6 +19,13 @@ def message(text: str) -> dict[str, Any]:
     return {"role": "user", "content": [{"text": text}]}
 
 
+def request_of(thread_id: str, text: str) -> tuple[str, dict[str, Any]]:
+    """Path and body that say something in a thread; "" starts one."""
+    if thread_id:
+        return f"/{thread_id}/messages", {"message": message(text)}
+    return "", {"messages": [message(text)]}
+
+
 def long_text(start: str, words: int) -> str:
     """A message whose answer takes as many pauses of `echo` longer."""
     return " ".join([start, *(["more"] * words)])
@@ -88,10 +95,7 @@ class Conversation:
     async def say(self, text: str) -> None:
         """Say something, in a new thread if there is none yet; it is the user's turn."""
         key = secrets.token_hex(8)
-        if self.thread_id:
-            path, body = f"/{self.thread_id}/messages", {"message": message(text)}
-        else:
-            path, body = "", {"messages": [message(text)]}
+        path, body = request_of(self.thread_id, text)
         record = await self._client.data("POST", path, key=key, json=body)
         self.thread_id = record["thread_id"]
         self.said.append(text)

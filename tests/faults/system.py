@@ -117,11 +117,11 @@ class System:
             log.write_bytes(b"")  # processes append
         for part in self.parts:
             self.resume(part)
-        for services in ([self.postgres, self.valkey], [*self.apis, *self.workers]):
-            await asyncio.gather(
-                *(service.start() for service in services if not service.process.is_running)
-            )
-        for service in (self.postgres, self.valkey, *self.apis):
+        stages: list[list[Part]] = [[self.postgres, self.valkey], [*self.apis, *self.workers]]
+        for stage in stages:
+            await asyncio.gather(*(part.start() for part in stage if not part.process.is_running))
+        served: list[Postgres | Valkey | Api] = [self.postgres, self.valkey, *self.apis]
+        for service in served:
             await until(service.is_healthy, what=f"{service.process.name} is up")
         await self.query("TRUNCATE session CASCADE")
 
@@ -192,7 +192,7 @@ class System:
         return "".join(log.read_text() for log in self._logs() if log.exists())
 
     def _logs(self) -> list[Path]:
-        return [part.process.log for part in [*self.apis, *self.workers]]
+        return [*(api.process.log for api in self.apis), *(w.process.log for w in self.workers)]
 
 
 @asynccontextmanager

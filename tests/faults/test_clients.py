@@ -4,13 +4,12 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.faults.checks import check_all
-from tests.faults.load import Client, Conversation, message, says_try_again
+from tests.faults.load import Client, Conversation, request_of, says_try_again
 from tests.faults.system import System
 
 # Without Redis there are no locks of sessions: the database alone keeps order.
@@ -31,14 +30,14 @@ async def _with(redis: str, system: System) -> AsyncIterator[None]:
 
 
 async def _served(
-    client: Client, number: int, path: str, text: str, key: str | None = None
+    client: Client, number: int, thread_id: str, text: str, key: str | None = None
 ) -> httpx.Response:
     """An answer that is not "busy"."""
-    said: dict[str, Any] = {"message": message(text)} if path else {"messages": [message(text)]}
-    response = await client.once(number, "POST", path, key=key, json=said)
+    path, body = request_of(thread_id, text)
+    response = await client.once(number, "POST", path, key=key, json=body)
     while says_try_again(response):
         await asyncio.sleep(0.1)
-        response = await client.once(number, "POST", path, key=key, json=said)
+        response = await client.once(number, "POST", path, key=key, json=body)
     return response
 
 
@@ -46,17 +45,17 @@ async def test_twenty_messages_with_one_key(redis: str, system: System, client: 
     conversation = Conversation(client)
     await conversation.say("first")
     await conversation.answered()
-    path, key = f"/{conversation.thread_id}/messages", secrets.token_hex(8)
+    thread_id, key = conversation.thread_id, secrets.token_hex(8)
     async with _with(redis, system):
         answers = await asyncio.gather(
-            *(_served(client, n, path, "again", key) for n in range(_CROWD))
+            *(_served(client, n, thread_id, "again", key) for n in range(_CROWD))
         )
-        other = await _served(client, 0, path, "another", key)
+        other = await _served(client, 0, thread_id, "another", key)
     assert {(a.status_code, a.content) for a in answers} == {(200, answers[0].content)}
     assert other.status_code == 422, other.text
     conversation.said.append("again")
     await conversation.answered()
-    later = await _served(client, 1, path, "again", key)
+    later = await _served(client, 1, thread_id, "again", key)
     assert later.content == answers[0].content
     # The start, its answer, the message, its answer.
     assert await _versions(system, conversation) == [1, 2, 3, 4]
@@ -85,10 +84,10 @@ async def test_twenty_messages_at_once(redis: str, system: System, client: Clien
     conversation = Conversation(client)
     await conversation.say("first")
     await conversation.answered()
-    path = f"/{conversation.thread_id}/messages"
+    thread_id = conversation.thread_id
     async with _with(redis, system):
         answers = await asyncio.gather(
-            *(_served(client, n, path, f"message {n}") for n in range(_CROWD))
+            *(_served(client, n, thread_id, f"message {n}") for n in range(_CROWD))
         )
     assert {a.status_code for a in answers} == {200, 409}
     taken = [f"message {n}" for n, a in enumerate(answers) if a.status_code == 200]
