@@ -131,8 +131,11 @@ async def send_message(
 
 
 @router.post("/{thread_id}/tool-results")
-async def submit_tool_results(_caller: Writer, thread_id: ThreadId) -> Data[AgentThreadRecord]:
+async def submit_tool_results(
+    caller: Writer, runtime: RuntimeDep, thread_id: ThreadId
+) -> Data[AgentThreadRecord]:
     """Not supported yet: no thread asks for client tools."""
+    await read_thread(runtime, caller, thread_id, load_messages=False)
     raise UnsupportedFeatureError(f"tool_results is not supported yet; {thread_id} needs none.")
 
 

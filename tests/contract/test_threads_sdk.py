@@ -71,7 +71,7 @@ def test_a_launched_agent_answers_and_goes_on(service: Service, roboto: RobotoCl
     )
     variables = [
         TemplateVariable(name="topic"),
-        TemplateVariable(name="style", required=False, default_value="a poet"),
+        TemplateVariable(name="style", required=False, default="a poet"),
     ]
     agent = Agent.create("teller", template, variables, roboto_client=roboto)
 
