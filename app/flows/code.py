@@ -12,8 +12,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from structlog import get_logger
-
 from app.errors import FlowPackageError
 from app.flows.code_checks import check_events, check_names, check_values
 from app.flows.code_templates import TemplateReader
@@ -23,8 +21,6 @@ from app.flows.model import SessionModel
 from app.flows.template import Template
 from app.flows.template_folder import PackageFaults, TemplateFolder
 from app.flows.versioned import VersionedModel, register_model
-
-log = get_logger(__name__)
 
 _KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 
@@ -157,10 +153,10 @@ def _modules(package: str, faults: PackageFaults) -> Iterator[ModuleType]:
 def _imported(name: str, faults: PackageFaults) -> ModuleType | None:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # the user's own code
-        log.debug("a module of flows cannot be imported", module=name, exc_info=True)
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = "" if "importlib" in last.filename else f" ({last.filename}, line {last.lineno})"
+    except Exception as error:  # noqa: BLE001 - the user's own code may raise anything
+        own = f"/{name.partition('.')[0]}/"
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if own in f.filename]
+        where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
         text = " ".join(str(error).split())
         faults.add(f"module {name}", f"{type(error).__name__}: {text}{where}")
         return None

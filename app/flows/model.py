@@ -18,6 +18,7 @@ class SessionModel(VersionedModel):
 
     Attributes:
         machine: the flow's statechart, a `SessionMachine`.
+        key: what the flow is called in URLs; if not given, the class's name in snake_case.
         session_id: the session's id.
         state: the id of the state that the session is in.
         actor_input: text that came with the event at hand.
@@ -28,6 +29,7 @@ class SessionModel(VersionedModel):
     model_config = ConfigDict(validate_assignment=True, protected_namespaces=())
 
     machine: ClassVar[type]
+    key: ClassVar[str]
 
     session_id: str = Field(default="", exclude=True)
     state: str = Field(default="", exclude=True)
