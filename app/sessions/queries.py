@@ -26,17 +26,18 @@ MESSAGES = """
 SELECT idx, role, content, status, step_id, attempt, created FROM message
 WHERE session_id = $1 AND idx >= $2 ORDER BY idx"""
 
-# $1 session, $2 org: what a client that polls is told.
+# $1 session, $2 org: what a client that polls is told. What is left of a chain that is done are
+# parts that turned out to be empty.
 STATUS = f"""
 SELECT {_WITHOUT_MODEL}, p.total, p.done,
   (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.idx = s.message_count - 1)
     AS last_content
 FROM session s
 LEFT JOIN LATERAL (
-  SELECT count(*) FILTER (WHERE t.kind = 'leaf')
-      + coalesce(sum(t.remaining) FILTER (WHERE t.kind = 'chain' AND t.status = 'waiting'), 0)
+  SELECT sum(CASE t.kind WHEN 'leaf' THEN 1 WHEN 'chain' THEN t.remaining ELSE 0 END)::int
       AS total,
-    count(*) FILTER (WHERE t.kind = 'leaf' AND t.status = 'done') AS done
+    sum(CASE t.kind WHEN 'leaf' THEN 1 WHEN 'chain' THEN t.remaining ELSE 0 END)
+      FILTER (WHERE t.status = 'done')::int AS done
   FROM step t WHERE t.invocation_id = s.invocation_id
 ) p ON s.invocation_id IS NOT NULL
 WHERE s.id = $1 AND s.org_id = $2 AND {_ALIVE}"""

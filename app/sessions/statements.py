@@ -190,8 +190,7 @@ WITH i AS MATERIALIZED (
   FROM guard g, i WHERE t.id = g.step_id
 )
 , assembled AS (
-  UPDATE step t SET status = 'done', result = p.result, finished_at = clock_timestamp(),
-    remaining = 0
+  UPDATE step t SET status = 'done', result = p.result, finished_at = clock_timestamp()
   FROM guard g, i, jsonb_to_recordset(i.composites) AS p(id text, result text)
   WHERE t.id = p.id
 )
