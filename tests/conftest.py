@@ -15,7 +15,7 @@ from app.db.engine import Database
 from app.settings import Settings, StepSettings
 from tests.support.services import Addresses, Clones, Services
 
-pytest_plugins = ["tests.support.http"]
+pytest_plugins = ["tests.support.http", "tests.support.flows"]
 
 _SERVICES = pytest.StashKey[Services]()
 _TEST_KEY = "k1:" + "A" * 43 + "="  # 32 zero bytes

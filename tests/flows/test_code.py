@@ -1,0 +1,252 @@
+"""Loading packages of flows in code: what is found, and that all faults are told at once."""
+
+import json
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app
+from app.errors import FlowPackageError
+from app.flows.code import load_package
+from app.flows.library import code_flows
+from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render
+from app.flows.versioned import registered_model
+from tests.support.flows import WritePackage
+
+FLOW = """
+    from app.flows import *
+
+    class {name}Machine(SessionMachine):
+        asking = State(initial=True)
+        working = State()
+        go = asking.to(working)
+        done = working.to(asking)
+        templates = {templates}
+
+    class {name}(SessionModel):
+        machine = {name}Machine
+"""
+
+
+def flow(
+    name: str = "Flow", asking: str = "Render('hi')", working: str = "Invoke('x', 'echo')"
+) -> str:
+    return FLOW.format(name=name, templates=f"{{'asking': {asking}, 'working': {working}}}")
+
+
+def faults_of(package: str, taken: frozenset[str] = frozenset()) -> list[str]:
+    with pytest.raises(FlowPackageError) as caught:
+        load_package(package, taken)
+    for fault in caught.value.faults:
+        assert fault in str(caught.value)
+    return caught.value.faults
+
+
+def test_every_model_with_a_machine_is_a_flow(write_package: WritePackage) -> None:
+    package = write_package(
+        {
+            "__init__.py": flow("QARound") + "        '''Says hello.\n\n        And more.'''\n",
+            "below/__init__.py": "",
+            "below/more.py": flow("Second")
+            + "        key = 'second-best'\n"
+            + "    class Plain(SessionModel):\n        x: int = 1\n"
+            + "    class StoredValue(VersionedModel):\n        x: int = 1\n",
+        }
+    )
+    flows = load_package(package)
+    assert sorted(flows) == ["qa_round", "second-best"]
+    assert {flow.revision for flow in flows.values()} == {0}
+    assert all(flow.trusted for flow in flows.values())
+    assert registered_model("StoredValue").model_fields.keys() == {"x"}
+
+
+def test_the_flows_of_the_product_are_there_too(write_package: WritePackage) -> None:
+    assert sorted(code_flows(write_package({"a.py": flow("Mine")}))) == ["chat", "mine"]
+    assert sorted(code_flows()) == ["chat"]
+
+
+def test_templates_come_from_files_and_trees(write_package: WritePackage) -> None:
+    package = write_package(
+        {
+            "templates/meta.yaml": "renderer: {type: jinja}\ntimeout: 5",
+            "templates/hello.jinja2": "Hello {% include 'parts/name.jinja2' %}",
+            "templates/parts/name.jinja2": "{{ name }}",
+            "templates/ai/meta.yaml": "invoker: {type: echo, delay_seconds: 1}\nretries: 2",
+            "templates/ai/ask.jinja2": "ask",
+            "templates/ai/slow/meta.yaml": "invoker: {delay_seconds: 2}\ntimeout: 50",
+            "templates/ai/slow/ask.jinja2": "slowly",
+            "machine.py": "def work(data): return 1\n"
+            + flow(
+                asking="'hello.jinja2'",
+                working="""['ai/ask.jinja2', {'parallel': {'a': 'ai/slow/ask.jinja2', 'b': work}},
+                    {'map': {'over': 'x', 'template': 'hello.jinja2', 'value_field': 'v'}},
+                    {'queue': 'gpu', 'template': {'invoke': 'llm', 'template': 'T', 'retries': 0}},
+                    Chain(('ai/ask.jinja2', Map('y', {'call': 'json.dumps'})))]""",
+            ).replace("\n    ", "\n"),
+        }
+    )
+    templates = load_package(package)["flow"].templates
+    hello = "Hello {% include 'parts/name.jinja2' %}"
+    ask = Invoke("ask", "echo", {"delay_seconds": 1}, 5, 2)
+    assert templates["asking"] == Render(hello)
+    assert templates["working"] == Chain(
+        (
+            ask,
+            Parallel(
+                {
+                    "a": Invoke("slowly", "echo", {"delay_seconds": 2}, 50, 2),
+                    "b": Call(sys.modules[f"{package}.machine"].work),
+                }
+            ),
+            Map("x", Invoke(hello, "verbatim"), "map_index", "v"),
+            Queue("gpu", Invoke("T", "llm", {}, None, 0)),
+            Chain((ask, Map("y", Call(json.dumps)))),
+        )
+    )
+
+
+def test_all_faults_are_told_at_once(write_package: WritePackage) -> None:
+    package = write_package(
+        {
+            "templates/plain.jinja2": "x",
+            "templates/both/meta.yaml": "invoker: {type: echo}\nrenderer: {type: jinja}",
+            "templates/both/x.jinja2": "x",
+            "templates/odd/meta.yaml": "renderer: {type: mako}\nextra: 1",
+            "templates/odd/x.jinja2": "x",
+            "templates/yaml/meta.yaml": "{",
+            "templates/yaml/x.jinja2": "x",
+            "templates/lost/meta.yaml": "invoker: {type: no.such.Invoker}",
+            "templates/lost/x.jinja2": "x",
+            "templates/untyped/meta.yaml": "invoker: {temperature: 1}",
+            "templates/untyped/x.jinja2": "x",
+            "templates/fine/meta.yaml": "renderer: {type: jinja}",
+            "templates/fine/broken.jinja2": "one\n{% if %}",
+            "templates/fine/includes.jinja2": "{% include 'fine/broken.jinja2' %}",
+            "templates/fine/misses.jinja2": "{% include 'fine/gone.jinja2' %}",
+            "a.py": flow("Agents", "'both/x.jinja2'", "['odd/x.jinja2', 'yaml/x.jinja2']"),
+            "b.py": flow("Chat", "'nowhere.jinja2'", "['lost/x.jinja2', 'untyped/x.jinja2', []]"),
+            "c.py": flow("Twice", "'fine/broken.jinja2'", "'plain.jinja2'"),
+            "d.py": flow("Twice", "'fine/includes.jinja2'", "'fine/misses.jinja2'"),
+            "e.py": flow("Trees", "Render('{{ x')", "{'map': {'over': 'a[', 'template': 7}}"),
+            "f.py": flow(
+                "More", "Render('x')", "[{'a': 'b'}, {'call': 'json.nothing'}, {'parallel': {}}]"
+            ),
+            "g.py": flow("File", "Render('x')", "{'invoke': 'echo', 'template': 'plain.jinja2'}"),
+            "h.py": "import nothing_like_it",
+            "i.py": "from app.flows import *\n"
+            "class Other(SessionModel):\n    machine = int\n    key = 'No!'",
+            "j.py": "1 +",
+        }
+    )
+    found = faults_of(package, frozenset({"chat"}))
+
+    def told(*parts: str) -> bool:
+        return any(all(part in fault for part in parts) for fault in found)
+
+    assert told(".a.Agents", "'agents' is reserved")
+    assert told("both/meta.yaml", "both an invoker and a renderer")
+    assert told("odd/meta.yaml", "renderer.type")
+    assert told("odd/meta.yaml", "extra")
+    assert told("yaml/meta.yaml", "not YAML")
+    assert told(".b.Chat", "'chat' is taken by a flow of the product")
+    assert told("b.ChatMachine, state 'asking'", "no template 'nowhere.jinja2'")
+    assert told("lost/meta.yaml", "no.such.Invoker")
+    assert told("untyped/meta.yaml", "no type")
+    assert told("b.ChatMachine, state 'working', chain 2", "empty")
+    assert told("templates/fine/broken.jinja2, line 2")
+    assert told("templates/plain.jinja2", "neither an invoker nor a renderer")
+    assert told(".d.Twice", "'twice' is taken by", ".c.Twice")
+    assert told("fine/misses.jinja2", "gone.jinja2")
+    assert told("e.TreesMachine, state 'asking'", "line 1")
+    assert told("e.TreesMachine, state 'working'", "'a['", "no JMESPath")
+    assert told("e.TreesMachine, state 'working', map", "a int is no template")
+    assert told("f.MoreMachine, state 'working', chain 0", "chain, parallel, map, queue")
+    assert told("f.MoreMachine, state 'working', chain 1", "json.nothing")
+    assert told("f.MoreMachine, state 'working', chain 2", "nothing is parallel")
+    assert told("g.FileMachine, state 'working'", "is a file")
+    assert told(".h:", "ModuleNotFoundError", "h.py, line 1")
+    assert told(".i.Other", "no subclass of SessionMachine")
+    assert told(".i.Other", "'No!'", "does not match")
+    assert told(".j:", "SyntaxError")
+    assert len(found) == len(set(found))
+
+
+def test_faults_of_statecharts(write_package: WritePackage) -> None:
+    package = write_package(
+        {
+            "a.py": """
+                from app.flows import *
+
+                class M(SessionMachine):
+                    a = State(initial=True, value=1)
+                    b = State(value=1)
+                    c = State(value=3)
+                    d = State(final=True)
+                    e = State(final=True)
+                    go = a.to(b) | b.to(c) | c.to(d)
+                    poll = a.to(e)
+                    templates = {"a": Render("a"), "b": Invoke("b", "echo"), "x": Render(""),
+                                 "d": Invoke("", "echo")}
+
+                class Model(SessionModel):
+                    machine = M
+            """
+        }
+    )
+    place = f"{package}.a.M"
+    assert sorted(faults_of(package)) == sorted(
+        [
+            f"{place}: states 'a' and 'b' both have value 1",
+            f"{place}: state 'c' has no template",
+            f"{place}: state 'e' has no template",
+            f"{place}: template 'x' is for no state",
+            f"{place}: no event leaves the invoker state 'd'",
+            f"{place}: state 'a': an event cannot be named 'poll'",
+            f"{place}: event 'go' ends the invocation of state 'b', so no client can send it in"
+            " state 'a'",
+        ]
+    )
+
+
+def test_a_package_that_is_not_there() -> None:
+    (fault,) = faults_of("no_such_package_of_flows")
+    assert "No module named 'no_such_package_of_flows'" in fault
+
+
+def test_stored_values_of_one_name(write_package: WritePackage) -> None:
+    value = "from app.flows import *\nclass SameName(VersionedModel):\n    x: int = 1\n"
+    (fault,) = faults_of(write_package({"a.py": value, "b.py": value}))
+    assert "two models are named SameName" in fault
+
+
+def test_templates_of_a_package_inside_win(write_package: WritePackage) -> None:
+    meta = "renderer: {type: jinja}"
+    files = {
+        "templates/meta.yaml": meta,
+        "templates/hi.jinja2": "outer",
+        "one.py": flow("One", "'hi.jinja2'"),
+        "sub/__init__.py": flow("Two", "'hi.jinja2'"),
+        "sub/templates/meta.yaml": meta,
+        "sub/templates/hi.jinja2": "inner",
+        "other/__init__.py": "",
+        "other/three.py": flow("Three", "'hi.jinja2'"),
+    }
+    flows = load_package(write_package(files))
+    shown = {key: flow.templates["asking"] for key, flow in flows.items()}
+    assert shown == {"one": Render("outer"), "two": Render("inner"), "three": Render("outer")}
+
+
+def test_the_command_tells_all_faults_and_no_traceback(
+    write_package: WritePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = write_package({"a.py": flow("Agents", working="'x.jinja2'")})
+    monkeypatch.setenv("STATEWRIGHT_FLOWS_PACKAGE", package)
+    monkeypatch.setenv("STATEWRIGHT_DEV", "true")
+    for command in ("api", "worker"):
+        result = CliRunner().invoke(app, [command])
+        assert result.exit_code == 1, result.output
+        assert "Traceback" not in result.output
+        assert f"The flows in '{package}' cannot be served:\n" in result.output
+        assert "key 'agents' is reserved\n" in result.output
+        assert "there is no template 'x.jinja2'" in result.output

@@ -1,0 +1,169 @@
+"""Flows in code over HTTP with a real worker: hooks, faults, the dialogue, render data, files."""
+
+from datetime import datetime
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import yaml
+
+from app.settings import Settings
+from tests.support.flows import Session
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"flows_package": "tests.support.engine_flows"})
+
+
+async def test_hooks_guards_validators_and_actions_take_part(client: httpx.AsyncClient) -> None:
+    session = await Session.start(client, "hooks", {"from": "7"})
+    assert session.told["response"] == "first 7"
+    assert await session.model("entered") == [""]
+    await session.send("go", "there")
+    assert session.told["response"] == "second 8"
+    await session.send("go", "back")
+    assert session.told["response"] == "first 8"
+    assert await session.model("entered") == ["", "there", "back"]
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code", "told"),
+    [
+        ("no", 409, "event-not-accepted", "does not take the event 'go'"),
+        ("guard", 409, "event-refused", "(ZeroDivisionError)"),
+        ("validator", 409, "event-refused", "That will not do."),
+        ("refuse", 409, "event-refused", "Not today."),
+        ("bad", 400, "bad-request", "Bad input."),
+        ("action", 409, "event-refused", "(KeyError)"),
+        ("type", 409, "event-refused", "(ValidationError)"),
+        ("hook", 409, "event-refused", "(RuntimeError)"),
+        ("NUL", 409, "template-failed", "NUL"),
+    ],
+)
+async def test_an_event_that_the_code_refuses_changes_nothing(
+    *,
+    client: httpx.AsyncClient,
+    caplog: pytest.LogCaptureFixture,
+    said: str,
+    status: int,
+    code: str,
+    told: str,
+) -> None:
+    session = await Session.start(client, "hooks")
+    before = await session.model()
+    answer = await session.post("go", said)
+    assert answer.status_code == status, answer.text
+    problem = answer.json()
+    assert problem["type"].endswith(code)
+    assert told in problem["detail"]
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+    if code.startswith("event-"):
+        assert problem["current_state"] == "first"
+        assert problem["possible_events"] == ["go", "note", "drop"]
+        assert problem["received_event"] == "go"
+    assert ("the flow's code failed" in caplog.text) == (told.startswith(("(", "That")))
+    assert await session.model() == before
+    assert (await session.send("go", "fine"))["response"] == "second 1"
+
+
+async def test_a_seed_that_fails_is_a_bad_request(client: httpx.AsyncClient) -> None:
+    for seed, told in (({"boom": 1}, "(KeyError)"), ({"from": "x"}, "invalid literal")):
+        answer = await client.post("/v1/ai/hooks/start_session", json={"seed_data": seed})
+        assert answer.status_code == 400
+        assert told in answer.json()["detail"]
+        assert answer.json()["errors"][0]["loc"] == ["seed_data"]
+        assert "secret" not in answer.text
+
+
+@pytest.fixture
+async def matrix(client: httpx.AsyncClient, worker: None) -> Session:
+    return await Session.start(client, "the-matrix", {"colour": "red"})
+
+
+HELLO = ("assistant", "Hello, red.")
+
+
+async def test_from_user_to_user_the_template_is_kept(matrix: Session) -> None:
+    assert await matrix.dialogue() == [HELLO]
+    told = await matrix.send("show", "me")
+    assert await matrix.dialogue() == [HELLO, ("assistant", told["response"])]
+
+
+async def test_from_user_to_invoker_the_input_is_kept_as_it_came(matrix: Session) -> None:
+    await matrix.send("think", "  {{ raw }} ")
+    dialogue = await matrix.dialogue()
+    assert dialogue[1] == ("user", "  {{ raw }} ")
+
+
+async def test_from_invoker_to_user_the_template_is_kept(matrix: Session) -> None:
+    told = await matrix.send("think", "x")
+    dialogue = await matrix.dialogue()
+    assert dialogue == [HELLO, ("user", "x"), ("assistant", told["response"])]
+    assert orjson.loads(told["response"])["state"] == ["tells", "Tells all"]
+
+
+async def test_from_invoker_to_invoker_nothing_is_kept(
+    client: httpx.AsyncClient, worker: None
+) -> None:
+    session = await Session.start(client, "the-matrix", {"refine": True})
+    told = await session.send("think", "x")
+    hello = ("assistant", "Hello, blue.")
+    assert await session.dialogue() == [hello, ("user", "x"), ("assistant", told["response"])]
+    assert orjson.loads(told["response"])["actor_input"] == "refined"
+
+
+async def test_what_templates_see(matrix: Session) -> None:
+    """The invoker gives back what its template saw; the next state's template sees that."""
+    said = '{"a": [1, {"b": null}]}'
+    shown = orjson.loads((await matrix.send("think", said))["response"])
+    invoked = shown["parsed"]
+    assert orjson.loads(shown["actor_input"]) == invoked
+
+    def check(seen: dict[str, Any], state: list[str], dialogue: list[tuple[str, str]]) -> None:
+        assert seen["state"] == state
+        assert seen["session_id"] == matrix.id
+        assert seen["colour"] == "red"
+        assert datetime.fromisoformat(seen["now"]).tzinfo is not None
+        records = [{"role": role, "content": text} for role, text in dialogue]
+        assert seen["dialogue"] == records
+        assert yaml.safe_load(seen["history"]) == records
+
+    check(invoked, ["thinks", "Thinks hard"], [HELLO, ("user", said)])
+    check(shown, ["tells", "Tells all"], [HELLO, ("user", said)])
+    assert invoked["actor_input"] == said
+    assert invoked["parsed"] == {"a": [1, {"b": None}]}
+    plain = orjson.loads((await matrix.send("show", "no JSON"))["response"])
+    assert plain["parsed"] == plain["actor_input"] == "no JSON"
+
+
+async def test_a_hook_overrides_what_is_kept(client: httpx.AsyncClient, worker: None) -> None:
+    session = await Session.start(client, "overriding")
+    assert session.told["response"] is None
+    assert await session.dialogue() == []
+    await session.send("shout", "hey")
+    kept = [("system", "shout: quiet -> loud: hey"), ("user", "hey")]
+    assert await session.dialogue() == kept
+    await session.send("back")
+    await session.send("hush", "psst")
+    assert await session.dialogue() == kept
+    await session.send("back")
+    await session.send("work", "private")
+    assert await session.dialogue() == [*kept, ("user", "(hidden)")]
+
+
+async def test_templates_in_files_and_an_existing_invoker(
+    client: httpx.AsyncClient, worker: None
+) -> None:
+    session = await Session.start(client, "folders")
+    assert session.told["response"] == "Hello"
+    told = await session.send("ask", "hi")
+    assert told["response"] == "[[echo model] You said: again: You said hi! of 2]"
+
+
+async def test_the_flows_are_listed(client: httpx.AsyncClient) -> None:
+    listed = (await client.get("/v1/ai/flows")).text
+    for key in ("chat", "hooks", "the-matrix", "folders"):
+        assert f'"{key}"' in listed

@@ -1,0 +1,90 @@
+"""Drives sessions over HTTP, and writes packages of flows in code for a test."""
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from app.flows.code import load_package
+
+WritePackage = Callable[[Mapping[str, str]], str]
+
+
+@pytest.fixture
+def write_package(tmp_path: Path) -> Iterator[WritePackage]:
+    """Writes files as an importable package and gives its name; it is forgotten after the test."""
+    names: list[str] = []
+
+    def write(files: Mapping[str, str]) -> str:
+        name = f"flows_{tmp_path.name.replace('-', '_')}_{len(names)}"
+        for path, text in {"__init__.py": "", **files}.items():
+            file = tmp_path / name / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(textwrap.dedent(text))
+        names.append(name)
+        return name
+
+    sys.path.insert(0, str(tmp_path))
+    yield write
+    sys.path.remove(str(tmp_path))
+    for module in [m for m in sys.modules if m.partition(".")[0] in names]:
+        del sys.modules[module]
+    load_package.cache_clear()
+
+
+class Session:
+    """One session of a flow, as its client sees it; `told` is the newest answer."""
+
+    def __init__(self, client: httpx.AsyncClient, flow: str, told: dict[str, Any]) -> None:
+        self._client = client
+        self.flow = flow
+        self.id: str = told["session_id"]
+        self.told = told
+
+    @classmethod
+    async def start(
+        cls, client: httpx.AsyncClient, flow: str, seed: dict[str, Any] | None = None
+    ) -> "Session":
+        answer = await client.post(f"/v1/ai/{flow}/start_session", json={"seed_data": seed})
+        assert answer.status_code == 200, answer.text
+        return cls(client, flow, answer.json())
+
+    async def post(self, event: str, event_input: str = "", wait: float = 0) -> httpx.Response:
+        """The bare answer to an event."""
+        return await self._client.post(
+            f"/v1/ai/{self.flow}/event",
+            params={"wait": wait},
+            json={"session_id": self.id, "event": event, "event_input": event_input},
+        )
+
+    async def send(self, event: str, event_input: str = "") -> dict[str, Any]:
+        """Send an event, and poll until no invocation runs."""
+        answer = await self.post(event, event_input)
+        assert answer.status_code == 200, answer.text
+        self.told = answer.json()
+        while self.told["next_actions"] == ["poll"]:
+            await self.poll()
+        return self.told
+
+    async def poll(self, wait: float = 10) -> dict[str, Any]:
+        answer = await self.post("poll", wait=wait)
+        assert answer.status_code == 200, answer.text
+        self.told = answer.json()
+        return self.told
+
+    async def model(self, path: str | None = None) -> Any:
+        """The session's model, or what a path selects of it."""
+        answer = await self._client.get(
+            f"/v1/ai/{self.flow}/model/{self.id}", params={"path": path} if path else {}
+        )
+        assert answer.status_code == 200, answer.text
+        return orjson.loads(answer.json()["response"])
+
+    async def dialogue(self) -> list[tuple[str, str]]:
+        """Its messages, as (role, text)."""
+        return [(m["role"], m["content"]) for m in await self.model("dialogue")]
