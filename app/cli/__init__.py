@@ -1,0 +1,28 @@
+"""The `statewright` command: what it can do, and where that is.
+
+What is slow to import is imported by the commands that need it: the others answer at once.
+"""
+
+import typer
+
+from app.cli import keys, run, service
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Declare AI agents, launch them, and drive their conversations as durable state machines."
+    " Processes read their settings from the environment: DATABASE_URL, REDIS_URL, STATEWRIGHT_….",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+# Processes and their database, on this machine
+app.command()(run.dev)
+app.command()(run.api)
+app.command()(run.worker)
+app.command()(run.migrate)
+app.add_typer(keys.app, name="key")
+
+app.command()(service.version)

@@ -1,0 +1,63 @@
+"""How a command fails: one line on stderr, and an exit code."""
+# ruff: noqa: PLC0415 - only a command that uses the database pays for its driver
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from pydantic import ValidationError
+
+from app.dev.process import StartError
+from app.errors import FlowPackageError, StatewrightError
+from app.settings import Settings
+
+
+class CommandError(Exception):
+    """A command cannot be carried out; the text says why, further lines say where."""
+
+
+@contextmanager
+def one_line_errors(exit_code: int = 1) -> Iterator[None]:
+    """Whatever goes wrong is told in one line; only log level DEBUG shows where."""
+    try:
+        yield
+    except Exception as error:
+        if _is_debug():
+            raise
+        typer.echo(f"statewright: {_told(error)}", err=True)
+        raise typer.Exit(exit_code) from None
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, CommandError | FlowPackageError):
+        return str(error)  # a line for each fault
+    if isinstance(error, StartError | StatewrightError):
+        return _line(error)
+    return _told_by_database(error)
+
+
+def _told_by_database(error: Exception) -> str:
+    import asyncpg
+    from sqlalchemy.exc import DBAPIError
+
+    from app.db.engine import is_away
+
+    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
+    if isinstance(cause, asyncpg.UndefinedTableError):
+        return "The database has no tables of Statewright; run `statewright migrate`."
+    if is_away(error):
+        return f"PostgreSQL cannot be reached; is DATABASE_URL right? ({cause})"
+    known = isinstance(cause, asyncpg.PostgresError | RuntimeError)
+    text = _line(cause) if cause else ""
+    return text if known else f"{type(cause).__name__}: {text}"
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _is_debug() -> bool:
+    try:
+        return Settings().log_level.upper() == "DEBUG"
+    except ValidationError:
+        return False

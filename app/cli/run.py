@@ -1,0 +1,112 @@
+"""The commands that run on this machine: `dev`, `api`, `worker`, `migrate`."""
+# ruff: noqa: PLC0415 - each process is imported by the command that runs it
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from app.cli.failures import one_line_errors
+from app.dev.process import StartError
+from app.settings import Settings
+
+_GRACE_SECONDS = 30  # for running requests, when the API is told to stop
+
+DEV_DIR = Path(".statewright")
+DataDirOption = Annotated[
+    Path, typer.Option("--data-dir", help="Directory of `statewright dev`.", file_okay=False)
+]
+
+
+def dev(
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the API; 0: any free one. [default: 8000]"),
+    ] = None,
+    data_dir: DataDirOption = DEV_DIR,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+) -> None:
+    """Run everything on this machine: PostgreSQL, Valkey, migrations, the API, workers.
+
+    A service whose address is set (DATABASE_URL, REDIS_URL) is used and not started. Ctrl-C stops
+    everything; the data stays in the data directory.
+    """
+    from app.dev.run import run_dev
+
+    with one_line_errors():
+        settings = read_settings()
+        if port is not None:
+            settings = _changed(settings, "api", {"port": port})
+        run_dev(settings, data_dir=data_dir, workers=workers, say=typer.echo)
+
+
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None,
+) -> None:
+    """Serve the HTTP API."""
+    import uvicorn
+
+    from app.main import create_app
+
+    with one_line_errors():
+        settings = read_settings()
+        uvicorn.run(
+            create_app(settings),
+            host=host or settings.api.host,
+            port=port or settings.api.port,
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+
+
+def worker(
+    queue: Annotated[
+        list[str] | None, typer.Option(help="A queue to serve; may be given more than once.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="How many steps to run at once.")
+    ] = None,
+) -> None:
+    """Run steps, until SIGTERM or Ctrl-C; those that run then are brought to their end."""
+    from app.worker import run
+
+    with one_line_errors():
+        given = {"queues": queue or None, "concurrency": concurrency}
+        changes = {name: value for name, value in given.items() if value is not None}
+        run(_changed(read_settings(), "worker", changes))
+
+
+def migrate() -> None:
+    """Bring the database's tables up to date. May be run again, and by several at once."""
+    with one_line_errors():
+        from app.db.migrate import migrate as run_migrations
+
+        asyncio.run(run_migrations(read_settings().database_url))
+        typer.echo("The database is up to date.")
+
+
+def read_settings() -> Settings:
+    """The settings of the environment.
+
+    Raises:
+        StartError: one is wrong; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [
+            f"STATEWRIGHT_{'__'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        ]
+        raise StartError("; ".join(faults)) from None
+
+
+def _changed(settings: Settings, concern: str, changes: dict[str, Any]) -> Settings:
+    changed = getattr(settings, concern).model_copy(update=changes)
+    return settings.model_copy(update={concern: changed})
