@@ -61,7 +61,17 @@ async def _measure(stack: Stack, floor: str, rounds: int, seconds: float) -> Res
 async def _depth(stack: Stack, rounds: int) -> Results:
     print("turn 10 beside turn 1,000", file=sys.stderr)
     results: Results = defaultdict(list)
-    arguments = ("depth", "--base", stack.base, "--token", stack.token, "--rounds", str(rounds))
+    arguments = (
+        "depth",
+        "--base",
+        stack.base,
+        "--token",
+        stack.token,
+        "--rounds",
+        str(rounds),
+        "--clients",
+        "2",
+    )
     async for result in load(stack.meter, *arguments, "--count", "25"):
         results[f"depth {result['which']}"].append(result)
     return results

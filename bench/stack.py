@@ -41,16 +41,19 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(workers: int, code: Path = _HERE) -> AsyncIterator[Stack]:
+async def running_stack(
+    workers: int, code: Path = _HERE, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Stack]:
     """Start everything on an empty database, on free ports; stop and delete it at the end.
 
-    `code` is the checkout that is run.
+    `code` is the checkout that is run; `environment` holds settings for it.
     """
     with tempfile.TemporaryDirectory(prefix="statewright-bench-") as directory:
         data_dir = Path(directory) / "data"
         command = ["app.cli", "dev", "--port", "0", "--workers", str(workers)]
         state_file = data_dir / "dev.json"
-        with _process([*command, "--data-dir", str(data_dir)], _QUIET, code) as dev:
+        variables = {**_QUIET, **(environment or {})}
+        with _process([*command, "--data-dir", str(data_dir)], variables, code) as dev:
             await _until(state_file.exists, dev)
             state = json.loads(state_file.read_text())
             db = await asyncpg.connect(state["database_url"])
