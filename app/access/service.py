@@ -99,6 +99,17 @@ async def create_key(
     return CreatedKey(org_id=org_id, user_id=user_id, key_id=key_id, api_key=api_key)
 
 
+async def create_user(db: AsyncSession, org_id: str, email: str) -> User:
+    """The user of an org with this address, made if needed.
+
+    Raises:
+        BadRequestError: it is no e-mail address.
+    """
+    _refuse({"name": _email_fault(email)})
+    user_id = await _user_id(db, org_id, email)
+    return (await db.exec(select(User).where(User.id == user_id))).one()
+
+
 async def list_keys(db: AsyncSession, *, org: str | None = None) -> list[KeyView]:
     """The keys of an org (by name), or of all, newest first; expired and revoked ones too."""
     query = (

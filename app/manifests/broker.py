@@ -142,7 +142,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """What is launched when it is prompted; the conversation itself needs no transaction."""
         self.lacks("prompt")
 
-    async def example_manifest(self) -> dict[str, Any]:
+    async def example_manifest(self, context: Context) -> dict[str, Any]:
         """A manifest that applies as it is."""
         example: dict[str, Any] = yaml.safe_load(self.example)
         return example

@@ -1,6 +1,6 @@
 """What a broker is given to carry out one verb."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -19,6 +19,7 @@ class Context:
 
     Attributes:
         dry_run: nothing is kept; what is shown only once is not shown.
+        shown_once: what was made and cannot be shown later, by name.
     """
 
     db: AsyncSession
@@ -27,3 +28,4 @@ class Context:
     vault: Vault
     brokers: "BrokerRegistry"
     dry_run: bool = False
+    shown_once: dict[str, str] = field(default_factory=dict, repr=False)

@@ -108,7 +108,11 @@ class ManifestService:
     async def example_manifest(self, caller: Caller, kind: str) -> Answer:
         """A manifest of the kind that applies as it is."""
         return await self._verbs.run(
-            caller, "example-manifest", kind, None, lambda _, broker: broker.example_manifest()
+            caller,
+            "example-manifest",
+            kind,
+            None,
+            lambda context, broker: broker.example_manifest(context),
         )
 
     async def json_schema(self, caller: Caller, kind: str) -> Answer:

@@ -44,6 +44,7 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         id_prefix: of their ids.
         name_field: the column that holds the name.
         sort_by: the column that lists are sorted by when nothing else was asked for.
+        sort_upwards: whether upwards.
     """
 
     # A table class, whose columns mypy cannot know here.
@@ -51,6 +52,7 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
     id_prefix: ClassVar[str]
     name_field: ClassVar[str] = "name"
     sort_by: ClassVar[str] = "name"
+    sort_upwards: ClassVar[bool] = True
     columns: ClassVar[Sequence[Column]] = COLUMNS
 
     def mine(self, context: Context) -> SelectOfScalar[Any]:
@@ -58,16 +60,20 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         query: SelectOfScalar[Any] = select(self.table)
         return query.where(self.table.org_id == context.caller.org_id)
 
+    def named(self, name: str) -> Any:
+        """The condition that a row has this name."""
+        return getattr(self.table, self.name_field) == name
+
     @override
     async def find(self, context: Context, name: str, *, lock: bool = False) -> RowT | None:
-        query = self.mine(context).where(getattr(self.table, self.name_field) == name)
+        query = self.mine(context).where(self.named(name))
         found = await context.db.exec(query.with_for_update() if lock else query)
         row: RowT | None = found.one_or_none()
         return row
 
     @override
     async def keep(self, context: Context, name: str) -> bool:
-        query = self.mine(context).where(getattr(self.table, self.name_field) == name)
+        query = self.mine(context).where(self.named(name))
         found = await context.db.exec(query.with_for_update(read=True, key_share=True))
         return found.one_or_none() is not None
 
@@ -78,8 +84,8 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
             everything: Sequence[RowT] = (await context.db.exec(statement)).all()
             return everything
         if query.name is not None:
-            statement = statement.where(getattr(self.table, self.name_field) == query.name)
-        field, upwards = query.order(self.columns) or (self.sort_by, True)
+            statement = statement.where(self.named(query.name))
+        field, upwards = query.order(self.columns) or (self.sort_by, self.sort_upwards)
         column = getattr(self.table, field)
         statement = statement.order_by(column if upwards else column.desc(), self.table.id)
         rows: Sequence[RowT] = (await context.db.exec(statement.limit(query.i))).all()

@@ -6,13 +6,14 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
+from sqlmodel import col
 from typing_extensions import override
 
 from app.agents import service
 from app.agents.entities import EntityKind
 from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
 from app.agents.thread_request import StartAgentThreadRequest
-from app.db.models import Agent
+from app.db.models import Agent, Session
 from app.errors import BadRequestError
 from app.manifests.camel import to_camel_keys, to_snake_keys
 from app.manifests.context import Context
@@ -20,6 +21,7 @@ from app.manifests.envelope import Manifest
 from app.manifests.launch import Launch, launch_of
 from app.manifests.metadata import ManifestModel
 from app.manifests.reference import Reference
+from app.manifests.session_log import session_events
 from app.manifests.stored import StoredBroker, attribute
 from app.manifests.table import Column
 
@@ -170,6 +172,10 @@ spec:
             "deployed": row.deployed,
             **await super().status_of(context, row),
         }
+
+    @override
+    async def events(self, context: Context, row: Agent, limit: int) -> list[dict[str, Any]]:
+        return await session_events(context, col(Session.agent_id) == row.id, limit)
 
     @override
     def references(self, spec: dict[str, Any]) -> list[Reference]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
+from pydantic import Field, SecretStr
 from typing_extensions import override
 
 from app.access.crypto import DecryptionError, EncryptionKeyError, Place
@@ -14,14 +14,11 @@ from app.manifests.context import Context
 from app.manifests.diff import Change, masked
 from app.manifests.envelope import Manifest, bad_manifest
 from app.manifests.metadata import ManifestModel
+from app.manifests.names import Moment
 from app.manifests.stored import COLUMNS, StoredBroker, attribute
 from app.manifests.table import Column
 
 _VALUE = "/spec/config/value"
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
 
 
 class SecretConfig(ManifestModel):
@@ -33,7 +30,7 @@ class SecretConfig(ManifestModel):
         min_length=1,
         max_length=65_536,
     )
-    expiration_date: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = Field(
+    expiration_date: Moment | None = Field(
         None, description="From then on it is not used, such as 2030-01-31T12:00:00Z."
     )
 

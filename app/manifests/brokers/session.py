@@ -1,0 +1,107 @@
+"""Kind Session: conversations, to be looked at and deleted; events move them, not applies."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from sqlalchemy import or_
+from sqlmodel import col
+from sqlmodel.sql.expression import SelectOfScalar
+from typing_extensions import override
+
+from app.access.caller import Scope
+from app.db.models import Session
+from app.errors import VerbNotAllowedError
+from app.manifests.context import Context
+from app.manifests.envelope import Envelope, Manifest
+from app.manifests.metadata import ManifestModel
+from app.manifests.session_log import session_events
+from app.manifests.stored import StoredBroker, attribute
+from app.manifests.table import Column
+
+
+class SessionSpec(ManifestModel):
+    """What a session was started with; read-only."""
+
+    flow: str
+    flow_revision: int
+    agent_id: str | None = None
+    agent_revision: int | None = None
+    visibility: str
+    title: str | None = None
+
+
+class SessionBroker(StoredBroker[SessionSpec, Session]):
+    """Private sessions are there for their creator and for admins only."""
+
+    kind: ClassVar[str] = "Session"
+    table: ClassVar[Any] = Session
+    id_prefix: ClassVar[str] = "ath"
+    name_field: ClassVar[str] = "id"
+    sort_by: ClassVar[str] = "created"
+    sort_upwards: ClassVar[bool] = False
+    spec_model = SessionSpec
+    free_names: ClassVar[bool] = True
+    columns: ClassVar[Sequence[Column]] = (
+        attribute("name", field="id"),
+        attribute("flow"),
+        attribute("state"),
+        attribute("title"),
+        attribute("messages", "integer", field="message_count"),
+        attribute("agentId", field="agent_id"),
+        attribute("created", "datetime"),
+        attribute("modified", "datetime"),
+    )
+    example: ClassVar[str] = """\
+apiVersion: statewright/v1
+kind: Session
+metadata:
+  name: ath_01k8zq5d3v0000000000000000
+spec:
+  flow: chat
+  flowRevision: 0
+  visibility: org
+"""
+
+    @override
+    def mine(self, context: Context) -> SelectOfScalar[Any]:
+        caller = context.caller
+        query = super().mine(context)
+        if Scope.ADMIN in caller.scopes:
+            return query
+        visible = or_(col(Session.visibility) == "org", col(Session.created_by) == caller.user_id)
+        return query.where(visible)
+
+    @override
+    def read(self, envelope: Envelope) -> Manifest[SessionSpec]:
+        raise VerbNotAllowedError("Sessions are read-only: start them, and send them events.")
+
+    @override
+    def stored_spec(self, context: Context, manifest: Manifest[SessionSpec]) -> dict[str, Any]:
+        raise NotImplementedError("sessions are written by app.sessions")
+
+    @override
+    def metadata_of(self, row: Session) -> dict[str, Any]:
+        return {"name": row.id, "resourceVersion": str(row.version)}
+
+    @override
+    async def spec_of(self, context: Context, row: Session) -> dict[str, Any]:
+        fields = {field: getattr(row, field) for field in SessionSpec.model_fields}
+        spec = SessionSpec.model_construct(**fields)
+        return spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @override
+    async def status_of(self, context: Context, row: Session) -> dict[str, Any]:
+        return {
+            "state": row.state,
+            "running": row.invocation_id is not None,
+            "messages": row.message_count,
+            "error": row.task_error,
+            "created": row.created,
+            "createdBy": row.created_by,
+            "modified": row.modified,
+            "expires": row.expires_at,
+        }
+
+    @override
+    async def events(self, context: Context, row: Session, limit: int) -> list[dict[str, Any]]:
+        return await session_events(context, col(Session.id) == row.id, limit)

@@ -1,0 +1,60 @@
+"""Kind User: the members of the caller's org, by e-mail address."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from sqlmodel import col, delete
+from typing_extensions import override
+
+from app.access.service import create_user
+from app.db.models import ApiKey, User
+from app.errors import ConflictError
+from app.manifests.access_kind import AccessBroker
+from app.manifests.context import Context
+from app.manifests.envelope import Manifest
+from app.manifests.metadata import ManifestModel
+from app.manifests.stored import attribute, meta_field
+from app.manifests.table import Column
+
+
+class UserSpec(ManifestModel):
+    """All that there is to say of a user is in the metadata."""
+
+
+class UserBroker(AccessBroker[UserSpec, User]):
+    """The name is the e-mail address."""
+
+    kind: ClassVar[str] = "User"
+    table: ClassVar[Any] = User
+    id_prefix: ClassVar[str] = "usr"
+    name_field: ClassVar[str] = "email"
+    sort_by: ClassVar[str] = "email"
+    spec_model = UserSpec
+    columns: ClassVar[Sequence[Column]] = (
+        attribute("name", field="email"),
+        meta_field("description"),
+        attribute("id"),
+        attribute("created", "datetime"),
+    )
+    example: ClassVar[str] = """\
+apiVersion: statewright/v1
+kind: User
+metadata:
+  name: robin@example.com
+  description: looks after the agents
+spec: {}
+"""
+
+    @override
+    async def create(self, context: Context, manifest: Manifest[UserSpec]) -> User:
+        user = await create_user(context.db, context.caller.org_id, manifest.name)
+        user.meta = manifest.metadata.stored()
+        await context.db.flush()
+        return user
+
+    @override
+    async def remove(self, context: Context, row: User) -> None:
+        if row.id == context.caller.user_id:
+            raise ConflictError("This is the user whose API key deletes it.")
+        await context.db.exec(delete(ApiKey).where(col(ApiKey.user_id) == row.id))
+        await super().remove(context, row)

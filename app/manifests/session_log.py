@@ -1,0 +1,65 @@
+"""What happened in sessions, for `logs`: their transitions, and the steps that ran."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from sqlmodel import col, select
+
+from app.db.models import Session, Step, Transition
+from app.manifests.context import Context
+
+
+async def session_events(
+    context: Context, which: ColumnElement[bool], limit: int
+) -> list[dict[str, Any]]:
+    """The last transitions and steps of the org's sessions that `which` selects."""
+    return [
+        *await _transitions(context, which, limit),
+        *await _steps(context, which, limit),
+    ]
+
+
+async def _transitions(
+    context: Context, which: ColumnElement[bool], limit: int
+) -> list[dict[str, Any]]:
+    query = (
+        select(Transition)
+        .join(Session, col(Session.id) == col(Transition.session_id))
+        .where(col(Session.org_id) == context.caller.org_id, which)
+        .order_by(col(Transition.created).desc())
+        .limit(limit)
+    )
+    return [
+        {
+            "time": row.created,
+            "type": "event",
+            "text": f"{row.event}: {row.source or '(start)'} → {row.target}"
+            + (f": {row.error}" if row.error else ""),
+            "status": "failed" if row.error else "done",
+            "by": row.session_id,
+            "key": row.cause.partition(":")[2],
+        }
+        for row in await context.db.exec(query)
+    ]
+
+
+async def _steps(context: Context, which: ColumnElement[bool], limit: int) -> list[dict[str, Any]]:
+    query = (
+        select(Step)
+        .join(Session, col(Session.id) == col(Step.session_id))
+        .where(col(Session.org_id) == context.caller.org_id, which)
+        .order_by(col(Step.created).desc())
+        .limit(limit)
+    )
+    return [
+        {
+            "time": row.finished_at or row.created,
+            "type": "step",
+            "text": f"{row.kind} {row.path or '(root)'}, attempt {row.attempt}"
+            + (f": {row.error}" if row.error else ""),
+            "status": row.status,
+            "by": row.session_id,
+            "key": row.id,
+        }
+        for row in await context.db.exec(query)
+    ]

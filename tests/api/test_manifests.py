@@ -1,0 +1,404 @@
+"""Manifests over HTTP: every kind's example goes round, and what the answers look like."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from fastapi import FastAPI
+
+from app.access.caller import Scope
+from app.manifests.registry import all_brokers
+from tests.support.http import NewKey
+
+CLI = "/api/v1/cli"
+KINDS = sorted(broker.kind for broker in all_brokers())
+READ_ONLY = {"Session"}
+FIXED = {"Account"}  # there is always the caller's own, which cannot be made or deleted
+
+
+async def post(client: httpx.AsyncClient, path: str, body: Any = None, **params: Any) -> Any:
+    """The answer of a verb that succeeds."""
+    response = await send(client, path, body, **params)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def send(
+    client: httpx.AsyncClient, path: str, body: Any = None, **params: Any
+) -> httpx.Response:
+    text = body if isinstance(body, str | bytes) else json.dumps(body)
+    return await client.post(
+        f"{CLI}/{path}/",
+        params=params,
+        content=b"" if body is None else text,
+        headers={"Content-Type": "application/json"},
+    )
+
+
+def manifest(kind: str, name: str, spec: dict[str, Any] | None = None, **metadata: Any) -> Any:
+    return {
+        "apiVersion": "statewright/v1",
+        "kind": kind,
+        "metadata": {"name": name, **metadata},
+        "spec": spec or {},
+    }
+
+
+def secret(name: str = "key", value: str = "hunter2-very-secret", **config: Any) -> Any:
+    return manifest("Secret", name, {"config": {"value": value, **config}})
+
+
+def provider(name: str = "models", key: str = "key") -> Any:
+    return manifest("Provider", name, {"type": "openai", "model": "m", "apiKey": key})
+
+
+def many(*documents: Any) -> str:
+    return yaml.safe_dump_all(documents)
+
+
+@pytest.fixture
+async def stranger(client: httpx.AsyncClient, new_key: NewKey) -> dict[str, str]:
+    """The header of an admin of another org."""
+    key = await new_key(org="Other", user="eve@other.example")
+    return {"Authorization": f"Token {key.api_key}"}
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - READ_ONLY))
+async def test_the_example_of_each_kind_goes_round(client: httpx.AsyncClient, kind: str) -> None:
+    example = (await post(client, f"example-manifest/{kind}"))["data"]
+    name = example["metadata"]["name"]
+
+    applied = await post(client, "apply", yaml.safe_dump(example))
+    assert applied["data"]["operation"] == ("updated" if kind in FIXED else "created")
+    assert applied["data"]["diff"]
+    assert applied["message"] == f"{kind} {name} applied successfully"
+    assert (applied["api"], applied["thing"]) == ("statewright/v1", kind)
+    assert applied["metadata"]["command"] == "apply"
+
+    described = (await post(client, f"describe/{kind.lower()}s", name=name))["data"]
+    assert list(described) == ["apiVersion", "kind", "metadata", "spec", "status"]
+    again = (await post(client, "apply", described))["data"]
+    assert (again["operation"], again["diff"]) == ("unchanged", [])
+    assert (await post(client, "apply", example))["data"]["operation"] == "unchanged"
+
+    table = (await post(client, f"get/{kind.upper()}", name=name))["data"]
+    assert table["metadata"] == {"count": 1}
+    assert table["kind"] == kind
+    titles = [title["name"] for title in table["data"]["titles"]]
+    assert [list(item) for item in table["data"]["items"]] == [titles]
+    assert table["data"]["items"][0]["name"] == name
+
+    logs = (await post(client, f"logs/{kind}", name=name))["data"]["data"]["items"]
+    assert [item["text"] for item in logs[:2]] == [
+        f"apply: {applied['data']['operation']}",
+        "describe",
+    ]
+    assert logs[0]["key"] == applied["metadata"]["key"]
+
+    if kind not in FIXED:
+        deleted = await post(client, f"delete/{kind}", name=name)
+        assert deleted["message"] == f"{kind} {name} deleted successfully"
+        assert (await send(client, f"describe/{kind}", name=name)).status_code == 404
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_schema_of_each_kind_is_whole(client: httpx.AsyncClient, kind: str) -> None:
+    schema = (await post(client, f"json-schema/{kind}"))["data"]
+
+    assert schema["properties"]["kind"] == {"const": kind}
+    text = json.dumps(schema)
+    for reference in {part.split('"')[0] for part in text.split('"#/$defs/')[1:]}:
+        assert reference in schema["$defs"], reference
+
+
+async def test_a_change_says_what_it_changes(client: httpx.AsyncClient) -> None:
+    await post(client, "apply", manifest("Dataset", "d", {"properties": {"a": 1, "b": [1, 2]}}))
+
+    changed = manifest("Dataset", "d", {"properties": {"b": [1, 3], "c": None}}, tags=["x"])
+    dry = (await post(client, "apply", changed, dry_run="true"))["data"]
+    done = (await post(client, "apply", changed))["data"]
+
+    assert dry["diff"] == done["diff"]
+    assert (dry["operation"], done["operation"]) == ("updated", "updated")
+    assert {(c["path"], c["op"], str(c["from"]), str(c["to"])) for c in done["diff"]} == {
+        ("/metadata/tags", "add", "None", "['x']"),
+        ("/spec/properties/a", "remove", "1", "None"),
+        ("/spec/properties/b/1", "replace", "2", "3"),
+        ("/spec/properties/c", "add", "None", "None"),
+    }
+    assert done["manifest"]["spec"] == {"properties": {"b": [1, 3], "c": None}}
+    assert done["manifest"]["metadata"]["resourceVersion"] == "2"
+
+
+async def test_a_dry_run_saves_nothing(client: httpx.AsyncClient) -> None:
+    dry = await post(client, "apply", many(secret(), provider()), dry_run=True)
+
+    assert [item["operation"] for item in dry["data"]["items"]] == ["created", "created"]
+    for kind, name in (("Secret", "key"), ("Provider", "models")):
+        assert (await send(client, f"describe/{kind}", name=name)).status_code == 404
+
+
+async def test_documents_are_applied_all_or_none(client: httpx.AsyncClient) -> None:
+    bad = manifest("Dataset", "c", {"colour": "red"})
+    response = await send(
+        client, "apply", many(manifest("Dataset", "a"), manifest("Dataset", "b"), bad)
+    )
+
+    assert response.status_code == 400
+    problem = response.json()
+    assert problem["detail"] == "Document 3: spec.colour: unknown field"
+    assert problem["errors"][0]["loc"] == ["documents", 2, "spec", "colour"]
+    assert (await post(client, "get/dataset"))["data"]["data"]["items"] == []
+
+
+async def test_what_is_named_may_stand_in_a_later_document(client: httpx.AsyncClient) -> None:
+    flow = all_brokers().find("flow").example.replace("invoke: llm", "invoke: models")
+    agent = all_brokers().find("agent").example + "  flow: example-flow\n"
+
+    applied = await post(client, "apply", f"{agent}---\n{flow}---\n{many(provider(), secret())}")
+
+    items = applied["data"]["items"]
+    assert [item["manifest"]["kind"] for item in items] == ["Agent", "Flow", "Provider", "Secret"]
+    assert len({item["key"] for item in items}) == 4
+
+
+async def test_what_is_named_must_be_there(client: httpx.AsyncClient) -> None:
+    response = await send(client, "apply", provider(key="sk-live-abcdef"))
+
+    assert response.status_code == 400
+    assert response.json()["errors"] == [
+        {"loc": ["spec", "apiKey"], "msg": "names no Secret of this org"}
+    ]
+    assert "sk-live" not in response.text
+    assert (await send(client, "describe/provider", name="models")).status_code == 404
+
+
+async def test_what_is_named_is_not_deleted(client: httpx.AsyncClient) -> None:
+    await post(client, "apply", many(secret(), provider("one"), provider("two")))
+
+    response = await send(client, "delete/secret", name="key")
+    assert response.status_code == 409
+    assert response.json()["referrers"] == ["Provider one", "Provider two"]
+
+    for name in ("one", "two"):
+        await post(client, "delete/providers", name=name)
+    await post(client, "delete/secret", name="key")
+
+
+async def test_a_stale_version_is_refused(client: httpx.AsyncClient) -> None:
+    first = (await post(client, "apply", manifest("Device", "d")))["data"]["manifest"]
+    await post(client, "apply", manifest("Device", "d", {"properties": {"mine": 1}}))
+
+    first["spec"] = {"properties": {"yours": 1}}
+    response = await send(client, "apply", first)
+    assert response.status_code == 409
+    assert "version 2" in response.json()["detail"]
+    described = (await post(client, "describe/device", name="d"))["data"]
+    assert described["spec"] == {"properties": {"mine": 1}}
+
+    first["metadata"]["resourceVersion"] = 2  # a number will do
+    assert (await post(client, "apply", first))["data"]["operation"] == "updated"
+
+
+async def test_of_applies_at_once_each_is_whole_and_none_is_lost(
+    client: httpx.AsyncClient,
+) -> None:
+    wanted = [{"properties": {"n": n, "twice": 2 * n}} for n in range(1, 7)]
+    answers = await asyncio.gather(
+        *(post(client, "apply", manifest("Dataset", "d", spec)) for spec in wanted)
+    )
+
+    operations = sorted(answer["data"]["operation"] for answer in answers)
+    assert operations == ["created"] + ["updated"] * 5
+    described = (await post(client, "describe/dataset", name="d"))["data"]
+    assert described["spec"] in wanted
+    assert described["metadata"]["resourceVersion"] == "6"
+    replaced = {
+        change["from"]
+        for answer in answers
+        for change in answer["data"]["diff"]
+        if change["path"] == "/spec/properties/n"
+    }
+    assert replaced | {described["spec"]["properties"]["n"]} == set(range(1, 7))
+
+
+async def test_of_versioned_applies_at_once_one_wins(client: httpx.AsyncClient) -> None:
+    await post(client, "apply", manifest("Dataset", "d"))
+    bodies = [
+        manifest("Dataset", "d", {"properties": {"n": n}}, resourceVersion="1") for n in range(4)
+    ]
+    answers = await asyncio.gather(*(send(client, "apply", body) for body in bodies))
+
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_anothers_is_not_there(
+    client: httpx.AsyncClient, stranger: dict[str, str], kind: str
+) -> None:
+    if kind not in READ_ONLY:
+        example = (await post(client, f"example-manifest/{kind}"))["data"]
+        await post(client, "apply", example)
+        name = example["metadata"]["name"]
+    else:
+        body = {"messages": [{"role": "user", "content": [{"text": "hi"}]}], "visibility": "org"}
+        started = await client.post("/v1/ai/threads", json=body)
+        name = started.json()["data"]["thread_id"]
+        await post(client, f"describe/{kind}", name=name)
+
+    client.headers.update(stranger)
+    for verb in ("describe", "get", "delete", "logs"):
+        response = await send(client, f"{verb}/{kind}", name=name)
+        assert response.status_code == 404, (verb, response.text)
+    if kind == "Agent":
+        for verb in ("deploy", "undeploy"):
+            assert (await send(client, f"{verb}/{kind}", name=name)).status_code == 404
+        assert (await send(client, f"prompt/{name}", {"prompt": "hi"})).status_code == 404
+    assert (await post(client, f"get/{kind}s"))["data"]["metadata"]["count"] == (
+        1 if kind in {"Account", "User", "AuthToken"} else 0
+    )
+
+
+async def test_verbs_that_a_kind_lacks(client: httpx.AsyncClient) -> None:
+    async def status(path: str, body: Any = None, **params: Any) -> int:
+        return (await send(client, path, body, **params)).status_code
+
+    assert await status("deploy/secret", name="x") == 501
+    assert await status("undeploy/dataset", name="x") == 501
+    assert await status("apply", manifest("Session", "ath_1")) == 405
+    assert await status("delete/account", name="Acme") == 405
+    assert await status("get/plugin") == 501
+    assert await status("apply", manifest("Plugin", "x")) == 501
+    assert await status("get/nonsense") == 404
+    assert await status("describe/agent") == 400
+
+
+async def test_an_error_has_what_an_answer_has(client: httpx.AsyncClient) -> None:
+    response = await send(client, "describe/agents", name="nobody")
+
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == 404
+    assert problem["description"] == problem["detail"] == "There is no Agent 'nobody'."
+    assert (problem["api"], problem["thing"]) == ("statewright/v1", "Agent")
+    assert problem["metadata"]["command"] == "describe"
+    assert problem["metadata"]["key"].startswith("jrn_")
+    bad_query = (await send(client, "get/agents", i="many")).json()
+    assert (bad_query["status"], bad_query["thing"]) == (400, "Agent")
+    assert bad_query["metadata"] == {"command": "get", "key": None}
+    client.headers.pop("Authorization")
+    unknown = (await send(client, "get/agents")).json()
+    assert (unknown["status"], unknown["api"]) == (401, "statewright/v1")
+
+
+async def test_scopes(client: httpx.AsyncClient, new_key: NewKey) -> None:
+    async def use(*scopes: Scope) -> None:
+        key = await new_key(scopes=scopes)
+        client.headers["Authorization"] = f"Token {key.api_key}"
+
+    await use(Scope.READ)
+    assert (await send(client, "apply", manifest("Dataset", "d"))).status_code == 403
+    await post(client, "get/datasets")
+    await use(Scope.WRITE)
+    await post(client, "apply", manifest("Dataset", "d"))
+    user = manifest("User", "bob@acme.example")
+    refused = await send(client, "apply", user)
+    assert (refused.status_code, refused.json()["thing"]) == (403, "User")
+    assert (await send(client, "delete/user", name="ann@acme.example")).status_code == 403
+    await use(Scope.ADMIN)
+    await post(client, "apply", user)
+
+
+async def test_lists_are_sorted_and_bounded(client: httpx.AsyncClient) -> None:
+    await post(client, "apply", many(*(manifest("Dataset", f"d{n}") for n in (2, 0, 1))))
+
+    async def names(**query: Any) -> list[str]:
+        table = (await post(client, "get/datasets", **query))["data"]
+        assert table["kwargs"] == {"i": 10, **query}
+        return [item["name"] for item in table["data"]["items"]]
+
+    assert await names() == ["d0", "d1", "d2"]
+    assert await names(desc="name", i=2) == ["d2", "d1"]
+    assert await names(asc="created") == ["d2", "d0", "d1"]
+    wrong = await send(client, "get/datasets", asc="colour")
+    assert wrong.json()["errors"][0]["loc"] == ["query", "asc"]
+
+
+async def test_one_agent_two_doors(client: httpx.AsyncClient) -> None:
+    await post(client, "apply", all_brokers().find("agent").example)
+    record = (await client.get("/v1/ai/agents/name/example-agent")).json()["data"]
+    assert record["request_template"]["system_prompt"] == "You are a patient teacher."
+
+    change = {"description": "changed here"}
+    await client.put(f"/v1/ai/agents/{record['agent_id']}", json=change)
+    described = (await post(client, "describe/agent", name="example-agent"))["data"]
+    assert described["metadata"]["description"] == "changed here"
+    assert described["status"]["revision"] == 2
+
+    described["metadata"]["labels"] = {"team": "a"}
+    assert (await post(client, "apply", described))["data"]["operation"] == "updated"
+    record = (await client.get(f"/v1/ai/agents/{record['agent_id']}")).json()["data"]
+    assert record["revision"] == 3
+
+
+async def test_faults_of_an_agent_have_their_place(client: httpx.AsyncClient) -> None:
+    example = yaml.safe_load(all_brokers().find("agent").example)
+    example["spec"]["requestTemplate"]["systemPrompt"] = "{{other}}"
+    response = await send(client, "apply", example)
+
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["loc"] == ["spec", "requestTemplate", "systemPrompt"]
+
+
+async def test_a_token_is_shown_once_and_works(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient
+) -> None:
+    example = yaml.safe_load(all_brokers().find("authtoken").example)
+    dry = await post(client, "apply", example, dry_run=True)
+    assert "value" not in dry["data"]["manifest"]["status"]
+    made = (await post(client, "apply", example))["data"]["manifest"]["status"]
+    again = await post(client, "apply", example)
+    assert made["value"] not in json.dumps(again)
+
+    admin = client.headers["Authorization"]
+    client.headers["Authorization"] = f"Bearer {made['value']}"
+    who = (await post(client, "whoami"))["data"]
+    assert who["account"]["name"] == "Acme"
+    assert who["user"]["email"] == "robot@example.com"
+    assert who["authToken"] == {"id": made["id"], "scopes": ["read"]}
+
+    client.headers["Authorization"] = admin
+    used = await send(client, "delete/user", name="robot@example.com")
+    assert used.json()["referrers"] == ["AuthToken example-token"]
+    await post(client, "delete/authtoken", name="example-token")
+    client.headers["Authorization"] = f"Bearer {made['value']}"
+    assert (await send(client, "whoami")).status_code == 401
+    client.headers["Authorization"] = admin
+    await post(client, "delete/user", name="robot@example.com")
+
+
+async def test_status_and_version(client: httpx.AsyncClient) -> None:
+    assert (await post(client, "status"))["data"] == {"postgresql": "ok", "redis": "ok"}
+    assert (await post(client, "version"))["data"]["apiVersion"] == "statewright/v1"
+
+
+async def test_every_verb_is_in_the_journal(client: httpx.AsyncClient, api: FastAPI) -> None:
+    key = (await post(client, "apply", manifest("Dataset", "d")))["metadata"]["key"]
+    await send(client, "apply", "kind: [")
+    await send(client, "deploy/dataset", name="d")
+    await post(client, "version")
+
+    rows = await api.state.database.pool.fetch(
+        "SELECT id, command, kind, name, status, duration_ms FROM journal ORDER BY created"
+    )
+    assert rows[0]["id"] == key
+    assert [tuple(row)[1:5] for row in rows] == [
+        ("apply", "Dataset", "d", 200),
+        ("apply", None, None, 400),
+        ("deploy", "Dataset", "d", 501),
+        ("version", None, None, 200),
+    ]
+    assert all(row["duration_ms"] > 0 for row in rows)
