@@ -48,8 +48,7 @@ async def running_stack(
 
     `code` is the checkout that is run; `environment` holds settings for it.
     """
-    with tempfile.TemporaryDirectory(prefix="statewright-bench-") as directory:
-        data_dir = Path(directory) / "data"
+    with _data_dir() as data_dir:
         command = ["app.cli", "dev", "--port", "0", "--workers", str(workers)]
         state_file = data_dir / "dev.json"
         variables = {**_QUIET, **(environment or {})}
@@ -79,6 +78,14 @@ def answers(url: str) -> bool:
         return httpx.get(url, trust_env=False, timeout=2).is_success
     except httpx.TransportError:
         return False
+
+
+@contextmanager
+def _data_dir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="statewright-bench-") as directory:
+        # Run by root, PostgreSQL is another user's, who must get to its data here.
+        Path(directory).chmod(0o711)
+        yield Path(directory) / "data"
 
 
 @contextmanager
