@@ -7,6 +7,7 @@
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, SecretStr
@@ -123,6 +124,16 @@ class Settings(BaseSettings):
     session: SessionSettings = SessionSettings()
     llm: LlmSettings = LlmSettings()
     security: SecuritySettings = SecuritySettings()
+
+
+class ClientSettings(BaseSettings):
+    """Where the commands that speak HTTP find the service; a profile file has the same fields."""
+
+    model_config = SettingsConfigDict(env_prefix="STATEWRIGHT_", extra="ignore")
+
+    url: str | None = Field(None, description="Address of the API")
+    api_key: SecretStr | None = None
+    config_home: Path = Field(default=Path("~/.config"), validation_alias="XDG_CONFIG_HOME")
 
 
 @lru_cache

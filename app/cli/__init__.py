@@ -5,7 +5,7 @@ What is slow to import is imported by the commands that need it: the others answ
 
 import typer
 
-from app.cli import keys, run, service
+from app.cli import apply, keys, logs, prompt, resources, run, service
 
 __all__ = ["app"]
 
@@ -25,4 +25,20 @@ app.command()(run.worker)
 app.command()(run.migrate)
 app.add_typer(keys.app, name="key")
 
+# Resources, over HTTP
+app.command()(apply.apply)
+app.command()(apply.diff)
+app.command()(resources.get)
+app.command()(resources.describe)
+app.command()(resources.delete)
+app.command()(resources.deploy)
+app.command()(resources.undeploy)
+app.command()(logs.logs)
+app.command()(prompt.prompt)
+
+# The service itself, over HTTP
+app.command()(service.manifest)
+app.command()(service.schema)
+app.command()(service.status)
+app.command()(service.whoami)
 app.command()(service.version)

@@ -1,0 +1,29 @@
+"""Shows the changes of an apply as lines with `-` and `+`."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from app.cli.output import as_yaml
+
+
+def changes_text(name: str, changes: Sequence[dict[str, Any]]) -> str:
+    """The changes of one resource.
+
+    Args:
+        name: of the resource.
+        changes: `{path, op, from, to}` each; `path` is a JSON Pointer.
+    """
+    return "\n".join([f"--- {name}", f"+++ {name}", *_lines(changes)])
+
+
+def _lines(changes: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for change in changes:
+        yield f"@@ {change['path'] or '/'} @@"
+        if change["op"] != "add":
+            yield from _marked("-", change["from"])
+        if change["op"] != "remove":
+            yield from _marked("+", change["to"])
+
+
+def _marked(mark: str, value: Any) -> list[str]:
+    return [f"{mark} {line}" for line in as_yaml(value).splitlines()]

@@ -1,0 +1,133 @@
+"""The verbs on resources that are there: get, describe, delete, deploy, undeploy."""
+
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.client import Client, open_client
+from app.cli.failures import CommandError, one_line_errors
+from app.cli.output import Format, FormatOption, resource_name, say, say_document, say_table
+from app.cli.prune import delete_all
+from app.cli.sources import FilesOption, read_sources
+
+KindArgument = Annotated[
+    str, typer.Argument(help="A kind in any case, singular or plural; or KIND/NAME.")
+]
+NameArgument = Annotated[str | None, typer.Argument(help="Name of the resource.")]
+
+
+def target(kind: str, name: str | None) -> tuple[str, str]:
+    """Kind and name, given as two words or as KIND/NAME.
+
+    Raises:
+        CommandError: there is no name.
+    """
+    kind, name = split(kind, name)
+    if not name:
+        raise CommandError(f"Which {kind}? Give its name.")
+    return kind, name
+
+
+def split(kind: str, name: str | None) -> tuple[str, str | None]:
+    """KIND/NAME in two; two words as they are."""
+    if name is None and "/" in kind:
+        kind, _, name = kind.partition("/")
+    return kind, name
+
+
+def get(
+    kind: KindArgument,
+    name: NameArgument = None,
+    *,
+    output: FormatOption = Format.TABLE,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most resources.")] = 100,
+    sort_by: Annotated[str | None, typer.Option(help="Column to sort by.")] = None,
+    descending: Annotated[bool, typer.Option("--desc", help="The largest first.")] = False,
+) -> None:
+    """List resources of a kind: a table, or their manifests (-o yaml, -o json)."""
+    with one_line_errors(), open_client() as client:
+        kind, name = split(kind, name)
+        query: dict[str, str | int] = {"i": limit}
+        if name:
+            query["name"] = name
+        if sort_by:
+            query["desc" if descending else "asc"] = sort_by
+        data = client.ask("get", kind, query=query)["data"]
+        _show(client, data, output, single=bool(name))
+        if not name and len(data["data"]["items"]) == limit:
+            say(f"The first {limit}; --limit shows more.", err=True)
+
+
+def describe(
+    kind: KindArgument, name: NameArgument = None, *, output: FormatOption = Format.YAML
+) -> None:
+    """Show a resource's manifest with its status; it can be applied as it is."""
+    with one_line_errors(), open_client() as client:
+        found = _manifest(client, *target(kind, name))
+        if output is Format.NAME:
+            say(resource_name(found["kind"], found["metadata"]["name"]))
+        else:
+            say_document(found, output)
+
+
+def delete(
+    kind: Annotated[str | None, typer.Argument(help="A kind; or KIND/NAME.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of the resources.")] = None,
+    *,
+    filename: FilesOption = [],  # noqa: B006 - typer makes a list of its own
+    ignore_not_found: Annotated[
+        bool, typer.Option("--ignore-not-found", help="What is not there is no error.")
+    ] = False,
+) -> None:
+    """Delete resources: by name, or what manifests name (-f), users before what they use."""
+    with one_line_errors():
+        if bool(kind) == bool(filename):
+            raise CommandError("Say what to delete: KIND NAME, or -f FILE.")
+        if kind:
+            wanted = [target(kind, name) for name in names] if names else [target(kind, None)]
+        else:
+            wanted = [(source.kind, source.name) for source in read_sources(filename)]
+        with open_client() as client:
+            missing = delete_all(
+                client, wanted, lambda named: say(f"{resource_name(*named)} deleted")
+            )
+        if missing and not ignore_not_found:
+            raise CommandError("\n".join(error.detail for error in missing))
+
+
+def deploy(kind: KindArgument, name: NameArgument = None) -> None:
+    """Let a resource be prompted."""
+    _carry_out("deploy", kind, name)
+
+
+def undeploy(kind: KindArgument, name: NameArgument = None) -> None:
+    """Let a resource not be prompted any more."""
+    _carry_out("undeploy", kind, name)
+
+
+def _carry_out(verb: str, kind: str, name: str | None) -> None:
+    with one_line_errors(), open_client() as client:
+        kind, name = target(kind, name)
+        answer = client.ask(verb, kind, query={"name": name})
+        say(f"{resource_name(answer['thing'], name)} {verb}ed")
+
+
+def _show(client: Client, data: dict[str, Any], output: Format, *, single: bool) -> None:
+    """A `get` answer; manifests are asked for one by one, because tables do not hold them."""
+    kind, items = data["kind"], data["data"]["items"]
+    if output in (Format.TABLE, Format.WIDE):
+        if not items:
+            say(f"No {kind} found.", err=True)
+            return
+        say_table(data["data"]["titles"], items, wide=output is Format.WIDE)
+    elif output is Format.NAME:
+        for item in items:
+            say(resource_name(kind, item["name"]))
+    else:
+        manifests = [_manifest(client, kind, item["name"]) for item in items]
+        say_document(manifests[0] if single else manifests, output)
+
+
+def _manifest(client: Client, kind: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = client.ask("describe", kind, query={"name": name})["data"]
+    return found
