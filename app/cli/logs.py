@@ -60,6 +60,6 @@ def _show(items: Sequence[dict[str, Any]]) -> None:
 
 
 def _row(item: dict[str, Any]) -> list[str]:
-    by = f"by {item['by']}" if item.get("by") else ""
     text = " ".join(str(item["text"]).split())
-    return [str(item["time"]), str(item["type"]), str(item.get("status") or ""), f"{text} {by}"]
+    who = str(item.get("by") or "-")
+    return [str(item["time"]), str(item["type"]), str(item.get("status") or "-"), who, text]

@@ -97,15 +97,16 @@ def _is_manifest(file: Path, directory: Path) -> bool:
 
 
 def _read(place: str) -> list[Source]:
+    shown = "standard input" if place == "-" else place
     try:
         documents = asyncio.run(_load(place))
     except StatewrightError as error:
-        named = error.detail if place in error.detail else f"{place}: {error.detail}"
+        named = error.detail if shown in error.detail else f"{shown}: {error.detail}"
         raise CommandError(named) from None
     if len(documents) == 1:
-        return [Source(place, documents[0])]
+        return [Source(shown, documents[0])]
     return [
-        Source(f"{place} (document {number})", document)
+        Source(f"{shown} (document {number})", document)
         for number, document in enumerate(documents, 1)
     ]
 
