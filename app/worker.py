@@ -45,13 +45,14 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
         runner = StepRunner(runtime, invokers, connections, leases, settings.worker.queues)
         bells = [BellWorker(runtime, runner, queue) for queue in settings.worker.queues]
         async with leases.renewing():
-            tasks = [asyncio.create_task(bell.main()) for bell in bells]
-            tasks += [asyncio.create_task(sweep(runtime)), asyncio.create_task(_show_life(runtime))]
+            picking = [asyncio.create_task(bell.main()) for bell in bells]
+            tasks = [asyncio.create_task(sweep(runtime)), asyncio.create_task(_show_life(runtime))]
             try:
-                yield asyncio.create_task(_first_fault(tasks))
+                yield asyncio.create_task(_first_fault([*picking, *tasks]))
+                await end_tasks(*picking)
                 await _drain(bells, settings.worker.drain_seconds)
             finally:
-                await end_tasks(*tasks)
+                await end_tasks(*picking, *tasks)
                 await invokers.close()
 
 
@@ -77,7 +78,7 @@ async def _first_fault(tasks: list[asyncio.Task[None]]) -> None:
 
 async def _drain(bells: list[BellWorker], seconds: float) -> None:
     """Let the steps that run come to their end; those that do not are put back when cancelled."""
-    running = [task for bell in bells for task in bell.stop_picking()]
+    running = [task for bell in bells for task in bell.running()]
     if running:
         _, late = await asyncio.wait(running, timeout=seconds)
         await end_tasks(*late)

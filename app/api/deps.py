@@ -74,12 +74,12 @@ DbDep = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 
 
 async def _caller(
-    pool: PoolDep,
-    settings: SettingsDep,
-    authorization: Annotated[str | None, Security(_ApiKeyHeader())],
+    request: Request, authorization: Annotated[str | None, Security(_ApiKeyHeader())]
 ) -> Caller:
-    secret_key = settings.security.secret_key.get_secret_value()
-    caller = await authenticate(pool, secret_key, authorization)
+    # Straight from the application: dependencies of dependencies cost each request.
+    runtime: Runtime = request.app.state.runtime
+    secret_key = runtime.settings.security.secret_key.get_secret_value()
+    caller = await authenticate(runtime.database.pool, secret_key, authorization)
     bind_contextvars(org_id=caller.org_id, user_id=caller.user_id, key_id=caller.key_id)
     return caller
 

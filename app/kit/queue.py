@@ -28,6 +28,11 @@ def wake_key(prefix: str, queue: str) -> str:
     return f"{prefix}:queue:{queue}:wake"
 
 
+def wake_channel(prefix: str) -> str:
+    """The channel on which readers hear of sessions that changed."""
+    return f"{prefix}:wake"
+
+
 class StepQueue:
     """Publishes steps to workers; every publish is a job of its own (arq refuses an id twice)."""
 
@@ -35,12 +40,15 @@ class StepQueue:
         self._redis = redis
         self._prefix = prefix
 
-    async def publish(self, steps: Iterable[tuple[str, str]], *, delay: float = 0.0) -> None:
+    async def publish(
+        self, steps: Iterable[tuple[str, str]], *, delay: float = 0.0, wake: str | None = None
+    ) -> None:
         """Ring for steps, given as (step id, queue), best effort, in one round trip.
 
         Args:
             steps: what became due, or becomes due after `delay`.
             delay: seconds.
+            wake: a key whose waiting readers are woken in the same round trip.
         """
         now = int(time.time() * 1000)
         pipe = self._redis.pipeline(transaction=False)
@@ -53,7 +61,9 @@ class StepQueue:
             if not delay:
                 pipe.lpush(wake_key(self._prefix, queue), b"1")
             queues.add(queue)
-        if not queues:
+        if wake is not None:
+            pipe.publish(wake_channel(self._prefix), wake)
+        if not len(pipe):
             return
         for queue in queues:
             # Nobody may be listening: the list must not grow for ever.

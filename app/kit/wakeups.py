@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog import get_logger
 
+from app.kit.queue import wake_channel
 from app.kit.tasks import end_tasks
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ class Wakeups:
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
-        self._channel = f"{prefix}:wake"
+        self._channel = wake_channel(prefix)
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     @classmethod

@@ -12,6 +12,7 @@ from app.manifests.metadata import ManifestModel, Metadata, check_name
 
 API_VERSION = "statewright/v1"
 _MAX_ERRORS = 50
+_MAX_PART = 100  # characters of a key: enough to find it
 _WORDS = {"missing": "missing", "extra_forbidden": "unknown field"}
 
 SpecT = TypeVar("SpecT", bound=ManifestModel)
@@ -103,4 +104,5 @@ def bad_manifest(errors: list[FieldError]) -> BadRequestError:
 def _fault(loc: list[str | int], msg: str, kind: str, discreet: bool) -> FieldError:
     if discreet and kind == "extra_forbidden":
         loc = [*loc[:-1], "…"]
+    loc = [part[:_MAX_PART] if isinstance(part, str) else part for part in loc]
     return {"loc": loc, "msg": _WORDS.get(kind, msg.removeprefix("Value error, ")), "type": kind}

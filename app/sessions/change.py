@@ -56,9 +56,12 @@ class Snapshot:
         model = flow.model.deserialize(self.model)
         model.session_id = self.id
         if self.stored_values:
-            payloads = {key: base64.b64decode(value) for key, value in self.stored_values.items()}
-            model.secondary_store = SecondaryStore.from_serialized(payloads)
+            model.secondary_store = SecondaryStore.from_serialized(self.values())
         return model
+
+    def values(self) -> dict[str, bytes]:
+        """The secondary store's values as they are stored."""
+        return {key: base64.b64decode(value) for key, value in (self.stored_values or {}).items()}
 
 
 @dataclass(slots=True)

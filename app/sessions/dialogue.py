@@ -96,8 +96,10 @@ class News:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing new."""
-        return not self.messages and self.reset is None and not self.moved
+        """Whether there is nothing new; that an answer begins, without a word of it, is not."""
+        if self.moved or self.reset is not None:
+            return False
+        return all(m["status"] == "generating" and not m["content"] for m in self.messages.values())
 
 
 class DialogueReader:

@@ -6,5 +6,4 @@ from app.sessions.runtime import Runtime
 
 async def announce(runtime: Runtime, change: Change) -> None:
     """Tell workers and waiting readers, best effort: the sweeper and polling find what is lost."""
-    await runtime.queue.publish(ready(change.steps))
-    await runtime.wakeups.ring(change.session_id)
+    await runtime.queue.publish(ready(change.steps), wake=change.session_id)

@@ -60,8 +60,11 @@ class RenderSource:
         Raises:
             TemplateError: the template is wrong, or ran over its limits.
         """
-        data = await self.data(self.flow.renderer.reads(text))
-        return await self.flow.renderer.render(text, data | (extra or {}))
+        reads = self.flow.renderer.reads(text)
+        data = await self.data(reads) | (extra or {})
+        if ANY_NAME not in reads:
+            data = {name: value for name, value in data.items() if name in reads}
+        return await self.flow.renderer.render(text, data)
 
     async def graph(self, node: Node) -> Graph:
         """The step graph of an invoker state; its maps see the render data."""

@@ -226,9 +226,10 @@ SELECT t.id AS step_id, t.path, t.parent_id, t.attempt, t.max_attempts, t.input 
   v.state AS invoker_state, v.created AS entered, s.*, {STORED_VALUES}
 FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id"""
 
-# $1 step id, $2 attempt, $3 delay in seconds, $4 error.
+# $1 step id, $2 attempt, $3 delay in seconds, $4 error, $5 attempts more.
 RETRY = """
 UPDATE step SET status = 'queued', lease_until = NULL, error = $4,
+  max_attempts = max_attempts + $5,
   run_after = clock_timestamp() + $3 * interval '1 second',
   published_at = clock_timestamp() + $3 * interval '1 second'
 WHERE id = $1 AND attempt = $2 AND status = 'running'

@@ -16,7 +16,12 @@ from app.flows.graph import Graph
 from app.flows.jinja import storable
 from app.flows.select import select
 from app.flows.template import Call, Invoke
-from app.invokers.invoker import InvocationContext, InvokerError, TransientInvokerError
+from app.invokers.invoker import (
+    InvocationContext,
+    InvokerError,
+    TransientInvokerError,
+    discard,
+)
 from app.invokers.pool import Invokers
 from app.kit.registry import UnknownNameError
 from app.sessions.ascent import Climber
@@ -81,7 +86,7 @@ class StepRunner:
             return await self._retry(claim, error)
         except asyncio.CancelledError:
             # The worker stops: hand the step on at once instead of letting its lease lapse.
-            await asyncio.shield(self._put_back(claim, 0.0, "The worker stopped."))
+            await asyncio.shield(self._put_back(claim, 0.0, "The worker stopped.", free=True))
             raise
         except Exception as error:  # noqa: BLE001 - a step ends, whatever happens in it
             if is_away(error):
@@ -113,9 +118,9 @@ class StepRunner:
         source = self._source(flow, claim, invoker.history)
         content = await source.render(node.text, claim.scope.visible())
         timeout = node.timeout or self._settings.timeout_seconds
-        context = InvocationContext(
-            claim.step_id, claim.attempt, timeout, PartialWriter(self._runtime, claim).emit
-        )
+        # Only the output of a single step is the answer that readers follow.
+        emit = discard if claim.path else PartialWriter(self._runtime, claim).emit
+        context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
         return storable(await _in_time(invoker.invoke(content, context), timeout))
 
     async def _finish(self, claim: Claim, result: str) -> str | None:
@@ -152,13 +157,13 @@ class StepRunner:
         if not await self._runtime.store.complete(claim, change, result, incoming.error):
             log.warning("superseded, the result is dropped", attempt=claim.attempt)
             return None
-        await self._runtime.wakeups.ring(change.session_id)
-        return await self._go_on(ready(change.steps))
+        return await self._go_on(ready(change.steps), wake=change.session_id)
 
-    async def _go_on(self, steps: list[tuple[str, str]]) -> str | None:
+    async def _go_on(self, steps: list[tuple[str, str]], wake: str | None = None) -> str | None:
         """Keep one of the steps that became ready, publish the others."""
         mine = next((step_id for step_id, queue in steps if queue in self._queues), None)
-        await self._runtime.queue.publish(step for step in steps if step[0] != mine)
+        others = [step for step in steps if step[0] != mine]
+        await self._runtime.queue.publish(others, wake=wake)
         return mine
 
     async def _retry(self, claim: Claim, error: TransientInvokerError) -> str | None:
@@ -170,9 +175,14 @@ class StepRunner:
         await self._put_back(claim, max(delay, error.retry_after or 0.0), str(error))
         return None
 
-    async def _put_back(self, claim: Claim, delay: float, error: str) -> None:
+    async def _put_back(
+        self, claim: Claim, delay: float, error: str, *, free: bool = False
+    ) -> None:
+        """Give a step up for a later attempt; a `free` one does not count against its limit."""
         log.info("step put back", delay=round(delay, 3), error=error, attempt=claim.attempt)
-        queue = await self._settle(claim, lambda: self._runtime.store.retry(claim, delay, error))
+        queue = await self._settle(
+            claim, lambda: self._runtime.store.retry(claim, delay, error, free=free)
+        )
         if queue is not None:
             await self._runtime.queue.publish([(claim.step_id, queue)], delay=delay)
 

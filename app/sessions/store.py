@@ -125,10 +125,13 @@ class SessionStore:
         row = await self._pool.fetchrow(statements.CLAIM, step_id, lease)
         return None if row is None else Claim.from_row(row)
 
-    async def retry(self, claim: Claim, delay: float, error: str) -> str | None:
-        """Put a step back; the queue that it is on, or None if it is not ours any more."""
+    async def retry(self, claim: Claim, delay: float, error: str, *, free: bool) -> str | None:
+        """Put a step back; the queue that it is on, or None if it is not ours any more.
+
+        An attempt that was `free` raises the step's limit by one.
+        """
         queue: str | None = await self._pool.fetchval(
-            statements.RETRY, claim.step_id, claim.attempt, delay, error
+            statements.RETRY, claim.step_id, claim.attempt, delay, error, int(free)
         )
         return queue
 

@@ -87,8 +87,7 @@ async def fork_thread(
         BadRequestError: there is no such message, or it is still being made.
         ForbiddenError: the caller may not read the thread.
     """
-    view = await runtime.store.view(caller.org_id, thread_id)
-    source = view.session
+    source, _ = await runtime.store.load(caller.org_id, thread_id)
     may_use(caller, source)
     if not 0 <= last_message < source.message_count:
         raise BadRequestError(
@@ -113,6 +112,7 @@ async def fork_thread(
             NewMessage(row["role"], row["content"], row["status"])
             for row in rows[: last_message + 1]
         ],
+        stored=source.values(),
         start={
             "flow": flow.key,
             "flow_revision": flow.revision,
@@ -147,7 +147,8 @@ async def send_message(
     text, blocks = _blocks(request.message)
 
     def answer(before: Snapshot, _flow: Flow, change: Change) -> dict[str, Any]:
-        cursor = Cursor(before.version, before.message_count)
+        # The sender has what it sent: what is new to it begins with the answer.
+        cursor = Cursor(before.version + 1, change.message_count)
         return thread_fields(before) | {
             "created": before.created.isoformat(),
             "status": change.state,

@@ -36,7 +36,7 @@ async def save(api: FastAPI, key: CreatedKey, name: str, spec: dict[str, Any]) -
             name,
             spec,
             description=None,
-            invokers={"verbatim"},
+            invokers={"verbatim", "echo"},
             taken=frozenset(),
         )
 
