@@ -69,6 +69,7 @@ def say_table(
         wide: all columns, whole; else without ids and descriptions, cut, and times as ages.
     """
     shown = [title for title in titles if wide or not _ONLY_WIDE.search(title["name"])]
+    shown.sort(key=lambda title: title["name"] != "name")  # first what is typed to name it
     rows = [[_heading(title["name"]) for title in shown]]
     rows += [
         [_cell(item.get(title["name"]), title["type"], wide=wide) for title in shown]
