@@ -7,7 +7,7 @@ from typing import Any
 
 from app.access.caller import Caller
 from app.errors import BadRequestError, FieldError, NotFoundError, StatewrightError
-from app.manifests.broker import Applied
+from app.manifests.applied import Applied
 from app.manifests.context import Context
 from app.manifests.envelope import Manifest, read_envelope
 from app.manifests.journal import Entry

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import yaml
@@ -11,6 +10,7 @@ from sqlmodel import select
 
 from app.access.caller import Scope
 from app.errors import BadRequestError, ConflictError, NotFoundError, VerbNotImplementedError
+from app.manifests.applied import Applied
 from app.manifests.context import Context
 from app.manifests.diff import Change, compare
 from app.manifests.envelope import (
@@ -28,17 +28,6 @@ from app.manifests.schema import manifest_schema
 from app.manifests.table import Column, GetQuery, Table, to_table
 
 RowT = TypeVar("RowT")
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What an apply did: `operation` is created, updated or unchanged."""
-
-    kind: str
-    name: str
-    operation: str
-    manifest: dict[str, Any]
-    diff: list[Change]
 
 
 class Broker(ABC, Generic[SpecT, RowT]):
@@ -218,17 +207,13 @@ class Broker(ABC, Generic[SpecT, RowT]):
 
     async def changes(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> list[Change]:
         """What an apply would change in a row."""
-        before = {
-            "metadata": _plain(self.metadata_of(row)),
-            "spec": await self.spec_of(context, row),
-        }
+        before = await self._said(context, row)
         wanted = manifest.metadata.stored() | {"name": before["metadata"]["name"]}
         return compare(before, {"metadata": wanted, "spec": self.wanted_spec(manifest)})
 
     async def first_changes(self, context: Context, row: RowT) -> list[Change]:
         """What the creation of a row changed."""
-        now = {"metadata": _plain(self.metadata_of(row)), "spec": await self.spec_of(context, row)}
-        return compare({}, now)
+        return compare({}, await self._said(context, row))
 
     # What all have in common
 
@@ -279,6 +264,12 @@ class Broker(ABC, Generic[SpecT, RowT]):
                 ]
             )
 
+    async def _said(self, context: Context, row: RowT) -> dict[str, Any]:
+        """What a manifest may say of a row: all but its version and its status."""
+        metadata = self.metadata_of(row)
+        del metadata["resourceVersion"]
+        return {"metadata": metadata, "spec": await self.spec_of(context, row)}
+
     async def wait_in_line(self, context: Context, name: str) -> None:
         """Let applies of one resource go one after the other, also where there is no row yet."""
         key = f"{context.caller.org_id}/{self.kind}/{name}"
@@ -306,7 +297,3 @@ class Broker(ABC, Generic[SpecT, RowT]):
     def lacks(self, verb: str) -> NoReturn:
         """Refuse a verb that the kind has not."""
         raise VerbNotImplementedError(f"Kind {self.kind} does not have the verb {verb!r}.")
-
-
-def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in metadata.items() if key != "resourceVersion"}

@@ -6,8 +6,8 @@ from typing import Any
 
 from app.access.caller import Caller, Scope
 from app.access.crypto import Vault
+from app.manifests.applied import Applied
 from app.manifests.apply import Apply
-from app.manifests.broker import Applied
 from app.manifests.document import load_text
 from app.manifests.journal import Entry
 from app.manifests.prompt import ask

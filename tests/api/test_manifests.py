@@ -1,6 +1,5 @@
 """Manifests over HTTP: every kind's example goes round, and what the answers look like."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -12,51 +11,11 @@ from fastapi import FastAPI
 from app.access.caller import Scope
 from app.manifests.registry import all_brokers
 from tests.support.http import NewKey
+from tests.support.manifests import manifest, many, post, send
 
-CLI = "/api/v1/cli"
 KINDS = sorted(broker.kind for broker in all_brokers())
 READ_ONLY = {"Session"}
 FIXED = {"Account"}  # there is always the caller's own, which cannot be made or deleted
-
-
-async def post(client: httpx.AsyncClient, path: str, body: Any = None, **params: Any) -> Any:
-    """The answer of a verb that succeeds."""
-    response = await send(client, path, body, **params)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-async def send(
-    client: httpx.AsyncClient, path: str, body: Any = None, **params: Any
-) -> httpx.Response:
-    text = body if isinstance(body, str | bytes) else json.dumps(body)
-    return await client.post(
-        f"{CLI}/{path}/",
-        params=params,
-        content=b"" if body is None else text,
-        headers={"Content-Type": "application/json"},
-    )
-
-
-def manifest(kind: str, name: str, spec: dict[str, Any] | None = None, **metadata: Any) -> Any:
-    return {
-        "apiVersion": "statewright/v1",
-        "kind": kind,
-        "metadata": {"name": name, **metadata},
-        "spec": spec or {},
-    }
-
-
-def secret(name: str = "key", value: str = "hunter2-very-secret", **config: Any) -> Any:
-    return manifest("Secret", name, {"config": {"value": value, **config}})
-
-
-def provider(name: str = "models", key: str = "key") -> Any:
-    return manifest("Provider", name, {"type": "openai", "model": "m", "apiKey": key})
-
-
-def many(*documents: Any) -> str:
-    return yaml.safe_dump_all(documents)
 
 
 @pytest.fixture
@@ -112,127 +71,6 @@ async def test_the_schema_of_each_kind_is_whole(client: httpx.AsyncClient, kind:
     text = json.dumps(schema)
     for reference in {part.split('"')[0] for part in text.split('"#/$defs/')[1:]}:
         assert reference in schema["$defs"], reference
-
-
-async def test_a_change_says_what_it_changes(client: httpx.AsyncClient) -> None:
-    await post(client, "apply", manifest("Dataset", "d", {"properties": {"a": 1, "b": [1, 2]}}))
-
-    changed = manifest("Dataset", "d", {"properties": {"b": [1, 3], "c": None}}, tags=["x"])
-    dry = (await post(client, "apply", changed, dry_run="true"))["data"]
-    done = (await post(client, "apply", changed))["data"]
-
-    assert dry["diff"] == done["diff"]
-    assert (dry["operation"], done["operation"]) == ("updated", "updated")
-    assert {(c["path"], c["op"], str(c["from"]), str(c["to"])) for c in done["diff"]} == {
-        ("/metadata/tags", "add", "None", "['x']"),
-        ("/spec/properties/a", "remove", "1", "None"),
-        ("/spec/properties/b/1", "replace", "2", "3"),
-        ("/spec/properties/c", "add", "None", "None"),
-    }
-    assert done["manifest"]["spec"] == {"properties": {"b": [1, 3], "c": None}}
-    assert done["manifest"]["metadata"]["resourceVersion"] == "2"
-
-
-async def test_a_dry_run_saves_nothing(client: httpx.AsyncClient) -> None:
-    dry = await post(client, "apply", many(secret(), provider()), dry_run=True)
-
-    assert [item["operation"] for item in dry["data"]["items"]] == ["created", "created"]
-    for kind, name in (("Secret", "key"), ("Provider", "models")):
-        assert (await send(client, f"describe/{kind}", name=name)).status_code == 404
-
-
-async def test_documents_are_applied_all_or_none(client: httpx.AsyncClient) -> None:
-    bad = manifest("Dataset", "c", {"colour": "red"})
-    response = await send(
-        client, "apply", many(manifest("Dataset", "a"), manifest("Dataset", "b"), bad)
-    )
-
-    assert response.status_code == 400
-    problem = response.json()
-    assert problem["detail"] == "Document 3: spec.colour: unknown field"
-    assert problem["errors"][0]["loc"] == ["documents", 2, "spec", "colour"]
-    assert (await post(client, "get/dataset"))["data"]["data"]["items"] == []
-
-
-async def test_what_is_named_may_stand_in_a_later_document(client: httpx.AsyncClient) -> None:
-    flow = all_brokers().find("flow").example.replace("invoke: llm", "invoke: models")
-    agent = all_brokers().find("agent").example + "  flow: example-flow\n"
-
-    applied = await post(client, "apply", f"{agent}---\n{flow}---\n{many(provider(), secret())}")
-
-    items = applied["data"]["items"]
-    assert [item["manifest"]["kind"] for item in items] == ["Agent", "Flow", "Provider", "Secret"]
-    assert len({item["key"] for item in items}) == 4
-
-
-async def test_what_is_named_must_be_there(client: httpx.AsyncClient) -> None:
-    response = await send(client, "apply", provider(key="sk-live-abcdef"))
-
-    assert response.status_code == 400
-    assert response.json()["errors"] == [
-        {"loc": ["spec", "apiKey"], "msg": "names no Secret of this org"}
-    ]
-    assert "sk-live" not in response.text
-    assert (await send(client, "describe/provider", name="models")).status_code == 404
-
-
-async def test_what_is_named_is_not_deleted(client: httpx.AsyncClient) -> None:
-    await post(client, "apply", many(secret(), provider("one"), provider("two")))
-
-    response = await send(client, "delete/secret", name="key")
-    assert response.status_code == 409
-    assert response.json()["referrers"] == ["Provider one", "Provider two"]
-
-    for name in ("one", "two"):
-        await post(client, "delete/providers", name=name)
-    await post(client, "delete/secret", name="key")
-
-
-async def test_a_stale_version_is_refused(client: httpx.AsyncClient) -> None:
-    first = (await post(client, "apply", manifest("Device", "d")))["data"]["manifest"]
-    await post(client, "apply", manifest("Device", "d", {"properties": {"mine": 1}}))
-
-    first["spec"] = {"properties": {"yours": 1}}
-    response = await send(client, "apply", first)
-    assert response.status_code == 409
-    assert "version 2" in response.json()["detail"]
-    described = (await post(client, "describe/device", name="d"))["data"]
-    assert described["spec"] == {"properties": {"mine": 1}}
-
-    first["metadata"]["resourceVersion"] = 2  # a number will do
-    assert (await post(client, "apply", first))["data"]["operation"] == "updated"
-
-
-async def test_of_applies_at_once_each_is_whole_and_none_is_lost(
-    client: httpx.AsyncClient,
-) -> None:
-    wanted = [{"properties": {"n": n, "twice": 2 * n}} for n in range(1, 7)]
-    answers = await asyncio.gather(
-        *(post(client, "apply", manifest("Dataset", "d", spec)) for spec in wanted)
-    )
-
-    operations = sorted(answer["data"]["operation"] for answer in answers)
-    assert operations == ["created"] + ["updated"] * 5
-    described = (await post(client, "describe/dataset", name="d"))["data"]
-    assert described["spec"] in wanted
-    assert described["metadata"]["resourceVersion"] == "6"
-    replaced = {
-        change["from"]
-        for answer in answers
-        for change in answer["data"]["diff"]
-        if change["path"] == "/spec/properties/n"
-    }
-    assert replaced | {described["spec"]["properties"]["n"]} == set(range(1, 7))
-
-
-async def test_of_versioned_applies_at_once_one_wins(client: httpx.AsyncClient) -> None:
-    await post(client, "apply", manifest("Dataset", "d"))
-    bodies = [
-        manifest("Dataset", "d", {"properties": {"n": n}}, resourceVersion="1") for n in range(4)
-    ]
-    answers = await asyncio.gather(*(send(client, "apply", body) for body in bodies))
-
-    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -342,15 +180,6 @@ async def test_one_agent_two_doors(client: httpx.AsyncClient) -> None:
     assert (await post(client, "apply", described))["data"]["operation"] == "updated"
     record = (await client.get(f"/v1/ai/agents/{record['agent_id']}")).json()["data"]
     assert record["revision"] == 3
-
-
-async def test_faults_of_an_agent_have_their_place(client: httpx.AsyncClient) -> None:
-    example = yaml.safe_load(all_brokers().find("agent").example)
-    example["spec"]["requestTemplate"]["systemPrompt"] = "{{other}}"
-    response = await send(client, "apply", example)
-
-    assert response.status_code == 400
-    assert response.json()["errors"][0]["loc"] == ["spec", "requestTemplate", "systemPrompt"]
 
 
 async def test_a_token_is_shown_once_and_works(

@@ -15,7 +15,7 @@ from app.access.service import create_key
 from app.db.models import ApiKey, Org, User
 from app.db.models.columns import NOW
 from app.manifests.access_kind import AccessBroker
-from app.manifests.broker import Applied
+from app.manifests.applied import Applied
 from app.manifests.context import Context
 from app.manifests.envelope import Manifest, bad_manifest
 from app.manifests.metadata import ManifestModel

@@ -1,0 +1,17 @@
+"""What an apply did with one resource."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.manifests.diff import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply did: `operation` is created, updated or unchanged."""
+
+    kind: str
+    name: str
+    operation: str
+    manifest: dict[str, Any]
+    diff: list[Change]
