@@ -12,6 +12,7 @@ from app.cli.output import Format, FormatOption, say_document, say_rows
 from app.cli.resources import KindArgument, NameArgument, target
 
 _PAUSE_SECONDS = 2.0
+_MOST = 1000  # entries that the service tells
 _READING = ("journal", "logs")  # the entry that each look at the logs leaves
 
 
@@ -28,28 +29,35 @@ def logs(
     """Show what happened with a resource: its journal; of agents and sessions, their events too."""
     with one_line_errors(), open_client() as client:
         kind, name = target(kind, name)
-        items = _entries(client, kind, name, tail)
+        everything = _entries(client, kind, name)
+        items = everything[-tail:]
         if output in (Format.YAML, Format.JSON):
             say_document(items, output)
         else:
             _show(items)
         if follow:
-            _follow(client, kind, name, items)
+            _follow(client, kind, name, everything)
 
 
-def _follow(client: Client, kind: str, name: str, items: list[dict[str, Any]]) -> None:
+def _follow(client: Client, kind: str, name: str, shown: Sequence[dict[str, Any]]) -> None:
+    keys = {_key(item) for item in shown}
     try:
         while True:
             time.sleep(_PAUSE_SECONDS)
-            now = _entries(client, kind, name, 1000)
-            _show([item for item in now if item not in items])
-            items = now
+            items = _entries(client, kind, name)
+            _show([item for item in items if _key(item) not in keys])
+            keys = {_key(item) for item in items}
     except KeyboardInterrupt:
         return
 
 
-def _entries(client: Client, kind: str, name: str, most: int) -> list[dict[str, Any]]:
-    data = client.ask("logs", kind, query={"name": name, "i": most})["data"]
+def _key(item: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(map(str, item.values()))
+
+
+def _entries(client: Client, kind: str, name: str) -> list[dict[str, Any]]:
+    """All that the service tells, without what was only a look at it."""
+    data = client.ask("logs", kind, query={"name": name, "i": _MOST})["data"]
     items: list[dict[str, Any]] = data["data"]["items"]
     return [item for item in items if (item["type"], item["text"]) != _READING]
 

@@ -2,7 +2,6 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -64,13 +63,9 @@ def _profile_file(file: Path) -> Profile | None:
     except (OSError, UnicodeDecodeError):
         raise CommandError(f"{file} cannot be read.") from None
     try:
-        return Profile.model_validate(_parsed(content))
+        return Profile.model_validate(yaml.safe_load(content))
     except (yaml.YAMLError, ValidationError):
         raise CommandError(f"{file} must hold `url: …` and `apiKey: …`.") from None
-
-
-def _parsed(content: str) -> Any:
-    return yaml.safe_load(content)
 
 
 def _running_dev() -> Profile | None:

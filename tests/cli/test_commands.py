@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import yaml
 
 from tests.cli.conftest import Statewright
 from tests.support.dev import RunningDev
+from tests.support.raw_server import raw_server, sends
 
 Ok = Callable[..., str]
 
@@ -68,6 +70,20 @@ def test_nothing_to_apply_is_an_error(statewright: Statewright, files: list[str]
     named = [word for file in files for word in ("-f", file)]
 
     assert statewright("apply", *named).exit_code in (1, 2)
+
+
+async def test_manifests_at_an_address(ok: Ok, statewright: Statewright) -> None:
+    text = as_text(manifest("fetched")).encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
+    async with raw_server(sends(answer)) as (port, _):
+        url = f"http://127.0.0.1:{port}/fetched.yaml"
+        told = await anyio.to_thread.run_sync(lambda: ok("apply", "-f", url, "--dry-run"))
+    refused = await anyio.to_thread.run_sync(lambda: statewright("apply", "-f", url))
+
+    assert told == "dataset/fetched created (dry run)\n"
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"statewright: {url}: ")
+    assert len(refused.stderr.splitlines()) == 1
 
 
 def test_a_dry_run_tells_and_changes_nothing(ok: Ok, statewright: Statewright) -> None:

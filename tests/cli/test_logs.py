@@ -1,0 +1,67 @@
+"""`statewright logs`, and `-f` in a process of its own."""
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.dev import COMMAND, RunningDev, outer_environment, wait_for
+
+Ok = Callable[..., str]
+
+DATASET = """\
+apiVersion: statewright/v1
+kind: Dataset
+metadata: {name: watched}
+"""
+
+
+@pytest.fixture
+def followed(dev: RunningDev, ok: Ok, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`logs -f` of a dataset, which writes to `followed.txt`."""
+    ok("apply", "-f", "-", stdin=DATASET)
+    service = {
+        "STATEWRIGHT_URL": dev.state["base_url"],
+        "STATEWRIGHT_API_KEY": dev.state["api_key"],
+        "PYTHONUNBUFFERED": "1",
+    }
+    with (tmp_path / "followed.txt").open("wb") as file:
+        process = subprocess.Popen(
+            [*COMMAND, "logs", "dataset/watched", "-f"],
+            env=outer_environment(service),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_following_shows_what_happens_once_and_not_that_it_looks(
+    followed: subprocess.Popen[bytes], ok: Ok, tmp_path: Path
+) -> None:
+    shown = tmp_path / "followed.txt"
+    wait_for(lambda: "apply: created" in shown.read_text(), seconds=30, what="what there was")
+
+    ok("describe", "dataset", "watched")
+    wait_for(lambda: "describe" in shown.read_text(), seconds=30, what="what is new")
+    ok("get", "dataset", "watched")
+    wait_for(lambda: "get" in shown.read_text(), seconds=30, what="what is newer")
+    followed.send_signal(signal.SIGINT)
+
+    assert followed.wait(timeout=10) == 0
+    texts = [line.split()[4:] for line in shown.read_text().splitlines()]
+    assert texts == [["apply:", "created"], ["describe"], ["get"]]
+
+
+def test_only_the_last_entries(ok: Ok) -> None:
+    manifest = DATASET.replace("watched", "quiet")
+    ok("apply", "-f", "-", stdin=manifest)
+    ok("apply", "-f", "-", stdin=manifest)
+
+    ok("logs", "dataset/quiet")
+    [entry] = ok("logs", "dataset", "quiet", "--tail", "1").splitlines()
+
+    assert entry.endswith("apply: unchanged")
