@@ -77,6 +77,7 @@ class Database:
             pool_size=5,
             max_overflow=15,
             pool_pre_ping=True,
+            hide_parameters=True,  # they may be secrets, and errors are logged
             connect_args={"server_settings": _SERVER_SETTINGS, "timeout": 5},
         )
         pool = asyncpg.create_pool(

@@ -20,7 +20,7 @@ from app.flows.sandbox_child import configure, describe, sandbox_environment
 # Stands for every name: what a template reads that includes others by a computed name.
 ANY_NAME = "*"
 
-_SANDBOX = sandbox_environment()
+SANDBOX = sandbox_environment()
 _Reference = nodes.Include | nodes.Import | nodes.FromImport | nodes.Extends
 
 
@@ -103,7 +103,7 @@ def storable(text: str) -> str:
     return text
 
 
-def check_syntax(text: str, environment: Environment = _SANDBOX) -> list[TemplateFault]:
+def check_syntax(text: str, environment: Environment = SANDBOX) -> list[TemplateFault]:
     """What is wrong with a template, without running any of it; empty if nothing is.
 
     Names other templates: a fault where the environment has none to load (the sandbox).
@@ -120,7 +120,7 @@ def check_syntax(text: str, environment: Environment = _SANDBOX) -> list[Templat
     return sorted(fault for fault in faults if fault)
 
 
-def variables_of(text: str, environment: Environment = _SANDBOX) -> frozenset[str]:
+def variables_of(text: str, environment: Environment = SANDBOX) -> frozenset[str]:
     """The names that a template may read from its context; none for a text that is no template.
 
     Names it sets itself count too: one too many costs a look-up, one too few a wrong text.

@@ -1,6 +1,5 @@
 """A Redis client whose calls end soon, whatever the server does."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +8,6 @@ from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from typing_extensions import override
 
 # One command ends within this many seconds; a blocking one must ask for less.
@@ -17,18 +15,20 @@ COMMAND_SECONDS = 2.0
 
 
 class _Connection(Connection):
-    """Limits a send without a task of its own, which redis-py starts for each one."""
+    """Sends without a task and a timer for each command, as redis-py does with a timeout.
+
+    A server that hangs is noticed when its answer is read.
+    """
 
     @override
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
+        if not self.is_connected:
+            await self.connect()  # type: ignore[no-untyped-call] # redis-py has few types
         limit, self.socket_timeout = self.socket_timeout, None
         try:
-            async with asyncio.timeout(limit):
-                await super().send_packed_command(command, check_health)
-        except TimeoutError as error:
-            raise RedisTimeoutError("Timeout writing to socket") from error
+            await super().send_packed_command(command, check_health)
         finally:
             self.socket_timeout = limit
 

@@ -8,8 +8,9 @@ from typing import Any
 from app.flows.dialogue_format import DialogueFormat, format_dialogue
 from app.flows.flow import Flow
 from app.flows.graph import Graph
-from app.flows.jinja import ANY_NAME
+from app.flows.jinja import ANY_NAME, SANDBOX
 from app.flows.model import SessionModel
+from app.flows.plain_template import fill, plain_parts
 from app.flows.select import select
 from app.flows.template import Node, map_paths
 
@@ -64,6 +65,8 @@ class RenderSource:
         data = await self.data(reads) | (extra or {})
         if ANY_NAME not in reads:
             data = {name: value for name, value in data.items() if name in reads}
+        if (parts := plain_parts(text, SANDBOX)) is not None:
+            return fill(parts, data)
         return await self.flow.renderer.render(text, data)
 
     async def graph(self, node: Node) -> Graph:
