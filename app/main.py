@@ -20,10 +20,10 @@ from app.settings import DEV_SECRET_KEY, Settings, get_settings
 
 # One line for each endpoint group; all of them need a key.
 ROUTERS: list[APIRouter] = [
-    agents.router,
-    threads.router,
     flows.router,  # before the sessions, whose path has any flow where it has `flows`
-    sessions.router,
+    sessions.router,  # before the rest: routes are tried in order, and these are asked most
+    threads.router,
+    agents.router,
     manifests.router,
 ]
 

@@ -1,6 +1,6 @@
 """What endpoints depend on, as annotated types: `async def get(caller: Reader, db: DbDep)`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 import asyncpg
@@ -13,22 +13,38 @@ from structlog.contextvars import bind_contextvars
 
 from app.access.authenticate import authenticate
 from app.access.caller import Caller, Scope
+from app.api.org_header import check_org
 from app.db.engine import Database
 from app.sessions.runtime import Runtime
 from app.settings import Settings
 
 
-class _ApiKeyHeader(SecurityBase):
-    """Declares in the OpenAPI document how a key is sent, and hands over the raw header."""
+class _ApiKey(SecurityBase):
+    """The caller, by the API key of the request; declared in the OpenAPI document.
 
-    def __init__(self) -> None:
+    One dependency that reads the request itself: each further one is paid for by every request.
+
+    Args:
+        scope: what the key must be allowed to do; None for any valid key.
+    """
+
+    def __init__(self, scope: Scope | None = None) -> None:
         self.scheme_name = "ApiKey"
         self.model = HTTPBearer(
             description="An API key: `Authorization: Bearer KEY`. `Token KEY` is taken too."
         )
+        self._scope = scope
 
-    async def __call__(self, request: Request) -> str | None:
-        return request.headers.get("authorization")
+    async def __call__(self, request: Request) -> Caller:
+        runtime: Runtime = request.app.state.runtime
+        secret_key = runtime.settings.security.secret_key.get_secret_value()
+        authorization = request.headers.get("authorization")
+        caller = await authenticate(runtime.database.pool, secret_key, authorization)
+        bind_contextvars(org_id=caller.org_id, user_id=caller.user_id, key_id=caller.key_id)
+        check_org(caller, request.headers)
+        if self._scope is not None:
+            caller.require(self._scope)
+        return caller
 
 
 async def _settings(request: Request) -> Settings:
@@ -73,32 +89,11 @@ PoolDep = Annotated[asyncpg.Pool, Depends(_pool)]
 DbDep = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 
 
-async def _caller(
-    request: Request, authorization: Annotated[str | None, Security(_ApiKeyHeader())]
-) -> Caller:
-    # Straight from the application: dependencies of dependencies cost each request.
-    runtime: Runtime = request.app.state.runtime
-    secret_key = runtime.settings.security.secret_key.get_secret_value()
-    caller = await authenticate(runtime.database.pool, secret_key, authorization)
-    bind_contextvars(org_id=caller.org_id, user_id=caller.user_id, key_id=caller.key_id)
-    return caller
-
-
 # Any valid key. Most endpoints want one of the next three instead.
-CallerDep = Annotated[Caller, Depends(_caller)]
-
-
-def _with_scope(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
-    async def require_scope(caller: CallerDep) -> Caller:
-        caller.require(scope)
-        return caller
-
-    return require_scope
-
-
-Reader = Annotated[Caller, Depends(_with_scope(Scope.READ))]
-Writer = Annotated[Caller, Depends(_with_scope(Scope.WRITE))]
-Admin = Annotated[Caller, Depends(_with_scope(Scope.ADMIN))]
+CallerDep = Annotated[Caller, Security(_ApiKey())]
+Reader = Annotated[Caller, Security(_ApiKey(Scope.READ))]
+Writer = Annotated[Caller, Security(_ApiKey(Scope.WRITE))]
+Admin = Annotated[Caller, Security(_ApiKey(Scope.ADMIN))]
 
 IdempotencyKey = Annotated[
     str | None,

@@ -9,7 +9,6 @@ from pydantic import ConfigDict, Field
 from app.access.caller import Scope
 from app.agents.messages import WireModel
 from app.api.deps import DbDep, IdempotencyKey, Reader, RuntimeDep, Wait, Writer
-from app.api.org_header import SameOrg
 from app.api.problems import problem_responses
 from app.api.schemas import Page
 from app.sessions import manager
@@ -18,7 +17,7 @@ from app.sessions.ai_response import POLL, AIResponse
 from app.sessions.manager import Opening
 from app.sessions.session_list import SessionItem, UserSessionsRequest, user_sessions
 
-router = APIRouter(prefix="/v1/ai/{flow}", tags=["sessions"], dependencies=[SameOrg])
+router = APIRouter(prefix="/v1/ai/{flow}", tags=["sessions"])
 
 FlowKey = Annotated[
     str, Path(description="Key of a flow.", max_length=63, examples=["chat"], alias="flow")

@@ -12,7 +12,6 @@ from app.agents.thread_request import (
     ThreadVisibility,
 )
 from app.api.deps import DbDep, IdempotencyKey, PageToken, Reader, RuntimeDep, Wait, Writer
-from app.api.org_header import SameOrg
 from app.api.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.errors import UnsupportedFeatureError
@@ -26,7 +25,7 @@ from app.sessions.thread_list import (
 )
 from app.sessions.thread_record import AgentThreadDelta, AgentThreadRecord
 
-router = APIRouter(prefix="/v1/ai/threads", tags=["threads"], dependencies=[SameOrg])
+router = APIRouter(prefix="/v1/ai/threads", tags=["threads"])
 
 ThreadId = Annotated[str, Path(description="Id of a thread.", examples=["ath_01k8zq5d3v"])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]

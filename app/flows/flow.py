@@ -112,7 +112,8 @@ class Flow:
         """
         try:
             machine = self._bind(model, None, actor_input="")
-            started: Any = machine.activate_initial_state()
+            # A chart without async callbacks has entered it already.
+            started: Any = machine.configuration_values or machine.activate_initial_state()
             if isawaitable(started):
                 await started
         except StatewrightError:

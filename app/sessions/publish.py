@@ -6,4 +6,6 @@ from app.sessions.runtime import Runtime
 
 async def announce(runtime: Runtime, change: Change) -> None:
     """Tell workers and waiting readers, best effort: the sweeper and polling find what is lost."""
+    if change.start is not None and not change.steps:
+        return  # nobody can be waiting for it yet
     await runtime.queue.publish(ready(change.steps), wake=change.session_id)
