@@ -23,6 +23,7 @@ app.command()(run.dev)
 app.command()(run.api)
 app.command()(run.worker)
 app.command()(run.migrate)
+app.command()(run.rotate_secrets)
 app.add_typer(keys.app, name="key")
 
 # Resources, over HTTP

@@ -91,6 +91,26 @@ def migrate() -> None:
         typer.echo("The database is up to date.")
 
 
+def rotate_secrets() -> None:
+    """Encrypt all secrets with the first of STATEWRIGHT_SECURITY__ENCRYPTION_KEYS.
+
+    Put a new key in front, restart API and workers, run this, then take the old key away.
+    """
+    with one_line_errors():
+        from app.access.crypto import Vault
+        from app.db.engine import Database
+        from app.manifests.rotation import rotate_secrets as rotate
+
+        settings = read_settings()
+        vault = Vault(settings.security.encryption_keys)
+
+        async def run() -> int:
+            async with Database.open(settings.database_url) as database:
+                return await rotate(database, vault)
+
+        typer.echo(f"{asyncio.run(run())} secrets encrypted with key {vault.key_id!r}.")
+
+
 def read_settings() -> Settings:
     """The settings of the environment.
 
