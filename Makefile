@@ -5,7 +5,7 @@
 BIN := .venv/bin
 UV := .uv/bin/uv
 UV_VERSION := 0.13.8
-WORKERS ?= 2
+WORKERS ?= 3
 ARGS ?=
 
 help: ## List the commands

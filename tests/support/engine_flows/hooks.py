@@ -13,7 +13,7 @@ from app.flows import (
 )
 
 
-class Note(VersionedModel):
+class Remark(VersionedModel):
     text: str
 
 
@@ -61,7 +61,7 @@ class HooksMachine(SessionMachine):
 
     def keep_note(self, actor_input: str) -> None:
         key, _, text = actor_input.partition("=")
-        self.model.secondary_store[key] = Note(text=text)
+        self.model.secondary_store[key] = Remark(text=text)
 
     def drop_note(self, actor_input: str) -> None:
         del self.model.secondary_store[actor_input]
