@@ -340,7 +340,7 @@ async def test_the_secondary_store_writes_each_value_once(
     stored = "SELECT key, payload, xmin::text FROM session_value ORDER BY key"
     await session.send("note", "a=one")
     (first,) = await database.pool.fetch(stored)
-    assert first["payload"] == b'Note:0:0:{"text":"one"}'
+    assert first["payload"] == b'Remark:0:0:{"text":"one"}'
     await session.send("note", "b=two")
     rows = await database.pool.fetch(stored)
     assert [row["key"] for row in rows] == ["a", "b"]
