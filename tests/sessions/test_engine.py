@@ -11,7 +11,7 @@ from app.db.engine import Database
 from app.settings import Settings
 from app.worker import serving
 from tests.support.engine_flows import composites
-from tests.support.engine_flows.hooks import Hooks, Note
+from tests.support.engine_flows.hooks import Hooks, Remark
 from tests.support.flows import Session
 
 
@@ -373,4 +373,4 @@ def test_models_of_the_package_come_back() -> None:
     for compression in (False, True):
         model = Hooks(count=3, entered=["a"])
         assert Hooks.deserialize(model.serialize(compression)) == model
-        assert Note.deserialize(Note(text="é").serialize(compression)) == Note(text="é")
+        assert Remark.deserialize(Remark(text="é").serialize(compression)) == Remark(text="é")
