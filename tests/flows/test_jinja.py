@@ -113,11 +113,11 @@ def test_a_trusted_template_may_only_name_others_that_exist(renderer: TrustedRen
     ],
 )
 def test_names_are_found_without_running_anything(text: str, names: set[str]) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
 
     assert variables_of(text) == names
     assert check_syntax(text) == [] or text == "{% if %}"
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 5  # run, they would take minutes
 
 
 def test_names_of_included_templates_are_found_too(renderer: TrustedRenderer) -> None:

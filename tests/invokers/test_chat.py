@@ -88,9 +88,9 @@ def test_anything_else_is_one_user_message(content: str) -> None:
     "content", ["[" * 1_000_000, "- " * 900_000, "- {a: " * 300_000, "- ? " * 400_000]
 )
 def test_deep_nesting_is_plain_text_at_once(content: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert parse_chat(content) == [ChatMessage("user", content)]
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 5  # parsed in depth, they would take minutes
 
 
 def test_content_is_bounded() -> None:

@@ -170,13 +170,11 @@ async def test_a_long_error_is_cut(server: OpenAiServer, llm: LlmInvoker) -> Non
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_slow_answer_is_transient(server: OpenAiServer, stream: bool) -> None:
-    server.script(Reply(delay=5))
+    server.script(Reply(delay=60))
     llm = make(server, stream=stream)
-    started = time.perf_counter()
     error = await failure(llm, seconds=0.3)
     await llm.close()
     assert isinstance(error, TransientInvokerError)
-    assert time.perf_counter() - started < 2
 
 
 async def test_a_stream_that_drags_on_is_transient(server: OpenAiServer, llm: LlmInvoker) -> None:
