@@ -79,6 +79,8 @@ class Flow:
         self.description = description
         self._subject = bind or (lambda model: model)
         self._states: dict[str, State] = {s.id: s for s in machine.states_map.values()}
+        # By state and event ("" for the start): outcomes that nothing but those two decide.
+        self._fixed: dict[tuple[str | None, str], Entered] = {}
         self.internal_events = frozenset(
             self.ending_event(state)
             for state, template in templates.items()
@@ -110,6 +112,8 @@ class Flow:
         Raises:
             EventRefusedError: a hook of the flow failed.
         """
+        if (known := self._fixed.get((None, ""))) is not None:
+            return known
         try:
             machine = self._bind(model, None, actor_input="")
             # A chart without async callbacks has entered it already.
@@ -123,7 +127,8 @@ class Flow:
             raise EventRefusedError(f"Flow {self.key!r} does not start: {_told(error)}") from error
         target = _encode(machine)
         recording = Recording.NONE if self.invokes(target) else Recording.RENDERED
-        return Entered(target, machine.recording or recording, said=machine.said)
+        entered = Entered(target, machine.recording or recording, said=machine.said)
+        return self._remembered(machine, (None, ""), entered)
 
     async def send(
         self, state: str, model: SessionModel, event: str, actor_input: str, *, internal: bool
@@ -138,6 +143,8 @@ class Flow:
         # The library takes any attribute of the machine for an event of that name.
         if event not in self._events(state) or (event in self.internal_events and not internal):
             raise self._refusal(state, event)
+        if (known := self._fixed.get((state, event))) is not None:
+            return known
         machine = self._bind(model, state)
         try:
             sent: Any = machine.send(event, actor_input=actor_input)
@@ -154,7 +161,8 @@ class Flow:
             raise EventRefusedError(detail, extra=self._situation(state, event)) from error
         target = _encode(machine)
         recording = _MATRIX[self.invokes(state), self.invokes(target)]
-        return Entered(target, machine.recording or recording, state, machine.said)
+        entered = Entered(target, machine.recording or recording, state, machine.said)
+        return self._remembered(machine, (state, event), entered)
 
     def next_actions(self, state: str) -> list[str]:
         """The events that a client may send in a state, in the order they are declared."""
@@ -209,12 +217,19 @@ class Flow:
     def _bind(self, model: SessionModel, state: str | None, **inputs: Any) -> SessionMachine:
         values: Any = None
         if state is not None:
-            model.state = state
             values = [self._states[state_id].value for state_id in self._known(state)]
             values = values[0] if len(values) == 1 else OrderedSet(values)
         subject = self._subject(model)
         subject._configuration = values  # noqa: SLF001 - the engine's own attribute
         return self.machine(subject, **inputs)
+
+    def _remembered(
+        self, machine: SessionMachine, move: tuple[str | None, str], entered: Entered
+    ) -> Entered:
+        """Keep an outcome where no guard, hook or action has a say in it: it never changes."""
+        if not machine.calls_back:
+            self._fixed[move] = entered
+        return entered
 
     def _refusal(self, state: str, event: str) -> EventNotAcceptedError:
         return EventNotAcceptedError(

@@ -44,6 +44,12 @@ class SessionMachine(StateChart[Any]):
         self.said: list[tuple[str, str]] = []
         super().__init__(model, state_field="_configuration", **inputs)
 
+    @property
+    def calls_back(self) -> bool:
+        """Whether there is any guard, hook, validator or action: on the chart or on the model."""
+        executors = self._callbacks._registry.values()  # noqa: SLF001 - there is no public way
+        return any(True for executor in executors for _ in executor)
+
     def record(self, recording: Recording) -> None:
         """Override what the dialogue keeps of the current transition."""
         self.recording = recording

@@ -112,7 +112,7 @@ class Transition:
 
     async def _enter(self, entered: Entered) -> None:
         change = self.change
-        change.state = entered.target
+        change.state = self._model.state = entered.target
         change.messages += [NewMessage.text(role, storable(text)) for role, text in entered.said]
         if entered.recording is Recording.RAW:
             change.messages.append(_raw(self._incoming))
