@@ -37,7 +37,8 @@ def run(settings: Settings) -> None:
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
     """A worker that serves while the block lasts; the task ends only by a fault."""
-    async with Runtime.open(settings, pool_size=settings.worker.pool_size) as runtime:
+    size = settings.worker.pool_size
+    async with Runtime.open(settings, pool_size=size, hears=False) as runtime:
         invokers = Invokers(settings.llm, settings.security.egress_allow)
         leases = Leases(runtime.store, settings.step.lease_seconds)
         vault = Vault(settings.security.encryption_keys)

@@ -1,6 +1,7 @@
 """arq as the bell: a worker that hears at once that a step is due, and never dies of Redis."""
 
 import asyncio
+import time
 from typing import Any
 
 import orjson
@@ -23,6 +24,22 @@ log = get_logger(__name__)
 _POLL_SECONDS = 0.25
 _AWAY_SECONDS = 0.5
 _DAY = 86_400
+
+# Up to ARGV[2] jobs that are due leave the queue KEYS[1]: nobody else gets them. If more are due,
+# another worker is woken for them, by the list KEYS[2].
+_TAKE = """
+local ids = redis.call('zrangebyscore', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2] + 1)
+local jobs = {}
+for number, id in ipairs(ids) do
+  if number > tonumber(ARGV[2]) then
+    redis.call('lpush', KEYS[2], '1')
+    redis.call('ltrim', KEYS[2], 0, 99)
+    break
+  end
+  redis.call('zrem', KEYS[1], id)
+  jobs[number] = redis.call('getdel', ARGV[3] .. id)
+end
+return jobs"""
 
 
 class BellWorker(Worker):
@@ -53,10 +70,14 @@ class BellWorker(Worker):
         )
         self._wake_key = wake_key(prefix, queue)
         self._rung = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._running: set[asyncio.Task[None]] = set()
+        self._take = self.pool.register_script(_TAKE)
 
     def running(self) -> list[asyncio.Task[Any]]:
         """The jobs that run."""
-        return [task for task in self.tasks.values() if not task.done()]
+        return list(self._running)
 
     @override
     async def main(self) -> None:
@@ -76,13 +97,29 @@ class BellWorker(Worker):
 
     async def _poll(self) -> None:
         try:
-            await self._poll_iteration()
+            await self._take_jobs()
         except (RedisError, OSError) as error:
             log.warning("redis is away", error=type(error).__name__)
             await asyncio.sleep(_AWAY_SECONDS)
 
+    async def _take_jobs(self) -> None:
+        """Take what is due out of the queue, as much as there are free slots, and run it.
+
+        One round trip, where arq takes and ends one job at a time in ten. None of what it keeps
+        is needed here: results and retries are in the step's row.
+        """
+        free = self.max_jobs - len(self._running)
+        now = int(time.time() * 1000)
+        keys = [self.queue_name, self._wake_key]
+        for job in await self._take(keys=keys, args=[now, free, job_key_prefix]):
+            if job:
+                self._start_job(job)
+        if len(self._running) >= self.max_jobs:
+            self._has_room.clear()
+
     async def _listen(self) -> None:
         while True:
+            await self._has_room.wait()
             try:
                 if await self._ring():
                     self._rung.set()
@@ -93,29 +130,11 @@ class BellWorker(Worker):
         popped: Any = self.pool.blpop([self._wake_key], timeout=1)
         return await popped is not None
 
-    @override
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Take jobs out of the queue in one round trip; run those that nobody else took.
-
-        arq's own takes and ends one job at a time, in ten round trips. None of what they keep is
-        needed here: results and retries are in the step's row.
-        """
-        wanted = [job_id.decode() for job_id in job_ids[: self.max_jobs - self.job_counter]]
-        pipe = self.pool.pipeline(transaction=False)
-        for job_id in wanted:
-            pipe.zrem(self.queue_name, job_id)
-            pipe.getdel(job_key_prefix + job_id)
-        taken = await pipe.execute()
-        for job_id, is_ours, job in zip(wanted, taken[::2], taken[1::2], strict=True):
-            if is_ours and job:
-                self._start_job(job_id, job)
-
-    def _start_job(self, job_id: str, job: bytes) -> None:
+    def _start_job(self, job: bytes) -> None:
         name, args, _, _, _ = deserialize_job_raw(job, deserializer=self.job_deserializer)
-        self.job_counter += 1
         task = asyncio.create_task(self._run(name, args))
+        self._running.add(task)
         task.add_done_callback(self._slot_is_free)
-        self.tasks[job_id] = task
 
     async def _run(self, name: str, args: tuple[Any, ...]) -> None:
         try:
@@ -124,7 +143,8 @@ class BellWorker(Worker):
             # A step that could not even be claimed: the sweeper rings for it again.
             log.warning("job failed", job=name, error=type(error).__name__, exc_info=error)
 
-    def _slot_is_free(self, _task: asyncio.Task[None]) -> None:
-        if self.job_counter >= self.max_jobs:
+    def _slot_is_free(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not self._has_room.is_set():
+            self._has_room.set()
             self._rung.set()  # jobs may be waiting for it
-        self.job_counter -= 1

@@ -1,12 +1,13 @@
 """The bell: arq jobs that say a step may be due. If one is lost, the sweeper rings again."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import orjson
 from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 from structlog import get_logger
 
@@ -41,7 +42,12 @@ class StepQueue:
         self._prefix = prefix
 
     async def publish(
-        self, steps: Iterable[tuple[str, str]], *, delay: float = 0.0, wake: str | None = None
+        self,
+        steps: Iterable[tuple[str, str]],
+        *,
+        delay: float = 0.0,
+        wake: str | None = None,
+        last: Callable[[Pipeline], None] | None = None,
     ) -> None:
         """Ring for steps, given as (step id, queue), best effort, in one round trip.
 
@@ -49,6 +55,7 @@ class StepQueue:
             steps: what became due, or becomes due after `delay`.
             delay: seconds.
             wake: a key whose waiting readers are woken in the same round trip.
+            last: adds commands of the caller's own to it.
         """
         now = int(time.time() * 1000)
         pipe = self._redis.pipeline(transaction=False)
@@ -58,16 +65,18 @@ class StepQueue:
             job = serialize_job(RUN_STEP, (step_id,), {}, None, now, serializer=orjson.dumps)
             pipe.psetex(job_key_prefix + job_id, _EXPIRES_MS, job)
             pipe.zadd(queue_key(self._prefix, queue), {job_id: now + int(delay * 1000)})
-            if not delay:
-                pipe.lpush(wake_key(self._prefix, queue), b"1")
             queues.add(queue)
         if wake is not None:
             pipe.publish(wake_channel(self._prefix), wake)
+        for queue in queues if not delay else ():
+            # One worker, who wakes the next if it cannot take all.
+            pipe.lpush(wake_key(self._prefix, queue), b"1")
+            # Nobody may be listening: the list must not grow for ever.
+            pipe.ltrim(wake_key(self._prefix, queue), 0, 99)
+        if last is not None:
+            last(pipe)
         if not len(pipe):
             return
-        for queue in queues:
-            # Nobody may be listening: the list must not grow for ever.
-            pipe.ltrim(wake_key(self._prefix, queue), 0, 999)
         try:
             await pipe.execute()
         except (RedisError, OSError) as error:

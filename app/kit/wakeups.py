@@ -30,14 +30,16 @@ class Wakeups:
 
     @classmethod
     @asynccontextmanager
-    async def listening(cls, redis: Redis, prefix: str) -> AsyncIterator["Wakeups"]:
-        """Wake-ups that are heard from other processes while the block lasts."""
+    async def open(
+        cls, redis: Redis, prefix: str, *, hears: bool = True
+    ) -> AsyncIterator["Wakeups"]:
+        """While the block lasts they are heard from all processes; or only rung, never heard."""
         wakeups = cls(redis, prefix)
-        task = asyncio.create_task(wakeups._listen())
+        tasks = [asyncio.create_task(wakeups._listen())] if hears else []
         try:
             yield wakeups
         finally:
-            await end_tasks(task)
+            await end_tasks(*tasks)
 
     async def ring(self, key: str) -> None:
         """Wake everybody who waits for the key, in every process; best effort."""

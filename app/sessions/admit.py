@@ -81,7 +81,7 @@ async def admit(
         IdempotencyMismatchError: the key came before, with another request.
         SessionBusyError: others change the session all the time.
     """
-    async with runtime.locks.hold(session_id):
+    async with runtime.locks.hold(session_id) as lock:
         for _ in range(_TRIES):
             before, row = await runtime.store.load(
                 caller.org_id, session_id, request.idempotency_key
@@ -97,7 +97,7 @@ async def admit(
                 break
         else:
             raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
-    await announce(runtime, change)
+        await announce(runtime, change, lock)
     return told
 
 

@@ -5,8 +5,10 @@ import random
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 from structlog import get_logger
 
@@ -23,6 +25,72 @@ _EXTEND = (
 )
 
 
+class HeldLock:
+    """A session's lock in the hands of one request, extended for as long as that lasts."""
+
+    def __init__(self, redis: Redis, key: str, ttl_ms: int) -> None:
+        self._redis = redis
+        self._key = key
+        self._token = secrets.token_hex(8)
+        self._ttl_ms = ttl_ms
+        self._renewal: asyncio.TimerHandle | None = None
+        self._extending: asyncio.Task[None] | None = None
+        self._released = False
+
+    async def acquire(self, seconds: float) -> None:
+        """Get it.
+
+        Raises:
+            SessionBusyError: others hold it for longer than `seconds`.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        pause = 0.002
+        while not await self._redis.set(self._key, self._token, nx=True, px=self._ttl_ms):
+            if asyncio.get_running_loop().time() >= deadline:
+                raise SessionBusyError("The session is busy; try again.", retry_after=1)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            pause = min(pause * 2, 0.05)
+        self._renew_later()
+
+    def release_in(self, pipe: Pipeline) -> None:
+        """Give it back with commands that are sent anyway."""
+        pipe.eval(_RELEASE, 1, self._key, self._token)
+        self._released = True
+
+    async def release(self) -> None:
+        """Give it back, unless that was done."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+        if self._extending is not None:
+            self._extending.cancel()
+        if self._released:
+            return
+        try:
+            await self._eval(_RELEASE)
+        except (RedisError, OSError) as error:
+            log.warning("session lock left to its expiry", error=str(error))
+
+    async def _eval(self, script: str, *arguments: str) -> None:
+        # Typed for the blocking client too.
+        done: Any = self._redis.eval(script, 1, self._key, self._token, *arguments)
+        await done
+
+    def _renew_later(self) -> None:
+        # A timer, not a task: nearly every lock is back before it is due.
+        loop = asyncio.get_running_loop()
+        self._renewal = loop.call_later(self._ttl_ms / 3000, self._renew)
+
+    def _renew(self) -> None:
+        self._extending = asyncio.create_task(self._extend())
+
+    async def _extend(self) -> None:
+        try:
+            await self._eval(_EXTEND, str(self._ttl_ms))
+        except (RedisError, OSError) as error:
+            log.warning("session lock not renewed", error=str(error))
+        self._renew_later()
+
+
 class SessionLocks:
     """Locks of sessions, one holder at a time over all API processes."""
 
@@ -31,49 +99,22 @@ class SessionLocks:
         self._prefix = prefix
         self._wait = settings.lock_wait_seconds
         self._ttl_ms = int(settings.lock_ttl_seconds * 1000)
-        self._release = redis.register_script(_RELEASE)
-        self._extend = redis.register_script(_EXTEND)
 
     @asynccontextmanager
-    async def hold(self, session_id: str) -> AsyncIterator[None]:
+    async def hold(self, session_id: str) -> AsyncIterator[HeldLock | None]:
         """Hold the lock while the block lasts. Without Redis the block runs all the same.
 
         Raises:
             SessionBusyError: others hold it for longer than the wait budget.
         """
-        key, token = f"{self._prefix}:lock:{session_id}", secrets.token_hex(8)
+        lock = HeldLock(self._redis, f"{self._prefix}:lock:{session_id}", self._ttl_ms)
         try:
-            await self._acquire(key, token)
+            await lock.acquire(self._wait)
         except (RedisError, OSError) as error:
             log.warning("no session lock: redis is away", error=str(error))
-            yield
+            yield None
             return
-        renewal = asyncio.create_task(self._renew(key, token))
         try:
-            yield
+            yield lock
         finally:
-            renewal.cancel()
-            await self._give_back(key, token)
-
-    async def _acquire(self, key: str, token: str) -> None:
-        deadline = asyncio.get_running_loop().time() + self._wait
-        pause = 0.002
-        while not await self._redis.set(key, token, nx=True, px=self._ttl_ms):
-            if asyncio.get_running_loop().time() >= deadline:
-                raise SessionBusyError("The session is busy; try again.", retry_after=1)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            pause = min(pause * 2, 0.05)
-
-    async def _renew(self, key: str, token: str) -> None:
-        while True:
-            await asyncio.sleep(self._ttl_ms / 3000)
-            try:
-                await self._extend(keys=[key], args=[token, self._ttl_ms])
-            except (RedisError, OSError) as error:
-                log.warning("session lock not renewed", error=str(error))
-
-    async def _give_back(self, key: str, token: str) -> None:
-        try:
-            await self._release(keys=[key], args=[token])
-        except (RedisError, OSError) as error:
-            log.warning("session lock left to its expiry", error=str(error))
+            await lock.release()

@@ -32,13 +32,15 @@ class Runtime:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, *, pool_size: int) -> AsyncIterator[Self]:
-        """Open everything; close it at the end."""
+    async def open(
+        cls, settings: Settings, *, pool_size: int, hears: bool = True
+    ) -> AsyncIterator[Self]:
+        """Open everything; close it at the end. Without `hears` no wake-up is heard."""
         prefix = settings.redis_prefix
         async with (
             Database.open(settings.database_url, pool_size=pool_size) as database,
             open_redis(settings.redis_url) as redis,
-            Wakeups.listening(redis, prefix) as wakeups,
+            Wakeups.open(redis, prefix, hears=hears) as wakeups,
             FlowCatalog.open(database, settings.flows_package) as catalog,
         ):
             yield cls(
