@@ -1,7 +1,7 @@
 """A session as it was read, and a change of it as it will be written: plain values, no queries."""
 
 import base64
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -55,6 +55,7 @@ class Snapshot:
         """
         model = flow.model.deserialize(self.model)
         model.session_id = self.id
+        model.state = self.state
         if self.stored_values:
             model.secondary_store = SecondaryStore.from_serialized(self.values())
         return model
@@ -79,6 +80,17 @@ class NewMessage:
         """A message of one block of text."""
         return cls(role, [{"content_type": "text", "text": text}])
 
+    def row(self, idx: int) -> dict[str, Any]:
+        """As the statements take it, at its place in the dialogue."""
+        return {
+            "idx": idx,
+            "role": self.role,
+            "content": self.content,
+            "status": self.status,
+            "step_id": self.step_id,
+            "attempt": self.attempt,
+        }
+
 
 @dataclass(slots=True)
 class Arrived:
@@ -95,20 +107,23 @@ class Arrived:
 
 @dataclass(slots=True)
 class StepRow:
-    """A step to be stored."""
+    """A step to be stored; with a lease (in seconds) it is claimed by who stores it."""
 
     id: str
     invocation_id: str
     parent_id: str | None
     planned: Planned
     max_attempts: int
+    lease: float | None = None
 
     @property
     def status(self) -> str:
         """What it is stored as. The root with a result is queued: a worker ends the invocation."""
         if self.planned.kind != "leaf":
             return "waiting"
-        return "done" if self.planned.result is not None and self.planned.path else "queued"
+        if self.planned.result is not None and self.planned.path:
+            return "done"
+        return "queued" if self.lease is None else "running"
 
     def row(self) -> dict[str, Any]:
         """As the statements take it."""
@@ -120,6 +135,8 @@ class StepRow:
             "kind": self.planned.kind,
             "status": self.status,
             "queue": self.planned.queue,
+            "attempt": 0 if self.lease is None else 1,
+            "lease": self.lease,
             "max_attempts": self.max_attempts,
             "remaining": self.planned.remaining,
             "input": {
@@ -177,7 +194,7 @@ class Change:
         self.dropped = sorted(values.deleted_keys)
 
     def document(self, **extra: Any) -> dict[str, Any]:
-        """As the statements take it. Message indexes follow on those that are there."""
+        """As the statements take it: JSON, once orjson has written its dataclasses."""
         return {
             "session_id": self.session_id,
             "org_id": self.org_id,
@@ -189,17 +206,14 @@ class Change:
             "error": self.error,
             "title": self.title,
             "message_count": self.message_count,
-            "messages": [
-                {"idx": idx, **asdict(message)}
-                for idx, message in enumerate(self.messages, self.told)
-            ],
+            "messages": [m.row(idx) for idx, m in enumerate(self.messages, self.told)],
             "stored": [
                 {"key": key, "payload": base64.b64encode(payload).decode()}
                 for key, payload in self.stored.items()
             ],
             "dropped": self.dropped,
-            "invocation": asdict(self.invocation) if self.invocation else None,
-            "arrived": asdict(self.arrived) if self.arrived else None,
+            "invocation": self.invocation,
+            "arrived": self.arrived,
             "steps": [step.row() for step in self.steps],
             "start": self.start,
             **extra,

@@ -8,7 +8,35 @@ import asyncpg
 import orjson
 
 from app.flows.graph import Scope
-from app.sessions.change import Snapshot
+from app.sessions.change import Snapshot, StepRow
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """A chain, parallel or map that waits; `remaining` as it was when it was read."""
+
+    id: str
+    path: str
+    kind: str
+    remaining: int
+    scope: Scope
+
+    @classmethod
+    def of(cls, row: StepRow) -> Self:
+        """The same as it was stored."""
+        step = row.planned
+        return cls(row.id, step.path, step.kind, step.remaining, step.scope)
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record, prefix: str = "") -> Self:
+        """From a row that has its columns, each named with the prefix."""
+        return cls(
+            id=row[f"{prefix}id"],
+            path=row[f"{prefix}path"],
+            kind=row[f"{prefix}kind"],
+            remaining=row[f"{prefix}remaining"],
+            scope=scope_of(row[f"{prefix}input"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +49,7 @@ class Claim:
 
     step_id: str
     path: str
-    parent_id: str | None
+    parent: Composite | None
     attempt: int
     max_attempts: int
     scope: Scope
@@ -39,7 +67,7 @@ class Claim:
         return cls(
             step_id=row["step_id"],
             path=row["path"],
-            parent_id=row["parent_id"],
+            parent=Composite.from_row(row, "parent_") if row["parent_id"] else None,
             attempt=row["attempt"],
             max_attempts=row["max_attempts"],
             scope=scope_of(row["step_input"]),

@@ -1,6 +1,8 @@
 """The SQL that reads sessions; what is read often leaves out the model, which may be large."""
 
-from app.sessions.statements import STORED_VALUES
+STORED_VALUES = """
+  (SELECT jsonb_object_agg(w.key, encode(w.payload, 'base64'))
+   FROM session_value w WHERE w.session_id = s.id) AS stored_values"""
 
 # An expired session does not exist, even before it is deleted.
 _ALIVE = "(s.expires_at IS NULL OR s.expires_at > clock_timestamp())"
@@ -17,7 +19,7 @@ FROM session s LEFT JOIN event e ON e.session_id = s.id AND e.idempotency_key = 
 WHERE s.id = $1 AND s.org_id = $2 AND {_ALIVE}"""
 
 COMPOSITES = """
-SELECT id, path, parent_id, kind, remaining, input FROM step
+SELECT id, path, kind, remaining, input FROM step
 WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""
 
 RESULTS = "SELECT path, result FROM step WHERE parent_id = $1 AND status = 'done'"

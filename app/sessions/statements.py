@@ -55,15 +55,16 @@ _WRITES = """
   WHERE i.arrived IS NOT NULL
 )"""
 
-_PLANNED = """
+PLANNED = """
 , planned AS (
   INSERT INTO step (id, invocation_id, session_id, org_id, path, parent_id, kind, status, queue,
-    attempt, max_attempts, remaining, input, result, published_at)
+    attempt, max_attempts, remaining, input, result, published_at, lease_until)
   SELECT p.id, p.invocation_id, g.id, g.org_id, p.path, p.parent_id, p.kind, p.status, p.queue,
-    0, p.max_attempts, p.remaining, p.input, p.result, clock_timestamp()
+    p.attempt, p.max_attempts, p.remaining, p.input, p.result, clock_timestamp(),
+    clock_timestamp() + p.lease * interval '1 second'
   FROM {guard} g, i, jsonb_to_recordset(i.steps) AS p(id text, invocation_id text, path text,
-    parent_id text, kind text, status text, queue text, max_attempts int, remaining int,
-    input jsonb, result text)
+    parent_id text, kind text, status text, queue text, attempt int, max_attempts int,
+    remaining int, input jsonb, result text, lease float)
 )"""
 
 _SET_SESSION = """
@@ -91,7 +92,7 @@ START = (
   RETURNING id, org_id, version, created
 )"""
     + _WRITES
-    + _PLANNED.format(guard="changed")
+    + PLANNED.format(guard="changed")
     + "\nSELECT version, created FROM changed"
 )
 
@@ -105,7 +106,7 @@ ADMIT = (
   RETURNING s.id, s.org_id, s.version
 )"""
     + _WRITES
-    + _PLANNED.format(guard="changed")
+    + PLANNED.format(guard="changed")
     + _END
 )
 
@@ -159,98 +160,10 @@ _CLOSED = f"""
 )"""
 
 # The last step of an invocation: its result, the invocation's end and its event, all or nothing.
-COMPLETE = _INPUT + _OWN_STEP + _CLOSED + _WRITES + _PLANNED.format(guard="changed") + _END
+COMPLETE = _INPUT + _OWN_STEP + _CLOSED + _WRITES + PLANNED.format(guard="changed") + _END
 
 # The end of an invocation from outside (cancel): its open steps are superseded.
-CLOSE = _INPUT + _NO_STEP + _CLOSED + _WRITES + _PLANNED.format(guard="changed") + _END
-
-# A step that is not the last. `counted` is the parallel or map that loses one open child; it must
-# keep another, or else the caller has to assemble it. `chain` is the one that starts `steps`.
-ADVANCE = (
-    """
-WITH i AS MATERIALIZED (
-  SELECT * FROM json_to_record($1::json) AS i(
-    step_id text, attempt int, result text, counted text, chain text, to_come int,
-    composites jsonb, steps jsonb)
-)
-, parent AS (
-  SELECT p.id FROM step p JOIN i ON p.id = i.counted
-  WHERE p.status = 'waiting' AND p.remaining > 1 FOR UPDATE OF p
-)
-, guard AS (
-  SELECT t.session_id AS id, t.org_id, t.id AS step_id
-  FROM step t JOIN i ON t.id = i.step_id
-  WHERE t.status = 'running' AND t.attempt = i.attempt
-    AND (i.counted IS NULL OR EXISTS (SELECT 1 FROM parent))
-  FOR UPDATE OF t
-)
-, finished AS (
-  UPDATE step t SET status = 'done', result = i.result, finished_at = clock_timestamp(),
-    lease_until = NULL
-  FROM guard g, i WHERE t.id = g.step_id
-)
-, assembled AS (
-  UPDATE step t SET status = 'done', result = p.result, finished_at = clock_timestamp()
-  FROM guard g, i, jsonb_to_recordset(i.composites) AS p(id text, result text)
-  WHERE t.id = p.id
-)
-, counted AS (
-  UPDATE step t SET remaining = t.remaining - 1 FROM guard g, i WHERE t.id = i.counted
-)
-, chained AS (
-  UPDATE step t SET remaining = i.to_come FROM guard g, i WHERE t.id = i.chain
-)"""
-    + _PLANNED.format(guard="guard")
-    + "\nSELECT id FROM guard"
-)
-
-STORED_VALUES = """
-  (SELECT jsonb_object_agg(w.key, encode(w.payload, 'base64'))
-   FROM session_value w WHERE w.session_id = s.id) AS stored_values"""
-
-_DUE = """
-  (t.status = 'queued' AND t.run_after <= clock_timestamp()
-    OR t.status = 'running' AND t.lease_until < clock_timestamp())"""
-
-# $1 step id, $2 lease in seconds. No row: somebody else has it, or it is over.
-CLAIM = f"""
-WITH claimed AS (
-  UPDATE step t SET status = 'running', attempt = t.attempt + 1, published_at = clock_timestamp(),
-    lease_until = clock_timestamp() + $2 * interval '1 second'
-  FROM invocation v
-  WHERE t.id = $1 AND v.id = t.invocation_id AND v.status = 'running' AND {_DUE}
-  RETURNING t.*
-)
-SELECT t.id AS step_id, t.path, t.parent_id, t.attempt, t.max_attempts, t.input AS step_input,
-  t.result AS step_result, v.id AS running_id, v.event AS ending_event, v.input AS actor_input,
-  v.state AS invoker_state, v.created AS entered, s.*, {STORED_VALUES}
-FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id"""
-
-# $1 step id, $2 attempt, $3 delay in seconds, $4 error, $5 attempts more.
-RETRY = """
-UPDATE step SET status = 'queued', lease_until = NULL, error = $4,
-  max_attempts = max_attempts + $5,
-  run_after = clock_timestamp() + $3 * interval '1 second',
-  published_at = clock_timestamp() + $3 * interval '1 second'
-WHERE id = $1 AND attempt = $2 AND status = 'running'
-RETURNING queue"""
-
-# $1 ids, $2 attempts, $3 lease in seconds. Rows that do not come back are lost.
-RENEW = """
-UPDATE step t SET lease_until = clock_timestamp() + $3 * interval '1 second'
-FROM unnest($1::text[], $2::int[]) AS m(id, attempt)
-WHERE t.id = m.id AND t.attempt = m.attempt AND t.status = 'running'
-RETURNING t.id"""
-
-# $1 seconds after which an unclaimed step is published again.
-SWEEP = f"""
-UPDATE step SET published_at = clock_timestamp()
-WHERE id IN (
-  SELECT t.id FROM step t
-  WHERE t.status IN ('queued', 'running') AND {_DUE}
-    AND t.published_at < clock_timestamp() - $1 * interval '1 second'
-  ORDER BY t.run_after LIMIT 200 FOR UPDATE SKIP LOCKED)
-RETURNING id, queue"""
+CLOSE = _INPUT + _NO_STEP + _CLOSED + _WRITES + PLANNED.format(guard="changed") + _END
 
 EXPIRE = """
 DELETE FROM session WHERE id IN (

@@ -23,8 +23,9 @@ from app.invokers.invoker import (
     discard,
 )
 from app.invokers.pool import Invokers
+from app.kit.batch import Batch
 from app.kit.registry import UnknownNameError
-from app.sessions.ascent import Climber
+from app.sessions.ascent import Climber, Progress
 from app.sessions.change import ready
 from app.sessions.claim import Claim
 from app.sessions.connections import ConnectionResolver
@@ -59,12 +60,15 @@ class StepRunner:
         self._leases = leases
         self._queues = queues
         self._settings = runtime.settings.step
+        # The steps of one map become due together.
+        self._claims = Batch(self._claim_all)
+        self._climber = Climber(runtime.store, queues, self._settings)
 
     async def run(self, step_id: str) -> None:
         """Run a step if it is due and nobody else has it, and then what follows directly."""
-        following: str | None = step_id
+        following: Claim | str | None = step_id
         while following is not None:
-            claim = await self._runtime.store.claim(following, self._settings.lease_seconds)
+            claim = await self._claims(following) if isinstance(following, str) else following
             if claim is None:
                 return
             with bound_contextvars(
@@ -72,8 +76,11 @@ class StepRunner:
             ):
                 following = await self._attempt(claim)
 
-    async def _attempt(self, claim: Claim) -> str | None:
-        """Run one attempt; the id of a step that this worker goes on with."""
+    async def _claim_all(self, step_ids: list[str]) -> list[Claim | None]:
+        return await self._runtime.store.claim(step_ids, self._settings.lease_seconds)
+
+    async def _attempt(self, claim: Claim) -> Claim | str | None:
+        """Run one attempt; the step that this worker goes on with, or its id."""
         if claim.attempt > claim.max_attempts:
             return await self._fail(claim, f"The step was lost {claim.max_attempts} times.")
         try:
@@ -123,19 +130,19 @@ class StepRunner:
         context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
         return storable(await _in_time(invoker.invoke(content, context), timeout))
 
-    async def _finish(self, claim: Claim, result: str) -> str | None:
+    async def _finish(self, claim: Claim, result: str) -> Claim | str | None:
         """Write a result and what follows it: the next steps, or the invocation's end."""
         if claim.path:
             flow = await self._flow(claim)
-            climber = Climber(
-                self._runtime.store,
+            outcome = await self._climber.climb(
                 claim,
+                result,
                 lambda: self._source(flow, claim, None).graph(flow.node(claim.state)),
-                self._settings,
             )
-            outcome = await climber.climb(result)
             if not isinstance(outcome, str):
-                return await self._go_on(ready(outcome or []))
+                progress = outcome or Progress()
+                await self._runtime.queue.publish(progress.published)
+                return progress.mine
             ended = outcome
         else:
             ended = result
@@ -157,9 +164,9 @@ class StepRunner:
         if not await self._runtime.store.complete(claim, change, result, incoming.error):
             log.warning("superseded, the result is dropped", attempt=claim.attempt)
             return None
-        return await self._go_on(ready(change.steps), wake=change.session_id)
+        return await self._go_on(ready(change.steps), change.session_id)
 
-    async def _go_on(self, steps: list[tuple[str, str]], wake: str | None = None) -> str | None:
+    async def _go_on(self, steps: list[tuple[str, str]], wake: str) -> str | None:
         """Keep one of the steps that became ready, publish the others."""
         mine = next((step_id for step_id, queue in steps if queue in self._queues), None)
         others = [step for step in steps if step[0] != mine]
@@ -172,7 +179,8 @@ class StepRunner:
         step = self._settings
         delay = min(step.backoff_seconds * 2 ** (claim.attempt - 1), step.backoff_max_seconds)
         delay *= random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-        await self._put_back(claim, max(delay, error.retry_after or 0.0), str(error))
+        asked = min(error.retry_after or 0.0, step.backoff_max_seconds)
+        await self._put_back(claim, max(delay, asked), str(error))
         return None
 
     async def _put_back(

@@ -1,18 +1,29 @@
 """Sessions in PostgreSQL: reads, and the statements that change them, over the raw pool."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
 from app.errors import NotFoundError
-from app.sessions import queries, statements
+from app.sessions import queries, statements, step_statements
 from app.sessions.change import Change, Snapshot, StepRow
-from app.sessions.claim import Claim
+from app.sessions.claim import Claim, Composite
 from app.sessions.render import plain_text
 from app.sessions.view import Status, View
 
 # Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
 _TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The result of a claimed step, and the parallel or map that it is directly in."""
+
+    step_id: str
+    attempt: int
+    result: str
+    counted: str
 
 
 class SessionStore:
@@ -118,12 +129,19 @@ class SessionStore:
             "composites": [{"id": id_, "result": text} for id_, text in composites],
             "steps": [step.row() for step in steps],
         }
-        return await self._write(statements.ADVANCE, document)
+        return await self._write(step_statements.ADVANCE, document)
 
-    async def claim(self, step_id: str, lease: float) -> Claim | None:
-        """Take a due step, or one whose lease lapsed."""
-        row = await self._pool.fetchrow(statements.CLAIM, step_id, lease)
-        return None if row is None else Claim.from_row(row)
+    async def count(self, finished: list[Finished]) -> list[bool]:
+        """Write results after which their parallels and maps go on; whether each was written."""
+        rows = await self._change(step_statements.COUNT, finished)
+        written = {row["id"] for row in rows}
+        return [one.step_id in written for one in finished]
+
+    async def claim(self, step_ids: list[str], lease: float) -> list[Claim | None]:
+        """Take the steps that are due, or whose lease lapsed."""
+        rows = await self._pool.fetch(step_statements.CLAIM, step_ids, lease)
+        claims = {row["step_id"]: Claim.from_row(row) for row in rows}
+        return [claims.get(step_id) for step_id in step_ids]
 
     async def retry(self, claim: Claim, delay: float, error: str, *, free: bool) -> str | None:
         """Put a step back; the queue that it is on, or None if it is not ours any more.
@@ -131,29 +149,29 @@ class SessionStore:
         An attempt that was `free` raises the step's limit by one.
         """
         queue: str | None = await self._pool.fetchval(
-            statements.RETRY, claim.step_id, claim.attempt, delay, error, int(free)
+            step_statements.RETRY, claim.step_id, claim.attempt, delay, error, int(free)
         )
         return queue
 
     async def renew(self, held: list[tuple[str, int]], lease: float) -> set[str]:
         """Renew leases, given as (step id, attempt); the ids of those that are still ours."""
         ids, attempts = [step_id for step_id, _ in held], [attempt for _, attempt in held]
-        rows = await self._pool.fetch(statements.RENEW, ids, attempts, lease)
+        rows = await self._pool.fetch(step_statements.RENEW, ids, attempts, lease)
         return {row["id"] for row in rows}
 
     async def sweep(self, republish: float) -> list[tuple[str, str]]:
         """Due steps that nobody claimed, and lapsed ones: (step id, queue), to be published."""
-        rows = await self._pool.fetch(statements.SWEEP, republish)
+        rows = await self._pool.fetch(step_statements.SWEEP, republish)
         return [(row["id"], row["queue"]) for row in rows]
 
     async def expire(self) -> None:
         """Delete sessions whose time is up."""
         await self._pool.execute(statements.EXPIRE)
 
-    async def composites(self, invocation_id: str) -> dict[str, asyncpg.Record]:
+    async def composites(self, invocation_id: str) -> dict[str, Composite]:
         """The open composites of an invocation, by path."""
         rows = await self._pool.fetch(queries.COMPOSITES, invocation_id)
-        return {row["path"]: row for row in rows}
+        return {row["path"]: Composite.from_row(row) for row in rows}
 
     async def results(self, composite_id: str) -> dict[str, str]:
         """The results of a composite's children that are done, by path."""
@@ -173,13 +191,19 @@ class SessionStore:
 
     async def messages(self, session_id: str, first: int = 0) -> list[asyncpg.Record]:
         """Messages from an index on, in order."""
-        rows: list[asyncpg.Record] = await self._pool.fetch(queries.MESSAGES, session_id, first)
-        return rows
+        return await self._fetch(queries.MESSAGES, session_id, first)
 
     async def _write(self, statement: str, document: dict[str, Any], *model: bytes) -> bool:
+        return bool(await self._change(statement, document, *model))
+
+    async def _change(self, statement: str, document: Any, *model: bytes) -> list[asyncpg.Record]:
         for _ in range(_TRIES - 1):
             try:
-                return await self._pool.fetchval(statement, document, *model) is not None
+                return await self._fetch(statement, document, *model)
             except asyncpg.DeadlockDetectedError:
                 continue
-        return await self._pool.fetchval(statement, document, *model) is not None
+        return await self._fetch(statement, document, *model)
+
+    async def _fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._pool.fetch(statement, *arguments)
+        return rows

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 _ROOT = Path(__file__).parents[2]
 _COPIED = ("app", "migrations", "tests", "pyproject.toml", "alembic.ini")
 _SQL = "app/sessions/statements.py"
+_STEP_SQL = "app/sessions/step_statements.py"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ MUTATIONS = {
         (
             (_SQL, "AND s.version = i.version", ""),
             (_SQL, "AND t.status = 'running' AND t.attempt = i.attempt", ""),
-            (_SQL, "AND t.attempt = m.attempt AND t.status = 'running'", ""),
+            (_STEP_SQL, "AND t.status = 'running' AND t.attempt = i.attempt", ""),
+            (_STEP_SQL, "AND t.attempt = m.attempt AND t.status = 'running'", ""),
         ),
         ("test_a_late_result_is_discarded",),
     ),
