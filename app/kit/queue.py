@@ -1,13 +1,12 @@
 """The bell: arq jobs that say a step may be due. If one is lost, the sweeper rings again."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import orjson
 from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 from structlog import get_logger
 
@@ -34,12 +33,29 @@ def wake_channel(prefix: str) -> str:
     return f"{prefix}:wake"
 
 
+# One script, since each command of a pipeline costs the client as much as this whole one.
+# ARGV: channel, its message or "", lock token, time to live of jobs in ms, when they are due,
+# whether to ring, then for each job: queue, wake list, id, payload. KEYS: a lock, if there is one.
+_PUBLISH = """
+for first = 7, #ARGV, 4 do
+  local queue, wake, id, job = ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3]
+  redis.call('psetex', id, ARGV[4], job)
+  redis.call('zadd', queue, ARGV[5], string.sub(id, #'KEY_PREFIX' + 1))
+  if ARGV[6] == '1' and redis.call('llen', wake) == 0 then
+    redis.call('lpush', wake, '1')
+  end
+end
+if ARGV[2] ~= '' then redis.call('publish', ARGV[1], ARGV[2]) end
+if KEYS[1] and redis.call('get', KEYS[1]) == ARGV[3] then redis.call('del', KEYS[1]) end
+"""
+
+
 class StepQueue:
     """Publishes steps to workers; every publish is a job of its own (arq refuses an id twice)."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
-        self._redis = redis
         self._prefix = prefix
+        self._publish = redis.register_script(_PUBLISH.replace("KEY_PREFIX", job_key_prefix))
 
     async def publish(
         self,
@@ -47,7 +63,7 @@ class StepQueue:
         *,
         delay: float = 0.0,
         wake: str | None = None,
-        last: Callable[[Pipeline], None] | None = None,
+        unlock: tuple[str, str] | None = None,
     ) -> None:
         """Ring for steps, given as (step id, queue), best effort, in one round trip.
 
@@ -55,29 +71,21 @@ class StepQueue:
             steps: what became due, or becomes due after `delay`.
             delay: seconds.
             wake: a key whose waiting readers are woken in the same round trip.
-            last: adds commands of the caller's own to it.
+            unlock: a lock that is released in it, and its holder's token.
         """
         now = int(time.time() * 1000)
-        pipe = self._redis.pipeline(transaction=False)
-        queues = set()
+        jobs: list[str | bytes] = []
         for step_id, queue in steps:
-            job_id = new_id("job")
             job = serialize_job(RUN_STEP, (step_id,), {}, None, now, serializer=orjson.dumps)
-            pipe.psetex(job_key_prefix + job_id, _EXPIRES_MS, job)
-            pipe.zadd(queue_key(self._prefix, queue), {job_id: now + int(delay * 1000)})
-            queues.add(queue)
-        if wake is not None:
-            pipe.publish(wake_channel(self._prefix), wake)
-        for queue in queues if not delay else ():
-            # One worker, who wakes the next if it cannot take all.
-            pipe.lpush(wake_key(self._prefix, queue), b"1")
-            # Nobody may be listening: the list must not grow for ever.
-            pipe.ltrim(wake_key(self._prefix, queue), 0, 99)
-        if last is not None:
-            last(pipe)
-        if not len(pipe):
+            job_key = job_key_prefix + new_id("job")
+            queues = (queue_key(self._prefix, queue), wake_key(self._prefix, queue))
+            jobs += (*queues, job_key, job)
+        if not jobs and wake is None and unlock is None:
             return
+        key, token = unlock or ("", "")
+        due = now + int(delay * 1000)
+        head = (wake_channel(self._prefix), wake or "", token, _EXPIRES_MS, due, int(not delay))
         try:
-            await pipe.execute()
+            await self._publish(keys=[key] if key else [], args=[*head, *jobs])
         except (RedisError, OSError) as error:
             log.warning("publish failed, the sweeper will find the steps", error=str(error))

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 from structlog import get_logger
 
@@ -52,13 +51,13 @@ class HeldLock:
             pause = min(pause * 2, 0.05)
         self._renew_later()
 
-    def release_in(self, pipe: Pipeline) -> None:
-        """Give it back with commands that are sent anyway."""
-        pipe.eval(_RELEASE, 1, self._key, self._token)
+    def hand_over(self) -> tuple[str, str]:
+        """Its key and token, for who releases it with other commands that have to be sent."""
         self._released = True
+        return self._key, self._token
 
     async def release(self) -> None:
-        """Give it back, unless that was done."""
+        """Give it back, unless it was handed over."""
         if self._renewal is not None:
             self._renewal.cancel()
         if self._extending is not None:

@@ -12,5 +12,5 @@ async def announce(runtime: Runtime, change: Change, lock: HeldLock | None = Non
     """
     if change.start is not None and not change.steps:
         return  # nobody can be waiting for it yet
-    release = lock.release_in if lock is not None else None
-    await runtime.queue.publish(ready(change.steps), wake=change.session_id, last=release)
+    unlock = lock.hand_over() if lock is not None else None
+    await runtime.queue.publish(ready(change.steps), wake=change.session_id, unlock=unlock)
