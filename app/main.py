@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from app.access.crypto import Vault
+from app.access.key_cache import KeyCache
 from app.api import agents, flows, health, manifests, problems, sessions, threads
 from app.api.body import BodyMiddleware
 from app.api.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
@@ -64,7 +65,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    async with Runtime.open(settings, pool_size=settings.api.pool_size) as runtime:
+    async with (
+        Runtime.open(settings, pool_size=settings.api.pool_size) as runtime,
+        KeyCache.open(runtime.database.pool, settings.database_url) as keys,
+    ):
+        app.state.keys = keys
         app.state.runtime = runtime
         app.state.database = runtime.database
         app.state.redis = runtime.redis

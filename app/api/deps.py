@@ -39,7 +39,7 @@ class _ApiKey(SecurityBase):
         runtime: Runtime = request.app.state.runtime
         secret_key = runtime.settings.security.secret_key.get_secret_value()
         authorization = request.headers.get("authorization")
-        caller = await authenticate(runtime.database.pool, secret_key, authorization)
+        caller = await authenticate(request.app.state.keys, secret_key, authorization)
         bind_contextvars(org_id=caller.org_id, user_id=caller.user_id, key_id=caller.key_id)
         check_org(caller, request.headers)
         if self._scope is not None:

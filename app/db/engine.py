@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 # A stuck transaction must never hold a session row for long: the design's two time limits.
-_SERVER_SETTINGS = {
+SERVER_SETTINGS = {
     "application_name": "statewright",
     "lock_timeout": "2000",
     "idle_in_transaction_session_timeout": "10000",
@@ -78,7 +78,7 @@ class Database:
             max_overflow=15,
             pool_pre_ping=True,
             hide_parameters=True,  # they may be secrets, and errors are logged
-            connect_args={"server_settings": _SERVER_SETTINGS, "timeout": 5},
+            connect_args={"server_settings": SERVER_SETTINGS, "timeout": 5},
         )
         pool = asyncpg.create_pool(
             plain_url(database_url),
@@ -86,7 +86,7 @@ class Database:
             max_size=pool_size,
             init=_prepare_connection,
             reset=_keep_as_is,
-            server_settings=_SERVER_SETTINGS,
+            server_settings=SERVER_SETTINGS,
             timeout=5,
             command_timeout=30,
         )

@@ -4,6 +4,7 @@ import pytest
 
 from app.access.authenticate import authenticate
 from app.access.caller import Caller, Scope
+from app.access.key_cache import KeyCache
 from app.access.keys import generate_key
 from app.access.service import CreatedKey, create_key
 from app.db.engine import Database
@@ -26,7 +27,7 @@ def secret_key(settings: Settings) -> str:
 
 async def refused(database: Database, secret_key: str, authorization: str | None) -> str:
     with pytest.raises(UnauthorizedError) as caught:
-        await authenticate(database.pool, secret_key, authorization)
+        await authenticate(KeyCache(database.pool), secret_key, authorization)
     return caught.value.detail
 
 
@@ -34,7 +35,7 @@ async def refused(database: Database, secret_key: str, authorization: str | None
 async def test_both_schemes_in_any_case(
     database: Database, secret_key: str, key: CreatedKey, scheme: str
 ) -> None:
-    caller = await authenticate(database.pool, secret_key, f"{scheme} {key.api_key}")
+    caller = await authenticate(KeyCache(database.pool), secret_key, f"{scheme} {key.api_key}")
 
     assert caller == Caller(
         org_id=key.org_id,
@@ -83,7 +84,7 @@ async def test_the_id_of_a_key_with_another_random_part_is_refused(
 async def test_revoked_and_expired_keys_are_refused_at_once(
     database: Database, secret_key: str, key: CreatedKey, column: str
 ) -> None:
-    await authenticate(database.pool, secret_key, f"Bearer {key.api_key}")
+    await authenticate(KeyCache(database.pool), secret_key, f"Bearer {key.api_key}")
     await database.pool.execute(f"UPDATE api_key SET {column} = clock_timestamp()")  # noqa: S608 - a constant
 
     await refused(database, secret_key, f"Bearer {key.api_key}")
@@ -95,4 +96,4 @@ async def test_a_key_lives_until_it_expires(
     later = "UPDATE api_key SET expires_at = clock_timestamp() + interval '1 hour'"
     await database.pool.execute(later)
 
-    assert (await authenticate(database.pool, secret_key, f"Bearer {key.api_key}")).org_id
+    assert (await authenticate(KeyCache(database.pool), secret_key, f"Bearer {key.api_key}")).org_id

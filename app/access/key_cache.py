@@ -1,0 +1,89 @@
+"""API keys that were looked up a moment ago. PostgreSQL tells when one changes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+
+import asyncpg
+
+from app.db.listen import listen
+from app.kit.tasks import end_tasks
+
+# The channel on which the trigger of table `api_key` says which key changed or was deleted.
+CHANNEL = "statewright_api_key"
+_KEEP_SECONDS = 5.0
+
+_FIND = """
+SELECT k.digest, k.org_id, k.user_id, u.email, k.scopes, k.expires_at
+FROM api_key k JOIN "user" u ON u.id = k.user_id
+WHERE k.id = $1
+  AND k.revoked_at IS NULL
+  AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+"""
+
+
+class KeyCache:
+    """Finds API keys by id; remembers them only while their changes are heard.
+
+    A revoked key is forgotten when its revocation is committed. Keys that expire are asked for
+    each time, since expiry goes by the database's clock. Should the connection that hears of
+    changes hang, everything is forgotten after `keep` seconds all the same.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, keep: float = _KEEP_SECONDS) -> None:
+        self._pool = pool
+        self._keep = keep
+        self._rows: dict[str, asyncpg.Record] | None = None
+        self._forget_at = 0.0
+        self._changes = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, pool: asyncpg.Pool, database_url: str, keep: float = _KEEP_SECONDS
+    ) -> AsyncIterator[Self]:
+        """A cache that hears of changes while the block lasts."""
+        cache = cls(pool, keep)
+        listening = listen(
+            database_url, CHANNEL, began=cache._began, heard=cache._heard, ended=cache._ended
+        )
+        task = asyncio.create_task(listening)
+        try:
+            yield cache
+        finally:
+            await end_tasks(task)
+
+    async def find(self, key_id: str) -> asyncpg.Record | None:
+        """The row of a key that is valid now."""
+        row = self._remembered(key_id)
+        if row is not None:
+            return row
+        changes = self._changes
+        row = await self._pool.fetchrow(_FIND, key_id)
+        # Not if anything changed meanwhile: what was read may be what was before.
+        if self._rows is not None and changes == self._changes and row and not row["expires_at"]:
+            self._rows[key_id] = row
+        return row
+
+    def _remembered(self, key_id: str) -> asyncpg.Record | None:
+        if self._rows is None:
+            return None
+        if time.monotonic() >= self._forget_at:
+            self._rows.clear()
+            self._forget_at = time.monotonic() + self._keep
+        return self._rows.get(key_id)
+
+    def _began(self) -> None:
+        self._changes += 1
+        self._rows = {}
+
+    def _heard(self, key_id: str) -> None:
+        self._changes += 1
+        if self._rows is not None:
+            self._rows.pop(key_id, None)
+
+    def _ended(self) -> None:
+        self._changes += 1
+        self._rows = None

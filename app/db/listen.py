@@ -1,0 +1,59 @@
+"""Notifications of PostgreSQL: what one process commits, the others hear."""
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+from structlog import get_logger
+
+from app.db.engine import AWAY, SERVER_SETTINGS, plain_url
+
+log = get_logger(__name__)
+
+_RECONNECT_SECONDS = 1.0
+
+
+async def listen(
+    database_url: str,
+    channel: str,
+    *,
+    began: Callable[[], None],
+    heard: Callable[[str], None],
+    ended: Callable[[], None],
+) -> None:
+    """Listen to a channel for ever, over a connection of its own.
+
+    Args:
+        database_url: any PostgreSQL URL.
+        channel: letters and underscores.
+        began: called once every notification from now on is heard.
+        heard: called with the payload of each.
+        ended: called when the connection is lost; `began` follows when there is a new one.
+    """
+    while True:
+        try:
+            await _listen_once(database_url, channel, began, heard, ended)
+        except (*AWAY, asyncpg.PostgresError) as error:
+            log.warning("notifications are not heard", error=type(error).__name__)
+        await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+async def _listen_once(
+    database_url: str,
+    channel: str,
+    began: Callable[[], None],
+    heard: Callable[[str], None],
+    ended: Callable[[], None],
+) -> None:
+    connection = await asyncpg.connect(
+        plain_url(database_url), server_settings=SERVER_SETTINGS, timeout=5, command_timeout=5
+    )
+    gone = asyncio.Event()
+    connection.add_termination_listener(lambda _connection: gone.set())
+    try:
+        await connection.add_listener(channel, lambda *notification: heard(notification[-1]))
+        began()
+        await gone.wait()
+    finally:
+        ended()
+        connection.terminate()
