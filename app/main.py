@@ -56,9 +56,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         exception_handlers=dict.fromkeys(problems.HANDLED, problems.handle),
     )
     app.state.settings = settings
-    app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, responses=problems.DEFAULT_RESPONSES)
+    app.include_router(health.router)
     return app
 
 
