@@ -23,6 +23,7 @@ log = get_logger(__name__)
 
 _POLL_SECONDS = 0.25
 _AWAY_SECONDS = 0.5
+_GATHER_SECONDS = 0.003
 _DAY = 86_400
 
 # Up to ARGV[2] jobs that are due leave the queue KEYS[1]: nobody else gets them. If more are due,
@@ -90,6 +91,9 @@ class BellWorker(Worker):
                         await self._rung.wait()
                 except TimeoutError:
                     pass
+                if not self._has_room.is_set():
+                    # Slots that are taken together come free together: one claim for all of them.
+                    await asyncio.sleep(_GATHER_SECONDS)
                 self._rung.clear()
                 await self._poll()
         finally:
@@ -114,7 +118,9 @@ class BellWorker(Worker):
         for job in await self._take(keys=keys, args=[now, free, job_key_prefix]):
             if job:
                 self._start_job(job)
-        if len(self._running) >= self.max_jobs:
+        if len(self._running) < self.max_jobs:
+            self._has_room.set()
+        else:
             self._has_room.clear()
 
     async def _listen(self) -> None:
@@ -146,5 +152,4 @@ class BellWorker(Worker):
     def _slot_is_free(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not self._has_room.is_set():
-            self._has_room.set()
             self._rung.set()  # jobs may be waiting for it

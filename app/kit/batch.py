@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 
 class Batch(Generic[K, V]):
-    """Collects the items of one turn of the event loop and hands them on together.
+    """Hands on together what comes in one turn of the event loop, or while a call is out.
 
     Args:
         serve: takes up to `most` items; gives one answer for each, in order.
@@ -19,23 +19,23 @@ class Batch(Generic[K, V]):
         self._serve = serve
         self._most = most
         self._waiting: list[tuple[K, asyncio.Future[V]]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, item: K) -> V:
         """The answer for one item; raises what serving it raised."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[V] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._start)
+        future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
         return await future
 
-    def _start(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for first in range(0, len(waiting), self._most):
-            task = asyncio.create_task(self._answer(waiting[first : first + self._most]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                await self._answer(batch)
+        finally:
+            self._task = None
 
     async def _answer(self, waiting: list[tuple[K, asyncio.Future[V]]]) -> None:
         try:

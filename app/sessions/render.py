@@ -25,6 +25,7 @@ class RenderSource:
     """Where the render data of one session in one state come from.
 
     Attributes:
+        load_model: the session's model; asked only where a template reads a field of it.
         moment: what `current_datetime` shows; fixed for all steps of an invocation.
         history: how many of the most recent messages `chat_history` holds; None for all.
     """
@@ -32,7 +33,7 @@ class RenderSource:
     flow: Flow
     session_id: str
     state: str
-    model: SessionModel
+    load_model: Callable[[], SessionModel]
     actor_input: str
     moment: datetime
     read_dialogue: ReadDialogue
@@ -40,15 +41,10 @@ class RenderSource:
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
         """The render data; the dialogue is in it only where `reads` names it."""
-        self.model.actor_input = self.actor_input
-        data = self.model.model_dump(mode="json") | {
-            "session_id": self.session_id,
-            "state_id": self.state,
-            "state_name": self.flow.state_name(self.state),
-            "actor_input": self.actor_input,
-            "parsed_actor_input": self.model.parsed_actor_input,
-            "current_datetime": self.moment.isoformat(),
-        }
+        model = self.load_model()
+        model.actor_input = self.actor_input
+        data = model.model_dump(mode="json") | self._given()
+        data["parsed_actor_input"] = model.parsed_actor_input
         if not _DIALOGUE.isdisjoint(reads):
             dialogue = await self.read_dialogue(self.history)
             data["chat_history"] = format_dialogue(dialogue, DialogueFormat.YAML)
@@ -62,12 +58,24 @@ class RenderSource:
             TemplateError: the template is wrong, or ran over its limits.
         """
         reads = self.flow.renderer.reads(text)
-        data = await self.data(reads) | (extra or {})
+        data = self._given() | (extra or {})
+        if not reads <= data.keys():
+            data = await self.data(reads) | (extra or {})
         if ANY_NAME not in reads:
             data = {name: value for name, value in data.items() if name in reads}
         if (parts := plain_parts(text, SANDBOX)) is not None:
             return fill(parts, data)
         return await self.flow.renderer.render(text, data)
+
+    def _given(self) -> dict[str, Any]:
+        """What is known without the model and the dialogue."""
+        return {
+            "session_id": self.session_id,
+            "state_id": self.state,
+            "state_name": self.flow.state_name(self.state),
+            "actor_input": self.actor_input,
+            "current_datetime": self.moment.isoformat(),
+        }
 
     async def graph(self, node: Node) -> Graph:
         """The step graph of an invoker state; its maps see the render data."""

@@ -221,7 +221,7 @@ class StepRunner:
             flow=flow,
             session_id=claim.session.id,
             state=claim.state,
-            model=claim.session.load_model(flow),
+            load_model=lambda: claim.session.load_model(flow),
             actor_input=claim.actor_input,
             moment=claim.entered,
             read_dialogue=read_dialogue,

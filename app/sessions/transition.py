@@ -156,7 +156,7 @@ class Transition:
             flow=self._flow,
             session_id=self.change.session_id,
             state=self.change.state,
-            model=self._model,
+            load_model=lambda: self._model,
             actor_input=self._model.actor_input,
             moment=datetime.now(UTC),
             read_dialogue=read_dialogue,
