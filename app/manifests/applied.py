@@ -3,15 +3,20 @@
 from dataclasses import dataclass
 from typing import Any
 
+from app.errors import FieldError
 from app.manifests.diff import Change
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an apply did: `operation` is created, updated or unchanged."""
+    """What an apply did: `operation` is created, updated or unchanged.
+
+    `warnings` are what its author should look at; they refuse nothing.
+    """
 
     kind: str
     name: str
     operation: str
     manifest: dict[str, Any]
     diff: list[Change]
+    warnings: list[FieldError]

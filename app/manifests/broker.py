@@ -79,7 +79,8 @@ class Broker(ABC, Generic[SpecT, RowT]):
             if diff:
                 row = await self.change(context, row, manifest)
         shown = await self.manifest_of(context, row)
-        return Applied(self.kind, manifest.name, operation, shown, diff)
+        warnings = context.warnings.pop(manifest.name, [])
+        return Applied(self.kind, manifest.name, operation, shown, diff, warnings)
 
     async def describe(self, context: Context, name: str) -> dict[str, Any]:
         """The manifest of a resource with its status; it can be applied again as it is."""

@@ -7,6 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
 from app.access.crypto import Vault
+from app.errors import FieldError
 from app.sessions.runtime import Runtime
 
 if TYPE_CHECKING:  # the registry knows the brokers, which know this
@@ -20,6 +21,7 @@ class Context:
     Attributes:
         dry_run: nothing is kept; what is shown only once is not shown.
         shown_once: what was made and cannot be shown later, by name.
+        warnings: what a check found that refuses nothing, by name.
     """
 
     db: AsyncSession
@@ -29,3 +31,4 @@ class Context:
     brokers: "BrokerRegistry"
     dry_run: bool = False
     shown_once: dict[str, str] = field(default_factory=dict, repr=False)
+    warnings: dict[str, list[FieldError]] = field(default_factory=dict)

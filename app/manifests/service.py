@@ -152,7 +152,13 @@ def _entry_of(entry: Entry, applied: Applied, *, dry_run: bool) -> Entry:
 def _applied(entries: Sequence[Entry], applied: Sequence[Applied]) -> Answer:
     """One document: what was done with it. Several: that for each of them, in order."""
     items = [
-        {"operation": one.operation, "manifest": one.manifest, "diff": one.diff} for one in applied
+        {
+            "operation": one.operation,
+            "manifest": one.manifest,
+            "diff": one.diff,
+            "warnings": one.warnings,
+        }
+        for one in applied
     ]
     if len(items) == 1:
         return answer(entries[0], items[0])

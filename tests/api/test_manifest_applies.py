@@ -28,6 +28,20 @@ async def test_a_change_says_what_it_changes(client: httpx.AsyncClient) -> None:
     assert done["manifest"]["metadata"]["resourceVersion"] == "2"
 
 
+async def test_what_a_flow_s_author_should_look_at_is_told(client: httpx.AsyncClient) -> None:
+    states = {"a": {"initial": True, "transitions": [{"event": "go", "target": "a"}]}, "b": {}}
+    spec = {"statechart": {"states": states}, "templates": {"a": "x", "b": "y"}}
+    flow = manifest("Flow", "warned", spec)
+
+    applied = (await post(client, "apply", flow))["data"]
+
+    places = [warning["loc"] for warning in applied["warnings"]]
+    assert ["spec", "statechart", "states", "b"] in places
+    assert any("cannot be reached" in warning["msg"] for warning in applied["warnings"])
+    quiet = await post(client, "apply", manifest("Dataset", "d", {}))
+    assert quiet["data"]["warnings"] == []
+
+
 async def test_a_dry_run_saves_nothing(client: httpx.AsyncClient) -> None:
     dry = await post(client, "apply", many(secret(), provider()), dry_run=True)
 

@@ -86,6 +86,18 @@ async def test_manifests_at_an_address(ok: Ok, statewright: Statewright) -> None
     assert len(refused.stderr.splitlines()) == 1
 
 
+def test_warnings_of_a_flow_are_shown(statewright: Statewright) -> None:
+    states = {"a": {"initial": True, "transitions": [{"event": "go", "target": "a"}]}, "b": {}}
+    spec = {"statechart": {"states": states}, "templates": {"a": "x", "b": "y"}}
+
+    done = statewright(
+        "apply", "-f", "-", stdin=as_text(manifest("warned", "Flow") | {"spec": spec})
+    )
+
+    assert done.stdout == "flow/warned created\n"
+    assert "Warning: flow/warned: spec.statechart.states.b: " in done.stderr
+
+
 def test_a_dry_run_tells_and_changes_nothing(ok: Ok, statewright: Statewright) -> None:
     told = ok("apply", "-f", "-", "--dry-run", stdin=as_text(manifest("dry")))
 

@@ -102,7 +102,7 @@ spec:
         stored = manifest.metadata.stored()
         description = stored.pop("description", None)
         providers = await context.brokers.names(context, "Provider")
-        row, _ = await save_flow(
+        row, warnings = await save_flow(
             context.db,
             context.caller,
             manifest.name,
@@ -112,6 +112,7 @@ spec:
             invokers={*built_in_invokers(), *providers},
             taken=context.runtime.catalog.keys_in_code,
         )
+        context.warnings[manifest.name] = warnings
         return row
 
     @override
