@@ -65,12 +65,13 @@ async def test_a_failed_turn_shows_an_error_and_the_thread_goes_on(
     "fault",
     [
         Reply(status=429, headers={"Retry-After": "0"}),
+        Reply(status=429, headers={"Retry-After": "86400"}),
         Reply(status=500),
         Reply(delay=1.6),
         Reply(text=LONG, cut_after=6, word_delay=0.03),
         Reply(text=LONG, cut_after=0),
     ],
-    ids=["429", "500", "slow", "cut", "cut at once"],
+    ids=["429", "429 for a day", "500", "slow", "cut", "cut at once"],
 )
 async def test_what_may_pass_is_tried_again(
     client: httpx.AsyncClient, worker: None, model: OpenAiServer, fault: Reply
