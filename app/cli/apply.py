@@ -81,7 +81,7 @@ def _report(items: Sequence[dict[str, Any]], output: Format, *, dry_run: bool) -
     for item in items:
         done = f" {_DONE[item['operation']]}" if output is not Format.NAME else ""
         say(f"{_named(item)}{done}{' (dry run)' if dry_run and done else ''}")
-        for warning in item["warnings"]:
+        for warning in item.get("warnings", ()):  # an older service tells none
             place = ".".join(map(str, warning["loc"]))
             say(f"Warning: {_named(item)}: {place}: {warning['msg']}", err=True)
         value = item["manifest"].get("status", {}).get("value")

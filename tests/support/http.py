@@ -32,10 +32,17 @@ def serve() -> Serve:
     return serving
 
 
+@pytest.fixture(scope="session")
+def shared_api() -> FastAPI:
+    """Made once: at its first request an application builds its routes, for a tenth of a second."""
+    return create_app(Settings(dev=True))
+
+
 @pytest.fixture
-def api(settings: Settings) -> FastAPI:
-    """The application; routes may be added before it is served."""
-    return create_app(settings)
+def api(shared_api: FastAPI, settings: Settings) -> FastAPI:
+    """The application; it is served with the settings of the test."""
+    shared_api.state.settings = settings
+    return shared_api
 
 
 @pytest.fixture
