@@ -29,9 +29,9 @@ def one_line_errors(exit_code: int = 1) -> Iterator[None]:
 
 
 def _told(error: Exception) -> str:
-    if isinstance(error, CommandError | FlowPackageError):
+    if isinstance(error, CommandError | FlowPackageError | StartError):
         return str(error)  # a line for each fault
-    if isinstance(error, StartError | StatewrightError):
+    if isinstance(error, StatewrightError):
         return _line(error)
     return _told_by_database(error)
 

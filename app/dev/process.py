@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 _TETHER = str(Path(__file__).with_name("tether.py"))
-_TAIL_BYTES = 2000
+_TOLD = "statewright: "  # how a command of ours begins to tell its error
+_TAIL_BYTES = 10_000
 
 
 class StartError(Exception):
@@ -133,8 +134,10 @@ class Process:
         await process.wait()
 
     def last_words(self) -> str:
-        """The last line of its log, and where the log is."""
+        """What its log ends with: the error that it told, or its last line."""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
             lines = log.read().decode(errors="replace").strip().splitlines()
-        return f"Last line of {self.log}: {lines[-1] if lines else '(empty)'}"
+        told = [number for number, line in enumerate(lines) if line.startswith(_TOLD)]
+        last = "\n".join(lines[told[-1] if told else -1 :]) or "(empty)"
+        return f"The end of {self.log}: {last.removeprefix(_TOLD)}"

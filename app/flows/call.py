@@ -35,11 +35,11 @@ async def call(function: Callable[[dict[str, Any]], Any], data: dict[str, Any]) 
         raise
     except (ConnectionError, TimeoutError) as error:
         raise TransientInvokerError(_text_of(function, error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # The function is the user's own code, and so is the text of its error.
         raise InvokerError(_text_of(function, error)) from error
 
 
-def _text_of(function: Callable[..., Any], error: Exception) -> str:
+def _text_of(function: Callable[..., Any], error: BaseException) -> str:
     name = getattr(function, "__qualname__", type(function).__name__)
     return f"{name}: {type(error).__name__}: {error}"

@@ -9,7 +9,7 @@ from statemachine import State
 from app.flows.chart import Chart, ChartState, ChartTransition
 from app.flows.chart_content import ContentChecker
 from app.flows.findings import Findings, Place
-from app.flows.machine import SessionMachine
+from app.flows.machine import SessionMachine, is_library_event
 
 MAX_STATES = 200
 MAX_TRANSITIONS = 100
@@ -169,4 +169,4 @@ class ChartReader:
 
 
 def _is_reserved(name: str) -> bool:
-    return name in _RESERVED or name.startswith(_HOOKS)
+    return name in _RESERVED or name.startswith(_HOOKS) or is_library_event(name)

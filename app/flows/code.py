@@ -13,7 +13,13 @@ from types import ModuleType
 from typing import Any
 
 from app.errors import FlowPackageError
-from app.flows.code_checks import check_events, check_names, check_values
+from app.flows.code_checks import (
+    check_binding,
+    check_events,
+    check_names,
+    check_support,
+    check_values,
+)
 from app.flows.code_templates import TemplateReader
 from app.flows.flow import RESERVED_KEYS, Flow
 from app.flows.machine import SessionMachine
@@ -82,6 +88,7 @@ class _Loader:
             self._faults.add(place, "its machine is no subclass of SessionMachine")
             return
         folder = self._folder(importlib.import_module(machine.__module__))
+        check_binding(machine, model, place, self._faults)
         templates = self._templates(machine, folder, _name(machine))
         if not self._faults:
             self.flows[key] = Flow(
@@ -116,6 +123,7 @@ class _Loader:
             for state_id, value in machine.templates.items()
         }
         known = {state_id: template for state_id, template in read.items() if template is not None}
+        check_support(machine, place, self._faults)
         check_values(machine, place, self._faults)
         check_names(machine, place, self._faults)
         check_events(machine, known, place, self._faults)

@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from statemachine import State
+from statemachine.exceptions import InvalidDefinition
 
-from app.flows.machine import SessionMachine
+from app.flows.machine import SessionMachine, is_library_event
+from app.flows.model import SessionModel
 from app.flows.template import Render, Template
 from app.flows.template_folder import PackageFaults
 
@@ -19,6 +22,43 @@ def check_values(machine: type[SessionMachine], place: str, faults: PackageFault
         other = seen.setdefault(state.value, state.id)
         if other != state.id:
             faults.add(place, f"states {other!r} and {state.id!r} both have value {state.value!r}")
+
+
+def check_support(machine: type[SessionMachine], place: str, faults: PackageFaults) -> None:
+    """Nothing is used that a session cannot be put back into, or that would block others."""
+    for state in states_of(machine):
+        if state.parallel:
+            reason = (
+                "parallel states are not supported; a Parallel template runs steps side by side"
+            )
+            faults.add(place, f"state {state.id!r}: {reason}")
+        if any(not callback.is_convention for callback in state.invoke):
+            reason = "a state invokes what its template says; `invoke` is not supported"
+            faults.add(place, f"state {state.id!r}: {reason}")
+        for history in state.history:
+            faults.add(place, f"state {history.id!r}: history states are not supported")
+    events: Any = machine.events
+    for event in events:
+        if event.delay:
+            faults.add(place, f"event {event.id!r}: delayed events are not supported")
+
+
+def check_binding(
+    machine: type[SessionMachine], model: type[SessionModel], place: str, faults: PackageFaults
+) -> None:
+    """The model can be made from nothing, and every callback that is named is there."""
+    try:
+        bound = model()
+    except ValidationError as error:
+        names = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
+        faults.add(place, f"every field needs a default: {names}")
+        return
+    # In a state already, so that no hook is run.
+    bound._configuration = next(iter(machine.states_map))  # noqa: SLF001 - the engine's own
+    try:
+        machine(bound)
+    except InvalidDefinition as error:
+        faults.add(place, " ".join(str(error).split()))
 
 
 def check_names(machine: type[SessionMachine], place: str, faults: PackageFaults) -> None:
@@ -78,4 +118,4 @@ def events_of(state: State) -> list[str]:
         for transition in around.transitions:
             found.update(dict.fromkeys(str(transition.event or "").split()))
         around = around.parent
-    return list(found)
+    return [event for event in found if not is_library_event(event)]

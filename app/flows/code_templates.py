@@ -20,6 +20,7 @@ from app.flows.template import (
     Template,
 )
 from app.flows.template_folder import PackageFaults, TemplateFolder
+from app.invokers.pool import check_class
 
 
 class _Form(BaseModel):
@@ -164,6 +165,8 @@ class TemplateReader:
                 f"{invoke.text!r} is a file, but with an invoker the template is the text itself;"
                 " write the path alone and name the invoker in its meta.yaml",
             )
+        if "." in invoke.invoker and (fault := check_class(invoke.invoker)):
+            self._faults.add(place, fault)
         self._folder.check(invoke.text, place)
         return invoke
 
@@ -185,6 +188,8 @@ class TemplateReader:
         for field in (given.index_field, given.value_field):
             if not field.isidentifier():
                 self._faults.add(place, f"{field!r} cannot be the name of a field")
+        if given.index_field == given.value_field:
+            self._faults.add(place, f"index and value cannot both be {given.index_field!r}")
         try:
             jmespath.compile(given.over)
         except JMESPathError as error:

@@ -18,7 +18,7 @@ from app.errors import (
     StatewrightError,
 )
 from app.flows.jinja import TemplateRenderer
-from app.flows.machine import Recording, SessionMachine
+from app.flows.machine import Recording, SessionMachine, is_library_event
 from app.flows.model import SessionModel
 from app.flows.template import Node, Render, Template
 
@@ -94,13 +94,18 @@ class Flow:
             BadRequestError: the flow does not take the data.
         """
         try:
-            return self.model.seed(seed_data)
+            return self._checked(self.model.seed(seed_data))
         except StatewrightError:
             raise
         except Exception as error:  # the flow's own code
             log.exception("the flow's code failed", flow=self.key)
             told = f"The flow does not take the seed data: {_told(error)}"
             raise BadRequestError(told, errors=[{"loc": ["seed_data"], "msg": told}]) from error
+
+    def _checked(self, made: object) -> SessionModel:
+        if not isinstance(made, self.model):
+            raise TypeError("seed() returns the model")
+        return made
 
     async def initial_state(self) -> str:
         """The state that a new session is in, where no hook of the flow has a say."""
@@ -202,7 +207,7 @@ class Flow:
         for state_id in reversed(self._known(state)):
             for transition in self._states[state_id].transitions:
                 found.update(dict.fromkeys(str(transition.event or "").split()))
-        return list(found)
+        return [event for event in found if not is_library_event(event)]
 
     def _known(self, state: str) -> list[str]:
         ids = state.split(" ")
@@ -226,8 +231,8 @@ class Flow:
     def _remembered(
         self, machine: SessionMachine, move: tuple[str | None, str], entered: Entered
     ) -> Entered:
-        """Keep an outcome where no guard, hook or action has a say in it: it never changes."""
-        if not machine.calls_back:
+        """Keep an outcome of a machine that decides nothing by itself: it never changes."""
+        if machine.is_plain:
             self._fixed[move] = entered
         return entered
 

@@ -1,9 +1,15 @@
 """The base of every flow's statechart: python-statemachine with its traps closed."""
 
 from enum import StrEnum
+from types import FunctionType
 from typing import Any, ClassVar
 
 from statemachine import StateChart
+
+ROLES = ("user", "assistant", "system")
+
+_LIBRARY_EVENTS = frozenset({"*", "error_execution"})
+_LIBRARY_PREFIXES = ("done.", "done_state_", "done_invoke_", "error.")
 
 
 class Recording(StrEnum):
@@ -45,15 +51,41 @@ class SessionMachine(StateChart[Any]):
         super().__init__(model, state_field="_configuration", **inputs)
 
     @property
-    def calls_back(self) -> bool:
-        """Whether there is any guard, hook, validator or action: on the chart or on the model."""
+    def is_plain(self) -> bool:
+        """Whether nothing but state and event decides where it goes and what is said.
+
+        So it is without guards, hooks, validators and actions, be they the chart's, the model's
+        or a listener's, and without any method of its own.
+        """
         executors = self._callbacks._registry.values()  # noqa: SLF001 - there is no public way
-        return any(True for executor in executors for _ in executor)
+        called_back = any(True for executor in executors for _ in executor)
+        return not (called_back or self._class_listeners or _has_methods(type(self)))
 
     def record(self, recording: Recording) -> None:
-        """Override what the dialogue keeps of the current transition."""
-        self.recording = recording
+        """Override what the dialogue keeps of the current transition.
+
+        Raises:
+            ValueError: it is no `Recording`, nor the value of one.
+        """
+        self.recording = Recording(recording)
 
     def say(self, role: str, text: str) -> None:
-        """Add a message to the dialogue."""
+        """Add a message to the dialogue.
+
+        Raises:
+            ValueError: the role is none of `ROLES`, or the text is no text.
+        """
+        if role not in ROLES or not isinstance(text, str):
+            raise ValueError(f"say() takes a role ({', '.join(ROLES)}) and a text.")
         self.said.append((role, text))
+
+
+def is_library_event(event: str) -> bool:
+    """Whether the statechart library sends it itself, such as when a compound state is done."""
+    return event in _LIBRARY_EVENTS or event.startswith(_LIBRARY_PREFIXES)
+
+
+def _has_methods(machine: type[SessionMachine]) -> bool:
+    own = machine.__mro__[: machine.__mro__.index(SessionMachine)]
+    kinds = (FunctionType, property, classmethod, staticmethod)
+    return any(isinstance(item, kinds) for base in own for item in vars(base).values())

@@ -85,11 +85,11 @@ class SyncInvoker(Invoker):
             return str(invoker.invoke(content))
         except (ConnectionError, TimeoutError) as error:
             raise TransientInvokerError(self._text_of(error)) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # The class is the user's own code, and so is the text of its error.
             raise InvokerError(self._text_of(error)) from error
         finally:
             self._idle.put(invoker)
 
-    def _text_of(self, error: Exception) -> str:
+    def _text_of(self, error: BaseException) -> str:
         return f"{self._wrapped.__name__}: {type(error).__name__}: {error}"

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from structlog import get_logger
+
 from app.flows.dialogue_format import DialogueFormat, format_dialogue
 from app.flows.flow import Flow
 from app.flows.graph import Graph
@@ -13,6 +15,9 @@ from app.flows.model import SessionModel
 from app.flows.plain_template import fill, plain_parts
 from app.flows.select import select
 from app.flows.template import Node, map_paths
+from app.flows.versioned import SerializationError
+
+log = get_logger(__name__)
 
 # The most recent messages, oldest first, as (role, text); None for all of them.
 ReadDialogue = Callable[[int | None], Awaitable[list[tuple[str, str]]]]
@@ -40,10 +45,20 @@ class RenderSource:
     history: int | None = None
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
-        """The render data; the dialogue is in it only where `reads` names it."""
+        """The render data; the dialogue is in it only where `reads` names it.
+
+        Raises:
+            SerializationError: the model holds, or a computed field of it gives, what is no JSON.
+        """
         model = self.load_model()
         model.actor_input = self.actor_input
-        data = model.model_dump(mode="json") | self._given()
+        try:
+            data = model.model_dump(mode="json") | self._given()
+        except Exception as error:  # computed fields are the flow's own code
+            log.exception("the flow's model cannot be shown", session_id=self.session_id)
+            raise SerializationError(
+                f"The model of flow {self.flow.key!r} holds what is no JSON."
+            ) from error
         data["parsed_actor_input"] = model.parsed_actor_input
         if not _DIALOGUE.isdisjoint(reads):
             dialogue = await self.read_dialogue(self.history)

@@ -127,7 +127,8 @@ class Transition:
         try:
             text = await self._source().render(template.text)
         except TemplateError as error:
-            self.change.error = f"Template of state {self.change.state!r}: {error}"
+            told = f"Template of state {self.change.state!r}: {error}"
+            self.change.error = f"{self.change.error}\n{told}" if self.change.error else told
             return
         if text:
             message = NewMessage.text("assistant", text)

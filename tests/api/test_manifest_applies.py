@@ -28,6 +28,19 @@ async def test_a_change_says_what_it_changes(client: httpx.AsyncClient) -> None:
     assert done["manifest"]["metadata"]["resourceVersion"] == "2"
 
 
+async def test_all_faults_of_a_flow_are_told_at_once(client: httpx.AsyncClient) -> None:
+    states = {"a": {"initial": True, "transitions": [{"event": "go", "target": "z"}]}}
+    flow = manifest("Flow", "wrong", {"statechart": {"states": states}, "extra": 1})
+
+    refused = await send(client, "apply", flow)
+
+    assert refused.status_code == 400
+    places = [fault["loc"] for fault in refused.json()["errors"]]
+    assert ["spec", "extra"] in places
+    assert ["spec", "templates"] in places
+    assert ["spec", "statechart", "states", "a", "transitions", 0, "target"] in places
+
+
 async def test_what_a_flow_s_author_should_look_at_is_told(client: httpx.AsyncClient) -> None:
     states = {"a": {"initial": True, "transitions": [{"event": "go", "target": "a"}]}, "b": {}}
     spec = {"statechart": {"states": states}, "templates": {"a": "x", "b": "y"}}

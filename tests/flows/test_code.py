@@ -209,6 +209,70 @@ def test_faults_of_statecharts(write_package: WritePackage) -> None:
     )
 
 
+def test_what_a_session_could_not_be_put_back_into_is_refused(write_package: WritePackage) -> None:
+    package = write_package(
+        {
+            "a.py": """
+                from app.flows import *
+                from statemachine import Event, HistoryState
+
+                class M(SessionMachine):
+                    class p(State.Parallel):
+                        class l(State.Compound):
+                            l1 = State(initial=True)
+                            l2 = State(final=True)
+                            h = HistoryState()
+                            on_l = l1.to(l2)
+                        class r(State.Compound):
+                            r1 = State(initial=True)
+                            r2 = State(final=True)
+                            on_r = r1.to(r2)
+                    e = State(invoke=lambda: None)
+                    late = Event(p.to(e), delay=1500)
+                    back = e.to(p)
+                    templates = {name: Render("") for name in ("l1", "l2", "r1", "r2", "e")}
+
+                class Model(SessionModel):
+                    machine = M
+
+                class N(SessionMachine):
+                    a = State(initial=True)
+                    b = State()
+                    go = a.to(b, cond="no_such")
+                    back = b.to(a)
+                    templates = {
+                        "a": Render(""),
+                        "b": [
+                            {"invoke": "no.such.Invoker", "template": ""},
+                            {"map": {"over": "x", "template": {"invoke": "echo", "template": ""},
+                                     "index_field": "i", "value_field": "i"}},
+                        ],
+                    }
+
+                class Other(SessionModel):
+                    machine = N
+
+                class Needy(SessionModel):
+                    machine = N
+                    name: str
+            """
+        }
+    )
+    found = faults_of(package)
+
+    def told(*parts: str) -> bool:
+        return any(all(part in fault for part in parts) for fault in found)
+
+    assert told("a.M: state 'p': parallel states are not supported")
+    assert told("a.M: state 'h': history states are not supported")
+    assert told("a.M: state 'e': ", "`invoke` is not supported")
+    assert told("a.M: event 'late': delayed events are not supported")
+    assert told("a.Other: ", "no_such")
+    assert told("a.N, state 'b', chain 0", "no.such.Invoker")
+    assert told("a.N, state 'b', chain 1", "index and value cannot both be 'i'")
+    assert told("a.Needy: every field needs a default: name")
+
+
 def test_a_package_that_is_not_there() -> None:
     (fault,) = faults_of("no_such_package_of_flows")
     assert "No module named 'no_such_package_of_flows'" in fault

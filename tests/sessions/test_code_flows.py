@@ -39,6 +39,8 @@ async def test_hooks_guards_validators_and_actions_take_part(client: httpx.Async
         ("action", 409, "event-refused", "(KeyError)"),
         ("type", 409, "event-refused", "(ValidationError)"),
         ("hook", 409, "event-refused", "(RuntimeError)"),
+        ("number", 409, "event-refused", "say() takes a role"),
+        ("object", 409, "definition-mismatch", "no JSON"),
         ("NUL", 409, "template-failed", "NUL"),
     ],
 )
@@ -64,9 +66,38 @@ async def test_an_event_that_the_code_refuses_changes_nothing(
         assert problem["current_state"] == "first"
         assert problem["possible_events"] == ["go", "note", "drop"]
         assert problem["received_event"] == "go"
-    assert ("the flow's code failed" in caplog.text) == (told.startswith(("(", "That")))
+    assert ("the flow's code failed" in caplog.text) == (told.startswith(("(", "That", "say")))
     assert await session.model() == before
     assert (await session.send("go", "fine"))["response"] == "second 1"
+
+
+@pytest.mark.parametrize("flow", ["personal", "overheard"])
+async def test_nothing_that_one_session_decides_is_remembered_for_another(
+    client: httpx.AsyncClient, flow: str
+) -> None:
+    for name in ("Ada", "Ben", "Cy"):
+        session = await Session.start(client, flow, {"name": name})
+        assert session.told["response"] == f"for {name}"
+        for _ in range(3):
+            assert (await session.send("go"))["response"] == f"for {name}"
+
+
+async def test_no_client_sends_what_the_library_sends_itself(client: httpx.AsyncClient) -> None:
+    session = await Session.start(client, "nested")
+    assert session.told["next_actions"] == ["step"]
+    for event in ("done_state_outer", "done.state.outer"):
+        answer = await session.post(event)
+        assert (answer.status_code, answer.json()["possible_events"]) == (409, ["step"])
+    assert (await session.send("step"))["response"] == "after"
+    assert session.told["next_actions"] == ["again"]
+
+
+async def test_an_invoker_that_would_end_the_worker_fails_its_step(
+    client: httpx.AsyncClient, worker: None
+) -> None:
+    for _ in range(2):
+        session = await Session.start(client, "leaving")
+        assert (await session.send("go"))["error"] == "Leaver: SystemExit: 3"
 
 
 async def test_a_seed_that_fails_is_a_bad_request(client: httpx.AsyncClient) -> None:

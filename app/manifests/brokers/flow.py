@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import col, select
 from typing_extensions import override
@@ -22,11 +22,19 @@ _Place = tuple[str | int, ...]
 
 
 class FlowSpec(ManifestModel):
-    """A flow; what its parts may hold is checked when it is saved."""
+    """A flow; what its parts may hold is checked when it is saved.
+
+    So is what is missing or unknown here: all faults of a flow are told at once.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"additionalProperties": False, "required": ["statechart", "templates"]},
+    )
 
     model: dict[str, Any] = Field({}, description="JSON Schema properties of the session.")
-    statechart: dict[str, Any] = Field(description="The states, and the events that move it.")
-    templates: dict[str, Any] = Field(description="One for each state.")
+    statechart: dict[str, Any] = Field({}, description="The states, and the events that move it.")
+    templates: dict[str, Any] = Field({}, description="One for each state.")
 
 
 class FlowBroker(Broker[FlowSpec, FlowRevision]):
@@ -138,9 +146,8 @@ spec:
 
     @override
     def wanted_spec(self, manifest: Manifest[FlowSpec]) -> dict[str, Any]:
-        spec = manifest.spec
-        model = {"model": spec.model} if spec.model else {}
-        return {**model, "statechart": spec.statechart, "templates": spec.templates}
+        spec = manifest.spec.model_dump(exclude_unset=True)
+        return {part: value for part, value in spec.items() if value or part != "model"}
 
     @override
     async def status_of(self, context: Context, row: FlowRevision) -> dict[str, Any]:

@@ -55,6 +55,10 @@ class HooksMachine(SessionMachine):
             raise RuntimeError("secret hook")
         if actor_input == "NUL":
             self.say("system", "\0")
+        if actor_input == "number":
+            self.say("system", 5)
+        if actor_input == "object":
+            self.model.entered.append(object())
 
     async def on_enter_first(self, actor_input: str) -> None:
         self.model.entered.append(actor_input)
