@@ -41,7 +41,7 @@ class ApiSettings(BaseModel):
 class WorkerSettings(BaseModel):
     """The worker process."""
 
-    concurrency: int = Field(20, gt=0, description="Steps that one worker runs at once")
+    concurrency: int = Field(20, gt=0, description="Steps of each queue that a worker runs at once")
     queues: CommaList[str] = Field(default=["default"], description="Queues that the worker serves")
     pool_size: int = Field(8, gt=0, description="PostgreSQL connections of the hot path")
     drain_seconds: int = Field(30, ge=0, description="How long SIGTERM waits for running steps")

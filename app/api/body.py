@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import orjson
@@ -10,14 +9,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BadRequestError, PayloadTooLargeError
+from app.kit.json_text import MAX_DEPTH, children, fitting_integer, is_deep
 
 # These take YAML, whatever the content type says, and check it themselves.
 RAW_PREFIXES = ("/api/v1/cli/",)
-MAX_DEPTH = 100
 
 # PostgreSQL's text has no NUL; JSON encoders and most clients have integers of 64 bits.
 _ODD = re.compile(rb"\\u0000|\d{19}")
-_INTEGERS = range(-(2**63), 2**64)
 
 
 class BodyMiddleware:
@@ -71,44 +69,28 @@ def check_json(body: bytes) -> None:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         _refuse(f"The body is not valid JSON: {error}")
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        _check_depth(value)
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and is_deep(value):
+        _refuse(f"The body is nested deeper than {MAX_DEPTH} levels.")
     if _ODD.search(body):  # rare: the slow looks are for these only
         _check_texts(value)
         json.loads(body, parse_int=_check_integer)
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        children = (child for item in level for child in _children(item))
-        level = [child for child in children if isinstance(child, dict | list)]
-        if not level:
-            return
-    _refuse(f"The body is nested deeper than {MAX_DEPTH} levels.")
 
 
 def _check_texts(value: Any) -> None:
     waiting = [value]
     while waiting:
         item = waiting.pop()
-        waiting.extend(_children(item))
+        waiting.extend(children(item))
         texts = item if isinstance(item, dict) else [item]
         if any(isinstance(text, str) and "\x00" in text for text in texts):
             _refuse("The body holds a NUL character (\\u0000) in a text.")
 
 
 def _check_integer(digits: str) -> int:
-    # The length first: int() of a million digits would take long.
-    if len(digits) > 20 or int(digits) not in _INTEGERS:  # noqa: PLR2004 - digits of 2**64
+    try:
+        return fitting_integer(digits)
+    except ValueError:
         _refuse("The body holds an integer that does not fit 64 bits.")
-    return int(digits)
-
-
-def _children(item: Any) -> Iterable[Any]:
-    if isinstance(item, dict):
-        return item.values()
-    return item if isinstance(item, list) else ()
 
 
 def _check_url(scope: Scope) -> None:

@@ -70,7 +70,7 @@ def worker(
         list[str] | None, typer.Option(help="A queue to serve; may be given more than once.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="How many steps to run at once.")
+        int | None, typer.Option(min=1, help="How many steps of each queue to run at once.")
     ] = None,
 ) -> None:
     """Run steps, until SIGTERM or Ctrl-C; those that run then are brought to their end."""

@@ -9,13 +9,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
-
+from app.errors import ConflictError
 from app.flows.template import Call, Chain, Invoke, Map, Node, Parallel, Queue
+from app.kit.json_text import loads
+
+# Most steps that one state starts at once: what a client sends may say how many.
+MAX_STEPS = 10_000
 
 Unwrapped = Invoke | Chain | Parallel | Map | Call
 Select = Callable[[str, dict[str, Any]], Any]
 DEFAULT_QUEUE = "default"
+
+
+class TooManyStepsError(ConflictError):
+    """A template would start more steps than one state may."""
+
+    code = "too-many-steps"
+    title = "Too many steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,7 @@ class Graph:
     ) -> Plan:
         below: list[Planned] = []
         results: dict[str, str] = {}
+        _bound(len(parts))
         for key, (part, part_scope) in parts.items():
             part_path = _join(path, key)
             plan = self._expand(part, part_path, queue, part_scope)
@@ -146,6 +157,7 @@ class Graph:
                 results[part_path] = plan.result
                 below.append(Planned(part_path, "leaf", queue, part_scope, result=plan.result))
             below += plan.steps
+            _bound(len(below))
         if len(results) == len(parts):
             return Plan(result=self.assemble(path, results))
         return Plan([Planned(path, kind, queue, scope, len(parts) - len(results)), *below])
@@ -165,11 +177,16 @@ class Graph:
         }
 
 
+def _bound(steps: int) -> None:
+    if steps > MAX_STEPS:
+        raise TooManyStepsError(f"More than {MAX_STEPS} steps would start at once.")
+
+
 def parse_result(text: str) -> Any:
-    """A result as the value it is the JSON of, or else as the text itself."""
+    """A result as the value it is the JSON of, or else (also if too deep) as the text itself."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return loads(text)
+    except ValueError:
         return text
 
 

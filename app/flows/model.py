@@ -2,12 +2,12 @@
 
 from typing import Any, ClassVar, Self
 
-import orjson
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
 
 from app.errors import BadRequestError
 from app.flows.secondary_store import SecondaryStore
 from app.flows.versioned import VersionedModel
+from app.kit.json_text import loads
 
 
 class SessionModel(VersionedModel):
@@ -86,10 +86,10 @@ BUILT_IN_FIELDS = frozenset(SessionModel.model_fields)
 
 
 def parse_json(text: str) -> Any:
-    """The JSON object or list that a text is; the text itself if it is neither."""
+    """The JSON object or list that a text is; the text itself if it is neither, or too deep."""
     if not text.lstrip().startswith(("{", "[")):
         return text
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return loads(text)
+    except ValueError:
         return text

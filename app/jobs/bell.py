@@ -1,6 +1,7 @@
 """arq as the bell: a worker that hears at once that a step is due, and never dies of Redis."""
 
 import asyncio
+import random
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ from structlog import get_logger
 from typing_extensions import override
 
 from app.jobs.run_step import run_step
-from app.kit.queue import RUN_STEP, queue_key, wake_key
+from app.kit.queue import RUN_STEP, bulk_key, queue_key, wake_key
 from app.kit.tasks import end_tasks
 from app.sessions.runtime import Runtime
 from app.sessions.steps import StepRunner
@@ -26,19 +27,27 @@ _AWAY_SECONDS = 0.5
 _GATHER_SECONDS = 0.003
 _DAY = 86_400
 
-# Up to ARGV[2] jobs that are due leave the queue KEYS[1]: nobody else gets them. If more are due,
-# another worker is woken for them, by the list KEYS[2].
+# Up to ARGV[2] jobs that are due leave the queue KEYS[1] and its bulk KEYS[2]: nobody else gets
+# them. ARGV[3] of them are the bulk's, if it has so many: neither keeps the other waiting. If more
+# are due, another worker is woken for them, by the list KEYS[3].
 _TAKE = """
-local ids = redis.call('zrangebyscore', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2] + 1)
 local jobs = {}
-for number, id in ipairs(ids) do
-  if number > tonumber(ARGV[2]) then
-    redis.call('lpush', KEYS[2], '1')
-    redis.call('ltrim', KEYS[2], 0, 99)
-    break
+local function take(queue, most)
+  if most <= 0 then return end
+  for _, id in ipairs(redis.call('zrangebyscore', queue, '-inf', ARGV[1], 'LIMIT', 0, most)) do
+    redis.call('zrem', queue, id)
+    jobs[#jobs + 1] = redis.call('getdel', ARGV[4] .. id)
   end
-  redis.call('zrem', KEYS[1], id)
-  jobs[number] = redis.call('getdel', ARGV[3] .. id)
+end
+local free = tonumber(ARGV[2])
+take(KEYS[2], tonumber(ARGV[3]))
+take(KEYS[1], free - #jobs)
+take(KEYS[2], free - #jobs)
+for _, queue in ipairs({KEYS[1], KEYS[2]}) do
+  if redis.call('zcount', queue, '-inf', ARGV[1]) > 0 then
+    redis.call('lpush', KEYS[3], '1')
+    redis.call('ltrim', KEYS[3], 0, 99)
+  end
 end
 return jobs"""
 
@@ -70,6 +79,7 @@ class BellWorker(Worker):
             log_results=False,
         )
         self._wake_key = wake_key(prefix, queue)
+        self._keys = [self.queue_name, bulk_key(prefix, queue), self._wake_key]
         self._rung = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -113,9 +123,9 @@ class BellWorker(Worker):
         is needed here: results and retries are in the step's row.
         """
         free = self.max_jobs - len(self._running)
-        now = int(time.time() * 1000)
-        keys = [self.queue_name, self._wake_key]
-        for job in await self._take(keys=keys, args=[now, free, job_key_prefix]):
+        for_bulk = (free + random.randint(0, 1)) // 2  # noqa: S311 - half of them, also of one
+        args: list[int | str] = [int(time.time() * 1000), free, for_bulk, job_key_prefix]
+        for job in await self._take(keys=self._keys, args=args):
             if job:
                 self._start_job(job)
         if len(self._running) < self.max_jobs:

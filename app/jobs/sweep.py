@@ -21,7 +21,8 @@ async def sweep(runtime: Runtime) -> None:
 
 
 async def _republish(runtime: Runtime) -> None:
-    steps = await runtime.store.sweep(runtime.settings.step.republish_seconds)
+    settings = runtime.settings
+    steps = await runtime.store.sweep(settings.step.republish_seconds, settings.worker.queues)
     if steps:
         log.info("published again", steps=len(steps))
         await runtime.queue.publish(steps)

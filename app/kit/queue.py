@@ -14,6 +14,7 @@ from app.kit.ids import new_id
 
 RUN_STEP = "run_step"
 _EXPIRES_MS = 3_600_000
+_FIRST = 20  # steps of one publish that do not wait for others
 
 log = get_logger(__name__)
 
@@ -21,6 +22,11 @@ log = get_logger(__name__)
 def queue_key(prefix: str, queue: str) -> str:
     """The sorted set that arq reads."""
     return f"{prefix}:queue:{queue}"
+
+
+def bulk_key(prefix: str, queue: str) -> str:
+    """The sorted set of what can wait for others: all but the first steps of a large map."""
+    return f"{queue_key(prefix, queue)}:bulk"
 
 
 def wake_key(prefix: str, queue: str) -> str:
@@ -75,11 +81,11 @@ class StepQueue:
         """
         now = int(time.time() * 1000)
         jobs: list[str | bytes] = []
-        for step_id, queue in steps:
+        for number, (step_id, queue) in enumerate(steps):
             job = serialize_job(RUN_STEP, (step_id,), {}, None, now, serializer=orjson.dumps)
             job_key = job_key_prefix + new_id("job")
-            queues = (queue_key(self._prefix, queue), wake_key(self._prefix, queue))
-            jobs += (*queues, job_key, job)
+            place = (queue_key if number < _FIRST else bulk_key)(self._prefix, queue)
+            jobs += (place, wake_key(self._prefix, queue), job_key, job)
         if not jobs and wake is None and unlock is None:
             return
         key, token = unlock or ("", "")

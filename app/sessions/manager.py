@@ -1,5 +1,6 @@
 """Sessions of any flow: start them, send them events, ask how they are, read their models."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,17 +103,16 @@ async def poll(
     runtime: Runtime, caller: Caller, key: str, session_id: str, seconds: float
 ) -> dict[str, Any]:
     """How a session is; held until its invocation ends, or makes progress, or the time is up."""
-    status = await _watch(runtime, caller, key, session_id, seconds)
-    session = status.session
-    flow = await runtime.catalog.get(session.org_id, session.flow, session.flow_revision)
-    return status_response(flow, status)
+    status = await _watch(runtime, caller, key, session_id, seconds, _mark)
+    return await _told(runtime, status)
 
 
 async def task_state(
     runtime: Runtime, caller: Caller, key: str, session_id: str, seconds: float
 ) -> dict[str, Any]:
-    """Whether a session is ready for an event, and for which."""
-    told = await poll(runtime, caller, key, session_id, seconds)
+    """Whether a session is ready for an event, and for which; held until that changed."""
+    status = await _watch(runtime, caller, key, session_id, seconds, lambda s: s.session.version)
+    told = await _told(runtime, status)
     ready = told["next_actions"] != ["poll"]
     return {"session_id": session_id, "ready": ready, "next_actions": told["next_actions"]}
 
@@ -147,8 +147,19 @@ async def read_model(
     return model_response(flow, before, orjson.dumps(found).decode())
 
 
-async def _watch(
-    runtime: Runtime, caller: Caller, key: str, session_id: str, seconds: float
+async def _told(runtime: Runtime, status: Status) -> dict[str, Any]:
+    session = status.session
+    flow = await runtime.catalog.get(session.org_id, session.flow, session.flow_revision)
+    return status_response(flow, status)
+
+
+async def _watch(  # noqa: PLR0917 - who asks for what, for how long, for which news
+    runtime: Runtime,
+    caller: Caller,
+    key: str,
+    session_id: str,
+    seconds: float,
+    mark: Callable[[Status], object],
 ) -> Status:
     first = await runtime.store.status(caller.org_id, session_id)
     _allowed(caller, key, first.session)
@@ -157,7 +168,7 @@ async def _watch(
 
     async def changed() -> Status | None:
         now = await runtime.store.status(caller.org_id, session_id)
-        return now if _mark(now) != _mark(first) else None
+        return now if mark(now) != mark(first) else None
 
     return await runtime.wakeups.until(session_id, changed, seconds) or first
 

@@ -122,12 +122,14 @@ FROM unnest($1::text[], $2::int[]) AS m(id, attempt)
 WHERE t.id = m.id AND t.attempt = m.attempt AND t.status = 'running'
 RETURNING t.id"""
 
-# $1 seconds after which an unclaimed step is published again.
+# $1 seconds after which an unclaimed step is published again, $2 the queues of who sweeps: what
+# nobody serves must not keep the others waiting. Steps whose worker was lost go first.
 SWEEP = f"""
 UPDATE step SET published_at = clock_timestamp()
 WHERE id IN (
   SELECT t.id FROM step t
   WHERE t.status IN ('queued', 'running') AND {_DUE}
     AND t.published_at < clock_timestamp() - $1 * interval '1 second'
-  ORDER BY t.run_after LIMIT 200 FOR UPDATE SKIP LOCKED)
+    AND t.queue = ANY($2::text[])
+  ORDER BY t.status = 'running' DESC, t.published_at LIMIT 200 FOR UPDATE SKIP LOCKED)
 RETURNING id, queue"""

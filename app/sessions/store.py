@@ -159,9 +159,9 @@ class SessionStore:
         rows = await self._pool.fetch(step_statements.RENEW, ids, attempts, lease)
         return {row["id"] for row in rows}
 
-    async def sweep(self, republish: float) -> list[tuple[str, str]]:
-        """Due steps that nobody claimed, and lapsed ones: (step id, queue), to be published."""
-        rows = await self._pool.fetch(step_statements.SWEEP, republish)
+    async def sweep(self, republish: float, queues: list[str]) -> list[tuple[str, str]]:
+        """Due steps of some queues that nobody claimed, and lapsed ones: (step id, queue)."""
+        rows = await self._pool.fetch(step_statements.SWEEP, republish, queues)
         return [(row["id"], row["queue"]) for row in rows]
 
     async def expire(self) -> None:
