@@ -1,7 +1,8 @@
 """Notifications of PostgreSQL: what one process commits, the others hear."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import asyncpg
 from structlog import get_logger
@@ -32,28 +33,26 @@ async def listen(
     """
     while True:
         try:
-            await _listen_once(database_url, channel, began, heard, ended)
+            async with _connection(database_url) as connection:
+                gone = asyncio.Event()
+                connection.add_termination_listener(lambda _connection, gone=gone: gone.set())
+                await connection.add_listener(channel, lambda *told: heard(told[-1]))
+                began()
+                try:
+                    await gone.wait()
+                finally:
+                    ended()
         except (*AWAY, asyncpg.PostgresError) as error:
             log.warning("notifications are not heard", error=type(error).__name__)
         await asyncio.sleep(_RECONNECT_SECONDS)
 
 
-async def _listen_once(
-    database_url: str,
-    channel: str,
-    began: Callable[[], None],
-    heard: Callable[[str], None],
-    ended: Callable[[], None],
-) -> None:
+@asynccontextmanager
+async def _connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(
         plain_url(database_url), server_settings=SERVER_SETTINGS, timeout=5, command_timeout=5
     )
-    gone = asyncio.Event()
-    connection.add_termination_listener(lambda _connection: gone.set())
     try:
-        await connection.add_listener(channel, lambda *notification: heard(notification[-1]))
-        began()
-        await gone.wait()
+        yield connection
     finally:
-        ended()
         connection.terminate()

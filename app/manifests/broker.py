@@ -57,7 +57,6 @@ class Broker(ABC, Generic[SpecT, RowT]):
     refers_to: ClassVar[frozenset[str]] = frozenset()
 
     # The verbs
-
     async def apply(self, context: Context, manifest: Manifest[SpecT]) -> Applied:
         """Create the resource, or change it to what the manifest says, or do nothing.
 
