@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-import asyncpg
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
@@ -73,16 +72,11 @@ DatabaseDep = Annotated[Database, Depends(_database)]
 RedisDep = Annotated[Redis, Depends(_redis)]
 
 
-async def _pool(database: DatabaseDep) -> asyncpg.Pool:
-    return database.pool
-
-
-async def _transaction(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
+async def _transaction(request: Request) -> AsyncIterator[AsyncSession]:
+    database: Database = request.app.state.database
     async with database.transaction() as db:
         yield db
 
-
-PoolDep = Annotated[asyncpg.Pool, Depends(_pool)]
 
 # The request's one transaction. scope="function": it is committed before the answer is sent,
 # so that a failed commit is a failed request; it connects when first used.

@@ -36,7 +36,7 @@ MUTATIONS = {
         (
             (_SQL, "AND s.version = i.version", ""),
             (_SQL, "AND t.status = 'running' AND t.attempt = i.attempt", ""),
-            (_STEP_SQL, "AND t.status = 'running' AND t.attempt = i.attempt", ""),
+            (_STEP_SQL, "t.status = 'running' AND t.attempt = i.attempt", "true"),
             (_STEP_SQL, "AND t.attempt = m.attempt AND t.status = 'running'", ""),
         ),
         ("test_a_late_result_is_discarded",),
