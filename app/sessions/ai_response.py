@@ -29,7 +29,7 @@ class AIResponse(WireModel):
         examples=[["user_input"]],
     )
     response: str | None = Field(
-        None, description="The last message; null while an invocation runs."
+        None, description="What was said last; null if nothing was, or an invocation runs."
     )
     error: str | None = Field(None, description="Why the last invocation failed, if it did.")
     progress: Progress | None = Field(None, description="While an invocation runs.")

@@ -28,12 +28,14 @@ MESSAGES = """
 SELECT idx, role, content, status, step_id, attempt, created FROM message
 WHERE session_id = $1 AND idx >= $2 ORDER BY idx"""
 
-# $1 session, $2 org: what a client that polls is told. What is left of a chain that is done are
+# $1 session, $2 org: what a client that polls is told; the last message, if the last transition
+# made it, as who sent its event was told. What is left of a chain that is done are
 # parts that turned out to be empty.
 STATUS = f"""
 SELECT {_WITHOUT_MODEL}, p.total, p.done,
-  (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.idx = s.message_count - 1)
-    AS last_content
+  (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.idx = s.message_count - 1
+    AND m.idx >= coalesce((SELECT b.message_count FROM transition b
+      WHERE b.session_id = s.id AND b.version = s.version - 1), 0)) AS last_content
 FROM session s
 LEFT JOIN LATERAL (
   SELECT sum(CASE t.kind WHEN 'leaf' THEN 1 WHEN 'chain' THEN t.remaining ELSE 0 END)::int

@@ -69,7 +69,7 @@ class Status:
     """A session as a client that polls is told of it.
 
     Attributes:
-        last_content: the blocks of its last message.
+        last_content: the blocks of the last message that its last transition made.
         total: steps of the invocation that runs, as far as they are known.
         done: those of them that are done.
     """

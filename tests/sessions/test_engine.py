@@ -195,6 +195,7 @@ async def test_a_failing_step_is_told_and_forgotten(
     for flow in ("failing", "failing_inside"):
         session = await run(client, flow, "break")
         assert session.told["error"] == "fails: KeyError: 'no such luck'"
+        assert session.told["response"] is None  # and not what the user said
         assert session.told["next_actions"] == ["go"]
         assert await session.model("[state, result, task_error]") == [
             "shown",
