@@ -12,7 +12,7 @@ from sqlalchemy import CursorResult, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Scope
-from app.api.deps import Admin, CallerDep, DbDep, PoolDep, Reader, Writer
+from app.api.deps import Admin, CallerDep, DatabaseDep, DbDep, Reader, Writer
 from app.db.engine import Database
 from app.errors import ConflictError, EventNotAcceptedError
 from app.kit.paging import decode_token
@@ -74,8 +74,8 @@ async def query(db: DbDep) -> int:
 
 
 @faults.get("/raw")
-async def raw(pool: PoolDep) -> int:
-    return int(await pool.fetchval("SELECT 1"))
+async def raw(database: DatabaseDep) -> int:
+    return int(await database.pool.fetchval("SELECT 1"))
 
 
 @faults.post("/touch")
@@ -84,8 +84,8 @@ async def touch(db: DbDep) -> None:
 
 
 @faults.post("/touch-raw")
-async def touch_raw(pool: PoolDep) -> None:
-    await pool.execute("UPDATE org SET name = name")
+async def touch_raw(database: DatabaseDep) -> None:
+    await database.pool.execute("UPDATE org SET name = name")
 
 
 @faults.post("/cut-off")
