@@ -50,8 +50,8 @@ WITH i AS MATERIALIZED (
 # one is left out, for then the caller has to assemble it.
 COUNT = """
 WITH i AS MATERIALIZED (
-  SELECT * FROM json_to_recordset($1::json) AS i(step_id text, attempt int, result text,
-    counted text)
+  SELECT DISTINCT ON (step_id) * FROM json_to_recordset($1::json) AS i(step_id text, attempt int,
+    result text, counted text)
 )
 , parent AS (
   SELECT p.id, p.remaining FROM step p

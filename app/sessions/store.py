@@ -138,10 +138,10 @@ class SessionStore:
         return [one.step_id in written for one in finished]
 
     async def claim(self, step_ids: list[str], lease: float) -> list[Claim | None]:
-        """Take the steps that are due, or whose lease lapsed."""
+        """Take the steps that are due, or whose lease lapsed; one named twice is taken once."""
         rows = await self._pool.fetch(step_statements.CLAIM, step_ids, lease)
         claims = {row["step_id"]: Claim.from_row(row) for row in rows}
-        return [claims.get(step_id) for step_id in step_ids]
+        return [claims.pop(step_id, None) for step_id in step_ids]
 
     async def retry(self, claim: Claim, delay: float, error: str, *, free: bool) -> str | None:
         """Put a step back; the queue that it is on, or None if it is not ours any more.

@@ -8,6 +8,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from app.db.engine import Database
+from app.kit.queue import StepQueue
 from app.settings import Settings
 from app.worker import serving
 from tests.support.flows import Session
@@ -58,6 +60,27 @@ async def test_what_nobody_serves_keeps_no_lost_step_waiting(
 
     assert lost.told["response"] == '["lost"]'
     assert not await redis.exists(f"{settings.redis_prefix}:queue:nobody")
+
+
+async def test_a_step_that_is_rung_for_often_runs_once(
+    client: httpx.AsyncClient, settings: Settings, database: Database, redis: Redis
+) -> None:
+    session = await started(client, "given", numbers(60))
+    steps = await database.pool.fetch("SELECT id, queue FROM step WHERE kind = 'leaf'")
+    await redis.unlink(*[key async for key in redis.scan_iter(f"{settings.redis_prefix}:*")])
+    queue = StepQueue(redis, settings.redis_prefix)
+    for step in steps:
+        for _ in range(4):
+            await queue.publish([(step["id"], step["queue"])])
+
+    wide = settings.worker.model_copy(update={"concurrency": 40})
+    async with serving(settings.model_copy(update={"worker": wide})):
+        while session.told["next_actions"] == ["poll"]:
+            await session.poll()
+
+    assert session.told["error"] is None
+    assert session.told["response"] == str(list(range(60)))
+    assert await database.pool.fetchval("SELECT max(attempt) FROM step WHERE kind = 'leaf'") == 1
 
 
 async def test_more_steps_than_a_state_may_start_are_refused(client: httpx.AsyncClient) -> None:
