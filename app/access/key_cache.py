@@ -67,6 +67,12 @@ class KeyCache:
             self._rows[key_id] = row
         return row
 
+    def forget(self) -> None:
+        """Forget all keys: one may have been changed here, and its notification is on its way."""
+        self._changes += 1
+        if self._rows is not None:
+            self._rows.clear()
+
     def _remembered(self, key_id: str) -> asyncpg.Record | None:
         if self._rows is None:
             return None

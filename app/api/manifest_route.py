@@ -17,6 +17,8 @@ from app.manifests.registry import all_brokers
 
 _COMMAND = re.compile(r"/api/v1/cli/([a-z_-]+)/")
 
+_CHANGES = frozenset({"apply", "delete", "deploy", "undeploy"})
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -29,20 +31,27 @@ class ManifestRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             try:
-                return await handler(request)
+                answer = await handler(request)
             except HTTPException:
                 raise
             except Exception as error:
                 raise _completed(as_statewright_error(error), request) from error
+            if _command(request) in _CHANGES:
+                # Who deletes a key may try at once whether it still works.
+                request.app.state.keys.forget()
+            return answer
 
         return handle
 
 
-def _completed(error: StatewrightError, request: Request) -> StatewrightError:
+def _command(request: Request) -> str:
     found = _COMMAND.search(request.url.path)
-    command = found[1].replace("_", "-") if found else ""
+    return found[1].replace("_", "-") if found else ""
+
+
+def _completed(error: StatewrightError, request: Request) -> StatewrightError:
     error.extra.setdefault("thing", _thing(request))
-    error.extra.setdefault("metadata", {"command": command, "key": None})
+    error.extra.setdefault("metadata", {"command": _command(request), "key": None})
     error.extra |= {"api": API_VERSION, "description": error.detail}
     return error
 
