@@ -1,18 +1,14 @@
 """A local HTTP server for tests: records requests, gives scripted answers."""
 
 import asyncio
-import socket
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Self
 
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from tests.support.local_server import LocalServer
 
 
 @dataclass(frozen=True)
@@ -35,43 +31,18 @@ class Says:
     delay: float = 0.0
 
 
-class HttpServer:
+class HttpServer(LocalServer):
     """Runs in the event loop of the test: `async with HttpServer() as server`."""
 
     def __init__(self) -> None:
         self.requests: list[Got] = []
         self._script: deque[Says] = deque()
-        self._socket = socket.create_server(("127.0.0.1", 0))
         methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-        routes = [Route("/{path:path}", self._answer, methods=methods)]
-        self._server = _QuietServer(
-            uvicorn.Config(
-                Starlette(routes=routes),
-                log_config=None,
-                lifespan="off",
-                ws="none",
-                timeout_graceful_shutdown=1,
-            )
-        )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        super().__init__(Route("/{path:path}", self._answer, methods=methods))
 
     def script(self, *answers: Says) -> None:
         """Answer the next requests with these; the ones after with "fine"."""
         self._script.extend(answers)
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.005)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        await self._task
-        self._socket.close()
 
     async def _answer(self, request: Request) -> Response:
         url = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -80,11 +51,3 @@ class HttpServer:
         says = self._script.popleft() if self._script else Says()
         await asyncio.sleep(says.delay)
         return Response(says.body, says.status, says.headers)
-
-
-class _QuietServer(uvicorn.Server):
-    """Leaves the signal handlers of the test process alone."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

@@ -2,18 +2,16 @@
 
 import asyncio
 import json
-import socket
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from tests.support.local_server import LocalServer
 
 DEFAULT_TEXT = "Hello from the test model."
 
@@ -62,7 +60,7 @@ class ConnectionCutError(Exception):
     """Ends a response in the middle; uvicorn then drops the connection."""
 
 
-class OpenAiServer:
+class OpenAiServer(LocalServer):
     """The server, running in the event loop of the test.
 
     ```
@@ -82,36 +80,16 @@ class OpenAiServer:
         self.requests: list[RecordedRequest] = []
         self.arrived = asyncio.Event()
         self._script: deque[Reply] = deque()
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        path = "/v1/chat/completions"
-        config = uvicorn.Config(
-            Starlette(routes=[Route(path, self._answer, methods=["POST"])]),
-            log_config=None,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=1,
-        )
-        self._server = _QuietServer(config)
+        super().__init__(Route("/v1/chat/completions", self._answer, methods=["POST"]))
 
     @property
     def base_url(self) -> str:
         """What a client is given, such as `http://127.0.0.1:41234/v1`."""
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        return f"{self.url}/v1"
 
     def script(self, *replies: Reply) -> None:
         """Answer the next requests with these, in order."""
         self._script.extend(replies)
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.005)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        await self._task
-        self._socket.close()
 
     async def _answer(self, request: Request) -> Response:
         body = json.loads(await request.body())
@@ -131,14 +109,6 @@ class OpenAiServer:
         if reply.cut_after is not None:
             return StreamingResponse(_half(reply), 200, reply.headers, "application/json")
         return JSONResponse(_completion(reply.text), 200, reply.headers)
-
-
-class _QuietServer(uvicorn.Server):
-    """Leaves the signal handlers of the test process alone."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def _events(reply: Reply) -> AsyncIterator[str]:
