@@ -32,8 +32,9 @@ async def ask(runtime: Runtime, caller: Caller, launch: Launch, entry: Entry) ->
 
     view = await runtime.wakeups.until(session_id, check, seconds)
     if view is None:
+        # The text is kept in the journal, which others of the org read: the id stays out of it.
         raise AnswerTimeoutError(
-            f"The answer did not come within {seconds:g} seconds; session {session_id} goes on.",
+            f"The answer did not come within {seconds:g} seconds; the session goes on.",
             extra={"session_id": session_id},
         )
     last = await runtime.store.messages(session_id, max(0, view.session.message_count - 1))

@@ -7,12 +7,13 @@ from sqlmodel import col, select
 
 from app.db.models import Session, Step, Transition
 from app.manifests.context import Context
+from app.sessions.visibility import existing, usable_by
 
 
 async def session_events(
     context: Context, which: ColumnElement[bool], limit: int
 ) -> list[dict[str, Any]]:
-    """The last transitions and steps of the org's sessions that `which` selects."""
+    """The last transitions and steps of those sessions of the caller's that `which` selects."""
     return [
         *await _transitions(context, which, limit),
         *await _steps(context, which, limit),
@@ -25,7 +26,7 @@ async def _transitions(
     query = (
         select(Transition)
         .join(Session, col(Session.id) == col(Transition.session_id))
-        .where(col(Session.org_id) == context.caller.org_id, which)
+        .where(*existing(context.caller), usable_by(context.caller), which)
         .order_by(col(Transition.created).desc())
         .limit(limit)
     )
@@ -47,7 +48,7 @@ async def _steps(context: Context, which: ColumnElement[bool], limit: int) -> li
     query = (
         select(Step)
         .join(Session, col(Session.id) == col(Step.session_id))
-        .where(col(Session.org_id) == context.caller.org_id, which)
+        .where(*existing(context.caller), usable_by(context.caller), which)
         .order_by(col(Step.created).desc())
         .limit(limit)
     )

@@ -12,7 +12,7 @@ from app.errors import BadRequestError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.outline import StateOutline, outline
 from app.sessions.runtime import Runtime
-from app.sessions.view import may_use
+from app.sessions.visibility import check_usable
 
 
 class FlowItem(BaseModel):
@@ -68,7 +68,7 @@ async def flow_of_session(
         BadRequestError: the session runs another revision than the given one.
     """
     session = (await runtime.store.status(caller.org_id, session_id)).session
-    may_use(caller, session)
+    check_usable(caller, session)
     if session.flow != key:
         raise NotFoundError(f"There is no session {session_id!r} of flow {key!r}.")
     if revision not in (None, session.flow_revision):

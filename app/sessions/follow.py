@@ -6,7 +6,8 @@ from app.access.caller import Caller
 from app.sessions.dialogue import Cursor, DialogueReader, News
 from app.sessions.runtime import Runtime
 from app.sessions.thread_record import thread_fields
-from app.sessions.view import View, may_use
+from app.sessions.view import View
+from app.sessions.visibility import check_usable
 
 
 async def read_thread(
@@ -65,5 +66,5 @@ def _delta(view: View, news: News) -> dict[str, Any]:
 
 async def _readable(runtime: Runtime, caller: Caller, thread_id: str) -> View:
     view = await runtime.store.view(caller.org_id, thread_id)
-    may_use(caller, view.session)
+    check_usable(caller, view.session)
     return view

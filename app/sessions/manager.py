@@ -19,7 +19,8 @@ from app.sessions.change import Arrived, Change, Snapshot
 from app.sessions.publish import announce
 from app.sessions.runtime import Runtime
 from app.sessions.transition import Incoming, Transition
-from app.sessions.view import Status, may_use
+from app.sessions.view import Status
+from app.sessions.visibility import check_usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def _mark(status: Status) -> tuple[int, int, int]:
 
 
 def _allowed(caller: Caller, key: str, session: Snapshot) -> None:
-    may_use(caller, session)
+    check_usable(caller, session)
     if session.flow != key:
         raise NotFoundError(f"There is no session {session.id!r} of flow {key!r}.")
 

@@ -1,11 +1,10 @@
 """The SQL that reads sessions; what is read often leaves out the model, which may be large."""
 
+from app.sessions.visibility import NOT_EXPIRED_SQL
+
 STORED_VALUES = """
   (SELECT jsonb_object_agg(w.key, encode(w.payload, 'base64'))
    FROM session_value w WHERE w.session_id = s.id) AS stored_values"""
-
-# An expired session does not exist, even before it is deleted.
-_ALIVE = "(s.expires_at IS NULL OR s.expires_at > clock_timestamp())"
 
 _WITHOUT_MODEL = """
   s.id, s.org_id, s.flow, s.flow_revision, s.state, ''::bytea AS model, s.version, s.invocation_id,
@@ -16,7 +15,7 @@ _WITHOUT_MODEL = """
 LOAD = f"""
 SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {STORED_VALUES}
 FROM session s LEFT JOIN event e ON e.session_id = s.id AND e.idempotency_key = $3
-WHERE s.id = $1 AND s.org_id = $2 AND {_ALIVE}"""
+WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
 COMPOSITES = """
 SELECT id, path, kind, remaining, input FROM step
@@ -44,7 +43,7 @@ LEFT JOIN LATERAL (
       FILTER (WHERE t.status = 'done')::int AS done
   FROM step t WHERE t.invocation_id = s.invocation_id
 ) p ON s.invocation_id IS NOT NULL
-WHERE s.id = $1 AND s.org_id = $2 AND {_ALIVE}"""
+WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
 # $1 session, $2 how many, the newest first; null for all.
 DIALOGUE = """
@@ -57,6 +56,6 @@ SELECT {_WITHOUT_MODEL}, t.id AS step_id, t.attempt, v.id AS running_id,
 FROM session s
 LEFT JOIN invocation v ON v.id = s.invocation_id
 LEFT JOIN step t ON t.invocation_id = v.id AND t.path = '' AND t.kind = 'leaf'
-WHERE s.id = $1 AND s.org_id = $2 AND {_ALIVE}"""
+WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
 SOURCE = "SELECT source FROM transition WHERE session_id = $1 AND version = $2"

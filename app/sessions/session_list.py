@@ -5,14 +5,14 @@ from typing import Annotated
 
 from pydantic import Field
 from sqlalchemy import or_, tuple_
-from sqlmodel import col, select
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.access.caller import Caller, Scope
+from app.access.caller import Caller
 from app.agents.messages import WireModel
 from app.db.models import Session
-from app.db.models.columns import NOW
 from app.kit.paging import decode_keyset, encode_keyset
+from app.sessions.visibility import select_sessions
 
 
 class UserSessionsRequest(WireModel):
@@ -51,15 +51,10 @@ async def user_sessions(
         PageTokenError: the token is none of ours.
     """
     user = request.user or caller.user_id
-    query = select(Session).where(
-        Session.org_id == caller.org_id,
+    query = select_sessions(caller).where(
         Session.flow == key,
         or_(col(Session.created_by) == user, col(Session.user_info)["email"].astext == user),
-        or_(col(Session.expires_at).is_(None), col(Session.expires_at) > NOW),
     )
-    if Scope.ADMIN not in caller.scopes:
-        mine = col(Session.created_by) == caller.user_id
-        query = query.where(or_(col(Session.visibility) == "org", mine))
     if request.page_token:
         before = decode_keyset(request.page_token)
         query = query.where(tuple_(col(Session.created), col(Session.id)) < before)

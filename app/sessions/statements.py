@@ -5,6 +5,8 @@ are locked in the order session, invocation, step. A statement that returns no r
 the fence (the session's version, the step's attempt) had moved on.
 """
 
+from app.sessions.visibility import EXPIRED_SQL
+
 # The change, as a row that the parts below join with.
 _INPUT = """
 WITH i AS MATERIALIZED (
@@ -165,6 +167,6 @@ COMPLETE = _INPUT + _OWN_STEP + _CLOSED + _WRITES + PLANNED.format(guard="change
 # The end of an invocation from outside (cancel): its open steps are superseded.
 CLOSE = _INPUT + _NO_STEP + _CLOSED + _WRITES + PLANNED.format(guard="changed") + _END
 
-EXPIRE = """
+EXPIRE = f"""
 DELETE FROM session WHERE id IN (
-  SELECT id FROM session WHERE expires_at < clock_timestamp() LIMIT 100 FOR UPDATE SKIP LOCKED)"""
+  SELECT s.id FROM session s WHERE {EXPIRED_SQL} LIMIT 100 FOR UPDATE SKIP LOCKED)"""

@@ -9,17 +9,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.access.caller import Caller, Scope
+from app.access.caller import Caller
 from app.agents.messages import WireModel
 from app.agents.thread_request import ThreadVisibility
 from app.db.models import Feedback, Message, Pin, Session
 from app.db.models.columns import NOW
-from app.errors import BadRequestError, ForbiddenError, NotFoundError
+from app.errors import BadRequestError, NotFoundError
 from app.kit.ids import new_id
 from app.kit.paging import decode_keyset, encode_keyset
 from app.sessions.dialogue import Cursor
 from app.sessions.thread_record import AgentThreadRecord
-from app.sessions.view import may_use
+from app.sessions.visibility import check_creator, check_usable, existing, usable_by
 
 _NEGATIVE = {
     "incorrect",
@@ -110,11 +110,7 @@ async def search_threads(
 
 
 def _conditions(caller: Caller, request: SearchThreadsRequest) -> list[ColumnElement[bool]]:
-    found: list[Any] = [Session.org_id == caller.org_id]
-    if Scope.ADMIN not in caller.scopes:
-        found.append(
-            or_(col(Session.visibility) == "org", col(Session.created_by) == caller.user_id)
-        )
+    found: list[Any] = [*existing(caller), usable_by(caller)]
     if request.status is not None:
         found.append(Session.state == request.status)
     if request.agent_id is not None:
@@ -166,8 +162,7 @@ async def set_visibility(
         ForbiddenError: somebody else started it.
     """
     thread = await _find(db, caller, thread_id)
-    if thread.created_by != caller.user_id:
-        raise ForbiddenError("Only who started a thread may change who reads it.")
+    check_creator(caller, thread)
     thread.visibility = visibility
     return _record(thread, None)
 
@@ -236,12 +231,12 @@ async def submit_feedback(
 
 async def _find_readable(db: AsyncSession, caller: Caller, thread_id: str) -> Session:
     thread = await _find(db, caller, thread_id)
-    may_use(caller, thread)
+    check_usable(caller, thread)
     return thread
 
 
 async def _find(db: AsyncSession, caller: Caller, thread_id: str) -> Session:
-    query = select(Session).where(Session.org_id == caller.org_id, Session.id == thread_id)
+    query = select(Session).where(*existing(caller), Session.id == thread_id)
     thread = (await db.exec(query)).one_or_none()
     if thread is None:
         raise NotFoundError(f"There is no session {thread_id!r}.")

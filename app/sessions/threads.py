@@ -18,7 +18,7 @@ from app.sessions.render import plain_text
 from app.sessions.runtime import Runtime
 from app.sessions.thread_record import thread_fields
 from app.sessions.transition import Incoming, Transition
-from app.sessions.view import may_use
+from app.sessions.visibility import check_usable
 
 _TITLE_CHARS = 80
 
@@ -88,7 +88,7 @@ async def fork_thread(
         ForbiddenError: the caller may not read the thread.
     """
     source, _ = await runtime.store.load(caller.org_id, thread_id)
-    may_use(caller, source)
+    check_usable(caller, source)
     if not 0 <= last_message < source.message_count:
         raise BadRequestError(
             f"The thread has {source.message_count} finished messages, counted from 0; "
@@ -165,7 +165,7 @@ async def send_message(
         caller,
         thread_id,
         event,
-        allow=lambda session: may_use(caller, session),
+        allow=lambda session: check_usable(caller, session),
         answer=answer,
     )
 
@@ -174,7 +174,7 @@ async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> Non
     """Stop the answer that is being generated; what there is of it is kept. None: nothing to do."""
     while True:
         view = await runtime.store.view(caller.org_id, thread_id)
-        may_use(caller, view.session)
+        check_usable(caller, view.session)
         running = view.running
         if running is None:
             return

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import asyncpg
 
-from app.access.caller import Caller, Scope
-from app.errors import ForbiddenError
 from app.sessions.change import Snapshot
 
 
@@ -42,26 +40,6 @@ class View:
                 row["attempt"] or 0,
             )
         return cls(Snapshot.from_row(row), running)
-
-
-class Owned(Protocol):
-    """What of a session says who may do what with it."""
-
-    @property
-    def visibility(self) -> str: ...
-
-    @property
-    def created_by(self) -> str: ...
-
-
-def may_use(caller: Caller, session: Owned) -> None:
-    """Raise `ForbiddenError` for a private session of somebody else in the org."""
-    if session.visibility != "org" and not _owns(caller, session):
-        raise ForbiddenError("This session is private; only who started it may use it.")
-
-
-def _owns(caller: Caller, session: Owned) -> bool:
-    return session.created_by == caller.user_id or Scope.ADMIN in caller.scopes
 
 
 @dataclass(frozen=True, slots=True)

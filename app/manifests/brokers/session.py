@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from sqlalchemy import or_
 from sqlmodel import col
 from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
 
-from app.access.caller import Scope
 from app.db.models import Session
 from app.errors import VerbNotAllowedError
 from app.manifests.context import Context
@@ -17,6 +15,7 @@ from app.manifests.metadata import ManifestModel
 from app.manifests.session_log import session_events
 from app.manifests.stored import StoredBroker, attribute
 from app.manifests.table import Column
+from app.sessions.visibility import select_sessions
 
 
 class SessionSpec(ManifestModel):
@@ -64,12 +63,7 @@ spec:
 
     @override
     def mine(self, context: Context) -> SelectOfScalar[Any]:
-        caller = context.caller
-        query = super().mine(context)
-        if Scope.ADMIN in caller.scopes:
-            return query
-        visible = or_(col(Session.visibility) == "org", col(Session.created_by) == caller.user_id)
-        return query.where(visible)
+        return select_sessions(context.caller)
 
     @override
     def read(self, envelope: Envelope) -> Manifest[SessionSpec]:

@@ -1,0 +1,67 @@
+"""Who may use a session, and whether it still exists: one rule, in the form that each reader needs.
+
+A session exists until its `expires_at`. Its creator and admins may use it; all others of its org
+only where its visibility is `org`. Nothing else reads those two columns to decide anything:
+`tests/sessions/test_visibility.py` looks.
+"""
+
+from typing import Protocol
+
+from sqlalchemy import ColumnElement, or_, true
+from sqlmodel import col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from app.access.caller import Caller, Scope
+from app.db.models import Session
+from app.db.models.columns import NOW
+from app.errors import ForbiddenError
+
+# The rule for raw SQL, where `s` is the session.
+EXPIRED_SQL = "s.expires_at <= clock_timestamp()"
+NOT_EXPIRED_SQL = "(s.expires_at IS NULL OR s.expires_at > clock_timestamp())"
+
+
+class Owned(Protocol):
+    """What of a session says who may do what with it."""
+
+    @property
+    def visibility(self) -> str: ...
+
+    @property
+    def created_by(self) -> str: ...
+
+
+def check_usable(caller: Caller, session: Owned) -> None:
+    """Raise `ForbiddenError` for a private session of somebody else in the org."""
+    if session.visibility == "org" or Scope.ADMIN in caller.scopes:
+        return
+    if session.created_by != caller.user_id:
+        raise ForbiddenError("This session is private; only who started it may use it.")
+
+
+def check_creator(caller: Caller, session: Owned) -> None:
+    """Raise `ForbiddenError` for a session that somebody else started, whatever its visibility."""
+    if session.created_by != caller.user_id:
+        raise ForbiddenError("Only who started a thread may change who reads it.")
+
+
+def usable_by(caller: Caller) -> ColumnElement[bool]:
+    """The condition that the caller may use a session of the caller's org."""
+    if Scope.ADMIN in caller.scopes:
+        return true()
+    return or_(col(Session.visibility) == "org", col(Session.created_by) == caller.user_id)
+
+
+def not_expired() -> ColumnElement[bool]:
+    """The condition that a session still exists: it may be over before the sweeper deletes it."""
+    return or_(col(Session.expires_at).is_(None), col(Session.expires_at) > NOW)
+
+
+def existing(caller: Caller) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """The conditions that a session exists in the caller's org, whoever may use it."""
+    return col(Session.org_id) == caller.org_id, not_expired()
+
+
+def select_sessions(caller: Caller) -> SelectOfScalar[Session]:
+    """All sessions that exist for the caller."""
+    return select(Session).where(*existing(caller), usable_by(caller))
