@@ -111,6 +111,11 @@ AgentContent: TypeAlias = Annotated[
 """One block of a message, told apart by `content_type`."""
 
 
+def plain_text(content: list[dict[str, Any]]) -> str:
+    """The text of a message's stored blocks; blocks of other kinds have none."""
+    return "".join(block.get("text", "") for block in content)
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from app.access.caller import Caller
+from app.agents.messages import plain_text
 from app.errors import AnswerTimeoutError
 from app.manifests.journal import Entry
 from app.manifests.launch import Launch
-from app.sessions.render import plain_text
 from app.sessions.runtime import Runtime
 from app.sessions.threads import start_thread
 from app.sessions.view import View

@@ -4,10 +4,9 @@ from typing import Any
 
 from pydantic import Field
 
-from app.agents.messages import WireModel
+from app.agents.messages import WireModel, plain_text
 from app.flows.flow import Flow
 from app.sessions.change import Change, Snapshot
-from app.sessions.render import plain_text
 from app.sessions.view import Status
 
 POLL = "poll"

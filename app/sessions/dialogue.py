@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import asyncpg
 
+from app.agents.messages import plain_text
 from app.errors import BadRequestError
 from app.kit.paging import PageTokenError, decode_token, encode_token
 from app.sessions.partial import read_partial
-from app.sessions.render import plain_text
 from app.sessions.runtime import Runtime
 from app.sessions.thread_record import message_fields
 from app.sessions.view import View

@@ -97,8 +97,3 @@ class RenderSource:
         paths = " ".join(map_paths(node))
         reads = [name for name in _DIALOGUE if name in paths]
         return Graph(node, await self.data(reads) if paths else {}, select)
-
-
-def plain_text(content: list[dict[str, Any]]) -> str:
-    """The text of a message's blocks; blocks of other kinds have none."""
-    return "".join(block.get("text", "") for block in content)

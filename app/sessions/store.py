@@ -5,11 +5,11 @@ from typing import Any
 
 import asyncpg
 
+from app.agents.messages import plain_text
 from app.errors import NotFoundError
 from app.sessions import queries, statements, step_statements
 from app.sessions.change import Change, Snapshot, StepRow
 from app.sessions.claim import Claim, Composite
-from app.sessions.render import plain_text
 from app.sessions.view import Status, View
 
 # Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.

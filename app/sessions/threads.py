@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
-from app.agents.messages import InitialMessage, UserMessage
+from app.agents.messages import InitialMessage, UserMessage, plain_text
 from app.agents.thread_request import SendMessageRequest, StartAgentThreadRequest
 from app.errors import BadRequestError, FieldError, NotFoundError
 from app.flows.flow import Flow
@@ -14,7 +14,6 @@ from app.sessions.change import Arrived, Change, NewMessage, Snapshot
 from app.sessions.dialogue import Cursor, DialogueReader
 from app.sessions.ending import ending_change
 from app.sessions.publish import announce
-from app.sessions.render import plain_text
 from app.sessions.runtime import Runtime
 from app.sessions.thread_record import thread_fields
 from app.sessions.transition import Incoming, Transition

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from app.agents.messages import plain_text
 from app.flows.flow import Entered, Flow
 from app.flows.graph import Graph, Plan, Planned, Scope
 from app.flows.jinja import TemplateError, storable
@@ -12,7 +13,7 @@ from app.flows.model import SessionModel
 from app.flows.template import Invoke, Render
 from app.kit.ids import new_id
 from app.sessions.change import Change, NewInvocation, NewMessage, Snapshot, StepRow
-from app.sessions.render import RenderSource, plain_text
+from app.sessions.render import RenderSource
 from app.sessions.runtime import Runtime
 
 
