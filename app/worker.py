@@ -44,7 +44,16 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
         vault = Vault(settings.security.encryption_keys)
         connections = ManifestConnections(runtime.database.pool, vault)
         runner = StepRunner(runtime, invokers, connections, leases, settings.worker.queues)
-        bells = [BellWorker(runtime, runner, queue) for queue in settings.worker.queues]
+        bells = [
+            BellWorker(
+                runtime.redis,
+                settings.redis_prefix,
+                queue,
+                run_step=runner.run,
+                concurrency=settings.worker.concurrency,
+            )
+            for queue in settings.worker.queues
+        ]
         async with leases.renewing():
             picking = [asyncio.create_task(bell.main()) for bell in bells]
             tasks = [asyncio.create_task(sweep(runtime)), asyncio.create_task(_show_life(runtime))]

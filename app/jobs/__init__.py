@@ -1,1 +1,1 @@
-"""The queue edge: one job per file."""
+"""The queue edge: what the worker process serves."""

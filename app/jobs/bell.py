@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -10,15 +11,13 @@ from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
 from arq.jobs import deserialize_job_raw
 from arq.worker import Worker, func
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog import get_logger
 from typing_extensions import override
 
-from app.jobs.run_step import run_step
 from app.kit.queue import RUN_STEP, bulk_key, queue_key, wake_key
 from app.kit.tasks import end_tasks
-from app.sessions.runtime import Runtime
-from app.sessions.steps import StepRunner
 
 log = get_logger(__name__)
 
@@ -58,16 +57,33 @@ class BellWorker(Worker):
     arq polls each half second, which is most of a turn; this one waits for the queue's wake list.
     Jobs leave the queue when they start, where arq's own stay until they end and are read again
     and again by every worker. A job that is lost with its worker is rung for by the sweeper.
+
+    Args:
+        redis: where the queue is.
+        prefix: of its keys.
+        queue: the name of the queue.
+        run_step: runs the step of an id, if it is due and nobody else has it; what goes wrong is
+            in the step's row, not in arq.
+        concurrency: jobs that run at once.
     """
 
-    def __init__(self, runtime: Runtime, runner: StepRunner, queue: str) -> None:
-        prefix = runtime.settings.redis_prefix
+    def __init__(
+        self,
+        redis: Redis,
+        prefix: str,
+        queue: str,
+        *,
+        run_step: Callable[[str], Awaitable[None]],
+        concurrency: int,
+    ) -> None:
+        async def job(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 - as arq calls it
+            await run_step(*args)
+
         super().__init__(
-            [func(run_step, name=RUN_STEP)],
+            [func(job, name=RUN_STEP)],
             queue_name=queue_key(prefix, queue),
-            redis_pool=ArqRedis(runtime.redis.connection_pool),
-            ctx={"runner": runner},
-            max_jobs=runtime.settings.worker.concurrency,
+            redis_pool=ArqRedis(redis.connection_pool),
+            max_jobs=concurrency,
             handle_signals=False,
             job_timeout=_DAY,  # a step has its own, and a lease
             keep_result=0,
