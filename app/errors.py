@@ -1,6 +1,6 @@
 """Every error a caller may see: one class for each, with its HTTP status and its stable code.
 
-`app.api.problems` renders them as RFC 9457 problem documents; nothing else does.
+`app.api.http.problems` renders them as RFC 9457 problem documents; nothing else does.
 """
 
 from typing import Any, ClassVar, NotRequired, TypedDict

@@ -9,13 +9,14 @@ from starlette.middleware import Middleware
 
 from app.access.crypto import Vault
 from app.access.key_cache import KeyCache
-from app.api import agents, flows, health, manifests, problems, sessions, threads
-from app.api.body import BodyMiddleware
-from app.api.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
-from app.api.request_log import RequestLogMiddleware
+from app.api import agents, flows, health, manifests, sessions, threads
+from app.api.http import problems
+from app.api.http.body import BodyMiddleware
+from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
+from app.api.http.request_log import RequestLogMiddleware
 from app.flows.library import code_flows
 from app.kit.log import configure_logging
-from app.manifests.service import ManifestService
+from app.manifests.verbs.service import ManifestService
 from app.sessions.runtime import Runtime
 from app.settings import DEV_SECRET_KEY, Settings, get_settings
 

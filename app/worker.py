@@ -11,15 +11,15 @@ from structlog import get_logger
 
 from app.access.crypto import Vault
 from app.invokers.pool import Invokers
-from app.jobs.bell import BellWorker
-from app.jobs.sweep import sweep
 from app.kit.ids import new_id
 from app.kit.log import configure_logging
 from app.kit.tasks import end_tasks
 from app.manifests.connections import ManifestConnections
-from app.sessions.leases import Leases
+from app.queue.worker import BellWorker
 from app.sessions.runtime import Runtime
-from app.sessions.steps import StepRunner
+from app.sessions.steps.leases import Leases
+from app.sessions.steps.runner import StepRunner
+from app.sessions.steps.sweeper import sweep
 from app.settings import Settings
 
 log = get_logger(__name__)

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from app.agents.messages import WireModel
 from app.agents.placeholders import NAME_PATTERN, find_placeholders, placeholders_in_keys
-from app.agents.thread_request import Name, StartAgentThreadRequest
 from app.errors import BadRequestError, FieldError
+from app.wire.messages import WireModel
+from app.wire.thread_requests import Name, StartAgentThreadRequest
 
 _MAX_ERRORS = 100  # of one answer: enough to mend a template, too few to flood a client
 

@@ -10,9 +10,9 @@ from app.access.caller import Caller
 from app.agents.entities import EntityKind, find_entities
 from app.agents.placeholders import inserted_size, substitute
 from app.agents.record import AgentRecord, TemplateVariable, TemplateVariableType
-from app.agents.thread_request import AnalysisScope, LaunchAgentRequest, StartAgentThreadRequest
 from app.db.models import Entity
 from app.errors import BadRequestError, FieldError
+from app.wire.thread_requests import AnalysisScope, LaunchAgentRequest, StartAgentThreadRequest
 
 # Many placeholders times a long value: without a bound, a small launch makes a huge request.
 MAX_INSERTED = 5_000_000

@@ -16,7 +16,6 @@ from app.agents.record import (
     UpdateAgentRequest,
     check_declaration,
 )
-from app.agents.thread_request import StartAgentThreadRequest
 from app.db.models import Agent, AgentRevision
 from app.db.models.columns import NOW
 from app.errors import ConflictError, NotFoundError
@@ -28,6 +27,7 @@ from app.kit.paging import (
     encode_keyset,
     encode_token,
 )
+from app.wire.thread_requests import StartAgentThreadRequest
 
 
 async def create_agent(

@@ -14,13 +14,13 @@ from app.agents.record import (
     UpdateAgentRequest,
 )
 from app.agents.resolve import resolve_agent
-from app.agents.thread_request import LaunchAgentRequest, StartAgentThreadRequest
 from app.api.deps import DbDep, IdempotencyKey, PageToken, Reader, RuntimeDep, Writer
-from app.api.problems import problem_responses
+from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.errors import BadRequestError
-from app.sessions.thread_record import AgentThreadRecord
-from app.sessions.threads import AgentOrigin, start_thread
+from app.threads.commands import AgentOrigin, start_thread
+from app.threads.record import AgentThreadRecord
+from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
 router = APIRouter(prefix="/v1/ai/agents", tags=["agents"])
 

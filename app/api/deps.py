@@ -12,7 +12,7 @@ from structlog.contextvars import bind_contextvars
 
 from app.access.authenticate import authenticate
 from app.access.caller import Caller, Scope
-from app.api.org_header import check_org
+from app.api.http.org_header import check_org
 from app.db.engine import Database
 from app.sessions.runtime import Runtime
 from app.settings import Settings

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.accept import choose
+from app.api import flow_views
 from app.api.deps import Reader, RuntimeDep
-from app.api.problems import problem_responses
+from app.api.flow_views import FlowItem, FlowRecord
+from app.api.http.accept import choose
+from app.api.http.problems import problem_responses
 from app.api.schemas import Page
 from app.api.sessions import FlowKey
-from app.flows.diagram import mermaid, svg
-from app.sessions import flow_views
-from app.sessions.flow_views import FlowItem, FlowRecord
+from app.flows.diagram.diagram import mermaid, svg
 
 router = APIRouter(prefix="/v1/ai/flows", tags=["flows"])
 

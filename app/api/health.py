@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.api.deps import DatabaseDep, RedisDep, SettingsDep
-from app.api.problems import problem_responses
+from app.api.http.problems import problem_responses
 from app.db.engine import AWAY
 from app.errors import UnavailableError
 

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import override
 
-from app.api.problems import as_statewright_error
+from app.api.http.problems import as_statewright_error
 from app.errors import NotFoundError, StatewrightError
-from app.manifests.envelope import API_VERSION
+from app.manifests.model.envelope import API_VERSION
 from app.manifests.registry import all_brokers
 
 _COMMAND = re.compile(r"/api/v1/cli/([a-z_-]+)/")

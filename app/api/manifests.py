@@ -11,13 +11,13 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.api.deps import CallerDep, RuntimeDep
+from app.api.http.problems import problem_responses
 from app.api.manifest_route import ManifestRoute
-from app.api.problems import problem_responses
 from app.db.models import Org
-from app.manifests.envelope import API_VERSION
-from app.manifests.service import ManifestService
-from app.manifests.table import GetQuery
-from app.manifests.verbs import Answer
+from app.manifests.model.envelope import API_VERSION
+from app.manifests.model.table import GetQuery
+from app.manifests.verbs.runner import Answer
+from app.manifests.verbs.service import ManifestService
 
 
 class AnswerMetadata(BaseModel):

@@ -7,15 +7,15 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import ConfigDict, Field
 
 from app.access.caller import Scope
-from app.agents.messages import WireModel
 from app.api.deps import DbDep, IdempotencyKey, Reader, RuntimeDep, Wait, Writer
-from app.api.problems import problem_responses
+from app.api.http.problems import problem_responses
 from app.api.schemas import Page
-from app.sessions import manager
-from app.sessions.admit import EventRequest
-from app.sessions.ai_response import POLL, AIResponse
-from app.sessions.manager import Opening
-from app.sessions.session_list import SessionItem, UserSessionsRequest, user_sessions
+from app.sessions.flow_api import commands
+from app.sessions.flow_api.commands import Opening
+from app.sessions.flow_api.listing import SessionItem, UserSessionsRequest, user_sessions
+from app.sessions.flow_api.responses import POLL, AIResponse
+from app.sessions.turn.admission import EventRequest
+from app.wire.messages import WireModel
 
 router = APIRouter(prefix="/v1/ai/{flow}", tags=["sessions"])
 
@@ -100,7 +100,7 @@ async def start_session(
     """Start a session; the response is what its first state shows."""
     asked = request or StartSessionRequest()
     opening = Opening(asked.user_info, asked.seed_data, idempotency_key=idempotency_key)
-    return _body(await manager.start_session(runtime, caller, flow, opening))
+    return _body(await commands.start_session(runtime, caller, flow, opening))
 
 
 @router.post(
@@ -122,7 +122,7 @@ async def start_ephemeral_session(
         runtime.settings.session.ephemeral_ttl_seconds,
         idempotency_key,
     )
-    return _body(await manager.start_session(runtime, caller, flow, opening))
+    return _body(await commands.start_session(runtime, caller, flow, opening))
 
 
 @router.post("/event", response_model=AIResponse, responses=problem_responses(422))
@@ -138,11 +138,11 @@ async def event(
     """Send an event, or `poll`; with `wait`, a poll is held until something changed."""
     if request.event == POLL:
         seconds = min(wait, runtime.settings.api.max_wait_seconds)
-        return _body(await manager.poll(runtime, caller, flow, request.session_id, seconds))
+        return _body(await commands.poll(runtime, caller, flow, request.session_id, seconds))
     caller.require(Scope.WRITE)
     key = idempotency_key or request.idempotency_key
     sent = EventRequest(request.event, request.event_input, idempotency_key=key)
-    return _body(await manager.send_event(runtime, caller, flow, request.session_id, sent))
+    return _body(await commands.send_event(runtime, caller, flow, request.session_id, sent))
 
 
 @router.get("/task_state/{session_id}", response_model=TaskState)
@@ -151,7 +151,7 @@ async def task_state(
 ) -> Response:
     """Whether the session takes events now, and which; with `wait`, held until that changed."""
     seconds = min(wait, runtime.settings.api.max_wait_seconds)
-    return _body(await manager.task_state(runtime, caller, flow, session_id, seconds))
+    return _body(await commands.task_state(runtime, caller, flow, session_id, seconds))
 
 
 @router.get("/model/{session_id}", response_model=AIResponse)
@@ -165,7 +165,7 @@ async def model(
     ] = None,
 ) -> Response:
     """The session's model as JSON in the response, or what the path selects of it."""
-    return _body(await manager.read_model(runtime, caller, flow, session_id, path))
+    return _body(await commands.read_model(runtime, caller, flow, session_id, path))
 
 
 @router.post("/user_sessions")

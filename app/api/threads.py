@@ -5,25 +5,26 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response, status
 from pydantic import Field
 
-from app.agents.messages import WireModel
-from app.agents.thread_request import (
-    SendMessageRequest,
-    StartAgentThreadRequest,
-    ThreadVisibility,
-)
 from app.api.deps import DbDep, IdempotencyKey, PageToken, Reader, RuntimeDep, Wait, Writer
-from app.api.problems import problem_responses
+from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.errors import UnsupportedFeatureError
-from app.sessions import thread_list, threads
-from app.sessions.dialogue import Cursor
-from app.sessions.follow import read_thread, wait_for_delta
-from app.sessions.thread_list import (
+from app.threads import commands
+from app.threads import search as thread_search
+from app.threads.delta import read_thread, wait_for_delta
+from app.threads.dialogue import Cursor
+from app.threads.record import AgentThreadDelta, AgentThreadRecord
+from app.threads.search import (
     SearchThreadsRequest,
     SubmitFeedbackRequest,
     UserFeedbackRecord,
 )
-from app.sessions.thread_record import AgentThreadDelta, AgentThreadRecord
+from app.wire.messages import WireModel
+from app.wire.thread_requests import (
+    SendMessageRequest,
+    StartAgentThreadRequest,
+    ThreadVisibility,
+)
 
 router = APIRouter(prefix="/v1/ai/threads", tags=["threads"])
 
@@ -65,7 +66,7 @@ async def start(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Start a thread; its first answer is generated at once."""
-    record = await threads.start_thread(runtime, caller, request, idempotency_key=idempotency_key)
+    record = await commands.start_thread(runtime, caller, request, idempotency_key=idempotency_key)
     return answer(record, status.HTTP_201_CREATED)
 
 
@@ -82,7 +83,7 @@ async def search(
     caller: Reader, db: DbDep, request: SearchThreadsRequest
 ) -> Data[Page[AgentThreadRecord]]:
     """Find threads by status, agent, creator or text, newest first."""
-    items, token = await thread_list.search_threads(db, caller, request)
+    items, token = await thread_search.search_threads(db, caller, request)
     return Data(data=Page(items=items, next_token=token))
 
 
@@ -126,7 +127,7 @@ async def send_message(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Say something; read the answer with `delta`, from the token that is given here."""
-    return answer(await threads.send_message(runtime, caller, thread_id, request, idempotency_key))
+    return answer(await commands.send_message(runtime, caller, thread_id, request, idempotency_key))
 
 
 @router.post("/{thread_id}/tool-results")
@@ -141,7 +142,7 @@ async def submit_tool_results(
 @router.post("/{thread_id}/cancel", response_model=Data[AgentThreadRecord])
 async def cancel(caller: Writer, runtime: RuntimeDep, thread_id: ThreadId) -> Response:
     """Stop the answer that is being generated; with none there is nothing to stop."""
-    await threads.cancel_thread(runtime, caller, thread_id)
+    await commands.cancel_thread(runtime, caller, thread_id)
     return answer(await read_thread(runtime, caller, thread_id, load_messages=False))
 
 
@@ -154,7 +155,7 @@ async def fork(
     caller: Writer, runtime: RuntimeDep, thread_id: ThreadId, request: ForkAgentThreadRequest
 ) -> Response:
     """Copy a thread up to a message into a private thread of the caller's."""
-    record = await threads.fork_thread(runtime, caller, thread_id, request.message_sequence_num)
+    record = await commands.fork_thread(runtime, caller, thread_id, request.message_sequence_num)
     return answer(record, status.HTTP_201_CREATED)
 
 
@@ -166,13 +167,13 @@ async def set_visibility(
     request: UpdateThreadVisibilityRequest,
 ) -> Data[AgentThreadRecord]:
     """Open a thread to the org, or close it again; only who started it may."""
-    return Data(data=await thread_list.set_visibility(db, caller, thread_id, request.visibility))
+    return Data(data=await thread_search.set_visibility(db, caller, thread_id, request.visibility))
 
 
 @router.post("/{thread_id}/pin", status_code=status.HTTP_204_NO_CONTENT)
 async def pin(caller: Writer, db: DbDep, thread_id: ThreadId, request: PinThreadRequest) -> None:
     """Pin a thread for the caller, or unpin it; nobody else sees it."""
-    await thread_list.set_pinned(db, caller, thread_id, pinned=request.pinned)
+    await thread_search.set_pinned(db, caller, thread_id, pinned=request.pinned)
 
 
 @router.post("/{thread_id}/messages/{message_number}/feedback")
@@ -185,5 +186,5 @@ async def submit_feedback(
 ) -> Data[UserFeedbackRecord]:
     """Rate an answer; rating it again replaces what the caller said before."""
     return Data(
-        data=await thread_list.submit_feedback(db, caller, thread_id, message_number, request)
+        data=await thread_search.submit_feedback(db, caller, thread_id, message_number, request)
     )

@@ -12,8 +12,8 @@ import typer
 from app.cli.client import ServiceError
 from app.cli.failures import CommandError
 from app.errors import StatewrightError
-from app.manifests.document import load_file, load_text, load_url
-from app.manifests.limits import MAX_BYTES
+from app.manifests.text.document import load_file, load_text, load_url
+from app.manifests.text.limits import MAX_BYTES
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
 # A person may read what their own machine reaches.

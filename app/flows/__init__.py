@@ -6,12 +6,12 @@ These are the names that a package of flows in code imports: `from app.flows imp
 from statemachine import State
 
 from app.errors import BadRequestError, EventRefusedError
-from app.flows.dialogue_format import DialogueFormat, format_dialogue
 from app.flows.machine import Recording, SessionMachine
-from app.flows.model import SessionModel
-from app.flows.secondary_store import SecondaryStore
+from app.flows.model.secondary_store import SecondaryStore
+from app.flows.model.session_model import SessionModel
+from app.flows.model.versioned import VersionedModel
+from app.flows.rendering.dialogue_format import DialogueFormat, format_dialogue
 from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render
-from app.flows.versioned import VersionedModel
 
 __all__ = [
     "BadRequestError",

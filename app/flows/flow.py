@@ -17,9 +17,9 @@ from app.errors import (
     EventRefusedError,
     StatewrightError,
 )
-from app.flows.jinja import TemplateRenderer
 from app.flows.machine import Recording, SessionMachine, is_library_event
-from app.flows.model import SessionModel
+from app.flows.model.session_model import SessionModel
+from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.template import Node, Render, Template
 
 log = get_logger(__name__)

@@ -25,7 +25,7 @@ _SECRET_TEXT = re.compile(
 )
 # These bring handlers of their own; here they go the way of all others.
 _LOUD_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "arq", "arq.worker", "arq.jobs")
-# `app.api.request_log` writes one line per request, with its id.
+# `app.api.http.request_log` writes one line per request, with its id.
 _REPLACED_LOGGERS = ("uvicorn.access",)
 # At INFO these write the address of every call, whose query may hold a secret.
 _CHATTY_LOGGERS = ("httpx", "httpx2", "httpcore", "httpcore2")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import FieldError
-from app.manifests.diff import Change
+from app.manifests.model.diff import Change
 
 
 @dataclass(frozen=True, slots=True)

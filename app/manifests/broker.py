@@ -12,8 +12,10 @@ from app.access.caller import Scope
 from app.errors import BadRequestError, ConflictError, NotFoundError, VerbNotImplementedError
 from app.manifests.applied import Applied
 from app.manifests.context import Context
-from app.manifests.diff import Change, compare
-from app.manifests.envelope import (
+from app.manifests.journal import LOG_COLUMNS, read_journal
+from app.manifests.launch import Launch
+from app.manifests.model.diff import Change, compare
+from app.manifests.model.envelope import (
     API_VERSION,
     Envelope,
     Manifest,
@@ -21,11 +23,9 @@ from app.manifests.envelope import (
     bad_manifest,
     read_manifest,
 )
-from app.manifests.journal import LOG_COLUMNS, read_journal
-from app.manifests.launch import Launch
-from app.manifests.reference import Reference
-from app.manifests.schema import manifest_schema
-from app.manifests.table import Column, GetQuery, Table, to_table
+from app.manifests.model.reference import Reference
+from app.manifests.model.schema import manifest_schema
+from app.manifests.model.table import Column, GetQuery, Table, to_table
 
 RowT = TypeVar("RowT")
 

@@ -46,7 +46,7 @@ class ManifestConnections:
     async def resolve(
         self, org_id: str, invoker: str, config: Mapping[str, Any]
     ) -> tuple[str, dict[str, Any]]:
-        """See `app.sessions.connections.ConnectionResolver`."""
+        """See `app.sessions.steps.connections.ConnectionResolver`."""
         if invoker == "http" and "connection" in config:
             return invoker, await self._http(org_id, config)
         if invoker in self._built_in or "." in invoker:

@@ -16,7 +16,7 @@ from app.db.models import JournalEntry, User
 from app.errors import StatewrightError
 from app.kit.ids import new_id
 from app.kit.log import mask
-from app.manifests.table import Column
+from app.manifests.model.table import Column
 
 log = get_logger(__name__)
 

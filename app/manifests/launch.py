@@ -5,15 +5,15 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from app.agents.messages import InitialMessage
 from app.agents.record import AgentRecord
 from app.agents.resolve import resolve_agent
-from app.agents.thread_request import LaunchAgentRequest, StartAgentThreadRequest
 from app.errors import BadRequestError
 from app.manifests.context import Context
-from app.manifests.envelope import refusing
-from app.manifests.metadata import ManifestModel
-from app.sessions.threads import AgentOrigin
+from app.manifests.model.envelope import refusing
+from app.manifests.model.metadata import ManifestModel
+from app.threads.commands import AgentOrigin
+from app.wire.messages import InitialMessage
+from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
 PROMPT = "prompt"
 _MAX_PROMPT = 200_000

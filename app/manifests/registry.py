@@ -10,7 +10,7 @@ from app.errors import NotFoundError, VerbNotImplementedError
 from app.kit.registry import DuplicateNameError, Registry, discover
 from app.manifests.broker import Broker
 from app.manifests.context import Context
-from app.manifests.reference import Reference
+from app.manifests.model.reference import Reference
 
 AnyBroker = Broker[Any, Any]
 

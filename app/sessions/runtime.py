@@ -7,13 +7,13 @@ from typing import Self
 
 from redis.asyncio import Redis
 
+from app.catalog.catalog import FlowCatalog
 from app.db.engine import Database
-from app.kit.queue import StepQueue
 from app.kit.redis import open_redis
-from app.kit.wakeups import Wakeups
-from app.sessions.catalog import FlowCatalog
-from app.sessions.lock import SessionLocks
-from app.sessions.store import SessionStore
+from app.queue.publisher import StepQueue
+from app.queue.wakeups import Wakeups
+from app.sessions.locks import SessionLocks
+from app.sessions.store.store import SessionStore
 from app.settings import Settings
 
 

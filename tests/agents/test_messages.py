@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from roboto.ai.agent_thread import record as client
 
-from app.agents.messages import AgentContent, AgentMessage, AgentMessageStatus, AgentRole
+from app.wire.messages import AgentContent, AgentMessage, AgentMessageStatus, AgentRole
 
 BLOCKS: list[dict[str, Any]] = [
     {"text": "Hello."},

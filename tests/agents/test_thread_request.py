@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from roboto.ai.agent_thread import record as client
 
-from app.agents.thread_request import (
+from app.wire.thread_requests import (
     AnalysisScope,
     LaunchAgentRequest,
     SendMessageRequest,

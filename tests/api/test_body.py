@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.body import MAX_DEPTH, check_json
+from app.api.http.body import MAX_DEPTH, check_json
 from app.errors import BadRequestError
 from app.main import create_app
 from app.settings import Settings

@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 
 _ROOT = Path(__file__).parents[2]
 _COPIED = ("app", "migrations", "tests", "pyproject.toml", "alembic.ini")
-_SQL = "app/sessions/statements.py"
-_STEP_SQL = "app/sessions/step_statements.py"
+_SQL = "app/sessions/store/change_sql.py"
+_STEP_SQL = "app/sessions/store/step_sql.py"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ MUTATIONS = {
         ("test_a_late_result_is_discarded",),
     ),
     "sweeper": Mutation(
-        (("app/jobs/sweep.py", "    if steps:", "    if not steps:"),),
+        (("app/sessions/steps/sweeper.py", "    if steps:", "    if not steps:"),),
         (
             "test_a_step_of_a_killed_worker_is_done_by_another",
             "test_an_api_killed_before_it_enqueues",
@@ -52,9 +52,13 @@ MUTATIONS = {
     ),
     "idempotency": Mutation(
         (
-            ("app/sessions/admit.py", "session_id, request.idempotency_key", "session_id, None"),
             (
-                "app/sessions/admit.py",
+                "app/sessions/turn/admission.py",
+                "session_id, request.idempotency_key",
+                "session_id, None",
+            ),
+            (
+                "app/sessions/turn/admission.py",
                 "idempotency_key=self.idempotency_key,",
                 "idempotency_key=None,",
             ),

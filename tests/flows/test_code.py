@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.errors import FlowPackageError
-from app.flows.code import load_package
+from app.flows.code.package import load_package
 from app.flows.library import code_flows
+from app.flows.model.versioned import registered_model
 from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render
-from app.flows.versioned import registered_model
 from tests.support.flows import WritePackage
 
 FLOW = """

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from app.errors import DefinitionMismatchError, EventNotAcceptedError
-from app.flows.definition import check_flow, compile_flow
-from app.flows.expression import EvaluationError
 from app.flows.flow import Entered, Flow
 from app.flows.graph import Graph
-from app.flows.jinja import TrustedRenderer
 from app.flows.machine import Recording, SessionMachine
-from app.flows.model import SessionModel
-from app.flows.sandbox import SandboxLimits, SandboxRenderer
+from app.flows.manifest.compile import check_flow, compile_flow
+from app.flows.manifest.expression import EvaluationError
+from app.flows.model.session_model import SessionModel
+from app.flows.rendering.jinja import TrustedRenderer
+from app.flows.rendering.sandbox import SandboxLimits, SandboxRenderer
 from app.flows.select import select
 from app.flows.template import Chain, Invoke, Map, Parallel, Queue, Render
-from app.manifests.yaml_text import read_yaml
+from app.manifests.text.yaml import read_yaml
 from tests.flows.specs import INVOKERS, changed, greet
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "flows"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.flows.definition import check_flow, check_flow_async
 from app.flows.findings import Findings
+from app.flows.manifest.compile import check_flow, check_flow_async
 from tests.flows.specs import INVOKERS, changed, greet, without
 
 S = "spec/statechart/states/"

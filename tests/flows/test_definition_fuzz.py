@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.flows.definition import check_flow, compile_flow
-from app.flows.jinja import TrustedRenderer
+from app.flows.manifest.compile import check_flow, compile_flow
+from app.flows.rendering.jinja import TrustedRenderer
 from tests.flows.specs import INVOKERS, greet
 
 WORDS = [

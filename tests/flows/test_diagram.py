@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from statemachine import State
 
 from app.errors import DefinitionMismatchError
-from app.flows.chart_machine import machine_of
-from app.flows.diagram import mermaid, svg
+from app.flows.diagram.diagram import mermaid, svg
+from app.flows.diagram.layout import Edge, Layout
+from app.flows.diagram.ranks import Box
 from app.flows.flow import Flow
-from app.flows.jinja import TrustedRenderer
-from app.flows.layered import Edge, Layout
 from app.flows.library import code_flows
 from app.flows.machine import SessionMachine
-from app.flows.model import SessionModel
-from app.flows.ranks import Box
+from app.flows.manifest.chart_machine import machine_of
+from app.flows.model.session_model import SessionModel
+from app.flows.rendering.jinja import TrustedRenderer
 from app.flows.template import Render
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.flows.dialogue_format import DialogueFormat, format_dialogue
+from app.flows.rendering.dialogue_format import DialogueFormat, format_dialogue
 
 TALK = [
     ("assistant", "What is your name?"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.flows.expression import (
+from app.flows.manifest.expression import (
     EvaluationError,
     ExpressionError,
     compile_expression,

@@ -1,6 +1,6 @@
 """The step graph against a straightforward evaluation: same result, each leaf once, right totals.
 
-`Board` is the protocol of the rows without a database: what `app.sessions.ascent` and the
+`Board` is the protocol of the rows without a database: what `app.sessions.steps.completion` and the
 statements do, in memory. Leaves finish in any order.
 """
 

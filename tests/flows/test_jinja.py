@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.flows.jinja import (
+from app.flows.rendering.jinja import (
     ANY_NAME,
     TemplateError,
     TemplateFault,

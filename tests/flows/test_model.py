@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import BadRequestError
-from app.flows.model import SessionModel
-from app.flows.secondary_store import SecondaryStore
-from app.flows.versioned import VersionedModel
+from app.flows.model.secondary_store import SecondaryStore
+from app.flows.model.session_model import SessionModel
+from app.flows.model.versioned import VersionedModel
 
 
 class Capture(SessionModel):

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.flows.jinja import SANDBOX
-from app.flows.plain_template import fill, plain_parts
+from app.flows.rendering.jinja import SANDBOX
+from app.flows.rendering.plain import fill, plain_parts
 
 TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
 VALUES = st.recursive(

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from app.flows.jinja import TemplateError, TemplateTimeoutError
-from app.flows.sandbox import SandboxLimits, SandboxRenderer
+from app.flows.rendering.jinja import TemplateError, TemplateTimeoutError
+from app.flows.rendering.sandbox import SandboxLimits, SandboxRenderer
 
 ATTACKS: dict[str, str] = json.loads(
     (Path(__file__).parent / "template_attacks.json").read_text(encoding="utf-8")
@@ -231,7 +231,7 @@ async def test_a_closed_renderer_renders_no_more() -> None:
 
 ORPHANS = """
 import asyncio
-from app.flows.sandbox import SandboxRenderer
+from app.flows.rendering.sandbox import SandboxRenderer
 
 async def main():
     renderer = SandboxRenderer()

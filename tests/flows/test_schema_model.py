@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.errors import BadRequestError
-from app.flows.model import SessionModel
-from app.flows.schema_model import model_from_schema
+from app.flows.manifest.schema_model import model_from_schema
+from app.flows.model.session_model import SessionModel
 
 SCHEMA: dict[str, Any] = {
     "user_name": {"type": ["string", "null"], "default": None, "description": "who it is"},

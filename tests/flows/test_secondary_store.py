@@ -6,8 +6,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from app.flows.secondary_store import SecondaryStore
-from app.flows.versioned import SerializationError, VersionedModel, register_model
+from app.flows.model.secondary_store import SecondaryStore
+from app.flows.model.versioned import SerializationError, VersionedModel, register_model
 
 
 @register_model

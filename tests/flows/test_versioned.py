@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field, JsonValue, computed_field
 from typing_extensions import override
 
-from app.flows.versioned import (
+from app.flows.model.versioned import (
     SerializationError,
     VersionedModel,
     register_model,

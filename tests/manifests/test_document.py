@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadRequestError, PayloadTooLargeError
-from app.manifests.diff import compare
-from app.manifests.document import load_dict, load_file, load_text, load_url
-from app.manifests.yaml_text import read_yaml
+from app.manifests.model.diff import compare
+from app.manifests.text.document import load_dict, load_file, load_text, load_url
+from app.manifests.text.yaml import read_yaml
 from tests.support.http_server import HttpServer, Says
 
 LOCAL = ["127.0.0.0/8"]

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.db.engine import Database
-from app.kit.queue import StepQueue
+from app.queue.publisher import StepQueue
 from app.settings import Settings
 from app.worker import serving
 from tests.support.flows import Session

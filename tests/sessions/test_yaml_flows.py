@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from app.access.caller import Caller, Scope
 from app.access.service import CreatedKey
-from app.sessions.flow_store import save_flow
+from app.catalog.revisions import save_flow
 from tests.sessions.test_sessions import polled
 from tests.support.http import NewKey
 

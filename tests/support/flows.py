@@ -10,7 +10,7 @@ import httpx
 import orjson
 import pytest
 
-from app.flows.code import load_package
+from app.flows.code.package import load_package
 
 WritePackage = Callable[[Mapping[str, str]], str]
 

@@ -1,24 +1,24 @@
 """The tables, one per file. Importing this package registers them all with `SQLModel.metadata`."""
 
+from app.db.models.access.api_key import ApiKey
+from app.db.models.access.org import Org
+from app.db.models.access.user import User
 from app.db.models.agent import Agent
 from app.db.models.agent_revision import AgentRevision
-from app.db.models.api_key import ApiKey
 from app.db.models.entity import Entity
-from app.db.models.event import Event
-from app.db.models.feedback import Feedback
 from app.db.models.flow_revision import FlowRevision
-from app.db.models.invocation import Invocation
 from app.db.models.journal import JournalEntry
-from app.db.models.message import Message
-from app.db.models.org import Org
-from app.db.models.pin import Pin
 from app.db.models.resource import Resource
 from app.db.models.secret import Secret
-from app.db.models.session import Session
-from app.db.models.session_value import SessionValue
-from app.db.models.step import Step
-from app.db.models.transition import Transition
-from app.db.models.user import User
+from app.db.models.sessions.event import Event
+from app.db.models.sessions.feedback import Feedback
+from app.db.models.sessions.invocation import Invocation
+from app.db.models.sessions.message import Message
+from app.db.models.sessions.pin import Pin
+from app.db.models.sessions.session import Session
+from app.db.models.sessions.session_value import SessionValue
+from app.db.models.sessions.step import Step
+from app.db.models.sessions.transition import Transition
 
 __all__ = [
     "Agent",

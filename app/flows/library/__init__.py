@@ -1,9 +1,9 @@
 """The flows that ship with the product."""
 
-from app.flows.code import load_package
+from app.flows.code.package import load_package
 from app.flows.flow import Flow
-from app.flows.jinja import TrustedRenderer
 from app.flows.library.chat import KEY, Chat, ChatMachine
+from app.flows.rendering.jinja import TrustedRenderer
 
 
 def code_flows(package: str | None = None) -> dict[str, Flow]:

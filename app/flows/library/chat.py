@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from statemachine import State
 
 from app.flows.machine import SessionMachine
-from app.flows.model import SessionModel
+from app.flows.model.session_model import SessionModel
 from app.flows.template import Invoke, Render
 
 KEY = "chat"

@@ -12,18 +12,18 @@ from typing_extensions import override
 from app.agents import service
 from app.agents.entities import EntityKind
 from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
-from app.agents.thread_request import StartAgentThreadRequest
 from app.db.models import Agent, Session
 from app.errors import BadRequestError
-from app.manifests.camel import to_camel_keys, to_snake_keys
+from app.manifests.brokers.bases.stored import StoredBroker, attribute
 from app.manifests.context import Context
-from app.manifests.envelope import Manifest
 from app.manifests.launch import Launch, launch_of
-from app.manifests.metadata import ManifestModel
-from app.manifests.reference import Reference
+from app.manifests.model.camel import to_camel_keys, to_snake_keys
+from app.manifests.model.envelope import Manifest
+from app.manifests.model.metadata import ManifestModel
+from app.manifests.model.reference import Reference
+from app.manifests.model.table import Column
 from app.manifests.session_log import session_events
-from app.manifests.stored import StoredBroker, attribute
-from app.manifests.table import Column
+from app.wire.thread_requests import StartAgentThreadRequest
 
 _KIND_OF_TYPE = {
     "dataset_id": EntityKind.DATASET,

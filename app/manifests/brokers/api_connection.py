@@ -8,12 +8,12 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
 from app.invokers.http_config import HttpAuth, check_header
-from app.manifests.metadata import ManifestModel
-from app.manifests.names import BaseUrl, SecretName
-from app.manifests.reference import Reference
-from app.manifests.resource import ResourceBroker, spec_field
-from app.manifests.stored import COLUMNS
-from app.manifests.table import Column
+from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
+from app.manifests.brokers.bases.stored import COLUMNS
+from app.manifests.model.field_types import BaseUrl, SecretName
+from app.manifests.model.metadata import ManifestModel
+from app.manifests.model.reference import Reference
+from app.manifests.model.table import Column
 
 _CREDENTIAL = re.compile(
     r"authorization|cookie|token|secret|key|password|credential", re.IGNORECASE

@@ -14,15 +14,15 @@ from app.access.caller import Scope
 from app.access.service import create_key
 from app.db.models import ApiKey, Org, User
 from app.db.models.columns import NOW
-from app.manifests.access_kind import AccessBroker
 from app.manifests.applied import Applied
+from app.manifests.brokers.bases.access import AccessBroker
+from app.manifests.brokers.bases.stored import attribute
 from app.manifests.context import Context
-from app.manifests.envelope import Manifest, bad_manifest
-from app.manifests.metadata import ManifestModel
-from app.manifests.names import Moment
-from app.manifests.reference import Reference
-from app.manifests.stored import attribute
-from app.manifests.table import Column
+from app.manifests.model.envelope import Manifest, bad_manifest
+from app.manifests.model.field_types import Moment
+from app.manifests.model.metadata import ManifestModel
+from app.manifests.model.reference import Reference
+from app.manifests.model.table import Column
 
 
 class AuthTokenSpec(ManifestModel):

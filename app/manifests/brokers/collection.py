@@ -8,11 +8,11 @@ from typing_extensions import override
 
 from app.agents.record import CollectionContentType
 from app.db.models import Entity
+from app.manifests.brokers.bases.entity import EntityBroker, EntitySpec
+from app.manifests.brokers.bases.stored import COLUMNS, attribute
 from app.manifests.context import Context
-from app.manifests.entity import EntityBroker, EntitySpec
-from app.manifests.envelope import Manifest
-from app.manifests.stored import COLUMNS, attribute
-from app.manifests.table import Column
+from app.manifests.model.envelope import Manifest
+from app.manifests.model.table import Column
 
 
 class CollectionSpec(EntitySpec):

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from app.manifests.entity import EntityBroker, EntitySpec
-from app.manifests.stored import COLUMNS, attribute
-from app.manifests.table import Column
+from app.manifests.brokers.bases.entity import EntityBroker, EntitySpec
+from app.manifests.brokers.bases.stored import COLUMNS, attribute
+from app.manifests.model.table import Column
 
 
 class DeviceBroker(EntityBroker[EntitySpec]):

@@ -8,15 +8,15 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import col, select
 from typing_extensions import override
 
+from app.catalog.revisions import delete_flow, newest_revision, save_flow
 from app.db.models import FlowRevision
 from app.invokers.pool import built_in_invokers
 from app.manifests.broker import Broker
 from app.manifests.context import Context
-from app.manifests.envelope import Manifest, bad_manifest
-from app.manifests.metadata import ManifestModel
-from app.manifests.reference import Reference
-from app.manifests.table import Column, GetQuery
-from app.sessions.flow_store import delete_flow, newest_revision, save_flow
+from app.manifests.model.envelope import Manifest, bad_manifest
+from app.manifests.model.metadata import ManifestModel
+from app.manifests.model.reference import Reference
+from app.manifests.model.table import Column, GetQuery
 
 _Place = tuple[str | int, ...]
 

@@ -9,13 +9,13 @@ from typing_extensions import override
 from app.invokers.llm import provider_names
 from app.invokers.llm_config import LlmParameters
 from app.invokers.pool import built_in_invokers
-from app.manifests.envelope import Envelope, Manifest, bad_manifest
-from app.manifests.metadata import ManifestModel
-from app.manifests.names import BaseUrl, SecretName
-from app.manifests.reference import Reference
-from app.manifests.resource import ResourceBroker, spec_field
-from app.manifests.stored import COLUMNS
-from app.manifests.table import Column
+from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
+from app.manifests.brokers.bases.stored import COLUMNS
+from app.manifests.model.envelope import Envelope, Manifest, bad_manifest
+from app.manifests.model.field_types import BaseUrl, SecretName
+from app.manifests.model.metadata import ManifestModel
+from app.manifests.model.reference import Reference
+from app.manifests.model.table import Column
 
 
 class ProviderParameters(LlmParameters, ManifestModel):

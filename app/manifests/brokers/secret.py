@@ -10,13 +10,13 @@ from typing_extensions import override
 from app.access.crypto import DecryptionError, EncryptionKeyError, Place
 from app.db.models import Secret
 from app.errors import BadRequestError
+from app.manifests.brokers.bases.stored import COLUMNS, StoredBroker, attribute
 from app.manifests.context import Context
-from app.manifests.diff import Change, masked
-from app.manifests.envelope import Manifest, bad_manifest
-from app.manifests.metadata import ManifestModel
-from app.manifests.names import Moment
-from app.manifests.stored import COLUMNS, StoredBroker, attribute
-from app.manifests.table import Column
+from app.manifests.model.diff import Change, masked
+from app.manifests.model.envelope import Manifest, bad_manifest
+from app.manifests.model.field_types import Moment
+from app.manifests.model.metadata import ManifestModel
+from app.manifests.model.table import Column
 
 _VALUE = "/spec/config/value"
 

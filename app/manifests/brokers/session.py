@@ -9,12 +9,12 @@ from typing_extensions import override
 
 from app.db.models import Session
 from app.errors import VerbNotAllowedError
+from app.manifests.brokers.bases.stored import StoredBroker, attribute
 from app.manifests.context import Context
-from app.manifests.envelope import Envelope, Manifest
-from app.manifests.metadata import ManifestModel
+from app.manifests.model.envelope import Envelope, Manifest
+from app.manifests.model.metadata import ManifestModel
+from app.manifests.model.table import Column
 from app.manifests.session_log import session_events
-from app.manifests.stored import StoredBroker, attribute
-from app.manifests.table import Column
 from app.sessions.visibility import select_sessions
 
 

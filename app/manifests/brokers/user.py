@@ -9,12 +9,12 @@ from typing_extensions import override
 from app.access.service import create_user
 from app.db.models import ApiKey, User
 from app.errors import ConflictError
-from app.manifests.access_kind import AccessBroker
+from app.manifests.brokers.bases.access import AccessBroker
+from app.manifests.brokers.bases.stored import attribute, meta_field
 from app.manifests.context import Context
-from app.manifests.envelope import Manifest
-from app.manifests.metadata import ManifestModel
-from app.manifests.stored import attribute, meta_field
-from app.manifests.table import Column
+from app.manifests.model.envelope import Manifest
+from app.manifests.model.metadata import ManifestModel
+from app.manifests.model.table import Column
 
 
 class UserSpec(ManifestModel):

@@ -1,0 +1,73 @@
+"""The OpenAPI document: names that read well in generated SDKs, and errors as problems."""
+
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from typing_extensions import override
+
+from app.api.http.problems import Problem
+
+DESCRIPTION = """\
+Declare AI agents, launch them, and drive their conversations as durable state machines.
+
+Every endpoint but health needs an API key: `Authorization: Bearer KEY` (or `Token KEY`).
+Every error is a problem document (RFC 9457), `application/problem+json`.
+"""
+
+TAGS = [
+    {"name": "agents", "description": "Request templates with declared variables; versioned."},
+    {"name": "threads", "description": "Conversations of agents, driven by messages."},
+    {"name": "flows", "description": "What sessions run: states, events, models; as pictures too."},
+    {"name": "sessions", "description": "Any flow as a durable state machine, driven by events."},
+    {"name": "manifests", "description": "Every resource as a YAML file: apply, describe, delete."},
+    {"name": "health", "description": "Whether the service lives and is ready. No key needed."},
+]
+
+_SCHEMAS = "#/components/schemas/"
+
+
+def operation_id(route: APIRoute) -> str:
+    """`<tag>_<function>`, such as `agents_create`; a trailing underscore (`list_`) is dropped."""
+    tag = route.tags[0] if route.tags else "api"
+    return f"{tag}_{route.name.rstrip('_')}"
+
+
+class StatewrightApi(FastAPI):
+    """FastAPI with our errors in its document: bad input is 400, a problem, never its own 422."""
+
+    @override
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:  # else it is the one made before
+            problem = Problem.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+            schemas.update(problem.pop("$defs", {}))
+            schemas["Problem"] = problem
+            _remove_422(document)
+            self.openapi_schema = document = _rename_envelopes(document)
+        return document
+
+
+def _remove_422(document: dict[str, Any]) -> None:
+    for path in document["paths"].values():
+        for operation in path.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422", "")):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+
+
+def _rename_envelopes(document: dict[str, Any]) -> dict[str, Any]:
+    """`Data_AgentRecord_` becomes `AgentRecordData`, its title: generated SDKs use these names."""
+    schemas = document["components"]["schemas"]
+    titles = {name: schema["title"] for name, schema in schemas.items() if name.endswith("_")}
+    document["components"]["schemas"] = {
+        titles.get(name, name): schema for name, schema in schemas.items()
+    }
+    text = orjson.dumps(document).decode()
+    for name, title in titles.items():
+        text = text.replace(f'"{_SCHEMAS}{name}"', f'"{_SCHEMAS}{title}"')
+    renamed: dict[str, Any] = orjson.loads(text)
+    return renamed

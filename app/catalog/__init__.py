@@ -1,0 +1,1 @@
+"""The flows that an org can run, and their revisions."""

@@ -1,0 +1,121 @@
+"""Checks of a flow's statechart that its class does not make by itself."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from statemachine import State
+from statemachine.exceptions import InvalidDefinition
+
+from app.flows.code.folder import PackageFaults
+from app.flows.machine import SessionMachine, is_library_event
+from app.flows.model.session_model import SessionModel
+from app.flows.template import Render, Template
+
+POLL = "poll"  # what a client sends only to ask
+
+
+def check_values(machine: type[SessionMachine], place: str, faults: PackageFaults) -> None:
+    """Every state has a value of its own: it is what the machine finds a state by."""
+    seen: dict[Any, str] = {}
+    for state in states_of(machine):
+        other = seen.setdefault(state.value, state.id)
+        if other != state.id:
+            faults.add(place, f"states {other!r} and {state.id!r} both have value {state.value!r}")
+
+
+def check_support(machine: type[SessionMachine], place: str, faults: PackageFaults) -> None:
+    """Nothing is used that a session cannot be put back into, or that would block others."""
+    for state in states_of(machine):
+        if state.parallel:
+            reason = (
+                "parallel states are not supported; a Parallel template runs steps side by side"
+            )
+            faults.add(place, f"state {state.id!r}: {reason}")
+        if any(not callback.is_convention for callback in state.invoke):
+            reason = "a state invokes what its template says; `invoke` is not supported"
+            faults.add(place, f"state {state.id!r}: {reason}")
+        for history in state.history:
+            faults.add(place, f"state {history.id!r}: history states are not supported")
+    events: Any = machine.events
+    for event in events:
+        if event.delay:
+            faults.add(place, f"event {event.id!r}: delayed events are not supported")
+
+
+def check_binding(
+    machine: type[SessionMachine], model: type[SessionModel], place: str, faults: PackageFaults
+) -> None:
+    """The model can be made from nothing, and every callback that is named is there."""
+    try:
+        bound = model()
+    except ValidationError as error:
+        names = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
+        faults.add(place, f"every field needs a default: {names}")
+        return
+    # In a state already, so that no hook is run.
+    bound._configuration = next(iter(machine.states_map))  # noqa: SLF001 - the engine's own
+    try:
+        machine(bound)
+    except InvalidDefinition as error:
+        faults.add(place, " ".join(str(error).split()))
+
+
+def check_names(machine: type[SessionMachine], place: str, faults: PackageFaults) -> None:
+    """There is a template for each state that is entered, and none for anything else."""
+    entered = {state.id for state in states_of(machine) if not state.states}
+    for state_id in sorted(entered - machine.templates.keys()):
+        faults.add(place, f"state {state_id!r} has no template")
+    for state_id in sorted(str(key) for key in machine.templates.keys() - entered):
+        faults.add(place, f"template {state_id!r} is for no state")
+
+
+def check_events(
+    machine: type[SessionMachine],
+    templates: Mapping[str, Template],
+    place: str,
+    faults: PackageFaults,
+) -> None:
+    """Invocations can end, and no event that ends one is needed from a client.
+
+    `templates` holds those that could be read, by the id of their state.
+    """
+    ending: dict[str, str] = {}
+    waiting: list[State] = []
+    for state in states_of(machine):
+        template, events = templates.get(state.id), events_of(state)
+        if POLL in events:
+            faults.add(place, f"state {state.id!r}: an event cannot be named {POLL!r}")
+        if isinstance(template, Render):
+            waiting.append(state)
+        elif template is not None and events:
+            ending.setdefault(events[0], state.id)
+        elif template is not None:
+            faults.add(place, f"no event leaves the invoker state {state.id!r}")
+    for state in waiting:
+        for event in [event for event in events_of(state) if event in ending]:
+            faults.add(
+                place,
+                f"event {event!r} ends the invocation of state {ending[event]!r}, so no client"
+                f" can send it in state {state.id!r}",
+            )
+
+
+def states_of(machine: type[SessionMachine]) -> Iterator[State]:
+    """All states, also those inside others, the outer ones first."""
+    waiting = list(machine.states)
+    while waiting:
+        state = waiting.pop(0)
+        yield state
+        waiting = [*state.states, *waiting]
+
+
+def events_of(state: State) -> list[str]:
+    """The events that a state takes, those of the states around it last."""
+    found: dict[str, None] = {}
+    around: State | None = state
+    while around is not None:
+        for transition in around.transitions:
+            found.update(dict.fromkeys(str(transition.event or "").split()))
+        around = around.parent
+    return [event for event in found if not is_library_event(event)]

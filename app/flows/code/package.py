@@ -1,0 +1,184 @@
+"""Flows in code: a package is imported, its flows found and checked, all faults told at once."""
+
+import importlib
+import pkgutil
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from functools import lru_cache
+from inspect import cleandoc, isclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from app.errors import FlowPackageError
+from app.flows.code.checks import (
+    check_binding,
+    check_events,
+    check_names,
+    check_support,
+    check_values,
+)
+from app.flows.code.folder import PackageFaults, TemplateFolder
+from app.flows.code.templates import TemplateReader
+from app.flows.flow import RESERVED_KEYS, Flow
+from app.flows.machine import SessionMachine
+from app.flows.model.session_model import SessionModel
+from app.flows.model.versioned import VersionedModel, register_model
+from app.flows.template import Template
+
+_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
+
+
+@lru_cache(maxsize=16)
+def load_package(package: str, taken: frozenset[str] = frozenset()) -> dict[str, Flow]:
+    """The flows of a package by key: each `SessionModel` in it that has a `machine`.
+
+    All its modules are imported, and its other `VersionedModel`s registered for secondary stores.
+
+    Args:
+        package: its name, as in an import.
+        taken: keys that are in use already.
+
+    Raises:
+        FlowPackageError: something is wrong with it; all of it is told.
+    """
+    faults = PackageFaults()
+    loader = _Loader(faults, taken)
+    for module in _modules(package, faults):
+        loader.take(module)
+    if faults:
+        raise FlowPackageError(package, list(faults))
+    return loader.flows
+
+
+class _Loader:
+    """Takes the flows and the stored models of modules, one module after the other."""
+
+    def __init__(self, faults: PackageFaults, taken: frozenset[str]) -> None:
+        self.flows: dict[str, Flow] = {}
+        self._faults = faults
+        self._taken = taken
+        self._owners: dict[str, str] = {}
+        self._folders: dict[Path, TemplateFolder] = {}
+
+    def take(self, module: ModuleType) -> None:
+        """Add what the module itself defines."""
+        for item in list(vars(module).values()):
+            if not isclass(item) or item.__module__ != module.__name__:
+                continue
+            if issubclass(item, SessionModel):
+                if getattr(item, "machine", None) is not None:
+                    self._flow(item)
+            elif issubclass(item, VersionedModel):
+                self._register(item)
+
+    def _register(self, model: type[VersionedModel]) -> None:
+        try:
+            register_model(model)
+        except ValueError as error:
+            self._faults.add(_name(model), str(error))
+
+    def _flow(self, model: type[SessionModel]) -> None:
+        place = _name(model)
+        key = self._key(model, place)
+        machine: Any = model.machine
+        if not (isclass(machine) and issubclass(machine, SessionMachine)):
+            self._faults.add(place, "its machine is no subclass of SessionMachine")
+            return
+        folder = self._folder(importlib.import_module(machine.__module__))
+        check_binding(machine, model, place, self._faults)
+        templates = self._templates(machine, folder, _name(machine))
+        if not self._faults:
+            self.flows[key] = Flow(
+                key=key,
+                revision=0,
+                machine=machine,
+                model=model,
+                templates=templates,
+                renderer=folder.renderer,
+                trusted=True,
+                description=_description(model),
+            )
+
+    def _key(self, model: type[SessionModel], place: str) -> str:
+        key = vars(model).get("key") or _snake_case(model.__name__)
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            self._faults.add(place, f"key {key!r} does not match ^[a-z][a-z0-9_-]{{0,62}}$")
+        elif key in RESERVED_KEYS:
+            self._faults.add(place, f"key {key!r} is reserved")
+        elif key in self._taken:
+            self._faults.add(place, f"key {key!r} is taken by a flow of the product")
+        elif self._owners.setdefault(key, place) != place:
+            self._faults.add(place, f"key {key!r} is taken by {self._owners[key]}")
+        return str(key)
+
+    def _templates(
+        self, machine: type[SessionMachine], folder: TemplateFolder, place: str
+    ) -> dict[str, Template]:
+        reader = TemplateReader(folder, self._faults)
+        read = {
+            state_id: reader.read(value, f"{place}, state {state_id!r}")
+            for state_id, value in machine.templates.items()
+        }
+        known = {state_id: template for state_id, template in read.items() if template is not None}
+        check_support(machine, place, self._faults)
+        check_values(machine, place, self._faults)
+        check_names(machine, place, self._faults)
+        check_events(machine, known, place, self._faults)
+        return known
+
+    def _folder(self, module: ModuleType) -> TemplateFolder:
+        """The `templates` folder beside the module, or beside the nearest package above it."""
+        beside = Path(module.__file__ or "").parent
+        depth = module.__name__.count(".") + (0 if hasattr(module, "__path__") else -1)
+        above = [beside, *beside.parents][: max(depth, 0) + 1]
+        root = next((path / "templates" for path in above if (path / "templates").is_dir()), None)
+        root = root or beside / "templates"
+        if root not in self._folders:
+            self._folders[root] = TemplateFolder(root, self._faults)
+        return self._folders[root]
+
+
+def _modules(package: str, faults: PackageFaults) -> Iterator[ModuleType]:
+    """The package and all modules below it; a fault for each that cannot be imported."""
+    # As `python -m` would: a command's own search path lacks the directory that it is run in.
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
+    root = _imported(package, faults)
+    if root is None:
+        return
+    yield root
+    for info in pkgutil.walk_packages(
+        getattr(root, "__path__", []), f"{package}.", onerror=lambda _: None
+    ):
+        module = _imported(info.name, faults)
+        if module is not None:
+            yield module
+
+
+def _imported(name: str, faults: PackageFaults) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 - the user's own code may raise anything
+        own = f"/{name.partition('.')[0]}/"
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if own in f.filename]
+        where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+        text = " ".join(str(error).split())
+        faults.add(f"module {name}", f"{type(error).__name__}: {text}{where}")
+        return None
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _snake_case(name: str) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return words.lower()
+
+
+def _description(model: type[SessionModel]) -> str | None:
+    doc = vars(model).get("__doc__")
+    return cleandoc(doc).partition("\n")[0] if doc else None

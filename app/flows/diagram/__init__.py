@@ -1,0 +1,1 @@
+"""Drawing a statechart: SVG with our own layout, and Mermaid text."""

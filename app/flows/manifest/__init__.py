@@ -1,0 +1,1 @@
+"""Flows written as manifests: checking their parts and compiling them."""

@@ -1,0 +1,142 @@
+"""What must hold of a statechart and its templates together, so that no session ends up stuck."""
+
+from collections.abc import Mapping
+
+from app.flows.findings import Findings, Place
+from app.flows.manifest.chart import Chart, ChartState
+from app.flows.template import Render, Template
+
+
+class ChartChecks:
+    """Checks across states.
+
+    Args:
+        chart: the statechart, as far as it could be read.
+        templates: by state, those that could be read; None for one that is wrong.
+        findings: where faults go.
+        place: of the templates.
+    """
+
+    def __init__(
+        self,
+        chart: Chart,
+        templates: Mapping[str, Template | None],
+        findings: Findings,
+        place: Place,
+    ) -> None:
+        self._chart = chart
+        self._templates = templates
+        self._findings = findings
+        self._place = place
+
+    def run(self) -> None:
+        """Run them all."""
+        self._pair()
+        for state in self._chart.leaves():
+            template = self._templates.get(state.id)
+            if isinstance(template, Render):
+                self._check_waiting(state)
+            elif template is not None:
+                self._check_invoking(state)
+        self._check_cycles()
+        self._check_reach()
+
+    def _pair(self) -> None:
+        """Each innermost state has a template, and each template such a state."""
+        for state in self._chart.leaves():
+            if state.id not in self._templates:
+                self._findings.error(state.place, f"state {state.id!r} has no template")
+        for name in self._templates:
+            state_of = self._chart.states.get(name)
+            if state_of is None:
+                self._findings.error((*self._place, name), f"there is no state {name[:100]!r}")
+            elif state_of.children:
+                reason = "the templates of a state with states inside are those of the inner ones"
+                self._findings.error((*self._place, name), reason)
+
+    def _check_waiting(self, state: ChartState) -> None:
+        """A state in which the user acts."""
+        endings = self._endings()
+        for transition in state.transitions:
+            for event in transition.events:
+                if event in endings:
+                    reason = f"{event!r} ends the invocation of {endings[event]!r}: no client"
+                    self._findings.error(
+                        (*transition.place, "event"),
+                        f"{reason} may send it, so that this transition is never taken",
+                    )
+        if not state.final and not any(state.possible()):
+            reason = f"nothing leads out of state {state.id!r}; say `final: true` if it is the end"
+            self._findings.warn(state.place, reason)
+
+    def _check_invoking(self, state: ChartState) -> None:
+        """A state that is left when its invocation ends."""
+        events = state.events()
+        if not events:
+            reason = f"state {state.id!r} invokes something, but no event leaves it"
+            self._findings.error(state.place, reason)
+            return
+        for transition in state.possible():
+            if not transition.events:
+                reason = f"state {state.id!r} invokes something, and is left by its event only"
+                self._findings.error(transition.place, reason)
+        ending = [one for one in state.possible() if events[0] in one.events]
+        if all(one.guarded for one in ending):
+            reason = f"when no guard of {events[0]!r} holds, the result of {state.id!r} is refused"
+            self._findings.warn(state.place, f"{reason}; add a last transition without a guard")
+        if len(events) > 1:
+            others = ", ".join(events[1:])
+            reason = f"only {events[0]!r}, the first, is ever sent to a state that invokes"
+            self._findings.warn(state.place, f"{reason}; never: {others}")
+
+    def _endings(self) -> dict[str, str]:
+        """The events that end invocations, and a state of which each does."""
+        found = {}
+        for state in self._chart.leaves():
+            template = self._templates.get(state.id)
+            if template is not None and not isinstance(template, Render):
+                found.update(dict.fromkeys(state.events()[:1], state.id))
+        return found
+
+    def _check_cycles(self) -> None:
+        """Transitions without events that lead round in a circle would never end."""
+        done: set[str] = set()
+        for state in self._chart.leaves():
+            trail: list[str] = []
+            self._follow(state, trail, done)
+
+    def _follow(self, leaf: ChartState, trail: list[str], done: set[str]) -> None:
+        if leaf.id in done:
+            return
+        trail.append(leaf.id)
+        for transition in leaf.possible():
+            if transition.events:
+                continue
+            following = self._chart.after(leaf, transition)
+            if following.id in trail:
+                circle = " → ".join([*trail[trail.index(following.id) :], following.id])
+                reason = f"transitions without events go round for ever: {circle[:200]}"
+                self._findings.error(transition.place, reason)
+            else:
+                self._follow(following, trail, done)
+        trail.pop()
+        done.add(leaf.id)
+
+    def _check_reach(self) -> None:
+        """States that no path leads to."""
+        start = self._chart.initial()
+        if start is None:
+            return
+        reached = {start.id: start}
+        waiting = [start]
+        while waiting:
+            leaf = waiting.pop()
+            for transition in leaf.possible():
+                following = self._chart.after(leaf, transition)
+                if following.id not in reached:
+                    reached[following.id] = following
+                    waiting.append(following)
+        for state in self._chart.leaves():
+            if state.id not in reached:
+                reason = f"state {state.id!r} cannot be reached from the initial state"
+                self._findings.warn(state.place, reason)

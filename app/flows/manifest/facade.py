@@ -1,0 +1,113 @@
+"""What the statechart of a manifest is bound to: the session's fields and input, nothing else."""
+
+import math
+from typing import Any
+
+from pydantic import ValidationError
+from typing_extensions import override
+
+from app.flows.manifest.expression import Clock, EvaluationError
+from app.flows.model.session_model import SessionModel
+
+INPUTS = frozenset({"actor_input", "parsed_actor_input"})
+
+MAX_SIZE = 200_000
+MAX_DEPTH = 50
+_MAX_INT = 2**63
+
+
+class Facade:
+    """Stands between a statechart that nobody trusts and the session's model, for one event.
+
+    The statechart library calls whatever it finds by name on the object it is bound to; here it
+    finds nothing. Expressions read by `read`; the library's own `assign` sets attributes.
+    """
+
+    def __init__(self, model: SessionModel) -> None:
+        fields = model.own_fields()
+        vars(self).update(
+            _configuration=None,
+            _model=model,
+            _fields=fields,
+            _names=fields | INPUTS,
+            _clock=Clock(),
+        )
+
+    def read(self, name: str) -> Any:
+        """The value of a field, or what the actor said."""
+        if name not in self._names:
+            raise EvaluationError(f"The flow has no field {name!r}.")
+        return getattr(self._model, name)
+
+    def tick(self) -> None:
+        """Raise `EvaluationError` when the event's expressions took too long."""
+        self._clock.tick()
+
+    def __getattr__(self, name: str) -> Any:
+        # The library's assign asks whether there is such a field before it sets it.
+        if name in vars(self)["_fields"]:
+            return getattr(self._model, name)
+        raise AttributeError(name)
+
+    @override
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_configuration":
+            vars(self)[name] = value
+        elif name in self._fields:
+            self._write(name, value)
+        else:
+            raise AttributeError(f"{name!r} cannot be set")
+
+    @override
+    def __dir__(self) -> list[str]:
+        return []
+
+    def _write(self, name: str, value: Any) -> None:
+        self.tick()
+        try:
+            setattr(self._model, name, _Copier().copy(value, MAX_DEPTH))
+        except ValidationError as error:
+            # Only what the field wants: what it was given may be anybody's secret.
+            wanted = {fault["msg"] for fault in error.errors(include_input=False)}
+            reason = "; ".join(sorted(wanted))
+        except ValueError as error:
+            reason = str(error)
+        else:
+            return
+        raise EvaluationError(f"The field {name!r} does not take the value: {reason}.")
+
+
+class _Copier:
+    """Copies a value as plain JSON of bounded size: expressions can make one part appear often."""
+
+    def __init__(self) -> None:
+        self._left = MAX_SIZE
+
+    def copy(self, value: Any, depth: int) -> Any:
+        self._spend(len(value) if isinstance(value, str) else 1)
+        if depth == 0:
+            raise ValueError(f"it nests more than {MAX_DEPTH} levels deep")
+        if isinstance(value, dict):
+            return {key: self._member(key, item, depth) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.copy(item, depth - 1) for item in value]
+        return _scalar(value)
+
+    def _member(self, key: str, item: Any, depth: int) -> Any:
+        self._spend(len(key))
+        return self.copy(item, depth - 1)
+
+    def _spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise ValueError(f"it is larger than {MAX_SIZE} characters and items")
+
+
+def _scalar(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int) and -_MAX_INT <= value < _MAX_INT:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise ValueError("a number is out of range")

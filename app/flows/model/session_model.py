@@ -1,0 +1,95 @@
+"""The data that a session carries: its flow's own fields, and what the engine sets around them."""
+
+from typing import Any, ClassVar, Self
+
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
+
+from app.errors import BadRequestError
+from app.flows.model.secondary_store import SecondaryStore
+from app.flows.model.versioned import VersionedModel
+from app.kit.json_text import loads
+
+
+class SessionModel(VersionedModel):
+    """Base of every flow's model. A subclass adds fields, each with a default.
+
+    Only the subclass's own fields are stored; the engine sets the built-in ones after it has read
+    a model back. The dialogue is no part of it: messages have a table of their own.
+
+    Attributes:
+        machine: the flow's statechart, a `SessionMachine`.
+        key: what the flow is called in URLs; if not given, the class's name in snake_case.
+        session_id: the session's id.
+        state: the id of the state that the session is in.
+        actor_input: text that came with the event at hand.
+        secondary_store: large values, stored one by one and written once.
+    """
+
+    # An assignment of a wrong type must fail in the turn that makes it, not when it is read back.
+    model_config = ConfigDict(validate_assignment=True, protected_namespaces=())
+
+    machine: ClassVar[type]
+    key: ClassVar[str]
+
+    session_id: str = Field(default="", exclude=True)
+    state: str = Field(default="", exclude=True)
+    actor_input: str = Field(default="", exclude=True)
+    secondary_store: SecondaryStore = Field(
+        default_factory=SecondaryStore, exclude=True, repr=False
+    )
+
+    # What the statechart library reads and writes: values, or an ordered set of them.
+    _configuration: Any = PrivateAttr(default=None)
+    _parsed: tuple[str, Any] | None = PrivateAttr(default=None)
+
+    @property
+    def parsed_actor_input(self) -> Any:
+        """The dict or list that `actor_input` is the JSON of; else the text itself."""
+        if self._parsed is None or self._parsed[0] != self.actor_input:
+            self._parsed = (self.actor_input, parse_json(self.actor_input))
+        return self._parsed[1]
+
+    @classmethod
+    def own_fields(cls) -> frozenset[str]:
+        """The names of the fields that the flow declares."""
+        return frozenset(cls.model_fields) - BUILT_IN_FIELDS
+
+    @classmethod
+    def seed(cls, seed_data: dict[str, Any]) -> Self:
+        """Make the model of a new session from what the client sent; override to do more.
+
+        Args:
+            seed_data: values of the flow's own fields, by name.
+
+        Raises:
+            BadRequestError: a name is unknown or a value does not fit; every fault is listed.
+        """
+        unknown = sorted(seed_data.keys() - cls.own_fields())
+        if unknown:
+            raise BadRequestError(
+                "The seed data has fields that the flow does not have",
+                errors=[{"loc": ["seed_data", name], "msg": "unknown field"} for name in unknown],
+            )
+        try:
+            return cls(**seed_data)
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            raise BadRequestError(
+                "The seed data does not fit the flow's model",
+                errors=[
+                    {"loc": ["seed_data", *fault["loc"]], "msg": fault["msg"]} for fault in faults
+                ],
+            ) from None
+
+
+BUILT_IN_FIELDS = frozenset(SessionModel.model_fields)
+
+
+def parse_json(text: str) -> Any:
+    """The JSON object or list that a text is; the text itself if it is neither, or too deep."""
+    if not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        return loads(text)
+    except ValueError:
+        return text

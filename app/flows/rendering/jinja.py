@@ -1,0 +1,210 @@
+"""The contract of rendering a state's template, and the in-process renderer of trusted ones.
+
+Nothing here evaluates a template while checking it: jinja2's own `meta` module folds constants,
+so that `{{ 9**9**9 }}` would stop the process that asks for the names it uses.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from jinja2 import Environment, FileSystemLoader, nodes
+from typing_extensions import override
+
+from app.errors import ConflictError
+from app.flows.rendering.sandbox_child import configure, describe, sandbox_environment
+
+# Stands for every name: what a template reads that includes others by a computed name.
+ANY_NAME = "*"
+
+SANDBOX = sandbox_environment()
+_Reference = nodes.Include | nodes.Import | nodes.FromImport | nodes.Extends
+
+
+class TemplateError(ConflictError):
+    """A template could not be rendered with the session's data; the detail is one line."""
+
+    code = "template-failed"
+    title = "Template failed"
+
+
+class TemplateTimeoutError(TemplateError):
+    """The template took too long and was stopped."""
+
+
+class TemplateFault(NamedTuple):
+    """What is wrong with a template's text, and in which line (from 1)."""
+
+    line: int
+    message: str
+
+
+class TemplateRenderer(ABC):
+    """Renders Jinja2 text. One instance serves many sessions at once."""
+
+    @abstractmethod
+    async def render(self, text: str, context: Mapping[str, Any]) -> str:
+        """Fill the template; a name that the context lacks renders as nothing.
+
+        Raises:
+            TemplateTimeoutError: it took too long.
+            TemplateError: it cannot be rendered; the text says why, in one line.
+        """
+
+    def reads(self, text: str) -> frozenset[str]:
+        """The names that a template may read from its context; `ANY_NAME` for any."""
+        return _sandbox_reads(text)
+
+    async def close(self) -> None:  # noqa: B027 - only those with child processes have something to close
+        """Let go of everything; rendering is over."""
+
+
+class TrustedRenderer(TemplateRenderer):
+    """Renders in this process, unbounded: for templates of the user's own package.
+
+    Args:
+        folders: where `include`, `import` and `extends` find templates, by relative path.
+    """
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        self.environment = configure(
+            Environment(  # noqa: S701 - the output is text for people and models, not HTML
+                loader=FileSystemLoader(list(folders)), auto_reload=False
+            )
+        )
+        self._compiled = lru_cache(maxsize=1024)(self.environment.from_string)
+        self._reads = lru_cache(maxsize=1024)(partial(variables_of, environment=self.environment))
+
+    @override
+    def reads(self, text: str) -> frozenset[str]:
+        return self._reads(text)
+
+    @override
+    async def render(self, text: str, context: Mapping[str, Any]) -> str:
+        try:
+            return storable(self._compiled(text).render(context))
+        except TemplateError:
+            raise
+        except Exception as error:
+            raise TemplateError(describe(error)) from error
+
+
+def storable(text: str) -> str:
+    """The text, if it can be stored and sent.
+
+    Raises:
+        TemplateError: it holds a NUL or half a character.
+    """
+    if "\x00" in text or not (text.isascii() or _encodes(text)):
+        raise TemplateError("the text holds a NUL or a lone surrogate, which cannot be stored")
+    return text
+
+
+def check_syntax(text: str, environment: Environment = SANDBOX) -> list[TemplateFault]:
+    """What is wrong with a template, without running any of it; empty if nothing is.
+
+    Names other templates: a fault where the environment has none to load (the sandbox).
+    """
+    try:
+        tree = environment.parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        return [TemplateFault(error.lineno, error.message or "syntax error")]
+    except RecursionError:
+        return [TemplateFault(1, "it nests too deeply")]
+    except ValueError as error:  # such as a number of 5,000 digits
+        return [TemplateFault(1, str(error))]
+    faults = [_fault_of(node, environment) for node in _walk(tree)]
+    return sorted(fault for fault in faults if fault)
+
+
+def variables_of(text: str, environment: Environment = SANDBOX) -> frozenset[str]:
+    """The names that a template may read from its context; none for a text that is no template.
+
+    Names it sets itself count too: one too many costs a look-up, one too few a wrong text.
+    Templates that it names are followed; `ANY_NAME` is there if one has a computed name.
+    """
+    names: set[str] = set()
+    seen: set[str] = set()
+    waiting = [text]
+    while waiting:
+        try:
+            tree = environment.parse(waiting.pop())
+        except (jinja2.TemplateSyntaxError, RecursionError, ValueError):
+            continue
+        for node in _walk(tree):
+            if isinstance(node, nodes.Name) and node.ctx == "load":
+                names.add(node.name)
+            elif isinstance(node, _Reference):
+                targets = _targets(node)
+                names.update([] if targets else [ANY_NAME])
+                waiting.extend(_sources(targets - seen, environment))
+                seen |= targets
+    return frozenset(names)
+
+
+@lru_cache(maxsize=4096)
+def _sandbox_reads(text: str) -> frozenset[str]:
+    return variables_of(text)
+
+
+def _walk(tree: nodes.Node) -> Iterator[nodes.Node]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(node.iter_child_nodes())
+
+
+def _fault_of(node: nodes.Node, environment: Environment) -> TemplateFault | None:
+    message = None
+    if isinstance(node, nodes.Filter) and node.name not in environment.filters:
+        message = f"there is no filter {node.name!r}"
+    elif isinstance(node, nodes.Test) and node.name not in environment.tests:
+        message = f"there is no test {node.name!r}"
+    elif isinstance(node, _Reference):
+        message = _reference_fault(node, environment)
+    return TemplateFault(node.lineno, message) if message else None
+
+
+def _reference_fault(node: nodes.Node, environment: Environment) -> str | None:
+    if environment.loader is None:
+        return "it cannot include, import or extend other templates"
+    targets = _targets(node)
+    if not targets or getattr(node, "ignore_missing", False) or _sources(targets, environment):
+        return None
+    return f"there is no template {' or '.join(sorted(targets))}"
+
+
+def _targets(node: nodes.Node) -> set[str]:
+    """The names of templates that a node states as constants."""
+    template = getattr(node, "template", None)
+    if isinstance(template, nodes.Const):
+        value = template.value
+        return {value} if isinstance(value, str) else set()
+    if isinstance(template, nodes.Tuple | nodes.List):
+        constants = [item.value for item in template.items if isinstance(item, nodes.Const)]
+        return set(constants) if len(constants) == len(template.items) else set()
+    return set()
+
+
+def _sources(names: set[str], environment: Environment) -> list[str]:
+    if environment.loader is None:
+        return []
+    found = []
+    for name in names:
+        try:
+            found.append(environment.loader.get_source(environment, name)[0])
+        except jinja2.TemplateNotFound:
+            continue
+    return found
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,48 @@
+"""Templates that only put names into text: rendered at once, since nothing in them can run away."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, TemplateSyntaxError, nodes
+
+from app.flows.rendering.jinja import storable
+
+Parts = tuple[str | nodes.Name, ...]
+
+
+@lru_cache(maxsize=4096)
+def plain_parts(text: str, environment: Environment) -> Parts | None:
+    """The pieces of text and the names between them; None for a template that does anything else.
+
+    A name that the environment itself gives a meaning (`range`, `dict`, …) is not plain.
+    """
+    try:
+        body = environment.parse(text).body
+    except (TemplateSyntaxError, RecursionError, ValueError):
+        return None
+    parts: list[str | nodes.Name] = []
+    for node in body:
+        if not isinstance(node, nodes.Output):
+            return None
+        for part in node.nodes:
+            if isinstance(part, nodes.TemplateData):
+                parts.append(part.data)
+            elif isinstance(part, nodes.Name) and part.name not in environment.globals:
+                parts.append(part)
+            else:
+                return None
+    return tuple(parts)
+
+
+def fill(parts: Parts, context: Mapping[str, Any]) -> str:
+    """What Jinja would render; a name that the context lacks is nothing.
+
+    Raises:
+        TemplateError: the text cannot be stored.
+    """
+    return storable(
+        "".join(
+            part if isinstance(part, str) else str(context.get(part.name, "")) for part in parts
+        )
+    )

@@ -1,1 +1,0 @@
-"""The queue edge: what the worker process serves."""

@@ -1,0 +1,1 @@
+"""What brokers of several kinds share."""

@@ -1,0 +1,41 @@
+"""What the kinds Account, User and AuthToken have in common: only admins change them."""
+
+from typing import Any, ClassVar, Generic
+
+from typing_extensions import override
+
+from app.access.caller import Scope
+from app.manifests.broker import RowT
+from app.manifests.brokers.bases.stored import StoredBroker
+from app.manifests.context import Context
+from app.manifests.model.envelope import Manifest, SpecT
+
+
+class AccessBroker(StoredBroker[SpecT, RowT], Generic[SpecT, RowT]):
+    """Their tables say when a row was made, and not when it was changed."""
+
+    write_scope: ClassVar[Scope] = Scope.ADMIN
+    free_names: ClassVar[bool] = True
+
+    @override
+    async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> RowT:
+        changed: Any = row
+        changed.meta = manifest.metadata.stored()
+        for field, value in self.stored_spec(context, manifest).items():
+            setattr(changed, field, value)
+        changed.version += 1
+        await context.db.flush()
+        return row
+
+    @override
+    def stored_spec(self, context: Context, manifest: Manifest[SpecT]) -> dict[str, Any]:
+        return {}
+
+    @override
+    async def spec_of(self, context: Context, row: RowT) -> dict[str, Any]:
+        return {}
+
+    @override
+    async def status_of(self, context: Context, row: RowT) -> dict[str, Any]:
+        stored: Any = row
+        return {"id": stored.id, "created": stored.created}

@@ -1,0 +1,147 @@
+"""`StoredBroker`: kinds whose table has a name, metadata and a version, as most have."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic
+
+from sqlmodel import select
+from sqlmodel.sql.expression import SelectOfScalar
+from typing_extensions import override
+
+from app.db.models.columns import NOW
+from app.kit.ids import new_id
+from app.manifests.broker import Broker, RowT
+from app.manifests.context import Context
+from app.manifests.model.envelope import Manifest, SpecT
+from app.manifests.model.table import Column, GetQuery
+
+
+def meta_field(name: str) -> Column:
+    """A column of `get` that shows a field of the metadata."""
+    return Column(name, "string", lambda row: (row.meta or {}).get(name))
+
+
+def attribute(name: str, type_: str = "string", *, field: str | None = None) -> Column:
+    """A column of `get` that shows a column of the table, and can be sorted by it."""
+    field = field or name
+    return Column(name, type_, lambda row: getattr(row, field), sort=field)
+
+
+COLUMNS = (
+    attribute("name"),
+    meta_field("description"),
+    meta_field("version"),
+    attribute("created", "datetime"),
+    attribute("modified", "datetime"),
+)
+
+
+class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
+    """Finds, lists, inserts, changes and deletes rows of one table.
+
+    Attributes:
+        table: of the rows.
+        id_prefix: of their ids.
+        name_field: the column that holds the name.
+        sort_by: the column that lists are sorted by when nothing else was asked for.
+        sort_upwards: whether upwards.
+    """
+
+    # A table class, whose columns mypy cannot know here.
+    table: ClassVar[Any]
+    id_prefix: ClassVar[str]
+    name_field: ClassVar[str] = "name"
+    sort_by: ClassVar[str] = "name"
+    sort_upwards: ClassVar[bool] = True
+    columns: ClassVar[Sequence[Column]] = COLUMNS
+
+    def mine(self, context: Context) -> SelectOfScalar[Any]:
+        """All rows of this kind that the caller may know of."""
+        query: SelectOfScalar[Any] = select(self.table)
+        return query.where(self.table.org_id == context.caller.org_id)
+
+    def named(self, name: str) -> Any:
+        """The condition that a row has this name."""
+        return getattr(self.table, self.name_field) == name
+
+    @override
+    async def find(self, context: Context, name: str, *, lock: bool = False) -> RowT | None:
+        query = self.mine(context).where(self.named(name))
+        found = await context.db.exec(query.with_for_update() if lock else query)
+        row: RowT | None = found.one_or_none()
+        return row
+
+    @override
+    async def keep(self, context: Context, name: str) -> bool:
+        query = self.mine(context).where(self.named(name))
+        found = await context.db.exec(query.with_for_update(read=True, key_share=True))
+        return found.one_or_none() is not None
+
+    @override
+    async def rows(self, context: Context, query: GetQuery | None) -> Sequence[RowT]:
+        statement = self.mine(context)
+        if query is None:
+            everything: Sequence[RowT] = (await context.db.exec(statement)).all()
+            return everything
+        if query.name is not None:
+            statement = statement.where(self.named(query.name))
+        field, upwards = query.order(self.columns) or (self.sort_by, self.sort_upwards)
+        column = getattr(self.table, field)
+        statement = statement.order_by(column if upwards else column.desc(), self.table.id)
+        rows: Sequence[RowT] = (await context.db.exec(statement.limit(query.i))).all()
+        return rows
+
+    @override
+    async def create(self, context: Context, manifest: Manifest[SpecT]) -> RowT:
+        caller = context.caller
+        row = self.table(
+            id=new_id(self.id_prefix),
+            org_id=caller.org_id,
+            name=manifest.name,
+            meta=manifest.metadata.stored(),
+            created_by=caller.user_id,
+            modified_by=caller.user_id,
+            **self.stored_spec(context, manifest),
+        )
+        context.db.add(row)
+        await context.db.flush()
+        made: RowT = row
+        return made
+
+    @override
+    async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> RowT:
+        changed: Any = row
+        changed.meta = manifest.metadata.stored()
+        for field, value in self.stored_spec(context, manifest).items():
+            setattr(changed, field, value)
+        changed.version += 1
+        changed.modified = NOW
+        changed.modified_by = context.caller.user_id
+        await context.db.flush()
+        await context.db.refresh(changed, ["modified"])
+        return row
+
+    @override
+    async def remove(self, context: Context, row: RowT) -> None:
+        await context.db.delete(row)
+        await context.db.flush()
+
+    @override
+    def metadata_of(self, row: RowT) -> dict[str, Any]:
+        stored: Any = row
+        name = getattr(stored, self.name_field)
+        return {"name": name, **(stored.meta or {}), "resourceVersion": str(stored.version)}
+
+    @override
+    async def status_of(self, context: Context, row: RowT) -> dict[str, Any]:
+        stored: Any = row
+        return {
+            "created": stored.created,
+            "createdBy": stored.created_by,
+            "modified": stored.modified,
+            "modifiedBy": stored.modified_by,
+        }
+
+    @abstractmethod
+    def stored_spec(self, context: Context, manifest: Manifest[SpecT]) -> dict[str, Any]:
+        """The columns that hold the spec."""

@@ -1,0 +1,108 @@
+"""From a document to a manifest: the envelope, then metadata and spec by the rules of its kind."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from app.errors import BadRequestError, FieldError
+from app.manifests.model.metadata import ManifestModel, Metadata, check_name
+
+API_VERSION = "statewright/v1"
+_MAX_ERRORS = 50
+_MAX_PART = 100  # characters of a key: enough to find it
+_WORDS = {"missing": "missing", "extra_forbidden": "unknown field"}
+
+SpecT = TypeVar("SpecT", bound=ManifestModel)
+
+
+class Envelope(ManifestModel):
+    """What every document has. `status` is read-only: what is sent of it is dropped."""
+
+    api_version: Literal["statewright/v1"]
+    kind: str = Field(min_length=1, max_length=100)
+    metadata: dict[str, Any]
+    spec: dict[str, Any] | None = Field(None, description="An empty one may be left out.")
+    status: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest(Generic[SpecT]):
+    """A document of a known kind, checked."""
+
+    kind: str
+    metadata: Metadata
+    spec: SpecT
+
+    @property
+    def name(self) -> str:
+        """The name of the resource."""
+        return self.metadata.name
+
+
+def read_envelope(document: dict[str, Any]) -> Envelope:
+    """The envelope of a document.
+
+    Raises:
+        BadRequestError: names each field that is missing, unknown or of the wrong type.
+    """
+    with refusing():
+        return Envelope.model_validate(document)
+
+
+def read_manifest(
+    envelope: Envelope, kind: str, spec_model: type[SpecT], *, free_names: bool, discreet: bool
+) -> Manifest[SpecT]:
+    """The manifest in an envelope, by the rules of its kind.
+
+    Args:
+        envelope: of the document.
+        kind: as it is spelled.
+        spec_model: what the spec may say.
+        free_names: whether names may be any printable text.
+        discreet: whether the names of unknown fields are kept back too: one may be a secret.
+
+    Raises:
+        BadRequestError: names each fault with its path.
+    """
+    with refusing("metadata"):
+        metadata = Metadata.model_validate(envelope.metadata)
+    try:
+        check_name(metadata.name, free=free_names)
+    except ValueError as error:
+        fault: FieldError = {"loc": ["metadata", "name"], "msg": str(error)}
+        raise bad_manifest([fault]) from None
+    with refusing("spec", discreet=discreet):
+        spec = spec_model.model_validate(envelope.spec or {})
+    return Manifest(kind, metadata, spec)
+
+
+@contextmanager
+def refusing(*place: str, discreet: bool = False) -> Iterator[None]:
+    """Turn pydantic's faults into ours, at `place` of the document. No value is ever told."""
+    try:
+        yield
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        faults = [
+            _fault([*place, *fault["loc"]], fault["msg"], fault["type"], discreet)
+            for fault in found[:_MAX_ERRORS]
+        ]
+        raise bad_manifest(faults) from None
+
+
+def bad_manifest(errors: list[FieldError]) -> BadRequestError:
+    """The error of a document: the first fault in words, all of them in `errors`."""
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return BadRequestError(f"{place}: {first['msg']}{more}", errors=errors)
+
+
+def _fault(loc: list[str | int], msg: str, kind: str, discreet: bool) -> FieldError:
+    if discreet and kind == "extra_forbidden":
+        loc = [*loc[:-1], "…"]
+    loc = [part[:_MAX_PART] if isinstance(part, str) else part for part in loc]
+    return {"loc": loc, "msg": _WORDS.get(kind, msg.removeprefix("Value error, ")), "type": kind}

@@ -1,0 +1,82 @@
+"""What `get` and `logs` show: titled columns, and one item for each row."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from app.errors import BadRequestError
+from app.manifests.model.metadata import ManifestModel
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: its title.
+        type: string, integer, boolean, datetime or list.
+        read: gives the value of a row.
+        sort: the column of the database table that it is sorted by; None: it cannot be.
+    """
+
+    name: str
+    type: str
+    read: Callable[[Any], Any]
+    sort: str | None = None
+
+
+class GetQuery(ManifestModel):
+    """What a list is asked for: of one name, how many, in which order."""
+
+    name: str | None = Field(None, max_length=200)
+    i: int = Field(10, ge=1, le=1000)
+    asc: str | None = Field(None, max_length=100)
+    desc: str | None = Field(None, max_length=100)
+
+    def order(self, columns: Sequence[Column]) -> tuple[str, bool] | None:
+        """The database column to sort by, and whether upwards; None if none was asked for.
+
+        Raises:
+            BadRequestError: the list cannot be sorted by that.
+        """
+        wanted = self.asc or self.desc
+        if wanted is None:
+            return None
+        sortable = {column.name: column.sort for column in columns if column.sort}
+        if wanted not in sortable:
+            where = "asc" if self.asc else "desc"
+            msg = f"it can be sorted by {', '.join(sortable)}"
+            raise BadRequestError(
+                f"{where}: {msg}.", errors=[{"loc": ["query", where], "msg": msg}]
+            )
+        return sortable[wanted] or "", self.asc is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Titles and items."""
+
+    titles: list[dict[str, str]]
+    items: list[dict[str, Any]]
+
+
+def to_table(columns: Sequence[Column], rows: Sequence[Any]) -> Table:
+    """The rows in these columns."""
+    titles = [{"name": column.name, "type": column.type} for column in columns]
+    return Table(titles, [{column.name: column.read(row) for column in columns} for row in rows])
+
+
+def table_data(
+    table: Table, kind: str | None, name: str | None, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """The data of the answer to `get` and `logs`."""
+    return {
+        "apiVersion": "statewright/v1",
+        "kind": kind,
+        "name": name,
+        "metadata": {"count": len(table.items)},
+        "kwargs": kwargs,
+        "data": {"titles": table.titles, "items": table.items},
+    }

@@ -1,0 +1,1 @@
+"""The text of manifests: read within limits."""

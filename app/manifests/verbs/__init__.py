@@ -1,0 +1,1 @@
+"""Carrying out verbs: apply, prompt, and the rest."""

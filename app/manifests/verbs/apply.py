@@ -1,0 +1,105 @@
+"""Applying the documents of one text: all of them, or none."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from app.access.caller import Caller
+from app.errors import BadRequestError, FieldError, NotFoundError, StatewrightError
+from app.manifests.applied import Applied
+from app.manifests.context import Context
+from app.manifests.journal import Entry
+from app.manifests.model.envelope import Manifest, read_envelope
+from app.manifests.registry import AnyBroker, BrokerRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of an apply: its number from 1, its broker, its manifest."""
+
+    number: int
+    broker: AnyBroker
+    manifest: Manifest[Any]
+
+
+class Apply:
+    """One apply of one caller. The entry always names the document that is being looked at."""
+
+    def __init__(self, caller: Caller, brokers: BrokerRegistry, entry: Entry) -> None:
+        self._caller = caller
+        self._brokers = brokers
+        self._entry = entry
+
+    def read(self, documents: Sequence[dict[str, Any]]) -> list[Document]:
+        """The documents, each checked by its kind.
+
+        Raises:
+            BadRequestError: one is wrong, or two are about the same resource.
+            ForbiddenError: the caller may not change one of the kinds.
+        """
+        read: list[Document] = []
+        seen: set[tuple[str, str]] = set()
+        for number, document in enumerate(documents, 1):
+            with _telling(number, len(documents)):
+                found = self._read_one(number, document)
+                name = found.manifest.name
+                if (found.broker.kind, name) in seen:
+                    msg = f"{found.broker.kind} {name!r} is there twice"
+                    raise BadRequestError(msg, errors=[{"loc": ["metadata", "name"], "msg": msg}])
+                seen.add((found.broker.kind, name))
+                read.append(found)
+        return read
+
+    async def write(self, context: Context, documents: Sequence[Document]) -> list[Applied]:
+        """Apply what is named before what names it; then check that all that is named is there.
+
+        Returns:
+            What was done with each, in the order of the documents.
+        """
+        for document in sorted(documents, key=lambda one: (one.broker.kind, one.manifest.name)):
+            await document.broker.wait_in_line(context, document.manifest.name)
+        applied: dict[int, Applied] = {}
+        for document in sorted(documents, key=lambda one: self._brokers.rank(one.broker)):
+            with self._looking_at(document, len(documents)):
+                done = await document.broker.apply(context, document.manifest)
+                applied[document.number] = done
+        for document in documents:
+            with self._looking_at(document, len(documents)):
+                await document.broker.check_references(context, document.manifest)
+        return [applied[document.number] for document in documents]
+
+    def _read_one(self, number: int, document: dict[str, Any]) -> Document:
+        envelope = read_envelope(document)
+        name = envelope.metadata.get("name")
+        self._entry.name = name if isinstance(name, str) else None
+        broker = self._broker_of(envelope.kind)
+        self._entry.thing = broker.kind
+        self._caller.require(broker.write_scope)
+        return Document(number, broker, broker.read(envelope))
+
+    def _broker_of(self, kind: str) -> AnyBroker:
+        try:
+            return self._brokers.find(kind)
+        except NotFoundError as error:
+            fault: FieldError = {"loc": ["kind"], "msg": error.detail}
+            raise BadRequestError(f"kind: {error.detail}", errors=[fault]) from None
+
+    @contextmanager
+    def _looking_at(self, document: Document, total: int) -> Iterator[None]:
+        self._entry.thing, self._entry.name = document.broker.kind, document.manifest.name
+        with _telling(document.number, total):
+            yield
+
+
+@contextmanager
+def _telling(number: int, total: int) -> Iterator[None]:
+    """Say which document of several an error is about."""
+    try:
+        yield
+    except StatewrightError as error:
+        if total > 1:
+            error.detail = f"Document {number}: {error.detail}"
+            for fault in error.errors:
+                fault["loc"] = ["documents", number - 1, *fault["loc"]]
+        raise

@@ -1,0 +1,42 @@
+"""Launching a session of an agent, and waiting until its first answer is there."""
+
+from typing import Any
+
+from app.access.caller import Caller
+from app.errors import AnswerTimeoutError
+from app.manifests.journal import Entry
+from app.manifests.launch import Launch
+from app.sessions.runtime import Runtime
+from app.sessions.store.views import View
+from app.threads.commands import start_thread
+from app.wire.messages import plain_text
+
+
+async def ask(runtime: Runtime, caller: Caller, launch: Launch, entry: Entry) -> dict[str, Any]:
+    """Start the session, and wait until nothing runs in it any more.
+
+    Returns:
+        `{session_id, response, status}`: the last thing that was said, and the session's state.
+
+    Raises:
+        AnswerTimeoutError: the time was up; the session goes on.
+    """
+    started = await start_thread(runtime, caller, launch.request, agent=launch.agent)
+    session_id: str = started["thread_id"]
+    entry.detail["sessionId"] = session_id
+    seconds = runtime.settings.session.prompt_wait_seconds
+
+    async def check() -> View | None:
+        view = await runtime.store.view(caller.org_id, session_id)
+        return view if view.running is None else None
+
+    view = await runtime.wakeups.until(session_id, check, seconds)
+    if view is None:
+        # The text is kept in the journal, which others of the org read: the id stays out of it.
+        raise AnswerTimeoutError(
+            f"The answer did not come within {seconds:g} seconds; the session goes on.",
+            extra={"session_id": session_id},
+        )
+    last = await runtime.store.messages(session_id, max(0, view.session.message_count - 1))
+    response = plain_text(last[-1]["content"]) if last else ""
+    return {"session_id": session_id, "response": response, "status": view.session.state}

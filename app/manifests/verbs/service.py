@@ -1,0 +1,172 @@
+"""The verbs, as the HTTP edge and the command line call them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.access.caller import Caller, Scope
+from app.access.crypto import Vault
+from app.manifests.applied import Applied
+from app.manifests.journal import Entry
+from app.manifests.model.table import GetQuery, table_data
+from app.manifests.registry import BrokerRegistry, all_brokers
+from app.manifests.text.document import load_text
+from app.manifests.verbs.apply import Apply
+from app.manifests.verbs.prompt import ask
+from app.manifests.verbs.runner import Answer, VerbRunner, answer
+from app.sessions.runtime import Runtime
+
+_OK = 200
+
+
+class ManifestService:
+    """All verbs, for callers of one process."""
+
+    def __init__(
+        self, runtime: Runtime, vault: Vault, brokers: BrokerRegistry | None = None
+    ) -> None:
+        self._verbs = VerbRunner(runtime, vault, brokers or all_brokers())
+        self.inform = self._verbs.inform
+
+    async def apply(self, caller: Caller, body: bytes | str, *, dry_run: bool = False) -> Answer:
+        """Apply all documents of a text in one transaction, or none.
+
+        Raises:
+            PayloadTooLargeError: over 256 KB.
+            BadRequestError: a document is wrong, or names what is not there.
+            ConflictError: a document's `resourceVersion` is stale.
+        """
+        verbs = self._verbs
+        async with verbs.journaled(caller, "apply") as entry:
+            caller.require(Scope.WRITE)
+            apply = Apply(caller, verbs.brokers, entry)
+            documents = apply.read(await load_text(body))
+            async with verbs.runtime.database.transaction() as db:
+                async with db.begin_nested() as savepoint:
+                    context = verbs.context(db, caller, dry_run=dry_run)
+                    applied = await apply.write(context, documents)
+                    if dry_run:
+                        await savepoint.rollback()
+                entries = [_entry_of(entry, one, dry_run=dry_run) for one in applied]
+                db.add_all(one.row(_OK) for one in entries)
+            return _applied(entries, applied)
+
+    async def describe(self, caller: Caller, kind: str, name: str) -> Answer:
+        """The manifest of a resource; it can be applied as it is."""
+        return await self._verbs.run(
+            caller, "describe", kind, name, lambda context, broker: broker.describe(context, name)
+        )
+
+    async def get(self, caller: Caller, kind: str, query: GetQuery) -> Answer:
+        """Resources as a table."""
+        found = await self._verbs.run(
+            caller, "get", kind, query.name, lambda context, broker: broker.get(context, query)
+        )
+        kwargs = query.model_dump(exclude_unset=True)
+        return replace(found, data=table_data(found.data, found.thing, query.name, kwargs))
+
+    async def delete(self, caller: Caller, kind: str, name: str) -> Answer:
+        """Delete a resource that no other names."""
+        return await self._verbs.run(
+            caller,
+            "delete",
+            kind,
+            name,
+            lambda context, broker: broker.delete(context, name),
+            changes=True,
+        )
+
+    async def deploy(self, caller: Caller, kind: str, name: str) -> Answer:
+        """Let a resource be used."""
+        return await self._verbs.run(
+            caller,
+            "deploy",
+            kind,
+            name,
+            lambda context, broker: broker.deploy(context, name),
+            changes=True,
+        )
+
+    async def undeploy(self, caller: Caller, kind: str, name: str) -> Answer:
+        """Let a resource not be used any more."""
+        return await self._verbs.run(
+            caller,
+            "undeploy",
+            kind,
+            name,
+            lambda context, broker: broker.undeploy(context, name),
+            changes=True,
+        )
+
+    async def logs(self, caller: Caller, kind: str, name: str, limit: int) -> Answer:
+        """What happened with a resource: the last entries, the oldest of them first."""
+        found = await self._verbs.run(
+            caller, "logs", kind, name, lambda context, broker: broker.logs(context, name, limit)
+        )
+        return replace(found, data=table_data(found.data, found.thing, name, {"i": limit}))
+
+    async def example_manifest(self, caller: Caller, kind: str) -> Answer:
+        """A manifest of the kind that applies as it is."""
+        return await self._verbs.run(
+            caller,
+            "example-manifest",
+            kind,
+            None,
+            lambda context, broker: broker.example_manifest(context),
+        )
+
+    async def json_schema(self, caller: Caller, kind: str) -> Answer:
+        """The JSON Schema of the kind's manifests."""
+        return await self._verbs.run(
+            caller, "json-schema", kind, None, lambda _, broker: broker.json_schema()
+        )
+
+    async def prompt(self, caller: Caller, name: str, body: bytes | str) -> Answer:
+        """Launch a session of an agent, and wait for its answer; no transaction waits with it.
+
+        Raises:
+            AnswerTimeoutError: it did not come in time; the session goes on, and is named.
+        """
+        verbs = self._verbs
+        async with verbs.journaled(caller, "prompt", name) as entry:
+            entry.thing = "Agent"
+            caller.require(Scope.WRITE)
+            (said,) = await load_text(body)
+            async with verbs.runtime.database.transaction() as db:
+                broker = verbs.brokers.find(entry.thing)
+                launch = await broker.prompt(verbs.context(db, caller), name, said)
+            data = await ask(verbs.runtime, caller, launch, entry)
+            async with verbs.runtime.database.transaction() as db:
+                db.add(entry.row(_OK))
+            return answer(entry, data)
+
+
+def _entry_of(entry: Entry, applied: Applied, *, dry_run: bool) -> Entry:
+    """The journal entry of one document; of a single one, that of the whole apply."""
+    detail: dict[str, Any] = {"operation": applied.operation, "diff": applied.diff}
+    if dry_run:
+        detail["dryRun"] = True
+    return entry.about(applied.kind, applied.name, detail)
+
+
+def _applied(entries: Sequence[Entry], applied: Sequence[Applied]) -> Answer:
+    """One document: what was done with it. Several: that for each of them, in order."""
+    items = [
+        {
+            "operation": one.operation,
+            "manifest": one.manifest,
+            "diff": one.diff,
+            "warnings": one.warnings,
+        }
+        for one in applied
+    ]
+    if len(items) == 1:
+        return answer(entries[0], items[0])
+    told = [item | {"key": entry.key} for item, entry in zip(items, entries, strict=True)]
+    return Answer(
+        {"items": told},
+        f"{len(items)} manifests applied successfully",
+        "Manifest",
+        "apply",
+        entries[0].key,
+    )

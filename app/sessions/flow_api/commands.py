@@ -1,0 +1,225 @@
+"""Sessions of any flow: start them, send them events, ask how they are, read their models."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jmespath
+import orjson
+from jmespath.exceptions import JMESPathError
+
+from app.access.caller import Caller
+from app.errors import BadRequestError, NotFoundError
+from app.flows.flow import Flow
+from app.flows.select import select
+from app.kit.ids import derived_id, new_id
+from app.sessions.flow_api.responses import change_response, model_response, status_response
+from app.sessions.runtime import Runtime
+from app.sessions.store.change import Arrived, Change, Snapshot
+from app.sessions.store.views import Status
+from app.sessions.turn.admission import EventRequest, admit, known_answer, request_hash
+from app.sessions.turn.announce import announce
+from app.sessions.turn.transition import Incoming, Transition
+from app.sessions.visibility import check_usable
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a session starts.
+
+    Attributes:
+        user_info: who it is for, as the client knows that person.
+        seed_data: values for the model's fields.
+        event: sent at once, with `event_input`; None to wait for the first.
+        ttl: seconds after which the session is gone; None for one that stays.
+    """
+
+    user_info: dict[str, Any] | None = None
+    seed_data: dict[str, Any] | None = None
+    event: str | None = None
+    event_input: str = ""
+    ttl: int | None = None
+    idempotency_key: str | None = None
+
+
+async def start_session(
+    runtime: Runtime, caller: Caller, key: str, opening: Opening
+) -> dict[str, Any]:
+    """Start a session of a flow.
+
+    Raises:
+        NotFoundError: the org has no such flow.
+        BadRequestError: the seed data do not fit the flow's model.
+        EventNotAcceptedError: the first state does not take the opening's event.
+    """
+    flow = await runtime.catalog.get(caller.org_id, key)
+    event_id = new_id("evt")
+    change = _new_session(caller, flow, opening, event_id)
+    model = flow.seed(opening.seed_data or {})
+    model.session_id = change.session_id
+    incoming = Incoming(opening.event or "start", opening.event_input, change.cause)
+    transition = Transition(runtime, flow, model, change, incoming)
+    await transition.start()
+    if opening.event is not None:
+        await transition.send(opening.event)
+    transition.pack()
+    told = change_response(flow, change)
+    wanted = request_hash(key, opening.user_info, opening.seed_data, opening.event, incoming.input)
+    change.arrived = Arrived(
+        event_id,
+        incoming.event,
+        incoming.input,
+        caller.user_id,
+        wanted.hex(),
+        opening.idempotency_key,
+        told,
+    )
+    if not await runtime.store.start(change):
+        _, row = await runtime.store.load(caller.org_id, change.session_id, opening.idempotency_key)
+        return known_answer(row, wanted)
+    await announce(runtime, change)
+    return told
+
+
+async def send_event(
+    runtime: Runtime, caller: Caller, key: str, session_id: str, request: EventRequest
+) -> dict[str, Any]:
+    """Send an event to a session of a flow.
+
+    Raises:
+        NotFoundError: there is no such session of that flow.
+        EventNotAcceptedError: the state does not take the event, or an invocation runs.
+    """
+    return await admit(
+        runtime,
+        caller,
+        session_id,
+        request,
+        allow=lambda session: _allowed(caller, key, session),
+        answer=lambda _before, flow, change: change_response(flow, change),
+    )
+
+
+async def poll(
+    runtime: Runtime, caller: Caller, key: str, session_id: str, seconds: float
+) -> dict[str, Any]:
+    """How a session is; held until its invocation ends, or makes progress, or the time is up."""
+    status = await _watch(runtime, caller, key, session_id, seconds, _mark)
+    return await _told(runtime, status)
+
+
+async def task_state(
+    runtime: Runtime, caller: Caller, key: str, session_id: str, seconds: float
+) -> dict[str, Any]:
+    """Whether a session is ready for an event, and for which; held until that changed."""
+    status = await _watch(runtime, caller, key, session_id, seconds, lambda s: s.session.version)
+    told = await _told(runtime, status)
+    ready = told["next_actions"] != ["poll"]
+    return {"session_id": session_id, "ready": ready, "next_actions": told["next_actions"]}
+
+
+async def read_model(
+    runtime: Runtime, caller: Caller, key: str, session_id: str, path: str | None
+) -> dict[str, Any]:
+    """The JSON of a session's model, or of what a JMESPath selects from it, as the response.
+
+    Raises:
+        BadRequestError: the path is wrong.
+    """
+    _check_path(path)
+    before, _ = await runtime.store.load(caller.org_id, session_id)
+    _allowed(caller, key, before)
+    flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
+    model = before.load_model(flow)
+    whole = model.model_dump(mode="json") | {
+        "session_id": session_id,
+        "state": before.state,
+        "task_error": before.task_error,
+    }
+    if len(model.secondary_store):
+        whole["secondary_store"] = model.secondary_store.model_dump(mode="json")
+    if path is None or "dialogue" in path or "@" in path or "*" in path:
+        dialogue = await runtime.store.dialogue(session_id, None)
+        whole["dialogue"] = [{"role": role, "content": text} for role, text in dialogue]
+    try:
+        found = whole if path is None else select(path, whole)
+    except JMESPathError as error:
+        raise _bad_path(error) from None
+    return model_response(flow, before, orjson.dumps(found).decode())
+
+
+async def _told(runtime: Runtime, status: Status) -> dict[str, Any]:
+    session = status.session
+    flow = await runtime.catalog.get(session.org_id, session.flow, session.flow_revision)
+    return status_response(flow, status)
+
+
+async def _watch(  # noqa: PLR0917 - who asks for what, for how long, for which news
+    runtime: Runtime,
+    caller: Caller,
+    key: str,
+    session_id: str,
+    seconds: float,
+    mark: Callable[[Status], object],
+) -> Status:
+    first = await runtime.store.status(caller.org_id, session_id)
+    _allowed(caller, key, first.session)
+    if not seconds or first.session.invocation_id is None:
+        return first
+
+    async def changed() -> Status | None:
+        now = await runtime.store.status(caller.org_id, session_id)
+        return now if mark(now) != mark(first) else None
+
+    return await runtime.wakeups.until(session_id, changed, seconds) or first
+
+
+def _mark(status: Status) -> tuple[int, int, int]:
+    return status.session.version, status.total, status.done
+
+
+def _allowed(caller: Caller, key: str, session: Snapshot) -> None:
+    check_usable(caller, session)
+    if session.flow != key:
+        raise NotFoundError(f"There is no session {session.id!r} of flow {key!r}.")
+
+
+def _new_session(caller: Caller, flow: Flow, opening: Opening, event_id: str) -> Change:
+    session_id = new_id("ath")
+    if opening.idempotency_key is not None:
+        parts = (caller.org_id, caller.user_id, flow.key, opening.idempotency_key)
+        session_id = derived_id("ath", *parts)
+    return Change(
+        session_id=session_id,
+        org_id=caller.org_id,
+        version=1,
+        state="",
+        model=b"",
+        cause=f"event:{event_id}",
+        event=opening.event or "start",
+        told=0,
+        start={
+            "flow": flow.key,
+            "flow_revision": flow.revision,
+            "visibility": "org",
+            "user_info": opening.user_info,
+            "ttl": opening.ttl,
+            "created_by": caller.user_id,
+        },
+    )
+
+
+def _check_path(path: str | None) -> None:
+    if path is None:
+        return
+    try:
+        jmespath.compile(path)
+    except (JMESPathError, RecursionError) as error:
+        raise _bad_path(error) from None
+
+
+def _bad_path(error: Exception) -> BadRequestError:
+    return BadRequestError(
+        "The path is not a JMESPath that fits the model.",
+        errors=[{"loc": ["query", "path"], "msg": " ".join(str(error).split())}],
+    )

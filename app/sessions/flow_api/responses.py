@@ -1,0 +1,87 @@
+"""`AIResponse`: what the session endpoints tell of a session."""
+
+from typing import Any
+
+from pydantic import Field
+
+from app.flows.flow import Flow
+from app.sessions.store.change import Change, Snapshot
+from app.sessions.store.views import Status
+from app.wire.messages import WireModel, plain_text
+
+POLL = "poll"
+
+
+class Progress(WireModel):
+    """How far the invocation that runs has come."""
+
+    total_number_of_subtasks: int = Field(description="Steps, as far as they are known.", ge=0)
+    number_of_subtasks_executed: int = Field(description="Those of them that are done.", ge=0)
+
+
+class AIResponse(WireModel):
+    """A session, as its client needs to know it to go on."""
+
+    session_id: str = Field(examples=["ath_01k8zq5d3v"])
+    next_actions: list[str] = Field(
+        description="The events that it takes; `poll` alone while an invocation runs.",
+        examples=[["user_input"]],
+    )
+    response: str | None = Field(
+        None, description="What was said last; null if nothing was, or an invocation runs."
+    )
+    error: str | None = Field(None, description="Why the last invocation failed, if it did.")
+    progress: Progress | None = Field(None, description="While an invocation runs.")
+
+
+def change_response(flow: Flow, change: Change) -> dict[str, Any]:
+    """Of a session that was just changed."""
+    if change.invocation is not None:
+        started = sum(1 for step in change.steps if step.planned.kind == "leaf")
+        to_come = sum(s.planned.remaining for s in change.steps if s.planned.kind == "chain")
+        done = sum(1 for step in change.steps if step.status == "done")
+        return _running(change.session_id, change.error, started + to_come, done)
+    last = change.messages[-1].content if change.messages else None
+    return _waiting(flow, change.session_id, change.state, change.error, last)
+
+
+def status_response(flow: Flow, status: Status) -> dict[str, Any]:
+    """Of a session as it is now."""
+    session = status.session
+    if session.invocation_id is not None:
+        return _running(session.id, session.task_error, status.total, status.done)
+    return _waiting(flow, session.id, session.state, session.task_error, status.last_content)
+
+
+def model_response(flow: Flow, session: Snapshot, model: str) -> dict[str, Any]:
+    """Of a session whose model was asked for: the response is its JSON."""
+    actions = flow.next_actions(session.state) if session.invocation_id is None else [POLL]
+    return {
+        "session_id": session.id,
+        "next_actions": actions,
+        "response": model,
+        "error": session.task_error,
+        "progress": None,
+    }
+
+
+def _running(session_id: str, error: str | None, total: int, done: int) -> dict[str, Any]:
+    return {
+        "session_id": session_id,
+        "next_actions": [POLL],
+        "response": None,
+        "error": error,
+        "progress": {"total_number_of_subtasks": total, "number_of_subtasks_executed": done},
+    }
+
+
+def _waiting(
+    flow: Flow, session_id: str, state: str, error: str | None, last: list[dict[str, Any]] | None
+) -> dict[str, Any]:
+    return {
+        "session_id": session_id,
+        "next_actions": flow.next_actions(state),
+        "response": plain_text(last) if last is not None else None,
+        "error": error,
+        "progress": None,
+    }

@@ -1,0 +1,1 @@
+"""Steps of an invocation, as a worker runs them."""

@@ -1,0 +1,1 @@
+"""Sessions in PostgreSQL: the values that are read and written, and the SQL."""

@@ -1,0 +1,86 @@
+"""A claimed step: this worker's, until its lease lapses."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import asyncpg
+import orjson
+
+from app.flows.graph import Scope
+from app.sessions.store.change import Snapshot, StepRow
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """A chain, parallel or map that waits; `remaining` as it was when it was read."""
+
+    id: str
+    path: str
+    kind: str
+    remaining: int
+    scope: Scope
+
+    @classmethod
+    def of(cls, row: StepRow) -> Self:
+        """The same as it was stored."""
+        step = row.planned
+        return cls(row.id, step.path, step.kind, step.remaining, step.scope)
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record, prefix: str = "") -> Self:
+        """From a row that has its columns, each named with the prefix."""
+        return cls(
+            id=row[f"{prefix}id"],
+            path=row[f"{prefix}path"],
+            kind=row[f"{prefix}kind"],
+            remaining=row[f"{prefix}remaining"],
+            scope=scope_of(row[f"{prefix}input"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt of one step. `attempt` is its fence.
+
+    `result` is set where there is nothing to run; `event` ends the invocation; `entered` is when
+    the session entered the state, which the render data show as the current time.
+    """
+
+    step_id: str
+    path: str
+    parent: Composite | None
+    attempt: int
+    max_attempts: int
+    scope: Scope
+    result: str | None
+    invocation_id: str
+    event: str
+    state: str
+    actor_input: str
+    entered: datetime
+    session: Snapshot
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """From the row that the claiming statement returns."""
+        return cls(
+            step_id=row["step_id"],
+            path=row["path"],
+            parent=Composite.from_row(row, "parent_") if row["parent_id"] else None,
+            attempt=row["attempt"],
+            max_attempts=row["max_attempts"],
+            scope=scope_of(row["step_input"]),
+            result=row["step_result"],
+            invocation_id=row["running_id"],
+            event=row["ending_event"],
+            state=row["invoker_state"],
+            actor_input=row["actor_input"],
+            entered=row["entered"],
+            session=Snapshot.from_row(row),
+        )
+
+
+def scope_of(stored: dict[str, Any]) -> Scope:
+    """A step's scope as it was stored."""
+    return Scope(stored["previous_result"], orjson.loads(stored["fields"]))

@@ -1,0 +1,135 @@
+"""The SQL of steps: taken, put back, finished. Each is one statement, fenced by the attempt.
+
+What changes the session with it is in `statements`.
+"""
+
+from app.sessions.store.change_sql import PLANNED
+from app.sessions.store.read_sql import STORED_VALUES
+
+# A step that is not the last. `counted` is the parallel or map that loses one open child; it must
+# keep another, or else the caller has to assemble it. `chain` is the one that starts `steps`.
+ADVANCE = (
+    """
+WITH i AS MATERIALIZED (
+  SELECT * FROM json_to_record($1::json) AS i(
+    step_id text, attempt int, result text, counted text, chain text, to_come int,
+    composites jsonb, steps jsonb)
+)
+, parent AS (
+  SELECT p.id FROM step p JOIN i ON p.id = i.counted
+  WHERE p.status = 'waiting' AND p.remaining > 1 FOR UPDATE OF p
+)
+, guard AS (
+  SELECT t.session_id AS id, t.org_id, t.id AS step_id
+  FROM step t JOIN i ON t.id = i.step_id
+  WHERE t.status = 'running' AND t.attempt = i.attempt
+    AND (i.counted IS NULL OR EXISTS (SELECT 1 FROM parent))
+  FOR UPDATE OF t
+)
+, finished AS (
+  UPDATE step t SET status = 'done', result = i.result, finished_at = clock_timestamp(),
+    lease_until = NULL
+  FROM guard g, i WHERE t.id = g.step_id
+)
+, assembled AS (
+  UPDATE step t SET status = 'done', result = p.result, finished_at = clock_timestamp()
+  FROM guard g, i, jsonb_to_recordset(i.composites) AS p(id text, result text)
+  WHERE t.id = p.id
+)
+, counted AS (
+  UPDATE step t SET remaining = t.remaining - 1 FROM guard g, i WHERE t.id = i.counted
+)
+, chained AS (
+  UPDATE step t SET remaining = i.to_come FROM guard g, i WHERE t.id = i.chain
+)"""
+    + PLANNED.format(guard="guard")
+    + "\nSELECT id FROM guard"
+)
+
+# Finished steps of parallels and maps which keep an open child each: whoever would be the last of
+# one is left out, for then the caller has to assemble it.
+COUNT = """
+WITH i AS MATERIALIZED (
+  SELECT DISTINCT ON (step_id) * FROM json_to_recordset($1::json) AS i(step_id text, attempt int,
+    result text, counted text)
+)
+, parent AS (
+  SELECT p.id, p.remaining FROM step p
+  WHERE p.id IN (SELECT counted FROM i) AND p.status = 'waiting' ORDER BY p.id FOR UPDATE OF p
+)
+, guard AS (
+  SELECT t.id, i.counted, i.result
+  FROM step t JOIN i ON t.id = i.step_id
+  WHERE t.status = 'running' AND t.attempt = i.attempt
+  FOR UPDATE OF t
+)
+, numbered AS (
+  SELECT g.*, row_number() OVER (PARTITION BY g.counted) AS number FROM guard g
+)
+, done AS (
+  SELECT n.* FROM numbered n JOIN parent p ON p.id = n.counted WHERE n.number < p.remaining
+)
+, finished AS (
+  UPDATE step t SET status = 'done', result = d.result, finished_at = clock_timestamp(),
+    lease_until = NULL
+  FROM done d WHERE t.id = d.id
+)
+, counted AS (
+  UPDATE step t SET remaining = t.remaining - c.times
+  FROM (SELECT counted, count(*)::int AS times FROM done GROUP BY counted) c
+  WHERE t.id = c.counted
+)
+SELECT id FROM done"""
+
+_DUE = """
+  (t.status = 'queued' AND t.run_after <= clock_timestamp()
+    OR t.status = 'running' AND t.lease_until < clock_timestamp())"""
+
+# $1 step ids, $2 lease in seconds. A step without a row: somebody else has it, or it is over.
+# Locked rows are skipped, so that this waits for nobody: not for others who claim or cancel.
+CLAIM = f"""
+WITH due AS (
+  SELECT t.id FROM step t JOIN invocation v ON v.id = t.invocation_id AND v.status = 'running'
+  WHERE t.id = ANY($1::text[]) AND {_DUE} FOR UPDATE OF t SKIP LOCKED
+)
+, claimed AS (
+  UPDATE step t SET status = 'running', attempt = t.attempt + 1, published_at = clock_timestamp(),
+    lease_until = clock_timestamp() + $2 * interval '1 second'
+  FROM due WHERE t.id = due.id
+  RETURNING t.*
+)
+SELECT t.id AS step_id, t.path, t.attempt, t.max_attempts, t.input AS step_input,
+  t.result AS step_result, v.id AS running_id, v.event AS ending_event, v.input AS actor_input,
+  v.state AS invoker_state, v.created AS entered, s.*, {STORED_VALUES},
+  t.parent_id, p.path AS parent_path, p.kind AS parent_kind, p.remaining AS parent_remaining,
+  p.input AS parent_input
+FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id
+  LEFT JOIN step p ON p.id = t.parent_id"""
+
+# $1 step id, $2 attempt, $3 delay in seconds, $4 error, $5 attempts more.
+RETRY = """
+UPDATE step SET status = 'queued', lease_until = NULL, error = $4,
+  max_attempts = max_attempts + $5,
+  run_after = clock_timestamp() + $3 * interval '1 second',
+  published_at = clock_timestamp() + $3 * interval '1 second'
+WHERE id = $1 AND attempt = $2 AND status = 'running'
+RETURNING queue"""
+
+# $1 ids, $2 attempts, $3 lease in seconds. Rows that do not come back are lost.
+RENEW = """
+UPDATE step t SET lease_until = clock_timestamp() + $3 * interval '1 second'
+FROM unnest($1::text[], $2::int[]) AS m(id, attempt)
+WHERE t.id = m.id AND t.attempt = m.attempt AND t.status = 'running'
+RETURNING t.id"""
+
+# $1 seconds after which an unclaimed step is published again, $2 the queues of who sweeps: what
+# nobody serves must not keep the others waiting. Steps whose worker was lost go first.
+SWEEP = f"""
+UPDATE step SET published_at = clock_timestamp()
+WHERE id IN (
+  SELECT t.id FROM step t
+  WHERE t.status IN ('queued', 'running') AND {_DUE}
+    AND t.published_at < clock_timestamp() - $1 * interval '1 second'
+    AND t.queue = ANY($2::text[])
+  ORDER BY t.status = 'running' DESC, t.published_at LIMIT 200 FOR UPDATE SKIP LOCKED)
+RETURNING id, queue"""

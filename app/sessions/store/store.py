@@ -1,0 +1,209 @@
+"""Sessions in PostgreSQL: reads, and the statements that change them, over the raw pool."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from app.errors import NotFoundError
+from app.sessions.store import change_sql, read_sql, step_sql
+from app.sessions.store.change import Change, Snapshot, StepRow
+from app.sessions.store.claim import Claim, Composite
+from app.sessions.store.views import Status, View
+from app.wire.messages import plain_text
+
+# Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The result of a claimed step, and the parallel or map that it is directly in."""
+
+    step_id: str
+    attempt: int
+    result: str
+    counted: str
+
+
+class SessionStore:
+    """Every change is one statement. `None` or False: the fence had moved on, nothing changed."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def load(
+        self, org_id: str, session_id: str, idempotency_key: str | None = None
+    ) -> tuple[Snapshot, asyncpg.Record]:
+        """A session, and the row with what its idempotency key was answered before.
+
+        Raises:
+            NotFoundError: there is no such session in the org.
+        """
+        row = await self._pool.fetchrow(read_sql.LOAD, session_id, org_id, idempotency_key)
+        if row is None:
+            raise NotFoundError(f"There is no session {session_id!r}.")
+        return Snapshot.from_row(row), row
+
+    async def view(self, org_id: str, session_id: str) -> View:
+        """A session as it is read, with the invocation that runs.
+
+        Raises:
+            NotFoundError: there is no such session in the org.
+        """
+        row = await self._pool.fetchrow(read_sql.VIEW, session_id, org_id)
+        if row is None:
+            raise NotFoundError(f"There is no session {session_id!r}.")
+        return View.from_row(row)
+
+    async def status(self, org_id: str, session_id: str) -> Status:
+        """What a client that polls is told of a session, in one query.
+
+        Raises:
+            NotFoundError: there is no such session in the org.
+        """
+        row = await self._pool.fetchrow(read_sql.STATUS, session_id, org_id)
+        if row is None:
+            raise NotFoundError(f"There is no session {session_id!r}.")
+        return Status.from_row(row)
+
+    async def start(self, change: Change) -> bool:
+        """Write a new session. False: its id, made from an idempotency key, is there already."""
+        return await self._write(change_sql.START, change.document(), change.model)
+
+    async def admit(self, change: Change) -> bool:
+        """Write what a client's event did."""
+        try:
+            return await self._write(change_sql.ADMIT, change.document(), change.model)
+        except asyncpg.UniqueViolationError:
+            # The same idempotency key was admitted at this moment: to be read again.
+            return False
+
+    async def complete(
+        self, claim: Claim, change: Change, result: str | None, error: str | None
+    ) -> bool:
+        """Write the end of an invocation by its last step, and what its event did."""
+        closing = {
+            "step_id": claim.step_id,
+            "attempt": claim.attempt,
+            "result": result,
+            "closes": claim.invocation_id,
+            "closed_as": "done" if error is None else "failed",
+            "closed_error": error,
+        }
+        return await self._write(change_sql.COMPLETE, change.document(**closing), change.model)
+
+    async def close(self, invocation_id: str, change: Change, error: str) -> bool:
+        """Write the end of an invocation from outside; its open steps are superseded."""
+        closing = {"closes": invocation_id, "closed_as": "cancelled", "closed_error": error}
+        return await self._write(change_sql.CLOSE, change.document(**closing), change.model)
+
+    async def advance(
+        self,
+        claim: Claim,
+        result: str,
+        *,
+        parent_id: str,
+        to_come: int,
+        composites: list[tuple[str, str]],
+        steps: list[StepRow],
+    ) -> bool:
+        """Write the result of a step after which the invocation goes on.
+
+        Args:
+            claim: the step.
+            result: what its invoker gave back.
+            parent_id: where the result's rise ends: a parallel or map that loses an open child
+                and keeps another; or a chain that goes on with `steps`.
+            to_come: how many more steps that chain needs at least.
+            composites: (id, result) of composites that are done with this step.
+            steps: what starts now.
+        """
+        document = {
+            "step_id": claim.step_id,
+            "attempt": claim.attempt,
+            "result": result,
+            "counted": None if steps else parent_id,
+            "chain": parent_id if steps else None,
+            "to_come": to_come,
+            "composites": [{"id": id_, "result": text} for id_, text in composites],
+            "steps": [step.row() for step in steps],
+        }
+        return await self._write(step_sql.ADVANCE, document)
+
+    async def count(self, finished: list[Finished]) -> list[bool]:
+        """Write results after which their parallels and maps go on; whether each was written."""
+        rows = await self._change(step_sql.COUNT, finished)
+        written = {row["id"] for row in rows}
+        return [one.step_id in written for one in finished]
+
+    async def claim(self, step_ids: list[str], lease: float) -> list[Claim | None]:
+        """Take the steps that are due, or whose lease lapsed; one named twice is taken once."""
+        rows = await self._pool.fetch(step_sql.CLAIM, step_ids, lease)
+        claims = {row["step_id"]: Claim.from_row(row) for row in rows}
+        return [claims.pop(step_id, None) for step_id in step_ids]
+
+    async def retry(self, claim: Claim, delay: float, error: str, *, free: bool) -> str | None:
+        """Put a step back; the queue that it is on, or None if it is not ours any more.
+
+        An attempt that was `free` raises the step's limit by one.
+        """
+        queue: str | None = await self._pool.fetchval(
+            step_sql.RETRY, claim.step_id, claim.attempt, delay, error, int(free)
+        )
+        return queue
+
+    async def renew(self, held: list[tuple[str, int]], lease: float) -> set[str]:
+        """Renew leases, given as (step id, attempt); the ids of those that are still ours."""
+        ids, attempts = [step_id for step_id, _ in held], [attempt for _, attempt in held]
+        rows = await self._pool.fetch(step_sql.RENEW, ids, attempts, lease)
+        return {row["id"] for row in rows}
+
+    async def sweep(self, republish: float, queues: list[str]) -> list[tuple[str, str]]:
+        """Due steps of some queues that nobody claimed, and lapsed ones: (step id, queue)."""
+        rows = await self._pool.fetch(step_sql.SWEEP, republish, queues)
+        return [(row["id"], row["queue"]) for row in rows]
+
+    async def expire(self) -> None:
+        """Delete sessions whose time is up."""
+        await self._pool.execute(change_sql.EXPIRE)
+
+    async def composites(self, invocation_id: str) -> dict[str, Composite]:
+        """The open composites of an invocation, by path."""
+        rows = await self._pool.fetch(read_sql.COMPOSITES, invocation_id)
+        return {row["path"]: Composite.from_row(row) for row in rows}
+
+    async def results(self, composite_id: str) -> dict[str, str]:
+        """The results of a composite's children that are done, by path."""
+        rows = await self._pool.fetch(read_sql.RESULTS, composite_id)
+        return {row["path"]: row["result"] for row in rows}
+
+    async def source(self, session: Snapshot) -> str | None:
+        """The state that the session's last transition came from; None for its start."""
+        source: str | None = await self._pool.fetchval(read_sql.SOURCE, session.id, session.version)
+        return source
+
+    async def dialogue(self, session_id: str, limit: int | None) -> list[tuple[str, str]]:
+        """The most recent messages that have text, oldest first, as (role, text)."""
+        rows = await self._pool.fetch(read_sql.DIALOGUE, session_id, limit)
+        said = [(row["role"], plain_text(row["content"])) for row in reversed(rows)]
+        return [(role, text) for role, text in said if text]
+
+    async def messages(self, session_id: str, first: int = 0) -> list[asyncpg.Record]:
+        """Messages from an index on, in order."""
+        return await self._fetch(read_sql.MESSAGES, session_id, first)
+
+    async def _write(self, statement: str, document: dict[str, Any], *model: bytes) -> bool:
+        return bool(await self._change(statement, document, *model))
+
+    async def _change(self, statement: str, document: Any, *model: bytes) -> list[asyncpg.Record]:
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._fetch(statement, document, *model)
+            except asyncpg.DeadlockDetectedError:
+                continue
+        return await self._fetch(statement, document, *model)
+
+    async def _fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._pool.fetch(statement, *arguments)
+        return rows

@@ -1,0 +1,130 @@
+"""Admitting an event: once per idempotency key, one at a time per session, all or nothing."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import orjson
+
+from app.access.caller import Caller
+from app.errors import EventNotAcceptedError, IdempotencyMismatchError, SessionBusyError
+from app.flows.flow import Flow
+from app.kit.ids import new_id
+from app.sessions.runtime import Runtime
+from app.sessions.store.change import Arrived, Change, Snapshot
+from app.sessions.turn.announce import announce
+from app.sessions.turn.transition import Incoming, Transition
+
+# Other changes of the session that may win the race before the client is told that it is busy.
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class EventRequest:
+    """An event as a client sends it.
+
+    Attributes:
+        event: its name; None for the first that the session's state takes.
+        content: the input as message blocks, where it came so.
+        updates: values for those fields of the model that the flow has.
+        idempotency_key: the same key with the same request is answered the same, once applied.
+    """
+
+    event: str | None
+    input: str
+    content: list[dict[str, Any]] | None = None
+    idempotency_key: str | None = None
+    updates: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> bytes:
+        """What tells another request with the same key."""
+        return request_hash(self.event, self.input, self.content, self.updates)
+
+    def arrived(self, caller: Caller, change: Change, answer: dict[str, Any]) -> Arrived:
+        """The row that is kept of it."""
+        return Arrived(
+            id=change.cause.partition(":")[2],
+            name=change.event,
+            input=self.input,
+            created_by=caller.user_id,
+            request_hash=self.hash.hex(),
+            idempotency_key=self.idempotency_key,
+            answer=answer,
+        )
+
+
+def request_hash(*parts: Any) -> bytes:
+    """SHA-256 of the JSON of a request."""
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+async def admit(
+    runtime: Runtime,
+    caller: Caller,
+    session_id: str,
+    request: EventRequest,
+    *,
+    allow: Callable[[Snapshot], None],
+    answer: Callable[[Snapshot, Flow, Change], dict[str, Any]],
+) -> dict[str, Any]:
+    """Apply an event to a session.
+
+    `allow` raises where the caller may not send to the session; `answer` makes what the client is
+    told, which is kept with the event.
+
+    Raises:
+        NotFoundError: there is no such session in the caller's org.
+        EventNotAcceptedError: the state does not take the event, or an invocation runs.
+        IdempotencyMismatchError: the key came before, with another request.
+        SessionBusyError: others change the session all the time.
+    """
+    async with runtime.locks.hold(session_id) as lock:
+        for _ in range(_TRIES):
+            before, row = await runtime.store.load(
+                caller.org_id, session_id, request.idempotency_key
+            )
+            allow(before)
+            if row["known_hash"] is not None:
+                return known_answer(row, request.hash)
+            flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
+            change = await _apply(runtime, flow, before, request)
+            told = answer(before, flow, change)
+            change.arrived = request.arrived(caller, change, told)
+            if await runtime.store.admit(change):
+                break
+        else:
+            raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
+        await announce(runtime, change, lock)
+    return told
+
+
+def known_answer(row: asyncpg.Record, wanted: bytes) -> dict[str, Any]:
+    """What the idempotency key was answered before, if it was for the same request."""
+    if row["known_hash"] != wanted:
+        raise IdempotencyMismatchError("This idempotency key was used for another request.")
+    answer: dict[str, Any] = row["known_answer"]
+    return answer
+
+
+async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventRequest) -> Change:
+    if before.invocation_id is not None:
+        raise EventNotAcceptedError(
+            "An invocation is running; wait for it to end.",
+            extra={
+                "current_state": before.state,
+                "possible_events": [],
+                "received_event": request.event or "message",
+            },
+        )
+    event = request.event or next(iter(flow.next_actions(before.state)), "message")
+    incoming = Incoming(
+        event,
+        request.input,
+        f"event:{new_id('evt')}",
+        content=request.content,
+        updates=request.updates,
+    )
+    return await Transition.of(runtime, flow, before, incoming)

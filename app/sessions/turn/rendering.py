@@ -1,0 +1,99 @@
+"""What templates see of a session, loaded only as far as a template reads it."""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from structlog import get_logger
+
+from app.flows.flow import Flow
+from app.flows.graph import Graph
+from app.flows.model.session_model import SessionModel
+from app.flows.model.versioned import SerializationError
+from app.flows.rendering.dialogue_format import DialogueFormat, format_dialogue
+from app.flows.rendering.jinja import ANY_NAME, SANDBOX
+from app.flows.rendering.plain import fill, plain_parts
+from app.flows.select import select
+from app.flows.template import Node, map_paths
+
+log = get_logger(__name__)
+
+# The most recent messages, oldest first, as (role, text); None for all of them.
+ReadDialogue = Callable[[int | None], Awaitable[list[tuple[str, str]]]]
+
+_DIALOGUE = {"chat_history", "dialogue", ANY_NAME}
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSource:
+    """Where the render data of one session in one state come from.
+
+    Attributes:
+        load_model: the session's model; asked only where a template reads a field of it.
+        moment: what `current_datetime` shows; fixed for all steps of an invocation.
+        history: how many of the most recent messages `chat_history` holds; None for all.
+    """
+
+    flow: Flow
+    session_id: str
+    state: str
+    load_model: Callable[[], SessionModel]
+    actor_input: str
+    moment: datetime
+    read_dialogue: ReadDialogue
+    history: int | None = None
+
+    async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
+        """The render data; the dialogue is in it only where `reads` names it.
+
+        Raises:
+            SerializationError: the model holds, or a computed field of it gives, what is no JSON.
+        """
+        model = self.load_model()
+        model.actor_input = self.actor_input
+        try:
+            data = model.model_dump(mode="json") | self._given()
+        except Exception as error:  # computed fields are the flow's own code
+            log.exception("the flow's model cannot be shown", session_id=self.session_id)
+            raise SerializationError(
+                f"The model of flow {self.flow.key!r} holds what is no JSON."
+            ) from error
+        data["parsed_actor_input"] = model.parsed_actor_input
+        if not _DIALOGUE.isdisjoint(reads):
+            dialogue = await self.read_dialogue(self.history)
+            data["chat_history"] = format_dialogue(dialogue, DialogueFormat.YAML)
+            data["dialogue"] = [{"role": role, "content": text} for role, text in dialogue]
+        return data
+
+    async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:
+        """Render one template.
+
+        Raises:
+            TemplateError: the template is wrong, or ran over its limits.
+        """
+        reads = self.flow.renderer.reads(text)
+        data = self._given() | (extra or {})
+        if not reads <= data.keys():
+            data = await self.data(reads) | (extra or {})
+        if ANY_NAME not in reads:
+            data = {name: value for name, value in data.items() if name in reads}
+        if (parts := plain_parts(text, SANDBOX)) is not None:
+            return fill(parts, data)
+        return await self.flow.renderer.render(text, data)
+
+    def _given(self) -> dict[str, Any]:
+        """What is known without the model and the dialogue."""
+        return {
+            "session_id": self.session_id,
+            "state_id": self.state,
+            "state_name": self.flow.state_name(self.state),
+            "actor_input": self.actor_input,
+            "current_datetime": self.moment.isoformat(),
+        }
+
+    async def graph(self, node: Node) -> Graph:
+        """The step graph of an invoker state; its maps see the render data."""
+        paths = " ".join(map_paths(node))
+        reads = [name for name in _DIALOGUE if name in paths]
+        return Graph(node, await self.data(reads) if paths else {}, select)

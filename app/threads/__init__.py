@@ -1,0 +1,1 @@
+"""Sessions in the words of the threads API: the published client's wire."""

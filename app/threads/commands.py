@@ -1,0 +1,292 @@
+"""Threads: sessions that are started, driven, cancelled and forked in the words of the client."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.access.caller import Caller
+from app.errors import BadRequestError, FieldError, NotFoundError
+from app.flows.flow import Flow
+from app.kit.ids import derived_id, new_id
+from app.sessions.runtime import Runtime
+from app.sessions.store.change import Arrived, Change, NewMessage, Snapshot
+from app.sessions.turn.admission import EventRequest, admit, known_answer, request_hash
+from app.sessions.turn.announce import announce
+from app.sessions.turn.ending import ending_change
+from app.sessions.turn.transition import Incoming, Transition
+from app.sessions.visibility import check_usable
+from app.threads.dialogue import Cursor, DialogueReader
+from app.threads.record import thread_fields
+from app.wire.messages import InitialMessage, UserMessage, plain_text
+from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
+
+_TITLE_CHARS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOrigin:
+    """The agent that a thread is launched from, and what the client asked of it."""
+
+    agent_id: str
+    revision: int
+    launch: dict[str, Any]
+
+
+async def start_thread(
+    runtime: Runtime,
+    caller: Caller,
+    request: StartAgentThreadRequest,
+    *,
+    agent: AgentOrigin | None = None,
+    idempotency_key: str | None = None,
+) -> dict[str, Any]:
+    """Start a thread, and the first answer if its last message is the user's.
+
+    Raises:
+        BadRequestError: the org has no such flow.
+        IdempotencyMismatchError: the key came before, with another request.
+    """
+    flow = await _flow(runtime, caller, request.flow)
+    wanted = _wanted(request, agent)
+    session_id = new_id("ath")
+    if idempotency_key is not None:
+        session_id = derived_id("ath", caller.org_id, caller.user_id, idempotency_key)
+    event_id = new_id("evt")
+    change = Change(
+        session_id=session_id,
+        org_id=caller.org_id,
+        version=1,
+        state="",
+        model=b"",
+        cause=f"event:{event_id}",
+        event="start",
+        told=0,
+        title=_title(request.messages),
+        start={
+            "flow": flow.key,
+            "flow_revision": flow.revision,
+            "visibility": request.visibility,
+            "agent_id": agent.agent_id if agent else None,
+            "agent_revision": agent.revision if agent else None,
+            "created_by": caller.user_id,
+        },
+    )
+    await _open(runtime, flow, request, change)
+    change.arrived = Arrived(
+        event_id, "start", "", caller.user_id, wanted.hex(), idempotency_key, _started(change)
+    )
+    return await _write_start(runtime, change, wanted)
+
+
+async def fork_thread(
+    runtime: Runtime, caller: Caller, thread_id: str, last_message: int
+) -> dict[str, Any]:
+    """Copy a thread up to a message into a private thread of the caller's.
+
+    Raises:
+        BadRequestError: there is no such message, or it is still being made.
+        ForbiddenError: the caller may not read the thread.
+    """
+    source, _ = await runtime.store.load(caller.org_id, thread_id)
+    check_usable(caller, source)
+    if not 0 <= last_message < source.message_count:
+        raise BadRequestError(
+            f"The thread has {source.message_count} finished messages, counted from 0; "
+            f"there is no message {last_message} to fork at.",
+            errors=[{"loc": ["body", "message_sequence_num"], "msg": "out of range"}],
+        )
+    flow = await runtime.catalog.get(caller.org_id, source.flow, source.flow_revision)
+    rows = await runtime.store.messages(thread_id)
+    event_id = new_id("evt")
+    change = Change(
+        session_id=new_id("ath"),
+        org_id=caller.org_id,
+        version=1,
+        state=await flow.initial_state(),
+        model=source.model,
+        cause=f"event:{event_id}",
+        event="fork",
+        told=0,
+        title=source.title,
+        messages=[
+            NewMessage(row["role"], row["content"], row["status"])
+            for row in rows[: last_message + 1]
+        ],
+        stored=source.values(),
+        start={
+            "flow": flow.key,
+            "flow_revision": flow.revision,
+            "visibility": "private",
+            "forked_from_id": thread_id,
+            "forked_from_message": last_message,
+            "created_by": caller.user_id,
+        },
+    )
+    wanted = request_hash(thread_id, last_message)
+    change.arrived = Arrived(
+        event_id, "fork", "", caller.user_id, wanted.hex(), None, _started(change)
+    )
+    return await _write_start(runtime, change, wanted)
+
+
+async def send_message(
+    runtime: Runtime,
+    caller: Caller,
+    thread_id: str,
+    request: SendMessageRequest,
+    idempotency_key: str | None,
+) -> dict[str, Any]:
+    """Say something in a thread; the answer is generated by a worker.
+
+    Raises:
+        NotFoundError: there is no such thread.
+        ForbiddenError: it is somebody else's.
+        EventNotAcceptedError: it is not the user's turn.
+        IdempotencyMismatchError: the key came before, with another request.
+    """
+    text, blocks = _blocks(request.message)
+
+    def answer(before: Snapshot, _flow: Flow, change: Change) -> dict[str, Any]:
+        # The sender has what it sent: what is new to it begins with the answer.
+        cursor = Cursor(before.version + 1, change.message_count)
+        return thread_fields(before) | {
+            "created": before.created.isoformat(),
+            "status": change.state,
+            "messages": [],
+            "continuation_token": cursor.token(),
+        }
+
+    updates = request.model_dump(
+        mode="json", include={"client_context", "analysis_scope"}, exclude_none=True
+    )
+    event = EventRequest(None, text, blocks, idempotency_key, updates)
+    return await admit(
+        runtime,
+        caller,
+        thread_id,
+        event,
+        allow=lambda session: check_usable(caller, session),
+        answer=answer,
+    )
+
+
+async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> None:
+    """Stop the answer that is being generated; what there is of it is kept. None: nothing to do."""
+    while True:
+        view = await runtime.store.view(caller.org_id, thread_id)
+        check_usable(caller, view.session)
+        running = view.running
+        if running is None:
+            return
+        before, _ = await runtime.store.load(caller.org_id, thread_id)
+        if before.invocation_id != running.invocation_id:
+            continue
+        text = await DialogueReader(runtime, view).partial_text()
+        incoming = Incoming(
+            running.event,
+            "",
+            f"invocation:{running.invocation_id}",
+            content=[{"content_type": "text", "text": text}] if text else None,
+            error="Cancelled by the user.",
+            cancelled=True,
+            reply=(running.step_id, running.attempt) if running.step_id else None,
+        )
+        change = await ending_change(runtime, before, incoming)
+        if await runtime.store.close(running.invocation_id, change, "Cancelled by the user."):
+            await announce(runtime, change)
+            return
+
+
+async def _flow(runtime: Runtime, caller: Caller, key: str) -> Flow:
+    try:
+        return await runtime.catalog.get(caller.org_id, key)
+    except NotFoundError as error:
+        fault: FieldError = {"loc": ["body", "flow"], "msg": error.detail}
+        raise BadRequestError(error.detail, errors=[fault]) from None
+
+
+async def _write_start(runtime: Runtime, change: Change, wanted: bytes) -> dict[str, Any]:
+    """Write a new session; where its idempotency key made it before, the answer of then."""
+    written = await runtime.store.start(change)
+    key = change.arrived.idempotency_key if change.arrived else None
+    session, row = await runtime.store.load(change.org_id, change.session_id, key)
+    if not written:
+        return _dated(known_answer(row, wanted), session)
+    await announce(runtime, change)
+    return _dated(_started(change), session)
+
+
+async def _open(
+    runtime: Runtime, flow: Flow, request: StartAgentThreadRequest, change: Change
+) -> None:
+    """Enter the flow's first state, put down the seeded messages, send the user's last one."""
+    offered = request.model_dump(
+        mode="json",
+        include={"system_prompt", "model_profile", "client_context", "analysis_scope"},
+        exclude_none=True,
+    )
+    own = flow.model.own_fields()
+    model = flow.model.seed({name: value for name, value in offered.items() if name in own})
+    model.session_id = change.session_id
+    last = request.messages[-1]
+    text, blocks = _blocks(last)
+    incoming = Incoming("start", text, change.cause, content=blocks)
+    transition = Transition(runtime, flow, model, change, incoming)
+    await transition.start()
+    change.messages += [NewMessage(m.role, _blocks(m)[1]) for m in request.messages[:-1]]
+    actions = flow.next_actions(change.state)
+    if last.role == "user" and change.invocation is None and actions:
+        await transition.send(actions[0])
+    else:
+        change.messages.append(NewMessage(last.role, blocks))
+    transition.pack()
+
+
+def _wanted(request: StartAgentThreadRequest, agent: AgentOrigin | None) -> bytes:
+    """What the client asked for, without what differs each time that it asks for the same."""
+    if agent is not None:  # which may be changed between two launches
+        return request_hash(agent.agent_id, agent.launch)
+    return request_hash(
+        request.model_dump(mode="json", exclude={"messages": {"__all__": {"created"}}})
+    )
+
+
+def _blocks(message: InitialMessage | UserMessage) -> tuple[str, list[dict[str, Any]]]:
+    """A message's text, and its blocks as they are stored."""
+    blocks = [block.model_dump(mode="json") for block in message.content]
+    return plain_text(blocks), blocks
+
+
+def _title(messages: list[InitialMessage]) -> str | None:
+    """How the first message of the user begins."""
+    said = next((_blocks(m)[0] for m in messages if m.role == "user"), "")
+    line = " ".join(said.split())
+    if len(line) > _TITLE_CHARS:
+        line = line[: _TITLE_CHARS - 1].rstrip() + "…"
+    return line or None
+
+
+def _started(change: Change) -> dict[str, Any]:
+    """The record of a session that starts; its times are filled in from the database's clock."""
+    start = change.start or {}
+    return {
+        "thread_id": change.session_id,
+        "org_id": change.org_id,
+        "created_by": start["created_by"],
+        "status": change.state,
+        "title": change.title,
+        "visibility": start["visibility"],
+        "flow": start["flow"],
+        "created_from_agent_id": start.get("agent_id"),
+        "forked_from_thread_id": start.get("forked_from_id"),
+        "forked_from_message_sequence_num": start.get("forked_from_message"),
+        "messages": [
+            {"role": m.role, "content": m.content, "status": m.status} for m in change.messages
+        ],
+        "continuation_token": Cursor(1, change.message_count).token(),
+    }
+
+
+def _dated(answer: dict[str, Any], session: Snapshot) -> dict[str, Any]:
+    created = session.created.isoformat()
+    messages = [message | {"created": created} for message in answer["messages"]]
+    return answer | {"created": created, "messages": messages}

@@ -1,0 +1,80 @@
+"""Threads as the wire shows them: sessions in the words of the published client."""
+
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from pydantic import Field
+
+from app.sessions.store.change import Snapshot
+from app.wire.messages import AgentMessage, WireModel
+from app.wire.thread_requests import ThreadVisibility
+
+
+class AgentThreadRecord(WireModel):
+    """A thread, with its messages where they were asked for."""
+
+    thread_id: str = Field(description="Id of the thread.", examples=["ath_01k8zq5d3v"])
+    org_id: str = Field(description="The org that owns it.")
+    created: datetime = Field(description="When it was started (UTC).")
+    created_by: str = Field(description="Id of the user who started it.")
+    status: str = Field(
+        description="Whose turn it is: the state of the thread's flow.", examples=["user_turn"]
+    )
+    continuation_token: str = Field(description="For `delta`: what came after this record.")
+    messages: list[AgentMessage] = Field([], description="Oldest first.")
+    title: str | None = Field(None, description="How its first message begins.")
+    activity: str | None = Field(None, description="What is being done beside the messages.")
+    model_profile: str | None = Field(None, description="Which model profile answers.")
+    visibility: ThreadVisibility = Field(description="Who may read it.")
+    flow: str = Field(description="Key of the flow that it runs.", examples=["chat"])
+    created_from_agent_id: str | None = Field(None, description="The agent it was launched from.")
+    forked_from_thread_id: str | None = Field(None, description="The thread it was forked from.")
+    forked_from_message_sequence_num: int | None = Field(
+        None, description="The last message that the fork took over."
+    )
+    pinned_at: datetime | None = Field(
+        None, description="When the caller pinned it; only in lists and searches."
+    )
+
+
+class AgentThreadDelta(WireModel):
+    """What is new in a thread since a continuation token."""
+
+    messages_by_idx: dict[int, AgentMessage] = Field(
+        description="By index: whole messages, or the content that was added to one."
+    )
+    continuation_token: str = Field(description="For the next delta.")
+    reset_from_message_sequence_num: int | None = Field(
+        None, description="Drop held messages from this index on before applying the delta."
+    )
+    status: str | None = Field(None, description="Whose turn it is; null: unchanged.")
+    activity: str | None = Field(None, description="What is being done beside the messages.")
+    title: str | None = Field(None, description="The title; null: unchanged.")
+
+
+def thread_fields(session: Snapshot) -> dict[str, Any]:
+    """The record of a session, without its messages and its token."""
+    return {
+        "thread_id": session.id,
+        "org_id": session.org_id,
+        "created": session.created,
+        "created_by": session.created_by,
+        "status": session.state,
+        "title": session.title,
+        "visibility": session.visibility,
+        "flow": session.flow,
+        "created_from_agent_id": session.agent_id,
+        "forked_from_thread_id": session.forked_from_id,
+        "forked_from_message_sequence_num": session.forked_from_message,
+    }
+
+
+def message_fields(row: asyncpg.Record) -> dict[str, Any]:
+    """A stored message."""
+    return {
+        "role": row["role"],
+        "content": row["content"],
+        "status": row["status"],
+        "created": row["created"],
+    }

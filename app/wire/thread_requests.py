@@ -1,0 +1,188 @@
+"""What a client sends to start a thread, or to go on with one."""
+
+import unicodedata
+from enum import StrEnum
+from typing import Annotated, Any, Self, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from app.wire.messages import InitialMessage, UserMessage, WireModel
+
+_INT64 = 2**63 - 1
+_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # control, surrogate, line and paragraph separator
+
+
+class ThreadVisibility(StrEnum):
+    """Who may read a thread: its creator, or everybody in the org."""
+
+    PRIVATE = "private"
+    ORG = "org"
+
+
+def printable(text: str) -> str:
+    """Refuse blank text, control characters and line breaks: what a name must not be."""
+    if not text.strip():
+        raise ValueError("must not be blank")
+    if any(unicodedata.category(char) in _UNPRINTABLE for char in text):
+        raise ValueError("must not contain control characters or line breaks")
+    return text
+
+
+def _unsupported(feature: str) -> AfterValidator:
+    """Let nothing and the empty list pass, which clients always send; refuse the rest by name."""
+
+    def check(value: list[Any] | None) -> list[Any] | None:
+        if value:
+            raise ValueError(f"{feature} is not supported yet")
+        return value
+
+    return AfterValidator(check)
+
+
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)]
+Ids: TypeAlias = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1_000)]
+Nanoseconds: TypeAlias = Annotated[int, Field(ge=-_INT64, le=_INT64)]
+ClientTools: TypeAlias = Annotated[list[Any] | None, _unsupported("client_tools")]
+Goals: TypeAlias = Annotated[list[Any] | None, _unsupported("goals")]
+InvokeSkills: TypeAlias = Annotated[
+    # The published client cannot read null here.
+    list[Any],
+    BeforeValidator(lambda value: [] if value is None else value),
+    _unsupported("invoke_skills"),
+]
+AvailableSkills: TypeAlias = Annotated[list[Any] | None, _unsupported("available_skills")]
+
+_NOT_YET = "Not supported yet: leave out, null or empty."
+
+
+class ClientViewingContext(WireModel):
+    """What the user's client was showing. Told to the model; it never allows or forbids a thing."""
+
+    dataset_ids: Ids = Field([], description="Datasets in view.")
+    file_ids: Ids = Field([], description="Files in view.")
+    collection_ids: Ids = Field([], description="Collections in view.")
+    device_ids: Ids = Field([], description="Devices in view.")
+    device_type_ids: Ids = Field([], description="Device types in view.")
+    session_ids: Ids = Field([], description="Recording sessions in view.")
+    view_ids: Ids = Field([], description="Saved searches in view.")
+    table_state: dict[str, Any] | None = Field(None, description="The table on screen.")
+    display_time_anchor_ns: Nanoseconds | None = Field(
+        None, description="The instant shown as zero, in nanoseconds since 1970 (UTC)."
+    )
+    display_time_anchor_label: str | None = Field(
+        None, description="What the client calls that instant.", max_length=1_000
+    )
+    visualizer_state: dict[str, Any] | None = Field(None, description="The visualizer on screen.")
+    misc_context: dict[str, Any] | None = Field(None, description="Anything else.")
+
+
+class AnalysisScope(WireModel):
+    """The span of time that the agent should look at; null leaves an end open."""
+
+    start_time: Nanoseconds | None = Field(
+        None, description="First instant, in nanoseconds since 1970 (UTC)."
+    )
+    end_time: Nanoseconds | None = Field(
+        None, description="Last instant, in nanoseconds since 1970 (UTC)."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        start, end = self.start_time, self.end_time
+        if start is not None and end is not None and start > end:
+            raise ValueError("start_time must not be after end_time")
+        return self
+
+    def merge(self, override: "AnalysisScope") -> "AnalysisScope":
+        """This scope with each end that `override` sets replaced; the result must be in order."""
+        return AnalysisScope.model_validate(
+            self.model_dump() | override.model_dump(exclude_none=True)
+        )
+
+
+class StartAgentThreadRequest(WireModel):
+    """Starts a thread; as an agent's request template, any text in it may hold placeholders."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "messages": [{"role": "user", "content": [{"text": "What is a statechart?"}]}],
+                "system_prompt": "Answer in one sentence.",
+                "visibility": "private",
+            }
+        }
+    )
+
+    messages: list[InitialMessage] = Field(
+        description="What the thread starts with, oldest first.", min_length=1, max_length=1_000
+    )
+    system_prompt: str | None = Field(
+        None, description="Instructions to the model.", max_length=200_000
+    )
+    model_profile: Name | None = Field(None, description="Which model profile answers.")
+    visibility: ThreadVisibility = Field(
+        ThreadVisibility.PRIVATE, description="Who may read the thread."
+    )
+    flow: str = Field(
+        "chat",
+        description="Key of the flow that the thread runs.",
+        pattern="^[a-z][a-z0-9_-]{0,62}$",
+    )
+    client_context: ClientViewingContext | None = Field(
+        None,
+        description="What the user's client was showing. `context` is accepted as its old name.",
+        validation_alias=AliasChoices("client_context", "context"),
+    )
+    analysis_scope: AnalysisScope | None = Field(None, description="What span of time to look at.")
+    client_tools: ClientTools = Field(None, description=_NOT_YET)
+    goals: Goals = Field(None, description=_NOT_YET)
+    invoke_skills: InvokeSkills = Field([], description=_NOT_YET)
+    available_skills: AvailableSkills = Field(None, description=_NOT_YET)
+
+
+class SendMessageRequest(WireModel):
+    """Says something in a thread that waits for its user."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"message": {"role": "user", "content": [{"text": "And why is that?"}]}}
+        }
+    )
+
+    message: UserMessage = Field(description="What the user says.")
+    client_context: ClientViewingContext | None = Field(
+        None,
+        description="What the user's client was showing. `context` is accepted as its old name.",
+        validation_alias=AliasChoices("client_context", "context"),
+    )
+    analysis_scope: AnalysisScope | None = Field(
+        None, description="Replaces the thread's scope from here on; null keeps it."
+    )
+    client_tools: ClientTools = Field(None, description=_NOT_YET)
+    goals: Goals = Field(None, description=_NOT_YET)
+    invoke_skills: InvokeSkills = Field([], description=_NOT_YET)
+
+
+class LaunchAgentRequest(WireModel):
+    """Fills an agent's placeholders and starts a thread from the result."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"values": {"topic": "statecharts"}, "visibility": "org"}}
+    )
+
+    values: dict[str, Annotated[str, Field(max_length=1_000_000)]] = Field(
+        {}, description="A value for each variable, by name. Put in as plain text.", max_length=500
+    )
+    visibility: ThreadVisibility = Field(
+        ThreadVisibility.ORG, description="Who may read the thread; the template's is not used."
+    )
+    analysis_scope: AnalysisScope | None = Field(
+        None, description="Each end that is set replaces the template's."
+    )
