@@ -5,6 +5,9 @@
 
 from typing import Any, ClassVar, NotRequired, TypedDict
 
+# Where a fault is: keys and indexes from the outside in.
+Loc = tuple[str | int, ...]
+
 
 class FieldError(TypedDict):
     """One fault of a bad input: where it is (a path of keys and indexes) and what is wrong."""

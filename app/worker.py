@@ -15,7 +15,7 @@ from app.kit.ids import new_id
 from app.kit.log import configure_logging
 from app.kit.tasks import end_tasks
 from app.manifests.connections import ManifestConnections
-from app.queue.worker import BellWorker
+from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
 from app.sessions.steps.leases import Leases
 from app.sessions.steps.runner import StepRunner
@@ -38,14 +38,14 @@ def run(settings: Settings) -> None:
 async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
     """A worker that serves while the block lasts; the task ends only by a fault."""
     size = settings.worker.pool_size
-    async with Runtime.open(settings, pool_size=size, hears=False) as runtime:
+    async with Runtime.open(settings, pool_size=size, listen=False) as runtime:
         invokers = Invokers(settings.llm, settings.security.egress_allow)
         leases = Leases(runtime.store, settings.step.lease_seconds)
         vault = Vault(settings.security.encryption_keys)
         connections = ManifestConnections(runtime.database.pool, vault)
         runner = StepRunner(runtime, invokers, connections, leases, settings.worker.queues)
-        bells = [
-            BellWorker(
+        workers = [
+            QueueWorker(
                 runtime.redis,
                 settings.redis_prefix,
                 queue,
@@ -55,12 +55,12 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
             for queue in settings.worker.queues
         ]
         async with leases.renewing():
-            picking = [asyncio.create_task(bell.main()) for bell in bells]
+            picking = [asyncio.create_task(worker.main()) for worker in workers]
             tasks = [asyncio.create_task(sweep(runtime)), asyncio.create_task(_show_life(runtime))]
             try:
                 yield asyncio.create_task(_first_fault([*picking, *tasks]))
                 await end_tasks(*picking)
-                await _drain(bells, settings.worker.drain_seconds)
+                await _drain(workers, settings.worker.drain_seconds)
             finally:
                 await end_tasks(*picking, *tasks)
                 await invokers.close()
@@ -86,9 +86,9 @@ async def _first_fault(tasks: list[asyncio.Task[None]]) -> None:
         task.result()
 
 
-async def _drain(bells: list[BellWorker], seconds: float) -> None:
+async def _drain(workers: list[QueueWorker], seconds: float) -> None:
     """Let the steps that run come to their end; those that do not are put back when cancelled."""
-    running = [task for bell in bells for task in bell.running()]
+    running = [task for worker in workers for task in worker.running()]
     if running:
         _, late = await asyncio.wait(running, timeout=seconds)
         await end_tasks(*late)

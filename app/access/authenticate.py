@@ -2,7 +2,7 @@
 
 import hmac
 
-from app.access.caller import Caller, Scope
+from app.access.caller import Caller, KeyScope
 from app.access.key_cache import KeyCache
 from app.access.keys import digest_key, key_id_of
 from app.errors import UnauthorizedError
@@ -33,5 +33,5 @@ async def authenticate(keys: KeyCache, secret_key: str, authorization: str | Non
         user_id=row["user_id"],
         email=row["email"],
         key_id=key_id or "",
-        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
+        scopes=frozenset(KeyScope(scope) for scope in row["scopes"]),
     )

@@ -6,7 +6,7 @@ from enum import StrEnum
 from app.errors import ForbiddenError
 
 
-class Scope(StrEnum):
+class KeyScope(StrEnum):
     """What a key may do; each includes the ones before it."""
 
     READ = "read"
@@ -22,10 +22,10 @@ class Caller:
     user_id: str
     email: str
     key_id: str
-    scopes: frozenset[Scope]
+    scopes: frozenset[KeyScope]
 
-    def require(self, scope: Scope) -> None:
+    def require(self, scope: KeyScope) -> None:
         """Raise `ForbiddenError` unless the key has the scope or one that includes it."""
-        order = list(Scope)
+        order = list(KeyScope)
         if not any(order.index(held) >= order.index(scope) for held in self.scopes):
             raise ForbiddenError(f"This needs an API key with scope {scope.value!r}.")

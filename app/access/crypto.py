@@ -24,7 +24,7 @@ class DecryptionError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SecretLocation:
     """Where a ciphertext belongs: moved to another place, it cannot be read."""
 
     org_id: str
@@ -68,7 +68,7 @@ class Vault:
             "an id, a colon and the output of `openssl rand -base64 32`."
         )
 
-    def encrypt(self, text: str, place: Place) -> tuple[str, bytes]:
+    def encrypt(self, text: str, place: SecretLocation) -> tuple[str, bytes]:
         """The id of the key, and nonce and ciphertext in one.
 
         Raises:
@@ -79,7 +79,7 @@ class Vault:
         sealed = self._keys[key_id].encrypt(nonce, text.encode(), place.as_bytes(key_id))
         return key_id, nonce + sealed
 
-    def decrypt(self, key_id: str, ciphertext: bytes, place: Place) -> str:
+    def decrypt(self, key_id: str, ciphertext: bytes, place: SecretLocation) -> str:
         """What was encrypted.
 
         Raises:

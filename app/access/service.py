@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.access.keys import digest_key, generate_key
 from app.db.models import ApiKey, Org, User
 from app.errors import BadRequestError, FieldError
@@ -54,7 +54,7 @@ async def create_key(
     *,
     org: str,
     user: str,
-    scopes: Sequence[Scope] = (Scope.ADMIN,),
+    scopes: Sequence[KeyScope] = (KeyScope.ADMIN,),
     expires_at: datetime | None = None,
     description: str | None = None,
 ) -> CreatedKey:

@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from structlog.contextvars import bind_contextvars
 
 from app.access.authenticate import authenticate
-from app.access.caller import Caller, Scope
+from app.access.caller import Caller, KeyScope
 from app.api.http.org_header import check_org
 from app.db.engine import Database
 from app.sessions.runtime import Runtime
@@ -27,7 +27,7 @@ class _ApiKey(SecurityBase):
         scope: what the key must be allowed to do; None for any valid key.
     """
 
-    def __init__(self, scope: Scope | None = None) -> None:
+    def __init__(self, scope: KeyScope | None = None) -> None:
         self.scheme_name = "ApiKey"
         self.model = HTTPBearer(
             description="An API key: `Authorization: Bearer KEY`. `Token KEY` is taken too."
@@ -85,9 +85,9 @@ DbDep = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 
 # Any valid key. Most endpoints want one of the next three instead.
 CallerDep = Annotated[Caller, Security(_ApiKey())]
-Reader = Annotated[Caller, Security(_ApiKey(Scope.READ))]
-Writer = Annotated[Caller, Security(_ApiKey(Scope.WRITE))]
-Admin = Annotated[Caller, Security(_ApiKey(Scope.ADMIN))]
+Reader = Annotated[Caller, Security(_ApiKey(KeyScope.READ))]
+Writer = Annotated[Caller, Security(_ApiKey(KeyScope.WRITE))]
+Admin = Annotated[Caller, Security(_ApiKey(KeyScope.ADMIN))]
 
 IdempotencyKey = Annotated[
     str | None,

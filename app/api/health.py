@@ -12,13 +12,13 @@ from redis.exceptions import RedisError
 
 from app.api.deps import DatabaseDep, RedisDep, SettingsDep
 from app.api.http.problems import problem_responses
-from app.db.engine import AWAY
+from app.db.engine import UNAVAILABLE
 from app.errors import UnavailableError
 
 router = APIRouter(prefix="/health", tags=["health"])
 
 _CHECK_SECONDS = 2.0
-_FAILURES = (*AWAY, RedisError, asyncpg.PostgresError)
+_FAILURES = (*UNAVAILABLE, RedisError, asyncpg.PostgresError)
 
 
 class Live(BaseModel):

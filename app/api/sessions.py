@@ -6,12 +6,12 @@ import orjson
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import ConfigDict, Field
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.api.deps import DbDep, IdempotencyKey, Reader, RuntimeDep, Wait, Writer
 from app.api.http.problems import problem_responses
 from app.api.schemas import Page
 from app.sessions.flow_api import commands
-from app.sessions.flow_api.commands import Opening
+from app.sessions.flow_api.commands import StartSession
 from app.sessions.flow_api.listing import SessionItem, UserSessionsRequest, user_sessions
 from app.sessions.flow_api.responses import POLL, AIResponse
 from app.sessions.turn.admission import EventRequest
@@ -99,8 +99,8 @@ async def start_session(
 ) -> Response:
     """Start a session; the response is what its first state shows."""
     asked = request or StartSessionRequest()
-    opening = Opening(asked.user_info, asked.seed_data, idempotency_key=idempotency_key)
-    return _body(await commands.start_session(runtime, caller, flow, opening))
+    start = StartSession(asked.user_info, asked.seed_data, idempotency_key=idempotency_key)
+    return _body(await commands.start_session(runtime, caller, flow, start))
 
 
 @router.post(
@@ -114,7 +114,7 @@ async def start_ephemeral_session(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Start a session that is deleted when its time is up, and send it an event."""
-    opening = Opening(
+    start = StartSession(
         request.user_info,
         request.seed_data,
         request.event,
@@ -122,7 +122,7 @@ async def start_ephemeral_session(
         runtime.settings.session.ephemeral_ttl_seconds,
         idempotency_key,
     )
-    return _body(await commands.start_session(runtime, caller, flow, opening))
+    return _body(await commands.start_session(runtime, caller, flow, start))
 
 
 @router.post("/event", response_model=AIResponse, responses=problem_responses(422))
@@ -139,7 +139,7 @@ async def event(
     if request.event == POLL:
         seconds = min(wait, runtime.settings.api.max_wait_seconds)
         return _body(await commands.poll(runtime, caller, flow, request.session_id, seconds))
-    caller.require(Scope.WRITE)
+    caller.require(KeyScope.WRITE)
     key = idempotency_key or request.idempotency_key
     sent = EventRequest(request.event, request.event_input, idempotency_key=key)
     return _body(await commands.send_event(runtime, caller, flow, request.session_id, sent))

@@ -40,12 +40,12 @@ def _told_by_database(error: Exception) -> str:
     import asyncpg
     from sqlalchemy.exc import DBAPIError
 
-    from app.db.engine import is_away
+    from app.db.engine import is_unavailable
 
     cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
     if isinstance(cause, asyncpg.UndefinedTableError):
         return "The database has no tables of Statewright; run `statewright migrate`."
-    if is_away(error):
+    if is_unavailable(error):
         return f"PostgreSQL cannot be reached; is DATABASE_URL right? ({cause})"
     known = isinstance(cause, asyncpg.PostgresError | RuntimeError)
     text = _line(cause) if cause else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.cli.failures import one_line_errors
 from app.cli.run import DEV_DIR, DataDirOption, read_settings
 from app.dev.process import StartError
@@ -34,7 +34,7 @@ def key_create(
     org: Annotated[str, typer.Option(help="Name of the org; made if it is not there.")],
     user: Annotated[str, typer.Option(help="E-mail address; made if it is not there.")],
     scope: Annotated[
-        list[Scope] | None,
+        list[KeyScope] | None,
         typer.Option(help="What the key may do; may be given more than once. [default: admin]"),
     ] = None,
     expires: Annotated[
@@ -55,7 +55,7 @@ def key_create(
             settings,
             org=org,
             user=user,
-            scopes=scope or [Scope.ADMIN],
+            scopes=scope or [KeyScope.ADMIN],
             expires_at=_moment(expires),
             description=description,
         )

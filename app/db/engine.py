@@ -17,7 +17,7 @@ SERVER_SETTINGS = {
     "idle_in_transaction_session_timeout": "10000",
 }
 
-AWAY = (
+UNAVAILABLE = (
     OSError,
     TimeoutError,
     asyncio.TimeoutError,
@@ -103,8 +103,10 @@ class Database:
             yield db
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether an error means that PostgreSQL cannot be reached now, in any of its shapes."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error.orig and error.orig.__cause__, AWAY)
-    return isinstance(error, AWAY)
+        return error.connection_invalidated or isinstance(
+            error.orig and error.orig.__cause__, UNAVAILABLE
+        )
+    return isinstance(error, UNAVAILABLE)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 from structlog import get_logger
 
-from app.db.engine import AWAY, SERVER_SETTINGS, plain_url
+from app.db.engine import SERVER_SETTINGS, UNAVAILABLE, plain_url
 
 log = get_logger(__name__)
 
@@ -42,7 +42,7 @@ async def listen(
                     await gone.wait()
                 finally:
                     ended()
-        except (*AWAY, asyncpg.PostgresError) as error:
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
             log.warning("notifications are not heard", error=type(error).__name__)
         await asyncio.sleep(_RECONNECT_SECONDS)
 

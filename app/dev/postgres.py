@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
-from app.db.engine import AWAY
+from app.db.engine import UNAVAILABLE
 from app.dev.attach import DATA_DIR_SETTING
 from app.dev.leftover import end_leftover
 from app.dev.postgres_home import PostgresHome, postgres_home
@@ -96,7 +96,7 @@ class Postgres:
         """
         try:
             connection = await asyncpg.connect(self._url_of("postgres"), timeout=2)
-        except AWAY:
+        except UNAVAILABLE:
             return False
         except asyncpg.InvalidPasswordError:
             raise StartError(

@@ -4,11 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.errors import FieldError
+from app.errors import FieldError, Loc
 
 MAX_FINDINGS = 100
-
-Place = tuple[str | int, ...]
 
 
 @dataclass(slots=True)
@@ -18,40 +16,40 @@ class Findings:
     errors: list[FieldError] = field(default_factory=list)
     warnings: list[FieldError] = field(default_factory=list)
 
-    def error(self, place: Place, message: str) -> None:
+    def error(self, loc: Loc, message: str) -> None:
         """Something that must be put right."""
         if len(self.errors) < MAX_FINDINGS:
-            self.errors.append({"loc": list(place), "msg": message})
+            self.errors.append({"loc": list(loc), "msg": message})
 
-    def warn(self, place: Place, message: str) -> None:
+    def warn(self, loc: Loc, message: str) -> None:
         """Something that is probably not meant."""
         if len(self.warnings) < MAX_FINDINGS:
-            self.warnings.append({"loc": list(place), "msg": message})
+            self.warnings.append({"loc": list(loc), "msg": message})
 
-    def mapping(self, value: object, place: Place) -> dict[str, Any]:
+    def mapping(self, value: object, loc: Loc) -> dict[str, Any]:
         """A JSON object; anything else is an error, and read as an empty one."""
         if isinstance(value, dict):
             return value
-        self.error(place, "must be an object")
+        self.error(loc, "must be an object")
         return {}
 
-    def members(self, value: object, place: Place, known: Collection[str]) -> dict[str, Any]:
+    def members(self, value: object, loc: Loc, known: Collection[str]) -> dict[str, Any]:
         """The members of an object that have known names; each of the others is an error."""
-        given = self.mapping(value, place)
+        given = self.mapping(value, loc)
         for key in given:
             if key not in known:
-                self.error((*place, key), f"is not known here; known are {', '.join(known)}")
+                self.error((*loc, key), f"is not known here; known are {', '.join(known)}")
         return {key: item for key, item in given.items() if key in known}
 
-    def items(self, value: object, place: Place) -> list[Any]:
+    def items(self, value: object, loc: Loc) -> list[Any]:
         """A JSON list; anything else is an error, and read as an empty one."""
         if isinstance(value, list):
             return value
-        self.error(place, "must be a list")
+        self.error(loc, "must be a list")
         return []
 
-    def flag(self, value: object, place: Place) -> bool:
+    def flag(self, value: object, loc: Loc) -> bool:
         """A boolean, false where it is not given; anything else is an error."""
         if value is not None and not isinstance(value, bool):
-            self.error(place, "must be true or false")
+            self.error(loc, "must be true or false")
         return value is True

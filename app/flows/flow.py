@@ -34,7 +34,7 @@ class Entered:
     target: str
     recording: Recording
     source: str | None = None
-    said: list[tuple[str, str]] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
 
 
 # What of a transition goes into the dialogue: (from, to) an invoker state?
@@ -132,7 +132,7 @@ class Flow:
             raise EventRefusedError(f"Flow {self.key!r} does not start: {_told(error)}") from error
         target = _encode(machine)
         recording = Recording.NONE if self.invokes(target) else Recording.RENDERED
-        entered = Entered(target, machine.recording or recording, said=machine.said)
+        entered = Entered(target, machine.recording or recording, messages=machine.messages)
         return self._remembered(machine, (None, ""), entered)
 
     async def send(
@@ -166,7 +166,7 @@ class Flow:
             raise EventRefusedError(detail, extra=self._situation(state, event)) from error
         target = _encode(machine)
         recording = _MATRIX[self.invokes(state), self.invokes(target)]
-        entered = Entered(target, machine.recording or recording, state, machine.said)
+        entered = Entered(target, machine.recording or recording, state, machine.messages)
         return self._remembered(machine, (state, event), entered)
 
     def next_actions(self, state: str) -> list[str]:

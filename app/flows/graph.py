@@ -29,7 +29,7 @@ class TooManyStepsError(ConflictError):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class StepScope:
     """What a step's render sees beside the session's data: a result before it, a map's item."""
 
     previous_result: str | None = None
@@ -46,7 +46,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedStep:
     """A step to be stored. One with a `result` is done already (what an empty map gives).
 
     `remaining` counts the open children of a parallel or map; in a chain it counts the steps that
@@ -56,19 +56,19 @@ class Planned:
     path: str
     kind: str
     queue: str
-    scope: Scope
+    scope: StepScope
     remaining: int = 0
     result: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StepPlan:
     """Steps to store, parents first; or, when nothing has to run, the result at once.
 
     `to_come` is how many steps the later parts of the chain that goes on need at least.
     """
 
-    steps: list[Planned] = field(default_factory=list)
+    steps: list[PlannedStep] = field(default_factory=list)
     result: str | None = None
     to_come: int = 0
 
@@ -87,11 +87,11 @@ class Graph:
         self._data = data
         self._select = select
 
-    def start(self) -> Plan:
+    def start(self) -> StepPlan:
         """What entering the state starts."""
-        return self._expand(self._root, "", DEFAULT_QUEUE, Scope())
+        return self._expand(self._root, "", DEFAULT_QUEUE, StepScope())
 
-    def follow(self, path: str, child: str, scope: Scope, result: str) -> Plan:
+    def follow(self, path: str, child: str, scope: StepScope, result: str) -> StepPlan:
         """What follows in the chain at `path` after its part at `child` ended with `result`."""
         node, queue = self.find(path)
         if not isinstance(node, Chain):
@@ -114,40 +114,45 @@ class Graph:
             return _dump({key: parse_result(results[_join(path, key)]) for key in node.parts})
         return _dump([parse_result(results[_join(path, i)]) for i in range(len(results))])
 
-    def _expand(self, node: Node, path: str, queue: str, scope: Scope) -> Plan:
+    def _expand(self, node: Node, path: str, queue: str, scope: StepScope) -> StepPlan:
         inner, queue = _unwrap(node, queue)
         match inner:
             case Invoke() | Call():
-                return Plan([Planned(path, "leaf", queue, scope)])
+                return StepPlan([PlannedStep(path, "leaf", queue, scope)])
             case Chain():
                 plan = self._chain(inner, 0, path, queue, scope)
                 if plan.result is not None:
                     return plan
-                head = Planned(path, "chain", queue, scope, plan.to_come)
-                return Plan([head, *plan.steps])
+                head = PlannedStep(path, "chain", queue, scope, plan.to_come)
+                return StepPlan([head, *plan.steps])
             case Parallel():
                 keyed = {key: (part, scope) for key, part in inner.parts.items()}
                 return self._fan("parallel", keyed, path, queue, scope)
             case Map():
                 return self._fan("map", self._items(inner, scope), path, queue, scope)
 
-    def _chain(self, node: Chain, index: int, path: str, queue: str, scope: Scope) -> Plan:
+    def _chain(self, node: Chain, index: int, path: str, queue: str, scope: StepScope) -> StepPlan:
         """The parts from `index` on; those that have nothing to run are done at once."""
-        passed: list[Planned] = []
+        passed: list[PlannedStep] = []
         for i in range(index, len(node.parts)):
             part_path = _join(path, i)
             plan = self._expand(node.parts[i], part_path, queue, scope)
             if plan.result is None:
                 to_come = sum(leaves(part) for part in node.parts[i + 1 :])
-                return Plan([*passed, *plan.steps], to_come=to_come)
-            passed.append(Planned(part_path, "leaf", queue, scope, result=plan.result))
+                return StepPlan([*passed, *plan.steps], to_come=to_come)
+            passed.append(PlannedStep(part_path, "leaf", queue, scope, result=plan.result))
             scope = replace(scope, previous_result=plan.result)
-        return Plan(result=scope.previous_result)
+        return StepPlan(result=scope.previous_result)
 
     def _fan(
-        self, kind: str, parts: dict[str, tuple[Node, Scope]], path: str, queue: str, scope: Scope
-    ) -> Plan:
-        below: list[Planned] = []
+        self,
+        kind: str,
+        parts: dict[str, tuple[Node, StepScope]],
+        path: str,
+        queue: str,
+        scope: StepScope,
+    ) -> StepPlan:
+        below: list[PlannedStep] = []
         results: dict[str, str] = {}
         _bound(len(parts))
         for key, (part, part_scope) in parts.items():
@@ -155,14 +160,14 @@ class Graph:
             plan = self._expand(part, part_path, queue, part_scope)
             if plan.result is not None:
                 results[part_path] = plan.result
-                below.append(Planned(part_path, "leaf", queue, part_scope, result=plan.result))
+                below.append(PlannedStep(part_path, "leaf", queue, part_scope, result=plan.result))
             below += plan.steps
             _bound(len(below))
         if len(results) == len(parts):
-            return Plan(result=self.assemble(path, results))
-        return Plan([Planned(path, kind, queue, scope, len(parts) - len(results)), *below])
+            return StepPlan(result=self.assemble(path, results))
+        return StepPlan([PlannedStep(path, kind, queue, scope, len(parts) - len(results)), *below])
 
-    def _items(self, node: Map, scope: Scope) -> dict[str, tuple[Node, Scope]]:
+    def _items(self, node: Map, scope: StepScope) -> dict[str, tuple[Node, StepScope]]:
         found = self._select(node.over, self._data | scope.visible())
         items = found if isinstance(found, list) else [] if found is None else [found]
         return {

@@ -47,7 +47,7 @@ class SessionMachine(StateChart[Any]):
 
     def __init__(self, model: Any, **inputs: Any) -> None:
         self.recording: Recording | None = None
-        self.said: list[tuple[str, str]] = []
+        self.messages: list[tuple[str, str]] = []
         super().__init__(model, state_field="_configuration", **inputs)
 
     @property
@@ -77,7 +77,7 @@ class SessionMachine(StateChart[Any]):
         """
         if role not in ROLES or not isinstance(text, str):
             raise ValueError(f"say() takes a role ({', '.join(ROLES)}) and a text.")
-        self.said.append((role, text))
+        self.messages.append((role, text))
 
 
 def is_library_event(event: str) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import FieldError
-from app.manifests.model.diff import Change
+from app.manifests.model.diff import FieldChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,5 +18,5 @@ class Applied:
     name: str
     operation: str
     manifest: dict[str, Any]
-    diff: list[Change]
+    diff: list[FieldChange]
     warnings: list[FieldError]

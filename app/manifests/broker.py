@@ -8,13 +8,13 @@ import yaml
 from sqlalchemy import func
 from sqlmodel import select
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.errors import BadRequestError, ConflictError, NotFoundError, VerbNotImplementedError
 from app.manifests.applied import Applied
 from app.manifests.context import Context
 from app.manifests.journal import LOG_COLUMNS, read_journal
 from app.manifests.launch import Launch
-from app.manifests.model.diff import Change, compare
+from app.manifests.model.diff import FieldChange, compare
 from app.manifests.model.envelope import (
     API_VERSION,
     Envelope,
@@ -42,7 +42,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         example: a manifest that applies as it is.
         columns: what `get` shows.
         free_names: whether names may be any printable text.
-        discreet: whether a manifest may hold a secret, so that no part of it is told in errors.
+        hide_unknown_fields: whether a manifest may hold a secret, so that errors repeat no part.
         write_scope: what a caller's key needs for a change.
         refers_to: the kinds that its specs may name.
     """
@@ -52,8 +52,8 @@ class Broker(ABC, Generic[SpecT, RowT]):
     columns: ClassVar[Sequence[Column]]
     spec_model: type[SpecT]
     free_names: ClassVar[bool] = False
-    discreet: ClassVar[bool] = False
-    write_scope: ClassVar[Scope] = Scope.WRITE
+    hide_unknown_fields: ClassVar[bool] = False
+    write_scope: ClassVar[KeyScope] = KeyScope.WRITE
     refers_to: ClassVar[frozenset[str]] = frozenset()
 
     # The verbs
@@ -65,7 +65,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         Raises:
             ConflictError: `metadata.resourceVersion` is given and is not the current one.
         """
-        await self.wait_in_line(context, manifest.name)
+        await self.lock_name(context, manifest.name)
         row = await self.find(context, manifest.name, lock=True)
         self._check_version(row, manifest)
         if row is None:
@@ -103,7 +103,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
             ConflictError: other resources name it; they are listed.
         """
         row = await self.require(context, name, lock=True)
-        referrers = await context.brokers.referrers(context, self.kind, self.names_of(row))
+        referrers = await context.brokers.referrers(context, self.kind, self.reference_names(row))
         if referrers:
             raise ConflictError(
                 f"{self.kind} {name!r} is used by {', '.join(referrers[:20])}.",
@@ -113,11 +113,11 @@ class Broker(ABC, Generic[SpecT, RowT]):
 
     async def deploy(self, context: Context, name: str) -> None:
         """Let the resource be used."""
-        self.lacks("deploy")
+        self.not_supported("deploy")
 
     async def undeploy(self, context: Context, name: str) -> None:
         """Let the resource not be used any more."""
-        self.lacks("undeploy")
+        self.not_supported("undeploy")
 
     async def logs(self, context: Context, name: str, limit: int) -> Table:
         """The last things that happened with a resource, the oldest of them first."""
@@ -129,7 +129,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
 
     async def prompt(self, context: Context, name: str, said: dict[str, Any]) -> Launch:
         """What is launched when it is prompted; the conversation itself needs no transaction."""
-        self.lacks("prompt")
+        self.not_supported("prompt")
 
     async def example_manifest(self, context: Context) -> dict[str, Any]:
         """A manifest that applies as it is."""
@@ -178,7 +178,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """What happened with a row beside its journal, for `logs`."""
         return []
 
-    def names_of(self, row: RowT) -> set[str]:
+    def reference_names(self, row: RowT) -> set[str]:
         """What others may name it by."""
         return {self.metadata_of(row)["name"]}
 
@@ -186,7 +186,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """What a spec names."""
         return []
 
-    async def keep(self, context: Context, name: str) -> bool:
+    async def lock_existing(self, context: Context, name: str) -> bool:
         """Whether a resource is there; if so, nobody deletes it before the transaction ends."""
         return await self.find(context, name) is not None
 
@@ -205,13 +205,15 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """The spec of a manifest, in the form of `spec_of`."""
         return manifest.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
 
-    async def changes(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> list[Change]:
+    async def changes(
+        self, context: Context, row: RowT, manifest: Manifest[SpecT]
+    ) -> list[FieldChange]:
         """What an apply would change in a row."""
         before = await self._said(context, row)
         wanted = manifest.metadata.stored() | {"name": before["metadata"]["name"]}
         return compare(before, {"metadata": wanted, "spec": self.wanted_spec(manifest)})
 
-    async def first_changes(self, context: Context, row: RowT) -> list[Change]:
+    async def first_changes(self, context: Context, row: RowT) -> list[FieldChange]:
         """What the creation of a row changed."""
         return compare({}, await self._said(context, row))
 
@@ -224,7 +226,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
             self.kind,
             self.spec_model,
             free_names=self.free_names,
-            discreet=self.discreet,
+            hide_unknown_fields=self.hide_unknown_fields,
         )
 
     async def require(self, context: Context, name: str, *, lock: bool = False) -> RowT:
@@ -270,7 +272,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         del metadata["resourceVersion"]
         return {"metadata": metadata, "spec": await self.spec_of(context, row)}
 
-    async def wait_in_line(self, context: Context, name: str) -> None:
+    async def lock_name(self, context: Context, name: str) -> None:
         """Let applies of one resource go one after the other, also where there is no row yet."""
         key = f"{context.caller.org_id}/{self.kind}/{name}"
         lock = func.pg_advisory_xact_lock(func.hashtextextended(key, 0))
@@ -294,6 +296,6 @@ class Broker(ABC, Generic[SpecT, RowT]):
             )
         raise NotFoundError(f"There is no {self.kind} {name[:200]!r}.")
 
-    def lacks(self, verb: str) -> NoReturn:
+    def not_supported(self, verb: str) -> NoReturn:
         """Refuse a verb that the kind has not."""
         raise VerbNotImplementedError(f"Kind {self.kind} does not have the verb {verb!r}.")

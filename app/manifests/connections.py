@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from app.access.crypto import DecryptionError, Place, Vault
+from app.access.crypto import DecryptionError, SecretLocation, Vault
 from app.invokers.invoker import InvokerError
 from app.invokers.pool import built_in_invokers
 
@@ -111,7 +111,7 @@ class ManifestConnections:
     def _open(self, org_id: str, row: asyncpg.Record) -> str:
         if row["expired"]:
             raise InvokerError(f"Secret {row['name']!r} has expired.")
-        place = Place(org_id, "Secret", row["name"])
+        place = SecretLocation(org_id, "Secret", row["name"])
         try:
             return self._vault.decrypt(row["key_id"], row["ciphertext"], place)
         except DecryptionError as error:

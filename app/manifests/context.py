@@ -20,7 +20,7 @@ class Context:
 
     Attributes:
         dry_run: nothing is kept; what is shown only once is not shown.
-        shown_once: what was made and cannot be shown later, by name.
+        one_time_values: what was made and cannot be shown later, by name.
         warnings: what a check found that refuses nothing, by name.
     """
 
@@ -30,5 +30,5 @@ class Context:
     vault: Vault
     brokers: "BrokerRegistry"
     dry_run: bool = False
-    shown_once: dict[str, str] = field(default_factory=dict, repr=False)
+    one_time_values: dict[str, str] = field(default_factory=dict, repr=False)
     warnings: dict[str, list[FieldError]] = field(default_factory=dict)

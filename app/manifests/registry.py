@@ -90,7 +90,7 @@ class BrokerRegistry:
 
     async def exists(self, context: Context, reference: Reference) -> bool:
         """Whether what a reference names is there; it is kept there until the transaction ends."""
-        return await self.find(reference.kind).keep(context, reference.name)
+        return await self.find(reference.kind).lock_existing(context, reference.name)
 
     async def referrers(self, context: Context, kind: str, names: set[str]) -> list[str]:
         """The resources of the org that name one, as `Kind name`."""

@@ -2,7 +2,7 @@
 
 from sqlmodel import col, select
 
-from app.access.crypto import Place, Vault
+from app.access.crypto import SecretLocation, Vault
 from app.db.engine import Database
 from app.db.models import Secret
 
@@ -39,7 +39,7 @@ async def _rotate_some(database: Database, vault: Vault) -> int:
         )
         rows = (await db.exec(query)).all()
         for row in rows:
-            place = Place(row.org_id, "Secret", row.name)
+            place = SecretLocation(row.org_id, "Secret", row.name)
             text = vault.decrypt(row.key_id, row.ciphertext, place)
             row.key_id, row.ciphertext = vault.encrypt(text, place)
         return len(rows)

@@ -1,4 +1,4 @@
-"""Wake-ups: whoever waits for a key hears at once that it changed; a lost one costs one poll."""
+"""Wake-ups: whoever waits for a key listen at once that it changed; a lost one costs one poll."""
 
 import asyncio
 from collections import defaultdict
@@ -31,17 +31,17 @@ class Wakeups:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, redis: Redis, prefix: str, *, hears: bool = True
+        cls, redis: Redis, prefix: str, *, listen: bool = True
     ) -> AsyncIterator["Wakeups"]:
         """While the block lasts they are heard from all processes; or only rung, never heard."""
         wakeups = cls(redis, prefix)
-        tasks = [asyncio.create_task(wakeups._listen())] if hears else []
+        tasks = [asyncio.create_task(wakeups._listen())] if listen else []
         try:
             yield wakeups
         finally:
             await end_tasks(*tasks)
 
-    async def ring(self, key: str) -> None:
+    async def notify(self, key: str) -> None:
         """Wake everybody who waits for the key, in every process; best effort."""
         try:
             await self._redis.publish(self._channel, key)

@@ -1,4 +1,4 @@
-"""arq as the bell: a worker that hears at once that a step is due, and never dies of Redis."""
+"""arq as the bell: a worker that listen at once that a step is due, and never dies of Redis."""
 
 import asyncio
 import random
@@ -51,7 +51,7 @@ end
 return jobs"""
 
 
-class BellWorker(Worker):
+class QueueWorker(Worker):
     """Serves one queue.
 
     arq polls each half second, which is most of a turn; this one waits for the queue's wake list.
@@ -96,7 +96,7 @@ class BellWorker(Worker):
         )
         self._wake_key = wake_key(prefix, queue)
         self._keys = [self.queue_name, bulk_key(prefix, queue), self._wake_key]
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._running: set[asyncio.Task[None]] = set()
@@ -114,13 +114,13 @@ class BellWorker(Worker):
             while True:
                 try:
                     async with asyncio.timeout(_POLL_SECONDS):
-                        await self._rung.wait()
+                        await self._notified.wait()
                 except TimeoutError:
                     pass
                 if not self._has_room.is_set():
                     # Slots that are taken together come free together: one claim for all of them.
                     await asyncio.sleep(_GATHER_SECONDS)
-                self._rung.clear()
+                self._notified.clear()
                 await self._poll()
         finally:
             await end_tasks(listener)
@@ -153,12 +153,12 @@ class BellWorker(Worker):
         while True:
             await self._has_room.wait()
             try:
-                if await self._ring():
-                    self._rung.set()
+                if await self._wait_for_notification():
+                    self._notified.set()
             except (RedisError, OSError):
                 await asyncio.sleep(_AWAY_SECONDS)
 
-    async def _ring(self) -> bool:
+    async def _wait_for_notification(self) -> bool:
         popped: Any = self.pool.blpop([self._wake_key], timeout=1)
         return await popped is not None
 
@@ -178,4 +178,4 @@ class BellWorker(Worker):
     def _slot_is_free(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not self._has_room.is_set():
-            self._rung.set()  # jobs may be waiting for it
+            self._notified.set()  # jobs may be waiting for it

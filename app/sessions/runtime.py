@@ -33,14 +33,14 @@ class Runtime:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, *, pool_size: int, hears: bool = True
+        cls, settings: Settings, *, pool_size: int, listen: bool = True
     ) -> AsyncIterator[Self]:
-        """Open everything; close it at the end. Without `hears` no wake-up is heard."""
+        """Open everything; close it at the end. Without `listen` no wake-up is heard."""
         prefix = settings.redis_prefix
         async with (
             Database.open(settings.database_url, pool_size=pool_size) as database,
             open_redis(settings.redis_url) as redis,
-            Wakeups.open(redis, prefix, hears=hears) as wakeups,
+            Wakeups.open(redis, prefix, listen=listen) as wakeups,
             FlowCatalog.open(database, settings.flows_package) as catalog,
         ):
             yield cls(

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, or_, true
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from app.access.caller import Caller, Scope
+from app.access.caller import Caller, KeyScope
 from app.db.models import Session
 from app.db.models.columns import NOW
 from app.errors import ForbiddenError
@@ -33,7 +33,7 @@ class Owned(Protocol):
 
 def check_usable(caller: Caller, session: Owned) -> None:
     """Raise `ForbiddenError` for a private session of somebody else in the org."""
-    if session.visibility == "org" or Scope.ADMIN in caller.scopes:
+    if session.visibility == "org" or KeyScope.ADMIN in caller.scopes:
         return
     if session.created_by != caller.user_id:
         raise ForbiddenError("This session is private; only who started it may use it.")
@@ -47,7 +47,7 @@ def check_creator(caller: Caller, session: Owned) -> None:
 
 def usable_by(caller: Caller) -> ColumnElement[bool]:
     """The condition that the caller may use a session of the caller's org."""
-    if Scope.ADMIN in caller.scopes:
+    if KeyScope.ADMIN in caller.scopes:
         return true()
     return or_(col(Session.visibility) == "org", col(Session.created_by) == caller.user_id)
 

@@ -8,11 +8,11 @@ from app.errors import BadRequestError, FieldError, NotFoundError
 from app.flows.flow import Flow
 from app.kit.ids import derived_id, new_id
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Arrived, Change, NewMessage, Snapshot
+from app.sessions.store.change import Change, ClientEvent, NewMessage, Snapshot
 from app.sessions.turn.admission import EventRequest, admit, known_answer, request_hash
 from app.sessions.turn.announce import announce
 from app.sessions.turn.ending import ending_change
-from app.sessions.turn.transition import Incoming, Transition
+from app.sessions.turn.transition import TransitionInput, TransitionRun
 from app.sessions.visibility import check_usable
 from app.threads.dialogue import Cursor, DialogueReader
 from app.threads.record import thread_fields
@@ -46,7 +46,7 @@ async def start_thread(
         IdempotencyMismatchError: the key came before, with another request.
     """
     flow = await _flow(runtime, caller, request.flow)
-    wanted = _wanted(request, agent)
+    hash_ = _request_hash(request, agent)
     session_id = new_id("ath")
     if idempotency_key is not None:
         session_id = derived_id("ath", caller.org_id, caller.user_id, idempotency_key)
@@ -59,7 +59,7 @@ async def start_thread(
         model=b"",
         cause=f"event:{event_id}",
         event="start",
-        told=0,
+        messages_before=0,
         title=_title(request.messages),
         start={
             "flow": flow.key,
@@ -71,10 +71,10 @@ async def start_thread(
         },
     )
     await _open(runtime, flow, request, change)
-    change.arrived = Arrived(
-        event_id, "start", "", caller.user_id, wanted.hex(), idempotency_key, _started(change)
+    change.client_event = ClientEvent(
+        event_id, "start", "", caller.user_id, hash_.hex(), idempotency_key, _started(change)
     )
-    return await _write_start(runtime, change, wanted)
+    return await _write_start(runtime, change, hash_)
 
 
 async def fork_thread(
@@ -105,7 +105,7 @@ async def fork_thread(
         model=source.model,
         cause=f"event:{event_id}",
         event="fork",
-        told=0,
+        messages_before=0,
         title=source.title,
         messages=[
             NewMessage(row["role"], row["content"], row["status"])
@@ -121,11 +121,11 @@ async def fork_thread(
             "created_by": caller.user_id,
         },
     )
-    wanted = request_hash(thread_id, last_message)
-    change.arrived = Arrived(
-        event_id, "fork", "", caller.user_id, wanted.hex(), None, _started(change)
+    hash_ = request_hash(thread_id, last_message)
+    change.client_event = ClientEvent(
+        event_id, "fork", "", caller.user_id, hash_.hex(), None, _started(change)
     )
-    return await _write_start(runtime, change, wanted)
+    return await _write_start(runtime, change, hash_)
 
 
 async def send_message(
@@ -181,7 +181,7 @@ async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> Non
         if before.invocation_id != running.invocation_id:
             continue
         text = await DialogueReader(runtime, view).partial_text()
-        incoming = Incoming(
+        incoming = TransitionInput(
             running.event,
             "",
             f"invocation:{running.invocation_id}",
@@ -204,13 +204,13 @@ async def _flow(runtime: Runtime, caller: Caller, key: str) -> Flow:
         raise BadRequestError(error.detail, errors=[fault]) from None
 
 
-async def _write_start(runtime: Runtime, change: Change, wanted: bytes) -> dict[str, Any]:
+async def _write_start(runtime: Runtime, change: Change, hash_: bytes) -> dict[str, Any]:
     """Write a new session; where its idempotency key made it before, the answer of then."""
     written = await runtime.store.start(change)
-    key = change.arrived.idempotency_key if change.arrived else None
+    key = change.client_event.idempotency_key if change.client_event else None
     session, row = await runtime.store.load(change.org_id, change.session_id, key)
     if not written:
-        return _dated(known_answer(row, wanted), session)
+        return _dated(known_answer(row, hash_), session)
     await announce(runtime, change)
     return _dated(_started(change), session)
 
@@ -229,8 +229,8 @@ async def _open(
     model.session_id = change.session_id
     last = request.messages[-1]
     text, blocks = _blocks(last)
-    incoming = Incoming("start", text, change.cause, content=blocks)
-    transition = Transition(runtime, flow, model, change, incoming)
+    incoming = TransitionInput("start", text, change.cause, content=blocks)
+    transition = TransitionRun(runtime, flow, model, change, incoming)
     await transition.start()
     change.messages += [NewMessage(m.role, _blocks(m)[1]) for m in request.messages[:-1]]
     actions = flow.next_actions(change.state)
@@ -241,7 +241,7 @@ async def _open(
     transition.pack()
 
 
-def _wanted(request: StartAgentThreadRequest, agent: AgentOrigin | None) -> bytes:
+def _request_hash(request: StartAgentThreadRequest, agent: AgentOrigin | None) -> bytes:
     """What the client asked for, without what differs each time that it asks for the same."""
     if agent is not None:  # which may be changed between two launches
         return request_hash(agent.agent_id, agent.launch)

@@ -4,9 +4,9 @@ from typing import Any
 
 from app.access.caller import Caller
 from app.sessions.runtime import Runtime
-from app.sessions.store.views import View
+from app.sessions.store.views import SessionWithInvocation
 from app.sessions.visibility import check_usable
-from app.threads.dialogue import Cursor, DialogueReader, News
+from app.threads.dialogue import Cursor, DialogueReader, ThreadDelta
 from app.threads.record import thread_fields
 
 
@@ -20,12 +20,12 @@ async def read_thread(
         ForbiddenError: it is private, and somebody else's.
     """
     view = await _readable(runtime, caller, thread_id)
-    news = News(Cursor())
+    delta = ThreadDelta(Cursor())
     if load_messages:
-        news = await DialogueReader(runtime, view).news(Cursor())
+        delta = await DialogueReader(runtime, view).changes_since(Cursor())
     return thread_fields(view.session) | {
-        "messages": [news.messages[idx] for idx in sorted(news.messages)],
-        "continuation_token": news.cursor.token(),
+        "messages": [delta.messages[idx] for idx in sorted(delta.messages)],
+        "continuation_token": delta.cursor.token(),
     }
 
 
@@ -42,9 +42,9 @@ async def wait_for_delta(
 
     async def check() -> bool | None:
         view = await _readable(runtime, caller, thread_id)
-        news = await DialogueReader(runtime, view).news(cursor)
-        latest[:] = [_delta(view, news)]
-        return None if news.is_empty else True
+        delta = await DialogueReader(runtime, view).changes_since(cursor)
+        latest[:] = [_delta(view, delta)]
+        return None if delta.is_empty else True
 
     if not seconds:
         await check()
@@ -53,18 +53,18 @@ async def wait_for_delta(
     return latest[0]
 
 
-def _delta(view: View, news: News) -> dict[str, Any]:
+def _delta(view: SessionWithInvocation, delta: ThreadDelta) -> dict[str, Any]:
     return {
-        "messages_by_idx": {str(idx): message for idx, message in news.messages.items()},
-        "continuation_token": news.cursor.token(),
-        "reset_from_message_sequence_num": news.reset,
-        "status": view.session.state if news.moved else None,
-        "title": view.session.title if news.moved else None,
+        "messages_by_idx": {str(idx): message for idx, message in delta.messages.items()},
+        "continuation_token": delta.cursor.token(),
+        "reset_from_message_sequence_num": delta.reset,
+        "status": view.session.state if delta.moved else None,
+        "title": view.session.title if delta.moved else None,
         "activity": None,
     }
 
 
-async def _readable(runtime: Runtime, caller: Caller, thread_id: str) -> View:
+async def _readable(runtime: Runtime, caller: Caller, thread_id: str) -> SessionWithInvocation:
     view = await runtime.store.view(caller.org_id, thread_id)
     check_usable(caller, view.session)
     return view

@@ -11,7 +11,7 @@ from app.errors import BadRequestError
 from app.kit.paging import PageTokenError, decode_token, encode_token
 from app.sessions.runtime import Runtime
 from app.sessions.steps.partial_output import read_partial
-from app.sessions.store.views import View
+from app.sessions.store.views import SessionWithInvocation
 from app.threads.record import message_fields
 from app.wire.messages import plain_text
 
@@ -78,7 +78,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Generating:
+class PartialMessage:
     """The message that a running step is making."""
 
     text: str
@@ -86,7 +86,7 @@ class Generating:
 
 
 @dataclass(slots=True)
-class News:
+class ThreadDelta:
     """What came after a cursor; `reset` is the first index to be dropped before it is applied."""
 
     cursor: Cursor
@@ -105,68 +105,68 @@ class News:
 class DialogueReader:
     """Reads one session's dialogue."""
 
-    def __init__(self, runtime: Runtime, view: View) -> None:
+    def __init__(self, runtime: Runtime, view: SessionWithInvocation) -> None:
         self._runtime = runtime
         self._view = view
         self._session = view.session
 
-    async def news(self, cursor: Cursor) -> News:
+    async def changes_since(self, cursor: Cursor) -> ThreadDelta:
         """What came after the cursor."""
         session = self._session
         if cursor.next > session.message_count:
             # A token of another session, or of one that was lost, points past the end.
             cursor = cursor.at(session.message_count)
-        news = News(cursor, moved=cursor.version != session.version)
+        delta = ThreadDelta(cursor, moved=cursor.version != session.version)
         if cursor.next < session.message_count:
             rows = await self._runtime.store.messages(session.id, cursor.next)
-            self._add_finished(news, [row for row in rows if row["idx"] < session.message_count])
-        await self._add_generating(news)
-        news.cursor = replace(news.cursor, version=session.version)
-        return news
+            self._add_finished(delta, [row for row in rows if row["idx"] < session.message_count])
+        await self._add_generating(delta)
+        delta.cursor = replace(delta.cursor, version=session.version)
+        return delta
 
-    def _add_finished(self, news: News, rows: list[asyncpg.Record]) -> None:
-        cursor = news.cursor
-        news.messages = {row["idx"]: message_fields(row) for row in rows}
+    def _add_finished(self, delta: ThreadDelta, rows: list[asyncpg.Record]) -> None:
+        cursor = delta.cursor
+        delta.messages = {row["idx"]: message_fields(row) for row in rows}
         fresh = cursor.next  # the first message that the reader has nothing of
         if cursor.began:
-            first = news.messages[cursor.next]
+            first = delta.messages[cursor.next]
             if cursor.fits(plain_text(first["content"])):
                 first["content"] = _after(first["content"], cursor.chars)
                 fresh += 1
             else:
-                news.reset = cursor.next
-        if news.reset is None and any(row["role"] == "user" for row in rows):
+                delta.reset = cursor.next
+        if delta.reset is None and any(row["role"] == "user" for row in rows):
             # Who sent it put it down already, behind whatever else the reader had.
-            news.reset = fresh
-        news.cursor = cursor.at(self._session.message_count)
+            delta.reset = fresh
+        delta.cursor = cursor.at(self._session.message_count)
 
-    async def _add_generating(self, news: News) -> None:
-        cursor, generating = news.cursor, await self._generating()
+    async def _add_generating(self, delta: ThreadDelta) -> None:
+        cursor, generating = delta.cursor, await self._generating()
         if generating is None:
             if cursor.began:  # it came to nothing
-                news.reset = cursor.next
-                news.cursor = cursor.at(cursor.next)
+                delta.reset = cursor.next
+                delta.cursor = cursor.at(cursor.next)
             return
         held = cursor.chars
         if cursor.began and not cursor.fits(generating.text):
-            news.reset, held = cursor.next, 0
+            delta.reset, held = cursor.next, 0
         new_text = generating.text[held:]
-        if cursor.began and news.reset is None and not new_text:
+        if cursor.began and delta.reset is None and not new_text:
             return
-        news.messages[cursor.next] = {
+        delta.messages[cursor.next] = {
             "role": "assistant",
             "content": [{"content_type": "text", "text": new_text}] if new_text else [],
             "status": "generating",
             "created": generating.since,
         }
-        news.cursor = cursor.showing(generating.text)
+        delta.cursor = cursor.showing(generating.text)
 
-    async def _generating(self) -> Generating | None:
+    async def _generating(self) -> PartialMessage | None:
         running = self._view.running
         if running is None or not running.step_id or not running.attempt:
             return None
         text = await self.partial_text()
-        return Generating(text, running.since)
+        return PartialMessage(text, running.since)
 
     async def partial_text(self) -> str:
         """What the running step has generated so far."""

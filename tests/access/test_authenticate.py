@@ -3,7 +3,7 @@
 import pytest
 
 from app.access.authenticate import authenticate
-from app.access.caller import Caller, Scope
+from app.access.caller import Caller, KeyScope
 from app.access.key_cache import KeyCache
 from app.access.keys import generate_key
 from app.access.service import CreatedKey, create_key
@@ -16,7 +16,11 @@ from app.settings import Settings
 async def key(database: Database, settings: Settings) -> CreatedKey:
     async with database.transaction() as db:
         return await create_key(
-            db, settings, org="Acme", user="ann@acme.example", scopes=[Scope.READ, Scope.WRITE]
+            db,
+            settings,
+            org="Acme",
+            user="ann@acme.example",
+            scopes=[KeyScope.READ, KeyScope.WRITE],
         )
 
 
@@ -42,7 +46,7 @@ async def test_both_schemes_in_any_case(
         user_id=key.user_id,
         email="ann@acme.example",
         key_id=key.key_id,
-        scopes=frozenset({Scope.READ, Scope.WRITE}),
+        scopes=frozenset({KeyScope.READ, KeyScope.WRITE}),
     )
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from app.access.crypto import DecryptionError, EncryptionKeyError, Place, Vault
+from app.access.crypto import DecryptionError, EncryptionKeyError, SecretLocation, Vault
 
-PLACE = Place("org_1", "Secret", "key")
+PLACE = SecretLocation("org_1", "Secret", "key")
 
 
 def key(key_id: str, byte: bytes) -> SecretStr:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.access.service import CreatedKey, create_key, list_keys, revoke_key
 from app.db.engine import Database
 from app.errors import BadRequestError
@@ -61,7 +61,7 @@ async def test_the_key_itself_is_not_stored_and_not_shown(
 
 
 async def test_keys_are_listed_by_org_newest_first(database: Database, settings: Settings) -> None:
-    old = await make(database, settings, scopes=[Scope.WRITE, Scope.READ, Scope.READ])
+    old = await make(database, settings, scopes=[KeyScope.WRITE, KeyScope.READ, KeyScope.READ])
     new = await make(database, settings)
     other = await make(database, settings, org="Other")
 

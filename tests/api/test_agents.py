@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.agents.entities import EntityKind, create_entity
 from app.agents.record import CollectionContentType
 from app.db.models import Entity
@@ -371,7 +371,7 @@ async def test_a_reading_key_reads_and_changes_nothing(
 ) -> None:
     made = await create(client)
     url = f"{AGENTS}/{made['agent_id']}"
-    key = await new_key(scopes=[Scope.READ])
+    key = await new_key(scopes=[KeyScope.READ])
     reader = {"Authorization": f"Token {key.api_key}"}
 
     assert (await client.get(url, headers=reader)).status_code == 200

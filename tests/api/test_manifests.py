@@ -8,7 +8,7 @@ import pytest
 import yaml
 from fastapi import FastAPI
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.manifests.registry import all_brokers
 from tests.support.http import NewKey
 from tests.support.manifests import manifest, many, post, send
@@ -133,20 +133,20 @@ async def test_an_error_has_what_an_answer_has(client: httpx.AsyncClient) -> Non
 
 
 async def test_scopes(client: httpx.AsyncClient, new_key: NewKey) -> None:
-    async def use(*scopes: Scope) -> None:
+    async def use(*scopes: KeyScope) -> None:
         key = await new_key(scopes=scopes)
         client.headers["Authorization"] = f"Token {key.api_key}"
 
-    await use(Scope.READ)
+    await use(KeyScope.READ)
     assert (await send(client, "apply", manifest("Dataset", "d"))).status_code == 403
     await post(client, "get/datasets")
-    await use(Scope.WRITE)
+    await use(KeyScope.WRITE)
     await post(client, "apply", manifest("Dataset", "d"))
     user = manifest("User", "bob@acme.example")
     refused = await send(client, "apply", user)
     assert (refused.status_code, refused.json()["thing"]) == (403, "User")
     assert (await send(client, "delete/user", name="ann@acme.example")).status_code == 403
-    await use(Scope.ADMIN)
+    await use(KeyScope.ADMIN)
     await post(client, "apply", user)
 
 

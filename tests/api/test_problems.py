@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import CursorResult, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.api.deps import Admin, CallerDep, DatabaseDep, DbDep, Reader, Writer
 from app.db.engine import Database
 from app.errors import ConflictError, EventNotAcceptedError
@@ -245,7 +245,7 @@ async def test_a_key_may_do_what_its_scope_includes(
     anonymous: httpx.AsyncClient, new_key: NewKey
 ) -> None:
     allowed = {}
-    for scope in Scope:
+    for scope in KeyScope:
         key = await new_key(scopes=[scope])
         header = {"Authorization": f"Token {key.api_key}"}
         answers = [await anonymous.get(f"/{path}", headers=header) for path in PATHS]

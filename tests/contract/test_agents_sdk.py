@@ -18,7 +18,7 @@ from roboto.exceptions import (
 )
 from roboto.http import RobotoClient
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from tests.contract.conftest import Service
 
 TEMPLATE = StartAgentThreadRequest(messages=[AgentMessage.text("Triage {{dataset.id}}.")])
@@ -174,7 +174,7 @@ def test_another_orgs_agent_is_not_found(service: Service, roboto: RobotoClient)
 
 
 def test_a_wrong_key_and_a_reading_key_are_unauthorized(service: Service) -> None:
-    reader = service.client(service.new_key(scopes=[Scope.READ]).api_key)
+    reader = service.client(service.new_key(scopes=[KeyScope.READ]).api_key)
 
     with pytest.raises(RobotoUnauthorizedException):
         create(service.client("no-key"))

@@ -30,7 +30,7 @@ from roboto.exceptions import (
 )
 from roboto.http import RobotoClient
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.settings import LlmSettings, Settings
 from tests.contract.conftest import Service, running_worker
 
@@ -229,7 +229,7 @@ def test_a_fork_goes_its_own_way(roboto: RobotoClient) -> None:
 def test_visibility_pins_and_feedback(service: Service, roboto: RobotoClient) -> None:
     thread = AgentThread.start("Hi", roboto_client=roboto).run(tick=TICK, timeout=30)
     bob = service.client(
-        service.new_key(user="bob@acme.example", scopes=[Scope.READ, Scope.WRITE]).api_key
+        service.new_key(user="bob@acme.example", scopes=[KeyScope.READ, KeyScope.WRITE]).api_key
     )
     with pytest.raises(RobotoUnauthorizedException):
         AgentThread.from_id(thread.thread_id, bob)
@@ -270,7 +270,7 @@ def test_errors_are_the_clients_own(service: Service, roboto: RobotoClient) -> N
         AgentThread.from_id(thread.thread_id, service.client("sw_bad"))
     with pytest.raises(RobotoUnauthorizedException):
         AgentThread.start("Hi", org_id="og_other", roboto_client=roboto)
-    reads = service.client(service.new_key(scopes=[Scope.READ]).api_key)
+    reads = service.client(service.new_key(scopes=[KeyScope.READ]).api_key)
     with pytest.raises(RobotoUnauthorizedException):
         AgentThread.from_id(thread.thread_id, reads).send_text("Hi")
     assert AgentThread.start("Hi", org_id=service.key.org_id, roboto_client=roboto).thread_id

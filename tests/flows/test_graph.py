@@ -14,7 +14,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.flows.graph import Graph, Plan, Planned, Scope, leaves, parse_result
+from app.flows.graph import Graph, PlannedStep, StepPlan, StepScope, leaves, parse_result
 from app.flows.template import Chain, Invoke, Map, Node, Parallel, Queue
 
 DATA: dict[str, Any] = {"none": [], "one": ["a"], "three": [1, "b", {"c": None}], "scalar": 5}
@@ -37,7 +37,7 @@ def _composites(nodes: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
 trees = st.recursive(_leaf, _composites, max_leaves=8)
 
 
-def rendered(node: Invoke, scope: Scope) -> str:
+def rendered(node: Invoke, scope: StepScope) -> str:
     """What a leaf gives back: all that its template would see."""
     seen = {"text": node.text, **scope.visible()}
     return orjson.dumps(seen, option=orjson.OPT_SORT_KEYS).decode()
@@ -51,7 +51,7 @@ def select(path: str, data: dict[str, Any]) -> Any:
     return data.get(path)
 
 
-def evaluated(node: Node, scope: Scope, ran: list[str]) -> str | None:
+def evaluated(node: Node, scope: StepScope, ran: list[str]) -> str | None:
     """The result of a tree, evaluated part by part; `ran` gets what each leaf gave."""
     match node:
         case Queue(_, part):
@@ -80,7 +80,7 @@ def evaluated(node: Node, scope: Scope, ran: list[str]) -> str | None:
 
 @dataclass
 class Row:
-    step: Planned
+    step: PlannedStep
     remaining: int
     result: str | None
 
@@ -134,7 +134,7 @@ class Board:
             path = above
         self.result = result
 
-    def _store(self, plan: Plan) -> None:
+    def _store(self, plan: StepPlan) -> None:
         for step in plan.steps:
             assert step.path not in self.rows
             assert not step.path or step.path.rpartition("/")[0] in self.rows
@@ -155,7 +155,7 @@ class Board:
 @given(trees, st.randoms(use_true_random=False))
 def test_any_order_gives_what_a_plain_evaluation_gives(root: Node, order: random.Random) -> None:
     ran: list[str] = []
-    expected = evaluated(root, Scope(), ran)
+    expected = evaluated(root, StepScope(), ran)
     board = Board(root)
     while waiting := board.open():
         assert board.result is None

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from tests.support.http import NewKey
 from tests.support.threads import THREADS, answered, data, said, start
 
@@ -18,7 +18,7 @@ async def search(client: httpx.AsyncClient, **criteria: Any) -> list[str]:
 
 async def bearer(new_key: NewKey, **arguments: Any) -> dict[str, str]:
     """The headers of another user, who is no admin."""
-    arguments = {"user": "bob@acme.example", "scopes": [Scope.READ, Scope.WRITE], **arguments}
+    arguments = {"user": "bob@acme.example", "scopes": [KeyScope.READ, KeyScope.WRITE], **arguments}
     return {"Authorization": f"Bearer {(await new_key(**arguments)).api_key}"}
 
 
@@ -96,13 +96,13 @@ async def test_a_private_thread_is_its_creators(client: httpx.AsyncClient, new_k
         assert answer.status_code == 403, (method, path, answer.text)
     assert data(await client.get(THREADS, headers=bob))["items"] == []
     # Of another org there is nothing at all.
-    eve = await bearer(new_key, org="Other", user="eve@other.example", scopes=list(Scope))
+    eve = await bearer(new_key, org="Other", user="eve@other.example", scopes=list(KeyScope))
     for method, path, body in requests:
         answer = await client.request(method, path, json=body, headers=eve)
         assert answer.status_code == 404, (method, path, answer.text)
     assert data(await client.get(THREADS, headers=eve))["items"] == []
     # The admin of the org reads it.
-    admin = await bearer(new_key, scopes=list(Scope))
+    admin = await bearer(new_key, scopes=list(KeyScope))
     assert data(await client.get(url, headers=admin))["thread_id"] == thread_id
 
 
@@ -115,7 +115,7 @@ async def test_only_the_creator_opens_a_thread_and_closes_it(
     client: httpx.AsyncClient, new_key: NewKey
 ) -> None:
     url = f"{THREADS}/{(await answered_by_none(client))['thread_id']}"
-    bob, admin = await bearer(new_key), await bearer(new_key, scopes=list(Scope))
+    bob, admin = await bearer(new_key), await bearer(new_key, scopes=list(KeyScope))
 
     for _ in range(2):
         opened = await client.post(f"{url}/visibility", json={"visibility": "org"})
@@ -137,7 +137,7 @@ async def test_a_key_that_only_reads_changes_nothing(
 ) -> None:
     thread = await answered_by_none(client)
     url = f"{THREADS}/{thread['thread_id']}"
-    reader = await bearer(new_key, user="ann@acme.example", scopes=[Scope.READ])
+    reader = await bearer(new_key, user="ann@acme.example", scopes=[KeyScope.READ])
 
     for path, body in [
         (THREADS, {"messages": [said("Hi")]}),

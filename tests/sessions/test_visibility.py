@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import app
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.db.engine import Database
 from tests.support.http import NewKey
 from tests.support.manifests import post
@@ -21,7 +21,7 @@ _PRIVATE = "what only Ann may know"
 @pytest.fixture
 async def stranger(new_key: NewKey) -> dict[str, str]:
     """The headers of another user of the org, who may only read."""
-    key = await new_key(user="bob@acme.example", scopes=[Scope.READ])
+    key = await new_key(user="bob@acme.example", scopes=[KeyScope.READ])
     return {"Authorization": f"Bearer {key.api_key}"}
 
 

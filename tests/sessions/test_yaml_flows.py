@@ -9,7 +9,7 @@ import pytest
 import yaml
 from fastapi import FastAPI
 
-from app.access.caller import Caller, Scope
+from app.access.caller import Caller, KeyScope
 from app.access.service import CreatedKey
 from app.catalog.revisions import save_flow
 from tests.sessions.test_sessions import polled
@@ -28,7 +28,7 @@ async def flows(api: FastAPI, client: httpx.AsyncClient, new_key: NewKey) -> Non
 
 
 async def save(api: FastAPI, key: CreatedKey, name: str, spec: dict[str, Any]) -> None:
-    caller = Caller(key.org_id, key.user_id, "", key.key_id, frozenset({Scope.ADMIN}))
+    caller = Caller(key.org_id, key.user_id, "", key.key_id, frozenset({KeyScope.ADMIN}))
     async with api.state.database.transaction() as db:
         await save_flow(
             db,

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.db.engine import is_away
+from app.db.engine import is_unavailable
 from app.errors import (
     BadRequestError,
     FieldError,
@@ -38,7 +38,7 @@ _BUSY = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
-_AWAY = (PoolTimeoutError, RedisConnectionError, RedisTimeoutError)
+_UNAVAILABLE = (PoolTimeoutError, RedisConnectionError, RedisTimeoutError)
 _RETRY_SECONDS = 1
 
 
@@ -122,7 +122,7 @@ def _as_seen(error: Exception) -> StatewrightError:
         return SessionBusyError(
             "Another request is changing the same thing; try again.", retry_after=_RETRY_SECONDS
         )
-    if isinstance(error, _AWAY) or is_away(error):
+    if isinstance(error, _UNAVAILABLE) or is_unavailable(error):
         _log.warning("a part of the service is away", exc_info=error)
         return UnavailableError(
             "A part of the service is away; try again.", retry_after=_RETRY_SECONDS

@@ -21,7 +21,7 @@ from app.flows.code.checks import (
     check_values,
 )
 from app.flows.code.folder import PackageFaults, TemplateFolder
-from app.flows.code.templates import TemplateReader
+from app.flows.code.templates import CodeTemplateReader
 from app.flows.flow import RESERVED_KEYS, Flow
 from app.flows.machine import SessionMachine
 from app.flows.model.session_model import SessionModel
@@ -117,7 +117,7 @@ class _Loader:
     def _templates(
         self, machine: type[SessionMachine], folder: TemplateFolder, place: str
     ) -> dict[str, Template]:
-        reader = TemplateReader(folder, self._faults)
+        reader = CodeTemplateReader(folder, self._faults)
         read = {
             state_id: reader.read(value, f"{place}, state {state_id!r}")
             for state_id, value in machine.templates.items()

@@ -73,7 +73,7 @@ _FORMS: dict[str, type[_Form]] = {
 }
 
 
-class TemplateReader:
+class CodeTemplateReader:
     """Reads the templates of one flow.
 
     A text is the path of a file; a list is a chain; an object has the form that it would have in a

@@ -12,19 +12,19 @@ _MAX_INT = 2**63
 Path = tuple[str | int, ...]
 
 
-def out_of_bounds(value: object, place: Path) -> FieldError | None:
+def out_of_bounds(value: object, loc: Path) -> FieldError | None:
     """The first thing that is not JSON or too much; None if there is nothing."""
-    waiting: list[tuple[object, Path]] = [(value, place)]
+    waiting: list[tuple[object, Path]] = [(value, loc)]
     seen = chars = 0
     while waiting:
         item, where = waiting.pop()
         seen += 1
         chars += len(item) if isinstance(item, str) else 0
         ahead = len(item) if isinstance(item, dict | list) else 0
-        too_much = _too_much(seen + len(waiting) + ahead, chars, len(where) - len(place))
+        too_much = _too_much(seen + len(waiting) + ahead, chars, len(where) - len(loc))
         reason = too_much or _not_json(item)
         if reason:
-            return {"loc": list(where[: len(place) + 8]), "msg": reason}
+            return {"loc": list(where[: len(loc) + 8]), "msg": reason}
         if isinstance(item, dict):
             chars += sum(map(len, item))
             waiting.extend((member, (*where, key)) for key, member in item.items())

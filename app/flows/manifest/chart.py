@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
-from app.flows.findings import Place
+from app.errors import Loc
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class ChartTransition:
         internal: the source is not left where the target is inside it.
     """
 
-    place: Place
+    loc: Loc
     events: list[str]
     target: str | None
     guarded: bool
@@ -30,7 +30,7 @@ class ChartState:
     """One state; the session is always in one that has no children, and in those around it."""
 
     id: str
-    place: Place
+    loc: Loc
     parent: Optional["ChartState"]
     initial: bool
     final: bool

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from app.flows.findings import Findings, Place
+from app.errors import Loc
+from app.flows.findings import Findings
 from app.flows.manifest.chart import Chart, ChartState
 from app.flows.template import Render, Template
 
@@ -14,7 +15,7 @@ class ChartChecks:
         chart: the statechart, as far as it could be read.
         templates: by state, those that could be read; None for one that is wrong.
         findings: where faults go.
-        place: of the templates.
+        loc: of the templates.
     """
 
     def __init__(
@@ -22,12 +23,12 @@ class ChartChecks:
         chart: Chart,
         templates: Mapping[str, Template | None],
         findings: Findings,
-        place: Place,
+        loc: Loc,
     ) -> None:
         self._chart = chart
         self._templates = templates
         self._findings = findings
-        self._place = place
+        self._loc = loc
 
     def run(self) -> None:
         """Run them all."""
@@ -45,14 +46,14 @@ class ChartChecks:
         """Each innermost state has a template, and each template such a state."""
         for state in self._chart.leaves():
             if state.id not in self._templates:
-                self._findings.error(state.place, f"state {state.id!r} has no template")
+                self._findings.error(state.loc, f"state {state.id!r} has no template")
         for name in self._templates:
             state_of = self._chart.states.get(name)
             if state_of is None:
-                self._findings.error((*self._place, name), f"there is no state {name[:100]!r}")
+                self._findings.error((*self._loc, name), f"there is no state {name[:100]!r}")
             elif state_of.children:
                 reason = "the templates of a state with states inside are those of the inner ones"
-                self._findings.error((*self._place, name), reason)
+                self._findings.error((*self._loc, name), reason)
 
     def _check_waiting(self, state: ChartState) -> None:
         """A state in which the user acts."""
@@ -62,32 +63,32 @@ class ChartChecks:
                 if event in endings:
                     reason = f"{event!r} ends the invocation of {endings[event]!r}: no client"
                     self._findings.error(
-                        (*transition.place, "event"),
+                        (*transition.loc, "event"),
                         f"{reason} may send it, so that this transition is never taken",
                     )
         if not state.final and not any(state.possible()):
             reason = f"nothing leads out of state {state.id!r}; say `final: true` if it is the end"
-            self._findings.warn(state.place, reason)
+            self._findings.warn(state.loc, reason)
 
     def _check_invoking(self, state: ChartState) -> None:
         """A state that is left when its invocation ends."""
         events = state.events()
         if not events:
             reason = f"state {state.id!r} invokes something, but no event leaves it"
-            self._findings.error(state.place, reason)
+            self._findings.error(state.loc, reason)
             return
         for transition in state.possible():
             if not transition.events:
                 reason = f"state {state.id!r} invokes something, and is left by its event only"
-                self._findings.error(transition.place, reason)
+                self._findings.error(transition.loc, reason)
         ending = [one for one in state.possible() if events[0] in one.events]
         if all(one.guarded for one in ending):
             reason = f"when no guard of {events[0]!r} holds, the result of {state.id!r} is refused"
-            self._findings.warn(state.place, f"{reason}; add a last transition without a guard")
+            self._findings.warn(state.loc, f"{reason}; add a last transition without a guard")
         if len(events) > 1:
             others = ", ".join(events[1:])
             reason = f"only {events[0]!r}, the first, is ever sent to a state that invokes"
-            self._findings.warn(state.place, f"{reason}; never: {others}")
+            self._findings.warn(state.loc, f"{reason}; never: {others}")
 
     def _endings(self) -> dict[str, str]:
         """The events that end invocations, and a state of which each does."""
@@ -116,7 +117,7 @@ class ChartChecks:
             if following.id in trail:
                 circle = " → ".join([*trail[trail.index(following.id) :], following.id])
                 reason = f"transitions without events go round for ever: {circle[:200]}"
-                self._findings.error(transition.place, reason)
+                self._findings.error(transition.loc, reason)
             else:
                 self._follow(following, trail, done)
         trail.pop()
@@ -139,4 +140,4 @@ class ChartChecks:
         for state in self._chart.leaves():
             if state.id not in reached:
                 reason = f"state {state.id!r} cannot be reached from the initial state"
-                self._findings.warn(state.place, reason)
+                self._findings.warn(state.loc, reason)

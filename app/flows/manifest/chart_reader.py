@@ -6,7 +6,8 @@ from typing import Any
 
 from statemachine import State
 
-from app.flows.findings import Findings, Place
+from app.errors import Loc
+from app.flows.findings import Findings
 from app.flows.machine import SessionMachine, is_library_event
 from app.flows.manifest.chart import Chart, ChartState, ChartTransition
 from app.flows.manifest.chart_content import ContentChecker
@@ -54,45 +55,45 @@ class ChartReader:
         self._content = ContentChecker(fields, findings)
         self._chart = Chart()
 
-    def read(self, statechart: object, place: Place) -> Chart:
+    def read(self, statechart: object, loc: Loc) -> Chart:
         """The chart, as far as it can be read."""
-        document = self._members(statechart, place, ("name", "description", "states"))
+        document = self._members(statechart, loc, ("name", "description", "states"))
         for key in ("name", "description"):
             if not isinstance(document.get(key, ""), str):
-                self._findings.error((*place, key), "must be a text")
-        self._states(document.get("states"), (*place, "states"), None)
+                self._findings.error((*loc, key), "must be a text")
+        self._states(document.get("states"), (*loc, "states"), None)
         for state in self._chart.states.values():
             self._resolve(state)
         return self._chart
 
-    def _states(self, value: object, place: Place, parent: ChartState | None) -> None:
-        given = self._findings.mapping(value, place)
-        made = [self._state(key, item, (*place, key), parent) for key, item in given.items()]
+    def _states(self, value: object, loc: Loc, parent: ChartState | None) -> None:
+        given = self._findings.mapping(value, loc)
+        made = [self._state(key, item, (*loc, key), parent) for key, item in given.items()]
         # The order of keys is not kept in storage, so that "the first" would be any of them.
         if isinstance(value, dict) and sum(state.initial for state in made if state) != 1:
-            self._findings.error(place, "exactly one state must be `initial: true`")
+            self._findings.error(loc, "exactly one state must be `initial: true`")
 
     def _state(
-        self, state_id: str, value: object, place: Place, parent: ChartState | None
+        self, state_id: str, value: object, loc: Loc, parent: ChartState | None
     ) -> ChartState | None:
-        if not self._is_free(state_id, place):
+        if not self._is_free(state_id, loc):
             return None
-        given = self._members({} if value is None else value, place, _STATE_KEYS)
-        initial, final = (self._findings.flag(given.get(key), (*place, key)) for key in _FLAGS)
-        state = ChartState(state_id, place, parent, initial, final)
+        given = self._members({} if value is None else value, loc, _STATE_KEYS)
+        initial, final = (self._findings.flag(given.get(key), (*loc, key)) for key in _FLAGS)
+        state = ChartState(state_id, loc, parent, initial, final)
         self._chart.states[state_id] = state
         if parent:
             parent.children.append(state)
         for slot in ("enter", "exit"):
-            self._content.actions(given.get(slot), (*place, slot))
+            self._content.actions(given.get(slot), (*loc, slot))
         self._transitions(state, given.get("transitions"))
         if given.get("states") is not None:
-            self._states(given["states"], (*place, "states"), state)
+            self._states(given["states"], (*loc, "states"), state)
         if final and (state.transitions or state.children):
-            self._findings.error(place, "a final state has no transitions and no states inside")
+            self._findings.error(loc, "a final state has no transitions and no states inside")
         return state
 
-    def _is_free(self, state_id: str, place: Place) -> bool:
+    def _is_free(self, state_id: str, loc: Loc) -> bool:
         if not _STATE_ID.fullmatch(state_id):
             reason = "the id of a state is a letter, then letters, digits or _, 63 at most"
         elif _is_reserved(state_id):
@@ -103,47 +104,47 @@ class ChartReader:
             reason = f"a flow has at most {MAX_STATES} states"
         else:
             return True
-        self._findings.error(place, reason)
+        self._findings.error(loc, reason)
         return False
 
     def _transitions(self, state: ChartState, value: object) -> None:
-        place = (*state.place, "transitions")
-        given = [] if value is None else self._findings.items(value, place)
+        loc = (*state.loc, "transitions")
+        given = [] if value is None else self._findings.items(value, loc)
         if len(given) > MAX_TRANSITIONS:
-            self._findings.error(place, f"a state has at most {MAX_TRANSITIONS} transitions")
+            self._findings.error(loc, f"a state has at most {MAX_TRANSITIONS} transitions")
         for index, item in enumerate(given[:MAX_TRANSITIONS]):
-            state.transitions.append(self._transition(item, (*place, index)))
+            state.transitions.append(self._transition(item, (*loc, index)))
 
-    def _transition(self, value: object, place: Place) -> ChartTransition:
-        given = self._members(value, place, _TRANSITION_KEYS)
+    def _transition(self, value: object, loc: Loc) -> ChartTransition:
+        given = self._members(value, loc, _TRANSITION_KEYS)
         for slot in _SLOTS:
-            self._content.actions(given.get(slot), (*place, slot))
+            self._content.actions(given.get(slot), (*loc, slot))
         for guard in ("cond", "unless"):
-            self._content.guard(given.get(guard), (*place, guard))
+            self._content.guard(given.get(guard), (*loc, guard))
         target = given.get("target")
         if target is not None and not isinstance(target, str):
-            self._findings.error((*place, "target"), "must be the id of a state")
+            self._findings.error((*loc, "target"), "must be the id of a state")
             target = None
         return ChartTransition(
-            place=place,
-            events=self._events(given.get("event"), (*place, "event")),
+            loc=loc,
+            events=self._events(given.get("event"), (*loc, "event")),
             target=target,
             guarded=given.get("cond") is not None or given.get("unless") is not None,
-            internal=self._findings.flag(given.get("internal"), (*place, "internal")),
+            internal=self._findings.flag(given.get("internal"), (*loc, "internal")),
         )
 
-    def _events(self, value: object, place: Place) -> list[str]:
+    def _events(self, value: object, loc: Loc) -> list[str]:
         if value is None:
             return []
         events = value.split() if isinstance(value, str) else []
         if not events:
-            self._findings.error(place, "must be the name of an event")
+            self._findings.error(loc, "must be the name of an event")
         for event in events:
             if not _EVENT.fullmatch(event):
                 reason = "the name of an event is a letter, then letters, digits, _ or -"
-                self._findings.error(place, f"{reason}, 63 at most")
+                self._findings.error(loc, f"{reason}, 63 at most")
             elif _is_reserved(event):
-                self._findings.error(place, f"the event name {event!r} is reserved")
+                self._findings.error(loc, f"the event name {event!r} is reserved")
         return events
 
     def _resolve(self, state: ChartState) -> None:
@@ -152,20 +153,20 @@ class ChartReader:
             target = self._chart.states.get(transition.target or "")
             if transition.target is not None and target is None:
                 reason = f"there is no state {transition.target[:100]!r}"
-                self._findings.error((*transition.place, "target"), reason)
+                self._findings.error((*transition.loc, "target"), reason)
                 transition.target = None
             elif transition.internal and (target is None or state not in target.line()):
                 reason = "an internal transition leads to the state itself or one inside it"
-                self._findings.error((*transition.place, "internal"), reason)
+                self._findings.error((*transition.loc, "internal"), reason)
 
-    def _members(self, value: object, place: Place, known: tuple[str, ...]) -> dict[str, Any]:
+    def _members(self, value: object, loc: Loc, known: tuple[str, ...]) -> dict[str, Any]:
         """The known members; for what the library has and flows have not, say what to do."""
-        given = self._findings.mapping(value, place)
+        given = self._findings.mapping(value, loc)
         for key in given:
             if key in _REFUSED:
-                self._findings.error((*place, key), _REFUSED[key])
+                self._findings.error((*loc, key), _REFUSED[key])
         rest = {key: item for key, item in given.items() if key not in _REFUSED}
-        return self._findings.members(rest, place, known)
+        return self._findings.members(rest, loc, known)
 
 
 def _is_reserved(name: str) -> bool:

@@ -14,7 +14,7 @@ from app.flows.manifest.chart_machine import machine_of
 from app.flows.manifest.chart_reader import ChartReader
 from app.flows.manifest.facade import Facade
 from app.flows.manifest.schema_model import model_from_schema
-from app.flows.manifest.templates import TemplateReader
+from app.flows.manifest.templates import ManifestTemplateReader
 from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.template import Template
 
@@ -63,12 +63,12 @@ def compile_flow(
 
 
 def check_flow(key: str, spec: object, *, invokers: Collection[str]) -> Findings:
-    """Everything that is wrong with a flow, each fault with its place; never raises.
+    """Everything that is wrong with a flow, each fault with its loc; never raises.
 
     Runs for up to a second on the largest specs: see `check_flow_async`.
 
     Args:
-        key: the flow's key; its place is `["metadata", "name"]`.
+        key: the flow's key; its loc is `["metadata", "name"]`.
         spec: what came, any JSON; places in it begin with `"spec"`.
         invokers: the names that templates may invoke.
     """
@@ -101,8 +101,8 @@ def _check_spec(spec: object, findings: Findings, invokers: Collection[str]) -> 
     if "statechart" in given:
         chart = ChartReader(fields, findings).read(given["statechart"], ("spec", "statechart"))
     if "templates" in given:
-        place = ("spec", "templates")
-        templates = TemplateReader(findings, invokers).read(given["templates"], place)
+        loc = ("spec", "templates")
+        templates = ManifestTemplateReader(findings, invokers).read(given["templates"], loc)
     if chart is not None and templates is not None:
         ChartChecks(chart, templates, findings, ("spec", "templates")).run()
     if isinstance(spec, dict) and not findings.errors:
@@ -135,7 +135,7 @@ def _templates(spec: object) -> dict[str, Template]:
         ValueError: one is wrong all the same.
     """
     findings = Findings()
-    read = TemplateReader(findings, check_texts=False).read(spec, ())
+    read = ManifestTemplateReader(findings, check_texts=False).read(spec, ())
     if findings.errors:
         raise ValueError(f"{findings.errors[0]['loc']}: {findings.errors[0]['msg']}")
     return {state: template for state, template in read.items() if template is not None}

@@ -38,7 +38,7 @@ class EvaluationError(ConflictError):
     title = "Flow expression failed"
 
 
-class Scope(Protocol):
+class Names(Protocol):
     """Where an expression finds the values of names."""
 
     def read(self, name: str) -> Any:
@@ -60,7 +60,7 @@ class Clock:
             raise EvaluationError("The flow's expressions take too long on this session's data.")
 
 
-Evaluate = Callable[[Scope], Any]
+Evaluate = Callable[[Names], Any]
 
 
 def compile_expression(text: object, names: Collection[str]) -> Evaluate:
@@ -88,7 +88,7 @@ def compile_expression(text: object, names: Collection[str]) -> Evaluate:
         raise ExpressionError("is not a valid expression") from None
     body = _Compiler(names).compile(tree.body)
 
-    def evaluate(scope: Scope) -> Any:
+    def evaluate(scope: Names) -> Any:
         try:
             return body(scope)
         except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
@@ -137,7 +137,7 @@ class _Compiler:
                 "actor_input and parsed_actor_input"
             )
 
-        def read(scope: Scope) -> Any:
+        def read(scope: Names) -> Any:
             scope.tick()
             return scope.read(name)
 
@@ -170,7 +170,7 @@ class _Compiler:
         parts = self._all(node.values)
         ends = isinstance(node.op, ast.Or)
 
-        def evaluate(scope: Scope) -> Any:
+        def evaluate(scope: Names) -> Any:
             value = None
             for part in parts:
                 value = part(scope)
@@ -195,7 +195,7 @@ class _Compiler:
             raise ExpressionError("the operators are + - * / // % and **")
         left, right = self.compile(node.left), self.compile(node.right)
 
-        def evaluate(scope: Scope) -> Any:
+        def evaluate(scope: Names) -> Any:
             scope.tick()
             a, b = left(scope), right(scope)
             try:
@@ -212,7 +212,7 @@ class _Compiler:
         first = self.compile(node.left)
         steps = list(zip(operators, self._all(node.comparators), strict=True))
 
-        def evaluate(scope: Scope) -> bool:
+        def evaluate(scope: Names) -> bool:
             left = first(scope)
             for compare, part in steps:
                 scope.tick()

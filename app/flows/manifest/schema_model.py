@@ -56,7 +56,7 @@ _TYPES = [*_SCALARS, "array", "object"]
 _KEYWORDS_OF = {"array": {"items"}, "object": {"properties", "required"}}
 _KEYWORDS = {"type", "enum", "default", "description", "title", "items", "properties", "required"}
 
-Place = list[str | int]
+Loc = list[str | int]
 
 
 def model_from_schema(name: str, properties: dict[str, Any]) -> type[SessionModel]:
@@ -106,9 +106,9 @@ class _SchemaReader:
         self._fault([str(name)], reason)
         return False
 
-    def _field(self, schema: object, place: Place) -> tuple[Any, Any]:
+    def _field(self, schema: object, loc: Loc) -> tuple[Any, Any]:
         faults = len(self.faults)
-        annotation = self._annotation(schema, place)
+        annotation = self._annotation(schema, loc)
         if not isinstance(schema, dict) or "default" not in schema:
             return annotation | None, Field(default=None)
         default = schema["default"]
@@ -116,25 +116,25 @@ class _SchemaReader:
             try:
                 TypeAdapter(annotation).validate_python(default)
             except ValidationError as error:
-                self._fault([*place, "default"], error.errors()[0]["msg"])
+                self._fault([*loc, "default"], error.errors()[0]["msg"])
         return annotation, Field(default=default)  # pydantic copies mutable defaults
 
-    def _annotation(self, schema: object, place: Place) -> Any:
+    def _annotation(self, schema: object, loc: Loc) -> Any:
         if not isinstance(schema, dict):
-            self._fault(place, "must be an object: a schema")
+            self._fault(loc, "must be an object: a schema")
             return Any
-        types = self._types(schema, place)
-        if not self._within_limits(place) or not self._keywords_fit(schema, types, place):
+        types = self._types(schema, loc)
+        if not self._within_limits(loc) or not self._keywords_fit(schema, types, loc):
             return Any
-        options = tuple(self._of_type(kind, schema, place) for kind in types)
+        options = tuple(self._of_type(kind, schema, loc) for kind in types)
         annotation = Union[options] if options else JsonValue  # noqa: UP007 - a tuple made at run time
         if "enum" in schema:
-            annotation = Annotated[annotation, AfterValidator(self._choice(schema["enum"], place))]
+            annotation = Annotated[annotation, AfterValidator(self._choice(schema["enum"], loc))]
         # What pydantic cannot tell from the annotation, for readers of the model's own schema.
         told = {word: schema[word] for word in ("title", "description", "enum") if word in schema}
         return Annotated[annotation, Field(json_schema_extra=told)] if told else annotation
 
-    def _types(self, schema: dict[str, Any], place: Place) -> list[str]:
+    def _types(self, schema: dict[str, Any], loc: Loc) -> list[str]:
         """The schema's types; none means any JSON value."""
         if "type" not in schema:
             return []
@@ -142,27 +142,27 @@ class _SchemaReader:
         types = given if isinstance(given, list) else [given]
         if types and all(isinstance(kind, str) and kind in _TYPES for kind in types):
             return types
-        self._fault([*place, "type"], f"must be one or a list of {', '.join(_TYPES)}")
+        self._fault([*loc, "type"], f"must be one or a list of {', '.join(_TYPES)}")
         return []
 
-    def _within_limits(self, place: Place) -> bool:
+    def _within_limits(self, loc: Loc) -> bool:
         self._seen += 1
         if self._seen == MAX_PROPERTIES + 1:
-            self._fault(place, f"a model has at most {MAX_PROPERTIES} properties, nested ones too")
-        if len(place) > 2 * MAX_DEPTH:  # each level adds a keyword and a name
-            self._fault(place, f"schemas nest at most {MAX_DEPTH} levels deep")
+            self._fault(loc, f"a model has at most {MAX_PROPERTIES} properties, nested ones too")
+        if len(loc) > 2 * MAX_DEPTH:  # each level adds a keyword and a name
+            self._fault(loc, f"schemas nest at most {MAX_DEPTH} levels deep")
             return False
         return self._seen <= MAX_PROPERTIES
 
-    def _keywords_fit(self, schema: dict[str, Any], types: list[str], place: Place) -> bool:
+    def _keywords_fit(self, schema: dict[str, Any], types: list[str], loc: Loc) -> bool:
         allowed = _KEYWORDS.difference(
             *(words for kind, words in _KEYWORDS_OF.items() if kind not in types)
         )
-        if len(place) > 1:
+        if len(loc) > 1:
             allowed -= {"default"}
         for word in schema:
             if word not in allowed:
-                self._fault([*place, str(word)], self._why_not(word))
+                self._fault([*loc, str(word)], self._why_not(word))
         return all(word in allowed for word in schema)
 
     @staticmethod
@@ -174,29 +174,29 @@ class _SchemaReader:
                 return f"needs the type {kind}"
         return "this keyword is not supported"
 
-    def _of_type(self, kind: str, schema: dict[str, Any], place: Place) -> Any:
+    def _of_type(self, kind: str, schema: dict[str, Any], loc: Loc) -> Any:
         if kind == "array":
             if "items" not in schema:
                 return list[JsonValue]
-            item = self._annotation(schema["items"], [*place, "items"])
+            item = self._annotation(schema["items"], [*loc, "items"])
             return list[item]  # type: ignore[valid-type]  # made at run time
         if kind == "object":
-            return self._object(schema, place)
+            return self._object(schema, loc)
         return _SCALARS[kind]
 
-    def _object(self, schema: dict[str, Any], place: Place) -> Any:
+    def _object(self, schema: dict[str, Any], loc: Loc) -> Any:
         properties, required = schema.get("properties", {}), schema.get("required", [])
         if not isinstance(properties, dict):
-            self._fault([*place, "properties"], "must be an object")
+            self._fault([*loc, "properties"], "must be an object")
             return Any
         if not isinstance(required, list) or not all(
             isinstance(name, str) and name in properties for name in required
         ):
-            self._fault([*place, "required"], "must be a list of names of properties")
+            self._fault([*loc, "required"], "must be a list of names of properties")
             return Any
         members = {
             str(name): (Required if name in required else NotRequired)[
-                self._annotation(part, [*place, "properties", str(name)])
+                self._annotation(part, [*loc, "properties", str(name)])
             ]
             for name, part in properties.items()
         }
@@ -206,9 +206,9 @@ class _SchemaReader:
         made = TypedDict("Object", members)  # type: ignore[misc]  # made at run time
         return with_config(ConfigDict(extra="allow"))(made)
 
-    def _choice(self, choices: object, place: Place) -> Callable[[Any], Any]:
+    def _choice(self, choices: object, loc: Loc) -> Callable[[Any], Any]:
         if not isinstance(choices, list) or not choices or not all(map(_is_scalar, choices)):
-            self._fault([*place, "enum"], "must be a list of strings, numbers, booleans or null")
+            self._fault([*loc, "enum"], "must be a list of strings, numbers, booleans or null")
             return lambda value: value
         # In JSON 1 and 1.0 are the same, but 1 and true are not.
         known = {(isinstance(choice, bool), choice) for choice in choices}
@@ -220,8 +220,8 @@ class _SchemaReader:
 
         return check
 
-    def _fault(self, place: Place, reason: str) -> None:
-        self.faults.append({"loc": place, "msg": reason})
+    def _fault(self, loc: Loc, reason: str) -> None:
+        self.faults.append({"loc": loc, "msg": reason})
 
 
 def _is_scalar(value: object) -> bool:

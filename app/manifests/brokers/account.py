@@ -44,7 +44,7 @@ spec: {}
 """
 
     @override
-    def mine(self, context: Context) -> SelectOfScalar[Any]:
+    def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
         return select(Org).where(Org.id == context.caller.org_id)
 
     @override

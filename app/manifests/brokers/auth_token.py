@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.access.service import create_key
 from app.db.models import ApiKey, Org, User
 from app.db.models.columns import NOW
@@ -29,14 +29,14 @@ class AuthTokenSpec(ManifestModel):
     """Whose key it is, and what it may do."""
 
     user: str = Field(description="E-mail address; a new one becomes a member.", max_length=254)
-    scopes: list[Scope] = Field([Scope.READ], description="What it may do.", min_length=1)
+    scopes: list[KeyScope] = Field([KeyScope.READ], description="What it may do.", min_length=1)
     expiration_date: Moment | None = Field(
         None, description="From then on it is refused, such as 2030-01-31T12:00:00Z."
     )
 
     @field_validator("scopes")
     @classmethod
-    def _in_order(cls, scopes: list[Scope]) -> list[Scope]:
+    def _in_order(cls, scopes: list[KeyScope]) -> list[KeyScope]:
         return sorted(set(scopes))
 
 
@@ -69,11 +69,11 @@ spec:
 """
 
     @override
-    def mine(self, context: Context) -> SelectOfScalar[Any]:
-        return super().mine(context).where(col(ApiKey.revoked_at).is_(None))
+    def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
+        return super().visible_rows(context).where(col(ApiKey.revoked_at).is_(None))
 
     @override
-    def named(self, name: str) -> Any:
+    def has_name(self, name: str) -> Any:
         return or_(
             col(ApiKey.name) == name, and_(col(ApiKey.name).is_(None), col(ApiKey.id) == name)
         )
@@ -81,7 +81,7 @@ spec:
     @override
     async def apply(self, context: Context, manifest: Manifest[AuthTokenSpec]) -> Applied:
         applied = await super().apply(context, manifest)
-        value = context.shown_once.get(manifest.name)
+        value = context.one_time_values.get(manifest.name)
         if value is None or context.dry_run:
             return applied
         status = applied.manifest["status"] | {"value": value}
@@ -100,7 +100,7 @@ spec:
             expires_at=manifest.spec.expiration_date,
             description=stored.pop("description", None),
         )
-        context.shown_once[manifest.name] = made.api_key
+        context.one_time_values[manifest.name] = made.api_key
         row = (await context.db.exec(select(ApiKey).where(ApiKey.id == made.key_id))).one()
         row.name, row.meta = manifest.name, stored
         await context.db.flush()
@@ -141,7 +141,7 @@ spec:
     async def spec_of(self, context: Context, row: ApiKey) -> dict[str, Any]:
         spec = AuthTokenSpec.model_construct(
             user=await self._email(context, row),
-            scopes=sorted(Scope(scope) for scope in row.scopes),
+            scopes=sorted(KeyScope(scope) for scope in row.scopes),
             expiration_date=row.expires_at,
         )
         return spec.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -81,12 +81,12 @@ spec:
         return row if row is not None and not row.deleted else None
 
     @override
-    async def keep(self, context: Context, name: str) -> bool:
+    async def lock_existing(self, context: Context, name: str) -> bool:
         """Flows in code are there for every org."""
         if name in context.runtime.catalog.keys_in_code:
             return True
-        await self.wait_in_line(context, name)
-        return await super().keep(context, name)
+        await self.lock_name(context, name)
+        return await super().lock_existing(context, name)
 
     @override
     async def rows(self, context: Context, query: GetQuery | None) -> Sequence[FlowRevision]:
@@ -131,7 +131,7 @@ spec:
 
     @override
     async def remove(self, context: Context, row: FlowRevision) -> None:
-        await self.wait_in_line(context, row.key)
+        await self.lock_name(context, row.key)
         await delete_flow(context.db, context.caller, row)
 
     @override

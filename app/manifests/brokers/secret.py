@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 from pydantic import Field, SecretStr
 from typing_extensions import override
 
-from app.access.crypto import DecryptionError, EncryptionKeyError, Place
+from app.access.crypto import DecryptionError, EncryptionKeyError, SecretLocation
 from app.db.models import Secret
 from app.errors import BadRequestError
 from app.manifests.brokers.bases.stored import COLUMNS, StoredBroker, attribute
 from app.manifests.context import Context
-from app.manifests.model.diff import Change, masked
+from app.manifests.model.diff import FieldChange, masked
 from app.manifests.model.envelope import Manifest, bad_manifest
 from app.manifests.model.field_types import Moment
 from app.manifests.model.metadata import ManifestModel
@@ -48,7 +48,7 @@ class SecretBroker(StoredBroker[SecretSpec, Secret]):
     table: ClassVar[Any] = Secret
     id_prefix: ClassVar[str] = "sec"
     spec_model = SecretSpec
-    discreet: ClassVar[bool] = True
+    hide_unknown_fields: ClassVar[bool] = True
     columns: ClassVar[Sequence[Column]] = (
         *COLUMNS,
         attribute("expirationDate", "datetime", field="expires_at"),
@@ -79,7 +79,7 @@ spec:
         config = manifest.spec.config
         stored: dict[str, Any] = {"expires_at": config.expiration_date}
         if config.value is not None:
-            place = Place(context.caller.org_id, self.kind, manifest.name)
+            place = SecretLocation(context.caller.org_id, self.kind, manifest.name)
             try:
                 key_id, sealed = context.vault.encrypt(config.value.get_secret_value(), place)
             except EncryptionKeyError as error:
@@ -99,7 +99,7 @@ spec:
     @override
     async def changes(
         self, context: Context, row: Secret, manifest: Manifest[SecretSpec]
-    ) -> list[Change]:
+    ) -> list[FieldChange]:
         value = manifest.spec.config.value
         found = await super().changes(context, row, manifest)
         if value is not None and value.get_secret_value() != self._value_of(context, row):
@@ -107,7 +107,7 @@ spec:
         return found
 
     @override
-    async def first_changes(self, context: Context, row: Secret) -> list[Change]:
+    async def first_changes(self, context: Context, row: Secret) -> list[FieldChange]:
         return [*await super().first_changes(context, row), masked(_VALUE, "add")]
 
     @override
@@ -123,7 +123,7 @@ spec:
         """The value; None if it cannot be decrypted any more, so that a new one can be given."""
         try:
             return context.vault.decrypt(
-                row.key_id, row.ciphertext, Place(row.org_id, self.kind, row.name)
+                row.key_id, row.ciphertext, SecretLocation(row.org_id, self.kind, row.name)
             )
         except DecryptionError:
             return None

@@ -62,7 +62,7 @@ spec:
 """
 
     @override
-    def mine(self, context: Context) -> SelectOfScalar[Any]:
+    def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
         return select_sessions(context.caller)
 
     @override

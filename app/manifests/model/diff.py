@@ -6,10 +6,10 @@ from typing import Any, TypedDict
 MASK = "***"
 
 # `from` is a word of Python, so the class has another syntax than others.
-Change = TypedDict("Change", {"path": str, "op": str, "from": Any, "to": Any})
+FieldChange = TypedDict("FieldChange", {"path": str, "op": str, "from": Any, "to": Any})
 
 
-def compare(before: Any, after: Any, path: str = "") -> list[Change]:
+def compare(before: Any, after: Any, path: str = "") -> list[FieldChange]:
     """The differences of two JSON values, in the order of their places.
 
     Returns:
@@ -19,12 +19,12 @@ def compare(before: Any, after: Any, path: str = "") -> list[Change]:
     return list(_changes(before, after, path))
 
 
-def masked(path: str, op: str) -> Change:
+def masked(path: str, op: str) -> FieldChange:
     """The change of a secret."""
     return {"path": path, "op": op, "from": None if op == "add" else MASK, "to": MASK}
 
 
-def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
+def _changes(before: Any, after: Any, path: str) -> Iterator[FieldChange]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys([*before, *after]):
             yield from _member(before, after, key, f"{path}/{_escaped(key)}")
@@ -35,7 +35,9 @@ def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
         yield {"path": path, "op": "replace", "from": before, "to": after}
 
 
-def _member(before: dict[str, Any], after: dict[str, Any], key: str, path: str) -> Iterator[Change]:
+def _member(
+    before: dict[str, Any], after: dict[str, Any], key: str, path: str
+) -> Iterator[FieldChange]:
     if key not in before:
         yield {"path": path, "op": "add", "from": None, "to": after[key]}
     elif key not in after:

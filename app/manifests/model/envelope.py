@@ -53,7 +53,12 @@ def read_envelope(document: dict[str, Any]) -> Envelope:
 
 
 def read_manifest(
-    envelope: Envelope, kind: str, spec_model: type[SpecT], *, free_names: bool, discreet: bool
+    envelope: Envelope,
+    kind: str,
+    spec_model: type[SpecT],
+    *,
+    free_names: bool,
+    hide_unknown_fields: bool,
 ) -> Manifest[SpecT]:
     """The manifest in an envelope, by the rules of its kind.
 
@@ -62,7 +67,7 @@ def read_manifest(
         kind: as it is spelled.
         spec_model: what the spec may say.
         free_names: whether names may be any printable text.
-        discreet: whether the names of unknown fields are kept back too: one may be a secret.
+        hide_unknown_fields: whether errors leave out names of unknown fields, too.
 
     Raises:
         BadRequestError: names each fault with its path.
@@ -74,20 +79,20 @@ def read_manifest(
     except ValueError as error:
         fault: FieldError = {"loc": ["metadata", "name"], "msg": str(error)}
         raise bad_manifest([fault]) from None
-    with refusing("spec", discreet=discreet):
+    with refusing("spec", hide_unknown_fields=hide_unknown_fields):
         spec = spec_model.model_validate(envelope.spec or {})
     return Manifest(kind, metadata, spec)
 
 
 @contextmanager
-def refusing(*place: str, discreet: bool = False) -> Iterator[None]:
+def refusing(*place: str, hide_unknown_fields: bool = False) -> Iterator[None]:
     """Turn pydantic's faults into ours, at `place` of the document. No value is ever told."""
     try:
         yield
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         faults = [
-            _fault([*place, *fault["loc"]], fault["msg"], fault["type"], discreet)
+            _fault([*place, *fault["loc"]], fault["msg"], fault["type"], hide_unknown_fields)
             for fault in found[:_MAX_ERRORS]
         ]
         raise bad_manifest(faults) from None
@@ -101,8 +106,8 @@ def bad_manifest(errors: list[FieldError]) -> BadRequestError:
     return BadRequestError(f"{place}: {first['msg']}{more}", errors=errors)
 
 
-def _fault(loc: list[str | int], msg: str, kind: str, discreet: bool) -> FieldError:
-    if discreet and kind == "extra_forbidden":
+def _fault(loc: list[str | int], msg: str, kind: str, hide_unknown_fields: bool) -> FieldError:
+    if hide_unknown_fields and kind == "extra_forbidden":
         loc = [*loc[:-1], "…"]
     loc = [part[:_MAX_PART] if isinstance(part, str) else part for part in loc]
     return {"loc": loc, "msg": _WORDS.get(kind, msg.removeprefix("Value error, ")), "type": kind}

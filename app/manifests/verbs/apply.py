@@ -58,7 +58,7 @@ class Apply:
             What was done with each, in the order of the documents.
         """
         for document in sorted(documents, key=lambda one: (one.broker.kind, one.manifest.name)):
-            await document.broker.wait_in_line(context, document.manifest.name)
+            await document.broker.lock_name(context, document.manifest.name)
         applied: dict[int, Applied] = {}
         for document in sorted(documents, key=lambda one: self._brokers.rank(one.broker)):
             with self._looking_at(document, len(documents)):

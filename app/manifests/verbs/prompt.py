@@ -7,7 +7,7 @@ from app.errors import AnswerTimeoutError
 from app.manifests.journal import Entry
 from app.manifests.launch import Launch
 from app.sessions.runtime import Runtime
-from app.sessions.store.views import View
+from app.sessions.store.views import SessionWithInvocation
 from app.threads.commands import start_thread
 from app.wire.messages import plain_text
 
@@ -26,7 +26,7 @@ async def ask(runtime: Runtime, caller: Caller, launch: Launch, entry: Entry) ->
     entry.detail["sessionId"] = session_id
     seconds = runtime.settings.session.prompt_wait_seconds
 
-    async def check() -> View | None:
+    async def check() -> SessionWithInvocation | None:
         view = await runtime.store.view(caller.org_id, session_id)
         return view if view.running is None else None
 

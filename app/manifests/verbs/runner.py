@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.access.caller import Caller, Scope
+from app.access.caller import Caller, KeyScope
 from app.access.crypto import Vault
 from app.errors import StatewrightError
 from app.manifests.context import Context
@@ -76,7 +76,7 @@ class VerbRunner:
         async with self.journaled(caller, command, name) as entry:
             entry.thing = self.brokers.kind(kind)
             broker = self.brokers.find(kind)
-            caller.require(broker.write_scope if changes else Scope.READ)
+            caller.require(broker.write_scope if changes else KeyScope.READ)
             async with self.runtime.database.transaction() as db:
                 data = await verb(self.context(db, caller), broker)
                 db.add(entry.row(_OK))
@@ -87,7 +87,7 @@ class VerbRunner:
     ) -> Answer:
         """Carry out a verb on no resource: status, version, whoami."""
         async with self.journaled(caller, command) as entry:
-            caller.require(Scope.READ)
+            caller.require(KeyScope.READ)
             async with self.runtime.database.transaction() as db:
                 data = await find_out(db)
                 db.add(entry.row(_OK))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.access.caller import Caller, Scope
+from app.access.caller import Caller, KeyScope
 from app.access.crypto import Vault
 from app.manifests.applied import Applied
 from app.manifests.journal import Entry
@@ -38,7 +38,7 @@ class ManifestService:
         """
         verbs = self._verbs
         async with verbs.journaled(caller, "apply") as entry:
-            caller.require(Scope.WRITE)
+            caller.require(KeyScope.WRITE)
             apply = Apply(caller, verbs.brokers, entry)
             documents = apply.read(await load_text(body))
             async with verbs.runtime.database.transaction() as db:
@@ -130,7 +130,7 @@ class ManifestService:
         verbs = self._verbs
         async with verbs.journaled(caller, "prompt", name) as entry:
             entry.thing = "Agent"
-            caller.require(Scope.WRITE)
+            caller.require(KeyScope.WRITE)
             (said,) = await load_text(body)
             async with verbs.runtime.database.transaction() as db:
                 broker = verbs.brokers.find(entry.thing)

@@ -15,16 +15,16 @@ from app.flows.select import select
 from app.kit.ids import derived_id, new_id
 from app.sessions.flow_api.responses import change_response, model_response, status_response
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Arrived, Change, Snapshot
-from app.sessions.store.views import Status
+from app.sessions.store.change import Change, ClientEvent, Snapshot
+from app.sessions.store.views import PollStatus
 from app.sessions.turn.admission import EventRequest, admit, known_answer, request_hash
 from app.sessions.turn.announce import announce
-from app.sessions.turn.transition import Incoming, Transition
+from app.sessions.turn.transition import TransitionInput, TransitionRun
 from app.sessions.visibility import check_usable
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class StartSession:
     """How a session starts.
 
     Attributes:
@@ -43,42 +43,42 @@ class Opening:
 
 
 async def start_session(
-    runtime: Runtime, caller: Caller, key: str, opening: Opening
+    runtime: Runtime, caller: Caller, key: str, start: StartSession
 ) -> dict[str, Any]:
     """Start a session of a flow.
 
     Raises:
         NotFoundError: the org has no such flow.
         BadRequestError: the seed data do not fit the flow's model.
-        EventNotAcceptedError: the first state does not take the opening's event.
+        EventNotAcceptedError: the first state does not take the start's event.
     """
     flow = await runtime.catalog.get(caller.org_id, key)
     event_id = new_id("evt")
-    change = _new_session(caller, flow, opening, event_id)
-    model = flow.seed(opening.seed_data or {})
+    change = _new_session(caller, flow, start, event_id)
+    model = flow.seed(start.seed_data or {})
     model.session_id = change.session_id
-    incoming = Incoming(opening.event or "start", opening.event_input, change.cause)
-    transition = Transition(runtime, flow, model, change, incoming)
+    incoming = TransitionInput(start.event or "start", start.event_input, change.cause)
+    transition = TransitionRun(runtime, flow, model, change, incoming)
     await transition.start()
-    if opening.event is not None:
-        await transition.send(opening.event)
+    if start.event is not None:
+        await transition.send(start.event)
     transition.pack()
-    told = change_response(flow, change)
-    wanted = request_hash(key, opening.user_info, opening.seed_data, opening.event, incoming.input)
-    change.arrived = Arrived(
+    response = change_response(flow, change)
+    hash_ = request_hash(key, start.user_info, start.seed_data, start.event, incoming.input)
+    change.client_event = ClientEvent(
         event_id,
         incoming.event,
         incoming.input,
         caller.user_id,
-        wanted.hex(),
-        opening.idempotency_key,
-        told,
+        hash_.hex(),
+        start.idempotency_key,
+        response,
     )
     if not await runtime.store.start(change):
-        _, row = await runtime.store.load(caller.org_id, change.session_id, opening.idempotency_key)
-        return known_answer(row, wanted)
+        _, row = await runtime.store.load(caller.org_id, change.session_id, start.idempotency_key)
+        return known_answer(row, hash_)
     await announce(runtime, change)
-    return told
+    return response
 
 
 async def send_event(
@@ -105,7 +105,7 @@ async def poll(
 ) -> dict[str, Any]:
     """How a session is; held until its invocation ends, or makes progress, or the time is up."""
     status = await _watch(runtime, caller, key, session_id, seconds, _mark)
-    return await _told(runtime, status)
+    return await _status_response(runtime, status)
 
 
 async def task_state(
@@ -113,9 +113,9 @@ async def task_state(
 ) -> dict[str, Any]:
     """Whether a session is ready for an event, and for which; held until that changed."""
     status = await _watch(runtime, caller, key, session_id, seconds, lambda s: s.session.version)
-    told = await _told(runtime, status)
-    ready = told["next_actions"] != ["poll"]
-    return {"session_id": session_id, "ready": ready, "next_actions": told["next_actions"]}
+    response = await _status_response(runtime, status)
+    ready = response["next_actions"] != ["poll"]
+    return {"session_id": session_id, "ready": ready, "next_actions": response["next_actions"]}
 
 
 async def read_model(
@@ -148,7 +148,7 @@ async def read_model(
     return model_response(flow, before, orjson.dumps(found).decode())
 
 
-async def _told(runtime: Runtime, status: Status) -> dict[str, Any]:
+async def _status_response(runtime: Runtime, status: PollStatus) -> dict[str, Any]:
     session = status.session
     flow = await runtime.catalog.get(session.org_id, session.flow, session.flow_revision)
     return status_response(flow, status)
@@ -160,21 +160,21 @@ async def _watch(  # noqa: PLR0917 - who asks for what, for how long, for which 
     key: str,
     session_id: str,
     seconds: float,
-    mark: Callable[[Status], object],
-) -> Status:
+    mark: Callable[[PollStatus], object],
+) -> PollStatus:
     first = await runtime.store.status(caller.org_id, session_id)
     _allowed(caller, key, first.session)
     if not seconds or first.session.invocation_id is None:
         return first
 
-    async def changed() -> Status | None:
+    async def changed() -> PollStatus | None:
         now = await runtime.store.status(caller.org_id, session_id)
         return now if mark(now) != mark(first) else None
 
     return await runtime.wakeups.until(session_id, changed, seconds) or first
 
 
-def _mark(status: Status) -> tuple[int, int, int]:
+def _mark(status: PollStatus) -> tuple[int, int, int]:
     return status.session.version, status.total, status.done
 
 
@@ -184,10 +184,10 @@ def _allowed(caller: Caller, key: str, session: Snapshot) -> None:
         raise NotFoundError(f"There is no session {session.id!r} of flow {key!r}.")
 
 
-def _new_session(caller: Caller, flow: Flow, opening: Opening, event_id: str) -> Change:
+def _new_session(caller: Caller, flow: Flow, start: StartSession, event_id: str) -> Change:
     session_id = new_id("ath")
-    if opening.idempotency_key is not None:
-        parts = (caller.org_id, caller.user_id, flow.key, opening.idempotency_key)
+    if start.idempotency_key is not None:
+        parts = (caller.org_id, caller.user_id, flow.key, start.idempotency_key)
         session_id = derived_id("ath", *parts)
     return Change(
         session_id=session_id,
@@ -196,14 +196,14 @@ def _new_session(caller: Caller, flow: Flow, opening: Opening, event_id: str) ->
         state="",
         model=b"",
         cause=f"event:{event_id}",
-        event=opening.event or "start",
-        told=0,
+        event=start.event or "start",
+        messages_before=0,
         start={
             "flow": flow.key,
             "flow_revision": flow.revision,
             "visibility": "org",
-            "user_info": opening.user_info,
-            "ttl": opening.ttl,
+            "user_info": start.user_info,
+            "ttl": start.ttl,
             "created_by": caller.user_id,
         },
     )

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.flows.flow import Flow
 from app.sessions.store.change import Change, Snapshot
-from app.sessions.store.views import Status
+from app.sessions.store.views import PollStatus
 from app.wire.messages import WireModel, plain_text
 
 POLL = "poll"
@@ -45,7 +45,7 @@ def change_response(flow: Flow, change: Change) -> dict[str, Any]:
     return _waiting(flow, change.session_id, change.state, change.error, last)
 
 
-def status_response(flow: Flow, status: Status) -> dict[str, Any]:
+def status_response(flow: Flow, status: PollStatus) -> dict[str, Any]:
     """Of a session as it is now."""
     session = status.session
     if session.invocation_id is not None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from app.flows.graph import Graph
 from app.kit.batch import Batch
-from app.sessions.store.change import StepRow, ready
+from app.sessions.store.change import NewStep, ready
 from app.sessions.store.claim import Claim, Composite
-from app.sessions.store.store import Finished, SessionStore
+from app.sessions.store.store import ChildResult, SessionStore
 from app.sessions.turn.transition import step_rows
 from app.settings import StepSettings
 
@@ -43,7 +43,7 @@ class Ascent:
     to_come: int = 0
 
 
-class Climber:
+class StepCompletion:
     """Carries the results of claimed steps upward.
 
     Args:
@@ -59,7 +59,7 @@ class Climber:
         # The steps of one map often end together.
         self._counts = Batch(store.count)
 
-    async def climb(
+    async def finish(
         self, claim: Claim, result: str, graph: Callable[[], Awaitable[Graph]]
     ) -> str | Progress | None:
         """Write a step's result, unless the whole invocation ends with it.
@@ -78,7 +78,7 @@ class Climber:
                 parent = known.get(above)
                 if parent is None:
                     return None
-                started = await self._pass(ascent, parent, known)
+                started = await self._complete_parent(ascent, parent, known)
                 if started is None:
                     continue
                 if await self._write(ascent, result, parent, started):
@@ -92,9 +92,9 @@ class Climber:
                 return None
             known = {}
 
-    async def _pass(
+    async def _complete_parent(
         self, ascent: Ascent, parent: Composite, known: dict[str, Composite]
-    ) -> list[StepRow] | None:
+    ) -> list[NewStep] | None:
         """Rise above `parent` if that ends it (None); else the steps that start now in it."""
         if parent.kind == "chain":
             graph = await ascent.graph()
@@ -117,7 +117,7 @@ class Climber:
         ascent.path = parent.path
         return None
 
-    def _claim_one(self, rows: list[StepRow]) -> None:
+    def _claim_one(self, rows: list[NewStep]) -> None:
         """Claim the first that this worker can run as it is written: no bell, no second write."""
         for row in rows:
             if row.status == "queued" and row.planned.queue in self._queues:
@@ -125,11 +125,11 @@ class Climber:
                 return
 
     async def _write(
-        self, ascent: Ascent, result: str, parent: Composite, started: list[StepRow]
+        self, ascent: Ascent, result: str, parent: Composite, started: list[NewStep]
     ) -> bool:
         claim = ascent.claim
         if not started and not ascent.done:
-            return await self._counts(Finished(claim.step_id, claim.attempt, result, parent.id))
+            return await self._counts(ChildResult(claim.step_id, claim.attempt, result, parent.id))
         return await self._store.advance(
             claim,
             result,
@@ -140,7 +140,7 @@ class Climber:
         )
 
 
-def _progress(claim: Claim, started: list[StepRow], parent: Composite) -> Progress:
+def _progress(claim: Claim, started: list[NewStep], parent: Composite) -> Progress:
     mine = next((row for row in started if row.lease is not None), None)
     if mine is None:
         return Progress(ready(started))

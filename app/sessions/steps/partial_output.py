@@ -60,4 +60,4 @@ class PartialWriter:
                     await pipe.execute()
             except (RedisError, OSError):
                 return
-        await self._wakeups.ring(self._session_id)
+        await self._wakeups.notify(self._session_id)

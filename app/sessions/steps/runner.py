@@ -8,7 +8,7 @@ from typing import TypeVar
 from structlog import get_logger
 from structlog.contextvars import bound_contextvars
 
-from app.db.engine import is_away
+from app.db.engine import is_unavailable
 from app.errors import StatewrightError
 from app.flows.call import call
 from app.flows.flow import Flow
@@ -26,7 +26,7 @@ from app.invokers.pool import Invokers
 from app.kit.batch import Batch
 from app.kit.registry import UnknownNameError
 from app.sessions.runtime import Runtime
-from app.sessions.steps.completion import Climber, Progress
+from app.sessions.steps.completion import Progress, StepCompletion
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.leases import LeaseLostError, Leases
 from app.sessions.steps.partial_output import PartialWriter
@@ -34,7 +34,7 @@ from app.sessions.store.change import ready
 from app.sessions.store.claim import Claim
 from app.sessions.turn.ending import ending_change
 from app.sessions.turn.rendering import RenderSource
-from app.sessions.turn.transition import Incoming
+from app.sessions.turn.transition import TransitionInput
 
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -62,7 +62,7 @@ class StepRunner:
         self._settings = runtime.settings.step
         # The steps of one map become due together.
         self._claims = Batch(self._claim_all)
-        self._climber = Climber(runtime.store, queues, self._settings)
+        self._completion = StepCompletion(runtime.store, queues, self._settings)
 
     async def run(self, step_id: str) -> None:
         """Run a step if it is due and nobody else has it, and then what follows directly."""
@@ -96,7 +96,7 @@ class StepRunner:
             await asyncio.shield(self._put_back(claim, 0.0, "The worker stopped.", free=True))
             raise
         except Exception as error:  # noqa: BLE001 - a step ends, whatever happens in it
-            if is_away(error):
+            if is_unavailable(error):
                 return await self._retry(claim, TransientInvokerError("PostgreSQL was away."))
             return await self._fail(claim, _told(error))
 
@@ -134,7 +134,7 @@ class StepRunner:
         """Write a result and what follows it: the next steps, or the invocation's end."""
         if claim.path:
             flow = await self._flow(claim)
-            outcome = await self._climber.climb(
+            outcome = await self._completion.finish(
                 claim,
                 result,
                 lambda: self._source(flow, claim, None).graph(flow.node(claim.state)),
@@ -147,19 +147,21 @@ class StepRunner:
         else:
             ended = result
         reply = None if claim.path else (claim.step_id, claim.attempt)
-        incoming = Incoming(claim.event, ended, f"invocation:{claim.invocation_id}", reply=reply)
+        incoming = TransitionInput(
+            claim.event, ended, f"invocation:{claim.invocation_id}", reply=reply
+        )
         return await self._end(claim, incoming, result)
 
     async def _fail(self, claim: Claim, error: str) -> str | None:
         """End the invocation with an error; the session goes on with its event and no input."""
         log.warning("step failed", error=error, attempt=claim.attempt)
         reply = None if claim.path else (claim.step_id, claim.attempt)
-        incoming = Incoming(
+        incoming = TransitionInput(
             claim.event, "", f"invocation:{claim.invocation_id}", error=error, reply=reply
         )
         return await self._settle(claim, lambda: self._end(claim, incoming, None))
 
-    async def _end(self, claim: Claim, incoming: Incoming, result: str | None) -> str | None:
+    async def _end(self, claim: Claim, incoming: TransitionInput, result: str | None) -> str | None:
         change = await ending_change(self._runtime, claim.session, incoming)
         if not await self._runtime.store.complete(claim, change, result, incoming.error):
             log.warning("superseded, the result is dropped", attempt=claim.attempt)
@@ -204,7 +206,7 @@ class StepRunner:
             try:
                 return await write()
             except Exception as error:
-                if not is_away(error) or asyncio.get_running_loop().time() > deadline:
+                if not is_unavailable(error) or asyncio.get_running_loop().time() > deadline:
                     raise
                 log.warning("postgresql is away, the result waits", attempt=claim.attempt)
                 await asyncio.sleep(_AWAY_PAUSE)

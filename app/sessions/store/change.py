@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 
 from app.flows.flow import Flow
-from app.flows.graph import Planned
+from app.flows.graph import PlannedStep
 from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.session_model import SessionModel
 from app.kit.ids import new_id
@@ -93,7 +93,7 @@ class NewMessage:
 
 
 @dataclass(slots=True)
-class Arrived:
+class ClientEvent:
     """The event of a client, as it is kept: with what the client was told."""
 
     id: str
@@ -106,13 +106,13 @@ class Arrived:
 
 
 @dataclass(slots=True)
-class StepRow:
+class NewStep:
     """A step to be stored; with a lease (in seconds) it is claimed by who stores it."""
 
     id: str
     invocation_id: str
     parent_id: str | None
-    planned: Planned
+    planned: PlannedStep
     max_attempts: int
     lease: float | None = None
 
@@ -160,7 +160,10 @@ class NewInvocation:
 
 @dataclass(slots=True)
 class Change:
-    """One transition of a session, with all that it writes. `told` messages were there before."""
+    """One transition of a session, with all that it writes.
+
+    `messages_before` is the length of the dialogue before it.
+    """
 
     session_id: str
     org_id: str
@@ -169,7 +172,7 @@ class Change:
     model: bytes
     cause: str
     event: str
-    told: int
+    messages_before: int
     source: str | None = None
     error: str | None = None
     title: str | None = None
@@ -177,14 +180,14 @@ class Change:
     stored: dict[str, bytes] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     invocation: NewInvocation | None = None
-    steps: list[StepRow] = field(default_factory=list)
-    arrived: Arrived | None = None
+    steps: list[NewStep] = field(default_factory=list)
+    client_event: ClientEvent | None = None
     start: dict[str, Any] | None = None
 
     @property
     def message_count(self) -> int:
         """How long the dialogue is after the change."""
-        return self.told + len(self.messages)
+        return self.messages_before + len(self.messages)
 
     def pack(self, model: SessionModel, *, compression: bool) -> None:
         """Take over the model and its secondary store as they will be stored."""
@@ -206,20 +209,20 @@ class Change:
             "error": self.error,
             "title": self.title,
             "message_count": self.message_count,
-            "messages": [m.row(idx) for idx, m in enumerate(self.messages, self.told)],
+            "messages": [m.row(idx) for idx, m in enumerate(self.messages, self.messages_before)],
             "stored": [
                 {"key": key, "payload": base64.b64encode(payload).decode()}
                 for key, payload in self.stored.items()
             ],
             "dropped": self.dropped,
             "invocation": self.invocation,
-            "arrived": self.arrived,
+            "client_event": self.client_event,
             "steps": [step.row() for step in self.steps],
             "start": self.start,
             **extra,
         }
 
 
-def ready(steps: list[StepRow]) -> list[tuple[str, str]]:
+def ready(steps: list[NewStep]) -> list[tuple[str, str]]:
     """What to publish once it is committed: (step id, queue)."""
     return [(step.id, step.planned.queue) for step in steps if step.status == "queued"]

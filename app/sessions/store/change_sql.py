@@ -13,52 +13,52 @@ WITH i AS MATERIALIZED (
   SELECT * FROM json_to_record($1::json) AS i(
     session_id text, org_id text, version int, state text, source text, cause text, event text,
     error text, message_count int, title text, messages jsonb, steps jsonb, stored jsonb,
-    dropped jsonb, invocation jsonb, arrived json, start jsonb,
+    dropped jsonb, invocation jsonb, client_event json, start jsonb,
     step_id text, attempt int, result text, closes text, closed_as text, closed_error text)
 )"""
 
 # What every change writes beside the session's own row; `changed` says whether it may.
 _WRITES = """
-, logged AS (
+, new_transition AS (
   INSERT INTO transition (session_id, version, org_id, cause, event, source, target, error,
     message_count)
   SELECT c.id, c.version, c.org_id, i.cause, i.event, i.source, i.state, i.error, i.message_count
   FROM changed c, i
 )
-, told AS (
+, new_messages AS (
   INSERT INTO message (session_id, idx, org_id, role, content, status, step_id, attempt)
   SELECT c.id, m.idx, c.org_id, m.role, m.content, m.status, m.step_id, m.attempt
   FROM changed c, i, jsonb_to_recordset(i.messages)
     AS m(idx bigint, role text, content jsonb, status text, step_id text, attempt int)
 )
-, kept AS (
+, new_values AS (
   INSERT INTO session_value (session_id, key, org_id, payload)
   SELECT c.id, v.key, c.org_id, decode(v.payload, 'base64')
   FROM changed c, i, jsonb_to_recordset(i.stored) AS v(key text, payload text)
 )
-, dropped AS (
+, deleted_values AS (
   DELETE FROM session_value v USING changed c, i
   WHERE v.session_id = c.id AND i.dropped ? v.key
 )
-, started AS (
+, new_invocation AS (
   INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status)
   SELECT n.id, c.id, c.org_id, c.version, n.state, n.event, n.input, 'running'
   FROM changed c, i, jsonb_to_record(i.invocation)
     AS n(id text, state text, event text, input text)
   WHERE i.invocation IS NOT NULL
 )
-, arrived AS (
+, new_event AS (
   INSERT INTO event (id, session_id, org_id, name, input, idempotency_key, request_hash, answer,
     created_by)
   SELECT e.id, c.id, c.org_id, e.name, e.input, e.idempotency_key, decode(e.request_hash, 'hex'),
     e.answer, e.created_by
-  FROM changed c, i, json_to_record(i.arrived) AS e(id text, name text, input text,
+  FROM changed c, i, json_to_record(i.client_event) AS e(id text, name text, input text,
     idempotency_key text, request_hash text, answer json, created_by text)
-  WHERE i.arrived IS NOT NULL
+  WHERE i.client_event IS NOT NULL
 )"""
 
-PLANNED = """
-, planned AS (
+NEW_STEPS = """
+, new_steps AS (
   INSERT INTO step (id, invocation_id, session_id, org_id, path, parent_id, kind, status, queue,
     attempt, max_attempts, remaining, input, result, published_at, lease_until)
   SELECT p.id, p.invocation_id, g.id, g.org_id, p.path, p.parent_id, p.kind, p.status, p.queue,
@@ -94,7 +94,7 @@ START = (
   RETURNING id, org_id, version, created
 )"""
     + _WRITES
-    + PLANNED.format(guard="changed")
+    + NEW_STEPS.format(guard="changed")
     + "\nSELECT version, created FROM changed"
 )
 
@@ -108,7 +108,7 @@ ADMIT = (
   RETURNING s.id, s.org_id, s.version
 )"""
     + _WRITES
-    + PLANNED.format(guard="changed")
+    + NEW_STEPS.format(guard="changed")
     + _END
 )
 
@@ -162,10 +162,10 @@ _CLOSED = f"""
 )"""
 
 # The last step of an invocation: its result, the invocation's end and its event, all or nothing.
-COMPLETE = _INPUT + _OWN_STEP + _CLOSED + _WRITES + PLANNED.format(guard="changed") + _END
+COMPLETE = _INPUT + _OWN_STEP + _CLOSED + _WRITES + NEW_STEPS.format(guard="changed") + _END
 
 # The end of an invocation from outside (cancel): its open steps are superseded.
-CLOSE = _INPUT + _NO_STEP + _CLOSED + _WRITES + PLANNED.format(guard="changed") + _END
+CLOSE = _INPUT + _NO_STEP + _CLOSED + _WRITES + NEW_STEPS.format(guard="changed") + _END
 
 EXPIRE = f"""
 DELETE FROM session WHERE id IN (

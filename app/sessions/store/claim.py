@@ -7,8 +7,8 @@ from typing import Any, Self
 import asyncpg
 import orjson
 
-from app.flows.graph import Scope
-from app.sessions.store.change import Snapshot, StepRow
+from app.flows.graph import StepScope
+from app.sessions.store.change import NewStep, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,10 @@ class Composite:
     path: str
     kind: str
     remaining: int
-    scope: Scope
+    scope: StepScope
 
     @classmethod
-    def of(cls, row: StepRow) -> Self:
+    def of(cls, row: NewStep) -> Self:
         """The same as it was stored."""
         step = row.planned
         return cls(row.id, step.path, step.kind, step.remaining, step.scope)
@@ -52,7 +52,7 @@ class Claim:
     parent: Composite | None
     attempt: int
     max_attempts: int
-    scope: Scope
+    scope: StepScope
     result: str | None
     invocation_id: str
     event: str
@@ -81,6 +81,6 @@ class Claim:
         )
 
 
-def scope_of(stored: dict[str, Any]) -> Scope:
+def scope_of(stored: dict[str, Any]) -> StepScope:
     """A step's scope as it was stored."""
-    return Scope(stored["previous_result"], orjson.loads(stored["fields"]))
+    return StepScope(stored["previous_result"], orjson.loads(stored["fields"]))

@@ -3,7 +3,7 @@
 What changes the session with it is in `statements`.
 """
 
-from app.sessions.store.change_sql import PLANNED
+from app.sessions.store.change_sql import NEW_STEPS
 from app.sessions.store.read_sql import STORED_VALUES
 
 # A step that is not the last. `counted` is the parallel or map that loses one open child; it must
@@ -42,7 +42,7 @@ WITH i AS MATERIALIZED (
 , chained AS (
   UPDATE step t SET remaining = i.to_come FROM guard g, i WHERE t.id = i.chain
 )"""
-    + PLANNED.format(guard="guard")
+    + NEW_STEPS.format(guard="guard")
     + "\nSELECT id FROM guard"
 )
 

@@ -7,9 +7,9 @@ import asyncpg
 
 from app.errors import NotFoundError
 from app.sessions.store import change_sql, read_sql, step_sql
-from app.sessions.store.change import Change, Snapshot, StepRow
+from app.sessions.store.change import Change, NewStep, Snapshot
 from app.sessions.store.claim import Claim, Composite
-from app.sessions.store.views import Status, View
+from app.sessions.store.views import PollStatus, SessionWithInvocation
 from app.wire.messages import plain_text
 
 # Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
@@ -17,7 +17,7 @@ _TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class ChildResult:
     """The result of a claimed step, and the parallel or map that it is directly in."""
 
     step_id: str
@@ -45,7 +45,7 @@ class SessionStore:
             raise NotFoundError(f"There is no session {session_id!r}.")
         return Snapshot.from_row(row), row
 
-    async def view(self, org_id: str, session_id: str) -> View:
+    async def view(self, org_id: str, session_id: str) -> SessionWithInvocation:
         """A session as it is read, with the invocation that runs.
 
         Raises:
@@ -54,9 +54,9 @@ class SessionStore:
         row = await self._pool.fetchrow(read_sql.VIEW, session_id, org_id)
         if row is None:
             raise NotFoundError(f"There is no session {session_id!r}.")
-        return View.from_row(row)
+        return SessionWithInvocation.from_row(row)
 
-    async def status(self, org_id: str, session_id: str) -> Status:
+    async def status(self, org_id: str, session_id: str) -> PollStatus:
         """What a client that polls is told of a session, in one query.
 
         Raises:
@@ -65,7 +65,7 @@ class SessionStore:
         row = await self._pool.fetchrow(read_sql.STATUS, session_id, org_id)
         if row is None:
             raise NotFoundError(f"There is no session {session_id!r}.")
-        return Status.from_row(row)
+        return PollStatus.from_row(row)
 
     async def start(self, change: Change) -> bool:
         """Write a new session. False: its id, made from an idempotency key, is there already."""
@@ -106,7 +106,7 @@ class SessionStore:
         parent_id: str,
         to_come: int,
         composites: list[tuple[str, str]],
-        steps: list[StepRow],
+        steps: list[NewStep],
     ) -> bool:
         """Write the result of a step after which the invocation goes on.
 
@@ -131,7 +131,7 @@ class SessionStore:
         }
         return await self._write(step_sql.ADVANCE, document)
 
-    async def count(self, finished: list[Finished]) -> list[bool]:
+    async def count(self, finished: list[ChildResult]) -> list[bool]:
         """Write results after which their parallels and maps go on; whether each was written."""
         rows = await self._change(step_sql.COUNT, finished)
         written = {row["id"] for row in rows}

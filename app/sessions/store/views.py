@@ -21,7 +21,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class SessionWithInvocation:
     """A session and what runs in it."""
 
     session: Snapshot
@@ -43,7 +43,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class PollStatus:
     """A session as a client that polls is told of it.
 
     Attributes:

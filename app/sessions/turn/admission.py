@@ -13,11 +13,11 @@ from app.errors import EventNotAcceptedError, IdempotencyMismatchError, SessionB
 from app.flows.flow import Flow
 from app.kit.ids import new_id
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Arrived, Change, Snapshot
+from app.sessions.store.change import Change, ClientEvent, Snapshot
 from app.sessions.turn.announce import announce
-from app.sessions.turn.transition import Incoming, Transition
+from app.sessions.turn.transition import TransitionInput, TransitionRun
 
-# Other changes of the session that may win the race before the client is told that it is busy.
+# Other changes of the session that may win the race before the client is response that it is busy.
 _TRIES = 5
 
 
@@ -43,9 +43,9 @@ class EventRequest:
         """What tells another request with the same key."""
         return request_hash(self.event, self.input, self.content, self.updates)
 
-    def arrived(self, caller: Caller, change: Change, answer: dict[str, Any]) -> Arrived:
+    def client_event(self, caller: Caller, change: Change, answer: dict[str, Any]) -> ClientEvent:
         """The row that is kept of it."""
-        return Arrived(
+        return ClientEvent(
             id=change.cause.partition(":")[2],
             name=change.event,
             input=self.input,
@@ -91,19 +91,19 @@ async def admit(
                 return known_answer(row, request.hash)
             flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
             change = await _apply(runtime, flow, before, request)
-            told = answer(before, flow, change)
-            change.arrived = request.arrived(caller, change, told)
+            response = answer(before, flow, change)
+            change.client_event = request.client_event(caller, change, response)
             if await runtime.store.admit(change):
                 break
         else:
             raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
         await announce(runtime, change, lock)
-    return told
+    return response
 
 
-def known_answer(row: asyncpg.Record, wanted: bytes) -> dict[str, Any]:
+def known_answer(row: asyncpg.Record, hash_: bytes) -> dict[str, Any]:
     """What the idempotency key was answered before, if it was for the same request."""
-    if row["known_hash"] != wanted:
+    if row["known_hash"] != hash_:
         raise IdempotencyMismatchError("This idempotency key was used for another request.")
     answer: dict[str, Any] = row["known_answer"]
     return answer
@@ -120,11 +120,11 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
             },
         )
     event = request.event or next(iter(flow.next_actions(before.state)), "message")
-    incoming = Incoming(
+    incoming = TransitionInput(
         event,
         request.input,
         f"event:{new_id('evt')}",
         content=request.content,
         updates=request.updates,
     )
-    return await Transition.of(runtime, flow, before, incoming)
+    return await TransitionRun.of(runtime, flow, before, incoming)

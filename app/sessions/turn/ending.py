@@ -2,16 +2,16 @@
 
 from structlog import get_logger
 
-from app.db.engine import is_away
+from app.db.engine import is_unavailable
 from app.errors import StatewrightError
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change, Snapshot
-from app.sessions.turn.transition import Incoming, Transition
+from app.sessions.turn.transition import TransitionInput, TransitionRun
 
 log = get_logger(__name__)
 
 
-async def ending_change(runtime: Runtime, before: Snapshot, incoming: Incoming) -> Change:
+async def ending_change(runtime: Runtime, before: Snapshot, incoming: TransitionInput) -> Change:
     """What the end of an invocation does to its session; no fault of the flow is one of ours.
 
     A flow that refuses the result is sent the failure instead; one that refuses that too is put
@@ -20,25 +20,25 @@ async def ending_change(runtime: Runtime, before: Snapshot, incoming: Incoming) 
     try:
         return await _sent(runtime, before, incoming)
     except Exception as error:
-        if is_away(error):
+        if is_unavailable(error):
             raise
         log.exception("the flow did not take the end of an invocation")
         failure = incoming.failed(f"The result was not taken: {_reason(error)}")
     try:
         return await _sent(runtime, before, failure)
     except Exception as error:
-        if is_away(error):
+        if is_unavailable(error):
             raise
         log.exception("the flow did not take the failure either")
         return await _put_back(runtime, before, failure)
 
 
-async def _sent(runtime: Runtime, before: Snapshot, incoming: Incoming) -> Change:
+async def _sent(runtime: Runtime, before: Snapshot, incoming: TransitionInput) -> Change:
     flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
-    return await Transition.of(runtime, flow, before, incoming)
+    return await TransitionRun.of(runtime, flow, before, incoming)
 
 
-async def _put_back(runtime: Runtime, before: Snapshot, failure: Incoming) -> Change:
+async def _put_back(runtime: Runtime, before: Snapshot, failure: TransitionInput) -> Change:
     source = await runtime.store.source(before)
     return Change(
         session_id=before.id,
@@ -50,7 +50,7 @@ async def _put_back(runtime: Runtime, before: Snapshot, failure: Incoming) -> Ch
         cause=failure.cause,
         event=failure.event,
         error=failure.error,
-        told=before.message_count,
+        messages_before=before.message_count,
     )
 
 

@@ -5,20 +5,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.flows.flow import Entered, Flow
-from app.flows.graph import Graph, Plan, Planned, Scope
+from app.flows.graph import Graph, PlannedStep, StepPlan, StepScope
 from app.flows.machine import Recording
 from app.flows.model.session_model import SessionModel
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Invoke, Render
 from app.kit.ids import new_id
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, NewInvocation, NewMessage, Snapshot, StepRow
+from app.sessions.store.change import Change, NewInvocation, NewMessage, NewStep, Snapshot
 from app.sessions.turn.rendering import RenderSource
 from app.wire.messages import plain_text
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class TransitionInput:
     """What is sent to a session.
 
     Attributes:
@@ -42,7 +42,7 @@ class Incoming:
     reply: tuple[str, int] | None = None
     updates: dict[str, Any] = field(default_factory=dict)
 
-    def failed(self, error: str) -> "Incoming":
+    def failed(self, error: str) -> "TransitionInput":
         """The same end of an invocation as a failure: with empty input."""
         return replace(self, input="", content=None, error=error)
 
@@ -52,11 +52,16 @@ class Incoming:
         return self.cause.startswith("invocation:")
 
 
-class Transition:
+class TransitionRun:
     """One event applied to one session, in memory; `change` is what it comes to."""
 
     def __init__(
-        self, runtime: Runtime, flow: Flow, model: SessionModel, change: Change, incoming: Incoming
+        self,
+        runtime: Runtime,
+        flow: Flow,
+        model: SessionModel,
+        change: Change,
+        incoming: TransitionInput,
     ) -> None:
         self._runtime = runtime
         self._flow = flow
@@ -65,7 +70,9 @@ class Transition:
         self.change = change
 
     @classmethod
-    async def of(cls, runtime: Runtime, flow: Flow, before: Snapshot, incoming: Incoming) -> Change:
+    async def of(
+        cls, runtime: Runtime, flow: Flow, before: Snapshot, incoming: TransitionInput
+    ) -> Change:
         """What `incoming` does to a session.
 
         Raises:
@@ -85,7 +92,7 @@ class Transition:
             cause=incoming.cause,
             event=incoming.event,
             error=incoming.error,
-            told=before.message_count,
+            messages_before=before.message_count,
         )
         transition = cls(runtime, flow, model, change, incoming)
         await transition.send(incoming.event)
@@ -114,7 +121,9 @@ class Transition:
     async def _enter(self, entered: Entered) -> None:
         change = self.change
         change.state = self._model.state = entered.target
-        change.messages += [NewMessage.text(role, storable(text)) for role, text in entered.said]
+        change.messages += [
+            NewMessage.text(role, storable(text)) for role, text in entered.messages
+        ]
         if entered.recording is Recording.RAW:
             change.messages.append(_raw(self._incoming))
         template = self._flow.template(entered.target)
@@ -138,7 +147,7 @@ class Transition:
             self.change.messages.append(message)
 
     async def _invoke(self) -> None:
-        """Plan the steps of the invoker state that was entered."""
+        """StepPlan the steps of the invoker state that was entered."""
         change, flow = self.change, self._flow
         change.invocation = NewInvocation(
             change.state, flow.ending_event(change.state), self._model.actor_input
@@ -167,16 +176,16 @@ class Transition:
 
 def step_rows(
     graph: Graph,
-    plan: Plan,
+    plan: StepPlan,
     invocation_id: str,
     parents: dict[str, str],
     max_attempts: int,
-) -> list[StepRow]:
+) -> list[NewStep]:
     """The rows of a plan. `parents` maps the paths of composites that are there to their ids.
 
     A plan with nothing to run becomes one step that carries its result: a worker ends it.
     """
-    planned = plan.steps or [Planned("", "leaf", "default", Scope(), result=plan.result)]
+    planned = plan.steps or [PlannedStep("", "leaf", "default", StepScope(), result=plan.result)]
     ids = dict(parents)
     rows = []
     for step in planned:
@@ -185,7 +194,7 @@ def step_rows(
         if step.kind == "leaf" and step.result is None:
             attempts = _attempts(graph, step.path, max_attempts)
         parent = ids.get(step.path.rpartition("/")[0]) if step.path else None
-        rows.append(StepRow(ids[step.path], invocation_id, parent, step, attempts))
+        rows.append(NewStep(ids[step.path], invocation_id, parent, step, attempts))
     return rows
 
 
@@ -195,13 +204,13 @@ def _attempts(graph: Graph, path: str, default: int) -> int:
     return default if retries is None else retries + 1
 
 
-def _raw(incoming: Incoming) -> NewMessage:
+def _raw(incoming: TransitionInput) -> NewMessage:
     if incoming.content is not None:
         return NewMessage("user", incoming.content)
     return NewMessage.text("user", incoming.input)
 
 
-def _failure(incoming: Incoming) -> NewMessage:
+def _failure(incoming: TransitionInput) -> NewMessage:
     """What a failed invocation leaves in the dialogue: what was generated, and why it ended."""
     block = {
         "content_type": "error",

@@ -29,7 +29,7 @@ class Scribe:
     """A listener that is set up with each machine."""
 
     def setup(self, machine: PersonalMachine) -> None:
-        machine.said = [("assistant", f"for {machine.model.name}")]
+        machine.messages = [("assistant", f"for {machine.model.name}")]
 
 
 class OverheardMachine(SessionMachine):

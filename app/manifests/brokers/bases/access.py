@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Generic
 
 from typing_extensions import override
 
-from app.access.caller import Scope
+from app.access.caller import KeyScope
 from app.manifests.broker import RowT
 from app.manifests.brokers.bases.stored import StoredBroker
 from app.manifests.context import Context
@@ -14,7 +14,7 @@ from app.manifests.model.envelope import Manifest, SpecT
 class AccessBroker(StoredBroker[SpecT, RowT], Generic[SpecT, RowT]):
     """Their tables say when a row was made, and not when it was changed."""
 
-    write_scope: ClassVar[Scope] = Scope.ADMIN
+    write_scope: ClassVar[KeyScope] = KeyScope.ADMIN
     free_names: ClassVar[bool] = True
 
     @override

@@ -28,8 +28,8 @@ class EntityBroker(StoredBroker[EntitySpecT, Entity], Generic[EntitySpecT]):
     table: ClassVar[Any] = Entity
 
     @override
-    def mine(self, context: Context) -> SelectOfScalar[Any]:
-        return super().mine(context).where(self.table.kind == self.kind)
+    def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
+        return super().visible_rows(context).where(self.table.kind == self.kind)
 
     @override
     def stored_spec(self, context: Context, manifest: Manifest[EntitySpecT]) -> dict[str, Any]:
@@ -44,5 +44,5 @@ class EntityBroker(StoredBroker[EntitySpecT, Entity], Generic[EntitySpecT]):
         return {"id": row.id, **await super().status_of(context, row)}
 
     @override
-    def names_of(self, row: Entity) -> set[str]:
+    def reference_names(self, row: Entity) -> set[str]:
         return {row.id}

@@ -30,8 +30,8 @@ class ResourceBroker(StoredBroker[SpecT, Resource], Generic[SpecT]):
     table: ClassVar[Any] = Resource
 
     @override
-    def mine(self, context: Context) -> SelectOfScalar[Any]:
-        return super().mine(context).where(self.table.kind == self.kind)
+    def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
+        return super().visible_rows(context).where(self.table.kind == self.kind)
 
     @override
     def stored_spec(self, context: Context, manifest: Manifest[SpecT]) -> dict[str, Any]:

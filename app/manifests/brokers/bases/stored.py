@@ -55,36 +55,36 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
     sort_upwards: ClassVar[bool] = True
     columns: ClassVar[Sequence[Column]] = COLUMNS
 
-    def mine(self, context: Context) -> SelectOfScalar[Any]:
+    def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
         """All rows of this kind that the caller may know of."""
         query: SelectOfScalar[Any] = select(self.table)
         return query.where(self.table.org_id == context.caller.org_id)
 
-    def named(self, name: str) -> Any:
+    def has_name(self, name: str) -> Any:
         """The condition that a row has this name."""
         return getattr(self.table, self.name_field) == name
 
     @override
     async def find(self, context: Context, name: str, *, lock: bool = False) -> RowT | None:
-        query = self.mine(context).where(self.named(name))
+        query = self.visible_rows(context).where(self.has_name(name))
         found = await context.db.exec(query.with_for_update() if lock else query)
         row: RowT | None = found.one_or_none()
         return row
 
     @override
-    async def keep(self, context: Context, name: str) -> bool:
-        query = self.mine(context).where(self.named(name))
+    async def lock_existing(self, context: Context, name: str) -> bool:
+        query = self.visible_rows(context).where(self.has_name(name))
         found = await context.db.exec(query.with_for_update(read=True, key_share=True))
         return found.one_or_none() is not None
 
     @override
     async def rows(self, context: Context, query: GetQuery | None) -> Sequence[RowT]:
-        statement = self.mine(context)
+        statement = self.visible_rows(context)
         if query is None:
             everything: Sequence[RowT] = (await context.db.exec(statement)).all()
             return everything
         if query.name is not None:
-            statement = statement.where(self.named(query.name))
+            statement = statement.where(self.has_name(query.name))
         field, upwards = query.order(self.columns) or (self.sort_by, self.sort_upwards)
         column = getattr(self.table, field)
         statement = statement.order_by(column if upwards else column.desc(), self.table.id)
