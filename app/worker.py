@@ -1,4 +1,4 @@
-"""Composes the worker process: arq as the bell, leases, the sweeper, the invokers."""
+"""Composes the worker process: queue workers, leases, the sweeper, the invokers."""
 
 import asyncio
 import signal

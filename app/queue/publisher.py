@@ -1,4 +1,4 @@
-"""The bell: arq jobs that say a step may be due. If one is lost, the sweeper rings again."""
+"""Publishes steps that may be due. A lost one is published again by the sweeper."""
 
 import time
 from collections.abc import Iterable
@@ -35,13 +35,13 @@ def wake_key(prefix: str, queue: str) -> str:
 
 
 def wake_channel(prefix: str) -> str:
-    """The channel on which readers hear of sessions that changed."""
+    """The channel of the ids of sessions that changed."""
     return f"{prefix}:wake"
 
 
 # One script, since each command of a pipeline costs the client as much as this whole one.
 # ARGV: channel, its message or "", lock token, time to live of jobs in ms, when they are due,
-# whether to ring, then for each job: queue, wake list, id, payload. KEYS: a lock, if there is one.
+# whether to wake a worker, then for each job: queue, wake list, id, payload. KEYS: a lock, if any.
 _PUBLISH = """
 for first = 7, #ARGV, 4 do
   local queue, wake, id, job = ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3]
@@ -71,7 +71,7 @@ class StepQueue:
         wake: str | None = None,
         unlock: tuple[str, str] | None = None,
     ) -> None:
-        """Ring for steps, given as (step id, queue), best effort, in one round trip.
+        """Publish steps, given as (step id, queue), best effort, in one round trip.
 
         Args:
             steps: what became due, or becomes due after `delay`.

@@ -1,4 +1,4 @@
-"""Wake-ups: whoever waits for a key listen at once that it changed; a lost one costs one poll."""
+"""Wake-ups: notify whoever waits for a key that it changed; a lost one costs one poll."""
 
 import asyncio
 from collections import defaultdict
@@ -33,7 +33,7 @@ class Wakeups:
     async def open(
         cls, redis: Redis, prefix: str, *, listen: bool = True
     ) -> AsyncIterator["Wakeups"]:
-        """While the block lasts they are heard from all processes; or only rung, never heard."""
+        """Wake-ups that are received while the block lasts; without `listen` only sent."""
         wakeups = cls(redis, prefix)
         tasks = [asyncio.create_task(wakeups._listen())] if listen else []
         try:

@@ -1,4 +1,4 @@
-"""arq as the bell: a worker that listen at once that a step is due, and never dies of Redis."""
+"""Takes due steps from one queue as soon as they are due, and outlives any fault of Redis."""
 
 import asyncio
 import random
@@ -56,7 +56,7 @@ class QueueWorker(Worker):
 
     arq polls each half second, which is most of a turn; this one waits for the queue's wake list.
     Jobs leave the queue when they start, where arq's own stay until they end and are read again
-    and again by every worker. A job that is lost with its worker is rung for by the sweeper.
+    and again by every worker. A job that is lost with its worker is published again by the sweeper.
 
     Args:
         redis: where the queue is.
@@ -172,7 +172,7 @@ class QueueWorker(Worker):
         try:
             await self.functions[name].coroutine(self.ctx, *args)
         except Exception as error:
-            # A step that could not even be claimed: the sweeper rings for it again.
+            # A step that could not even be claimed: the sweeper publishes it again.
             log.warning("job failed", job=name, error=type(error).__name__, exc_info=error)
 
     def _slot_is_free(self, task: asyncio.Task[None]) -> None:

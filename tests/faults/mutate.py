@@ -46,7 +46,7 @@ MUTATIONS = {
         (
             "test_a_step_of_a_killed_worker_is_done_by_another",
             "test_an_api_killed_before_it_enqueues",
-            "test_a_bell_that_is_lost_is_rung_again",
+            "test_a_lost_job_is_published_again",
             "test_a_late_result_is_discarded",
         ),
     ),

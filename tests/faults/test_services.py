@@ -20,7 +20,7 @@ async def test_redis_is_flushed(system: System, client: Client) -> None:
     await check_all(system, client, talk.conversations)
 
 
-async def test_a_bell_that_is_lost_is_rung_again(system: System, client: Client) -> None:
+async def test_a_lost_job_is_published_again(system: System, client: Client) -> None:
     """Redis loses the job of a step that no worker has seen yet."""
     for worker in system.workers:
         system.pause(worker)

@@ -62,7 +62,7 @@ async def test_what_nobody_serves_keeps_no_lost_step_waiting(
     assert not await redis.exists(f"{settings.redis_prefix}:queue:nobody")
 
 
-async def test_a_step_that_is_rung_for_often_runs_once(
+async def test_a_step_that_is_published_often_runs_once(
     client: httpx.AsyncClient, settings: Settings, database: Database, redis: Redis
 ) -> None:
     session = await started(client, "given", numbers(60))

@@ -1,4 +1,4 @@
-"""The sweeper: rings again for steps that nobody took, and takes away sessions whose time is up."""
+"""Publishes steps again that nobody took, and deletes sessions whose time is up."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""After the commit: ring for the steps that became ready, and for who waits for the session."""
+"""After the commit: publishes the steps that became ready, and notifies the session's readers."""
 
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
