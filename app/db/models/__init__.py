@@ -12,12 +12,12 @@ from app.db.models.resource import Resource
 from app.db.models.secret import Secret
 from app.db.models.sessions.event import Event
 from app.db.models.sessions.feedback import Feedback
-from app.db.models.sessions.invocation import Invocation
-from app.db.models.sessions.message import Message
+from app.db.models.sessions.invocation import Invocation, InvocationStatus
+from app.db.models.sessions.message import Message, MessageStatus
 from app.db.models.sessions.pin import Pin
 from app.db.models.sessions.session import Session
 from app.db.models.sessions.session_value import SessionValue
-from app.db.models.sessions.step import Step
+from app.db.models.sessions.step import Step, StepKind, StepStatus
 from app.db.models.sessions.transition import Transition
 
 __all__ = [
@@ -29,8 +29,10 @@ __all__ = [
     "Feedback",
     "FlowRevision",
     "Invocation",
+    "InvocationStatus",
     "JournalEntry",
     "Message",
+    "MessageStatus",
     "Org",
     "Pin",
     "Resource",
@@ -38,6 +40,8 @@ __all__ = [
     "Session",
     "SessionValue",
     "Step",
+    "StepKind",
+    "StepStatus",
     "Transition",
     "User",
 ]

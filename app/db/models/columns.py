@@ -1,10 +1,13 @@
 """Column types that the tables share. Times come from the database's clock."""
 
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, MetaData, func
+from sqlalchemy import DateTime, Dialect, MetaData, String, func
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
+from typing_extensions import override
 
 NOW = func.clock_timestamp()
 
@@ -18,6 +21,25 @@ SQLModel.metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+class EnumText(TypeDecorator[StrEnum]):
+    """A member of a `StrEnum`, stored as its text: a new member needs no migration."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, members: type[StrEnum]) -> None:
+        super().__init__()
+        self.members = members
+
+    @override
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.members(value).value
+
+    @override
+    def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.members(value)
 
 
 def created_at() -> Any:
@@ -38,6 +60,13 @@ def moment(*, index: bool = False) -> Any:
 def json_column(*, nullable: bool = False) -> Any:
     """A jsonb value."""
     return Field(default=None, sa_type=JSONB(none_as_null=True), nullable=nullable)
+
+
+def enum_column(members: type[StrEnum], default: StrEnum | None = None) -> Any:
+    """A text that is one of the members; without a default it must be given."""
+    if default is None:
+        return Field(sa_type=EnumText(members))
+    return Field(default=default, sa_type=EnumText(members))
 
 
 def counter() -> Any:

@@ -1,18 +1,28 @@
 """An invocation: one entry of a session into an invoker state, with its steps."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import Column, ForeignKey, Index, String
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, moment
+from app.db.models.columns import created_at, enum_column, moment
+
+
+class InvocationStatus(StrEnum):
+    """Whether an invocation runs, or how it ended."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Invocation(SQLModel, table=True):
-    """`status` is running, done, failed or cancelled; `event` is sent to the session at the end.
+    """`event` is sent to the session at the end; `input` is the actor's, for the steps' renders.
 
-    `version` is the session's version while it runs: the fence of its completion. `input` is what
-    the actor said, which the render of each step sees.
+    `version` is the version that the session got when it entered `state`: a record for readers of
+    the table. What fences the completion is the session's own version, with the step's attempt.
     """
 
     __tablename__ = "invocation"
@@ -27,7 +37,7 @@ class Invocation(SQLModel, table=True):
     state: str
     event: str
     input: str = ""
-    status: str = "running"
+    status: InvocationStatus = enum_column(InvocationStatus, InvocationStatus.RUNNING)
     error: str | None = None
     created: datetime = created_at()
     finished_at: datetime | None = moment()

@@ -1,12 +1,21 @@
 """One message of a session's dialogue, at index `idx` from 0."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, ForeignKey, String
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column
+from app.db.models.columns import created_at, enum_column, json_column
+
+
+class MessageStatus(StrEnum):
+    """How a stored message ended; one that is still being generated has no row yet."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Message(SQLModel, table=True):
@@ -25,7 +34,7 @@ class Message(SQLModel, table=True):
     org_id: str
     role: str
     content: list[dict[str, Any]] = json_column()
-    status: str = "completed"
+    status: MessageStatus = enum_column(MessageStatus, MessageStatus.COMPLETED)
     step_id: str | None = None
     attempt: int | None = None
     created: datetime = created_at()

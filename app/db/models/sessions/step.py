@@ -1,22 +1,44 @@
 """A step: one node of an invocation's step graph. The row is the outbox."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Column, ForeignKey, Index, String, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column, moment
+from app.db.models.columns import created_at, enum_column, json_column, moment
 
 _OPEN = "status IN ('queued', 'running')"
 
 
-class Step(SQLModel, table=True):
-    """A leaf is rendered and invoked; a composite (chain, parallel, map) waits for its children.
+class StepKind(StrEnum):
+    """What a step is: a leaf is rendered and invoked, a composite waits for its children."""
 
-    `status`: waiting, queued, running, done, failed, superseded. `path` is the node's place in the
-    template ("" for the root, then "0", "0/name", …). `remaining` counts a composite's children
-    that are not done. `input` is what its render sees: `previous_result`, map index and value.
+    LEAF = "leaf"
+    CHAIN = "chain"
+    PARALLEL = "parallel"
+    MAP = "map"
+
+
+class StepStatus(StrEnum):
+    """How far a step has come; done, failed and superseded are final."""
+
+    WAITING = "waiting"  # a composite, for its children
+    QUEUED = "queued"  # to be claimed once `run_after` has come
+    RUNNING = "running"  # claimed by a worker until `lease_until`
+    DONE = "done"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"  # its invocation ended without it
+
+
+class Step(SQLModel, table=True):
+    """One node of the step graph, with what its render sees, its lease and its result.
+
+    `path` is the node's place in the template: "" for the root, then "/0", "/0/name" and so on.
+    `remaining` counts what a composite waits for: of a parallel or a map the children that are not
+    done, of a chain the leaves of the parts after the one that runs. `input` is what its render
+    sees: `previous_result`, map index and value.
     """
 
     __tablename__ = "step"
@@ -36,8 +58,8 @@ class Step(SQLModel, table=True):
     org_id: str
     path: str = ""
     parent_id: str | None = None
-    kind: str = "leaf"
-    status: str
+    kind: StepKind = enum_column(StepKind, StepKind.LEAF)
+    status: StepStatus = enum_column(StepStatus)
     queue: str = "default"
     attempt: int = 0
     max_attempts: int
