@@ -218,14 +218,14 @@ async def test_a_connection_cut_in_mid_request_is_a_503(anonymous: httpx.AsyncCl
 
 
 @pytest.mark.parametrize("path", ["/touch", "/touch-raw"])
-async def test_a_row_that_stays_locked_is_a_409(
+async def test_a_row_that_stays_locked_is_a_503(
     client: httpx.AsyncClient, database: Database, path: str
 ) -> None:
     async with database.transaction() as holder:
         await sql(holder, "SELECT 1 FROM org FOR UPDATE")
         answer = await client.post(path, timeout=10)
 
-    problem(answer, 409, "session-busy")
+    problem(answer, 503, "unavailable")
     assert answer.headers["retry-after"] == "1"
 
 

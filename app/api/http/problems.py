@@ -4,25 +4,21 @@ import math
 from http import HTTPStatus
 from typing import Any
 
-import asyncpg
 import orjson
 import structlog
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.db.engine import is_unavailable
+from app.db.failures import is_database_failure
 from app.errors import (
     BadRequestError,
     FieldError,
-    SessionBusyError,
     StatewrightError,
     UnavailableError,
 )
@@ -32,13 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 
 _log = structlog.get_logger(__name__)
 
-# Another transaction held the row for too long; the same request may succeed in a moment.
-_BUSY = (
-    asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-)
-_UNAVAILABLE = (PoolTimeoutError, RedisConnectionError, RedisTimeoutError)
+_UNAVAILABLE = (RedisConnectionError, RedisTimeoutError)
 _RETRY_SECONDS = 1
 
 
@@ -118,22 +108,13 @@ def as_statewright_error(error: Exception) -> StatewrightError:
 
 def _as_seen(error: Exception) -> StatewrightError:
     """What a client is told of an error that no code of ours raised."""
-    if isinstance(error, _BUSY) or isinstance(_driver_error(error), _BUSY):
-        return SessionBusyError(
-            "Another request is changing the same thing; try again.", retry_after=_RETRY_SECONDS
-        )
-    if isinstance(error, _UNAVAILABLE) or is_unavailable(error):
-        _log.warning("a part of the service is away", exc_info=error)
+    if isinstance(error, _UNAVAILABLE) or is_database_failure(error):
+        _log.warning("a part of the service failed", exc_info=error)
         return UnavailableError(
-            "A part of the service is away; try again.", retry_after=_RETRY_SECONDS
+            "A part of the service is away or busy; try again.", retry_after=_RETRY_SECONDS
         )
     _log.error("unexpected error", exc_info=error)
     return _InternalError("Something went wrong on our side; the log has it under `request_id`.")
-
-
-def _driver_error(error: Exception) -> BaseException | None:
-    """The asyncpg error inside SQLAlchemy's wrappings, if any."""
-    return error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else None
 
 
 def _bad_request(error: RequestValidationError) -> BadRequestError:
