@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from app.agents.placeholders import NAME_PATTERN, find_placeholders, placeholders_in_keys
 from app.errors import BadRequestError, FieldError
+from app.kit.written_order import WrittenOrder
 from app.wire.messages import WireModel
 from app.wire.thread_requests import Name, StartAgentThreadRequest
 
@@ -45,7 +46,7 @@ class CollectionContentType(StrEnum):
     SESSION = "session"
 
 
-class TemplateVariable(WireModel):
+class TemplateVariable(WrittenOrder, WireModel):
     """A declared variable: a placeholder of the template that is filled at launch."""
 
     name: str = Field(

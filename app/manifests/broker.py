@@ -10,6 +10,7 @@ from sqlmodel import select
 
 from app.access.caller import KeyScope
 from app.errors import BadRequestError, ConflictError, NotFoundError, VerbNotImplementedError
+from app.kit.written_order import in_order
 from app.manifests.applied import Applied
 from app.manifests.context import Context
 from app.manifests.journal import LOG_COLUMNS, read_journal
@@ -70,13 +71,13 @@ class Broker(ABC, Generic[SpecT, RowT]):
         self._check_version(row, manifest)
         if row is None:
             operation = "created"
-            row = await self.create(context, manifest)
+            row = self._ordered(await self.create(context, manifest), manifest)
             diff = await self.first_changes(context, row)
         else:
             diff = await self.changes(context, row, manifest)
             operation = "updated" if diff else "unchanged"
             if diff:
-                row = await self.change(context, row, manifest)
+                row = self._ordered(await self.change(context, row, manifest), manifest)
         shown = await self.manifest_of(context, row)
         warnings = context.warnings.pop(manifest.name, [])
         return Applied(self.kind, manifest.name, operation, shown, diff, warnings)
@@ -238,11 +239,12 @@ class Broker(ABC, Generic[SpecT, RowT]):
 
     async def manifest_of(self, context: Context, row: RowT) -> dict[str, Any]:
         """The whole manifest of a row."""
+        order = getattr(row, "key_order", None) or {}
         return {
             "apiVersion": API_VERSION,
             "kind": self.kind,
-            "metadata": self.metadata_of(row),
-            "spec": await self.spec_of(context, row),
+            "metadata": in_order(self.metadata_of(row), order.get("metadata", [])),
+            "spec": in_order(await self.spec_of(context, row), order.get("spec", [])),
             "status": await self.status_of(context, row),
         }
 
@@ -265,6 +267,12 @@ class Broker(ABC, Generic[SpecT, RowT]):
                     for ref in missing
                 ]
             )
+
+    def _ordered(self, row: RowT, manifest: Manifest[SpecT]) -> RowT:
+        """The row, with the order in which the manifest names its members."""
+        stored: Any = row
+        stored.key_order = manifest.key_order
+        return row
 
     async def _said(self, context: Context, row: RowT) -> dict[str, Any]:
         """What a manifest may say of a row: all but its version and its status."""

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from app.kit.written_order import WrittenOrder
+
 MAX_TEXT = 1_000_000  # characters of one text block; the body limit bounds the whole request
 MAX_BLOCKS = 1_000
 
@@ -34,7 +36,7 @@ class WireModel(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-class AgentTextContent(WireModel):
+class AgentTextContent(WrittenOrder, WireModel):
     """A block of text."""
 
     content_type: Literal["text"] = "text"
@@ -149,7 +151,7 @@ class AgentMessage(_Envelope):
     content: list[AgentContent] = Field(description="The blocks of the message, in order.")
 
 
-class InitialMessage(_Envelope):
+class InitialMessage(WrittenOrder, _Envelope):
     """A message that a thread starts with: the user's, or an earlier answer. Text only."""
 
     role: Literal["user", "assistant"] = Field(description="Who speaks.")

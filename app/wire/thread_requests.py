@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.kit.written_order import WrittenOrder
 from app.wire.messages import InitialMessage, UserMessage, WireModel
 
 _INT64 = 2**63 - 1
@@ -62,7 +63,7 @@ AvailableSkills: TypeAlias = Annotated[list[Any] | None, _unsupported("available
 _NOT_YET = "Not supported yet: leave out, null or empty."
 
 
-class ClientViewingContext(WireModel):
+class ClientViewingContext(WrittenOrder, WireModel):
     """What the user's client was showing. Told to the model; it never allows or forbids a thing."""
 
     dataset_ids: Ids = Field([], description="Datasets in view.")
@@ -83,7 +84,7 @@ class ClientViewingContext(WireModel):
     misc_context: dict[str, Any] | None = Field(None, description="Anything else.")
 
 
-class AnalysisScope(WireModel):
+class AnalysisScope(WrittenOrder, WireModel):
     """The span of time that the agent should look at; null leaves an end open."""
 
     start_time: Nanoseconds | None = Field(
@@ -107,7 +108,7 @@ class AnalysisScope(WireModel):
         )
 
 
-class StartAgentThreadRequest(WireModel):
+class StartAgentThreadRequest(WrittenOrder, WireModel):
     """Starts a thread; as an agent's request template, any text in it may hold placeholders."""
 
     model_config = ConfigDict(

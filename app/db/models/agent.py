@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column
+from app.db.models.columns import created_at, key_order, written_json
 
 
 class Agent(SQLModel, table=True):
@@ -25,12 +25,13 @@ class Agent(SQLModel, table=True):
     org_id: str = Field(foreign_key="org.id")
     name: str
     description: str | None = None
-    request_template: dict[str, Any] = json_column()
-    variables: list[dict[str, Any]] = json_column()
+    request_template: dict[str, Any] = written_json()
+    variables: list[dict[str, Any]] = written_json()
     flow: str = "chat"
     deployed: bool = True
     revision: int = 1
-    meta: dict[str, Any] | None = json_column(nullable=True)
+    meta: dict[str, Any] | None = written_json(nullable=True)
+    key_order: dict[str, list[str]] | None = key_order()
     created: datetime = created_at()
     created_by: str
     modified: datetime = created_at()

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column
+from app.db.models.columns import created_at, written_json
 
 
 class AgentRevision(SQLModel, table=True):
@@ -18,8 +18,8 @@ class AgentRevision(SQLModel, table=True):
     org_id: str = Field(foreign_key="org.id", index=True)
     name: str
     description: str | None = None
-    request_template: dict[str, Any] = json_column()
-    variables: list[dict[str, Any]] = json_column()
+    request_template: dict[str, Any] = written_json()
+    variables: list[dict[str, Any]] = written_json()
     flow: str = "chat"
     created: datetime = created_at()
     created_by: str

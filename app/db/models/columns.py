@@ -1,9 +1,10 @@
 """Column types that the tables share. Times come from the database's clock."""
 
+import json
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, MetaData, String, func
+from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -67,6 +68,33 @@ def enum_column(members: type[StrEnum], default: StrEnum | None = None) -> Any:
     if default is None:
         return Field(sa_type=EnumText(members))
     return Field(default=default, sa_type=EnumText(members))
+
+
+class WrittenJson(TypeDecorator[Any]):
+    """A json value that keeps the order of its keys, which jsonb does not; no query looks into it.
+
+    A value that differs from the stored one only in the order of its keys is written, too.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    @override
+    def compare_values(self, x: Any, y: Any) -> bool:
+        return json.dumps(x) == json.dumps(y)
+
+
+def written_json(*, nullable: bool = False) -> Any:
+    """What a user wrote: a json value with its keys in their order."""
+    return Field(default=None, sa_type=WrittenJson(none_as_null=True), nullable=nullable)
+
+
+def key_order() -> Any:
+    """The order of a manifest's keys, by `metadata` and `spec`, where other columns hold them.
+
+    Read by `describe`. Null where no manifest was applied; keys that it does not name come last.
+    """
+    return written_json(nullable=True)
 
 
 def counter() -> Any:

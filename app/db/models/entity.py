@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import counter, created_at, json_column
+from app.db.models.columns import counter, created_at, key_order, written_json
 
 
 class Entity(SQLModel, table=True):
@@ -23,8 +23,9 @@ class Entity(SQLModel, table=True):
     kind: str
     name: str
     content_type: str | None = None
-    properties: dict[str, Any] = json_column()
-    meta: dict[str, Any] | None = json_column(nullable=True)
+    properties: dict[str, Any] = written_json()
+    meta: dict[str, Any] | None = written_json(nullable=True)
+    key_order: dict[str, list[str]] | None = key_order()
     version: int = counter()
     created: datetime = created_at()
     created_by: str | None = None

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column
+from app.db.models.columns import created_at, key_order, written_json
 
 
 class FlowRevision(SQLModel, table=True):
@@ -20,8 +20,9 @@ class FlowRevision(SQLModel, table=True):
     key: str = Field(primary_key=True)
     revision: int = Field(primary_key=True)
     description: str | None = None
-    meta: dict[str, Any] | None = json_column(nullable=True)
-    spec: dict[str, Any] = json_column()
+    meta: dict[str, Any] | None = written_json(nullable=True)
+    key_order: dict[str, list[str]] | None = key_order()
+    spec: dict[str, Any] = written_json()
     deleted: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
     created: datetime = created_at()
     created_by: str

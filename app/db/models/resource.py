@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column
+from app.db.models.columns import created_at, key_order, written_json
 
 
 class Resource(SQLModel, table=True):
@@ -19,8 +19,9 @@ class Resource(SQLModel, table=True):
     org_id: str = Field(foreign_key="org.id")
     kind: str
     name: str
-    meta: dict[str, Any] = json_column()
-    spec: dict[str, Any] = json_column()
+    meta: dict[str, Any] = written_json()
+    key_order: dict[str, list[str]] | None = key_order()
+    spec: dict[str, Any] = written_json()
     version: int = 1
     deployed: bool = True
     created: datetime = created_at()

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column, moment
+from app.db.models.columns import created_at, key_order, moment, written_json
 
 
 class Secret(SQLModel, table=True):
@@ -21,7 +21,8 @@ class Secret(SQLModel, table=True):
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="org.id")
     name: str
-    meta: dict[str, Any] = json_column()
+    meta: dict[str, Any] = written_json()
+    key_order: dict[str, list[str]] | None = key_order()
     key_id: str
     ciphertext: bytes
     version: int = 1

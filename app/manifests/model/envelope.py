@@ -30,11 +30,19 @@ class Envelope(ManifestModel):
 
 @dataclass(frozen=True, slots=True)
 class Manifest(Generic[SpecT]):
-    """A document of a known kind, checked."""
+    """A document of a known kind, checked.
+
+    Attributes:
+        kind: as it is spelled.
+        metadata: of the resource.
+        spec: what the kind declares.
+        key_order: the keys of `metadata` and `spec`, as they were written.
+    """
 
     kind: str
     metadata: Metadata
     spec: SpecT
+    key_order: dict[str, list[str]]
 
     @property
     def name(self) -> str:
@@ -81,7 +89,8 @@ def read_manifest(
         raise bad_manifest([fault]) from None
     with refusing("spec", hide_unknown_fields=hide_unknown_fields):
         spec = spec_model.model_validate(envelope.spec or {})
-    return Manifest(kind, metadata, spec)
+    order = {"metadata": list(envelope.metadata), "spec": list(envelope.spec or {})}
+    return Manifest(kind, metadata, spec, order)
 
 
 @contextmanager

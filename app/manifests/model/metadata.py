@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
+from app.kit.written_order import WrittenOrder
 from app.wire.thread_requests import printable
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
@@ -17,7 +18,7 @@ _SEMANTIC_VERSION = (
 )
 
 
-class ManifestModel(BaseModel):
+class ManifestModel(WrittenOrder):
     """camelCase outside, snake_case inside; a field that is not declared is refused."""
 
     model_config = ConfigDict(

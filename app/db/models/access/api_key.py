@@ -7,7 +7,7 @@ from sqlalchemy import UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import counter, created_at, json_column, moment
+from app.db.models.columns import counter, created_at, key_order, moment, written_json
 
 
 class ApiKey(SQLModel, table=True):
@@ -26,7 +26,8 @@ class ApiKey(SQLModel, table=True):
     digest: bytes
     scopes: list[str] = Field(sa_type=ARRAY(TEXT))
     description: str | None = None
-    meta: dict[str, Any] | None = json_column(nullable=True)
+    meta: dict[str, Any] | None = written_json(nullable=True)
+    key_order: dict[str, list[str]] | None = key_order()
     version: int = counter()
     expires_at: datetime | None = moment()
     revoked_at: datetime | None = moment()

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import counter, created_at, json_column
+from app.db.models.columns import counter, created_at, key_order, written_json
 
 
 class Org(SQLModel, table=True):
@@ -15,6 +15,7 @@ class Org(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)
-    meta: dict[str, Any] | None = json_column(nullable=True)
+    meta: dict[str, Any] | None = written_json(nullable=True)
+    key_order: dict[str, list[str]] | None = key_order()
     version: int = counter()
     created: datetime = created_at()

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import counter, created_at, json_column
+from app.db.models.columns import counter, created_at, key_order, written_json
 
 
 class User(SQLModel, table=True):
@@ -18,6 +18,7 @@ class User(SQLModel, table=True):
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="org.id", index=True)
     email: str
-    meta: dict[str, Any] | None = json_column(nullable=True)
+    meta: dict[str, Any] | None = written_json(nullable=True)
+    key_order: dict[str, list[str]] | None = key_order()
     version: int = counter()
     created: datetime = created_at()
