@@ -1,6 +1,5 @@
-"""The brokers by kind, found whatever the spelling of the kind, and from a URL."""
+"""The brokers by kind, found whatever the spelling of the kind."""
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -16,8 +15,6 @@ AnyBroker = Broker[Any, Any]
 
 # Kinds that are known by name and have no broker yet: every verb on them is "not implemented".
 PLANNED = ("Plugin", "SqlConnection")
-
-_IN_URL = re.compile(r"/api/v1/cli/[a-z_-]+/([^/?]+)/?")
 
 
 class BrokerRegistry:
@@ -65,18 +62,6 @@ class BrokerRegistry:
         if kind not in self._brokers:
             raise VerbNotImplementedError(f"Kind {kind} is not implemented yet.")
         return self._brokers[kind]
-
-    def find_by_url(self, path: str) -> AnyBroker:
-        """The broker of the kind that the path of a request names, such as `…/get/agents/`.
-
-        Raises:
-            NotFoundError: the path names no kind.
-            VerbNotImplementedError: the kind has no broker yet.
-        """
-        found = _IN_URL.search(path)
-        if found is None:
-            raise NotFoundError("The address names no kind.")
-        return self.find(found[1])
 
     def rank(self, broker: AnyBroker) -> int:
         """Kinds that name others have a higher rank than those."""

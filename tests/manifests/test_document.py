@@ -1,4 +1,4 @@
-"""The loader: texts, files, dicts and addresses; what is read is what was written."""
+"""The loader: texts, files and addresses; what is read is what was written."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.errors import BadRequestError, PayloadTooLargeError
 from app.manifests.model.diff import compare
-from app.manifests.text.document import load_dict, load_file, load_text, load_url
+from app.manifests.text.document import load_file, load_text, load_url
 from app.manifests.text.yaml import read_yaml
 from tests.support.http_server import HttpServer, Says
 
@@ -32,7 +32,6 @@ _values = st.recursive(
 @given(st.dictionaries(_texts, _values, max_size=4))
 def test_json_is_yaml_and_means_the_same(document: dict[str, Any]) -> None:
     assert read_yaml(json.dumps(document, ensure_ascii=False)) == [document]
-    assert load_dict(document) == [document]
 
 
 @given(_values, _values)
@@ -98,11 +97,3 @@ async def test_addresses() -> None:
     for wrong in ("file:///etc/passwd", "ftp://x", "x", "http://"):
         with pytest.raises(BadRequestError):
             await load_url(wrong, LOCAL)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"a": {1, 2}}, {1: 2}, {"a": float("nan")}, {"a": b"x"}, {"a": 2**64}]
-)
-def test_dicts_are_held_to_the_same_limits(wrong: dict[Any, Any]) -> None:
-    with pytest.raises(BadRequestError):
-        load_dict(wrong)

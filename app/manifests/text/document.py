@@ -1,4 +1,4 @@
-"""The loader: text, file, URL or dict to the documents that are in it, YAML and JSON alike."""
+"""Loads the documents of a text, a file or an address, YAML and JSON alike."""
 
 import asyncio
 import json
@@ -31,15 +31,6 @@ async def load_text(text: str | bytes) -> list[dict[str, Any]]:
     if size > MAX_BYTES:
         raise PayloadTooLargeError(f"A manifest may have {MAX_BYTES:,} bytes; this has {size:,}.")
     return await asyncio.to_thread(_read, text)
-
-
-def load_dict(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """A document that is parsed already, held to the same limits.
-
-    Raises:
-        BadRequestError: it holds what a manifest cannot.
-    """
-    return _documents([document])
 
 
 async def load_file(path: Path) -> list[dict[str, Any]]:
