@@ -3,6 +3,8 @@
 `app.api.http.problems` renders them as RFC 9457 problem documents; nothing else does.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, NotRequired, TypedDict
 
 # Where a fault is: keys and indexes from the outside in.
@@ -188,3 +190,24 @@ class FlowPackageError(RuntimeError):
     def __init__(self, package: str, faults: list[str]) -> None:
         super().__init__("\n  - ".join([f"The flows in {package!r} cannot be served:", *faults]))
         self.faults = faults
+
+
+@contextmanager
+def faults_within(*loc: str | int, spelling: Callable[[str], str] | None = None) -> Iterator[None]:
+    """Put `loc` in front of the place of each fault that the block raises.
+
+    Code deep inside knows only places in its own part of an input; its caller knows that part's.
+
+    Args:
+        loc: where in the whole input the part is.
+        spelling: turns a key of the part into the one that the input has for it.
+    """
+    try:
+        yield
+    except StatewrightError as error:
+        for fault in error.errors:
+            place = fault["loc"]
+            if spelling is not None:
+                place = [spelling(key) if isinstance(key, str) else key for key in place]
+            fault["loc"] = [*loc, *place]
+        raise

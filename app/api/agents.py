@@ -1,7 +1,6 @@
 """`/v1/ai/agents`: declare agents, change them, and see what a launch would start."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response, status
@@ -17,7 +16,7 @@ from app.agents.resolve import resolve_agent
 from app.api.deps import DbDep, IdempotencyKey, PageToken, Reader, RuntimeDep, Writer
 from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
-from app.errors import BadRequestError
+from app.errors import faults_within
 from app.threads.commands import AgentOrigin, start_thread
 from app.threads.record import AgentThreadRecord
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
@@ -30,15 +29,8 @@ AgentId = Annotated[str, Path(description="Id of an agent.", examples=["agt_01k8
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
 
 
-@contextmanager
-def _body() -> Iterator[None]:
-    """Say where in the request a fault is: the domain knows only places inside the body."""
-    try:
-        yield
-    except BadRequestError as error:
-        for fault in error.errors:
-            fault["loc"] = ["body", *fault["loc"]]
-        raise
+# The domain knows only places inside the body.
+_in_body = partial(faults_within, "body")
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, response_model_exclude_unset=True)
@@ -46,7 +38,7 @@ async def create(
     caller: Writer, runtime: RuntimeDep, db: DbDep, request: CreateAgentRequest
 ) -> Data[AgentRecord]:
     """Declare an agent: a request template and the variables that fill its placeholders."""
-    with _body():
+    with _in_body():
         await runtime.catalog.check(caller.org_id, request.request_template.flow)
         return Data(data=await service.create_agent(db, caller, request))
 
@@ -81,7 +73,7 @@ async def update(
     caller: Writer, runtime: RuntimeDep, db: DbDep, agent_id: AgentId, request: UpdateAgentRequest
 ) -> Data[AgentRecord]:
     """Change what the body names, as a new revision; what it leaves out is kept."""
-    with _body():
+    with _in_body():
         if request.request_template is not None:
             await runtime.catalog.check(caller.org_id, request.request_template.flow)
         return Data(data=await service.update_agent(db, caller, agent_id, request))
@@ -124,7 +116,7 @@ async def launch(
     """Fill the agent's placeholders and start a thread from the result."""
     async with runtime.database.transaction() as db:
         agent = await service.get_agent(db, caller, agent_id)
-        with _body():
+        with _in_body():
             resolved = await resolve_agent(db, caller, agent, request)
     record = await start_thread(
         runtime,
@@ -142,5 +134,5 @@ async def preview(
 ) -> Data[StartAgentThreadRequest]:
     """What a launch with this body would start a thread with; nothing is started."""
     agent = await service.get_agent(db, caller, agent_id)
-    with _body():
+    with _in_body():
         return Data(data=await resolve_agent(db, caller, agent, request))

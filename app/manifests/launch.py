@@ -9,7 +9,7 @@ from app.agents.record import AgentRecord
 from app.agents.resolve import resolve_agent
 from app.errors import BadRequestError
 from app.manifests.context import Context
-from app.manifests.model.envelope import refusing
+from app.manifests.model.envelope import valid_input
 from app.manifests.model.metadata import ManifestModel
 from app.threads.commands import AgentOrigin
 from app.wire.messages import InitialMessage
@@ -42,7 +42,7 @@ async def launch_of(context: Context, agent: AgentRecord, said: dict[str, Any]) 
     Raises:
         BadRequestError: what was said is no prompt, or the agent's variables need other values.
     """
-    with refusing():
+    with valid_input():
         prompt = Prompt.model_validate(said)
     declared = any(variable.name == PROMPT for variable in agent.variables)
     if declared and PROMPT in prompt.values:

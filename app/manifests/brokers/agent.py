@@ -1,7 +1,6 @@
 """Kind Agent: the agents of `/v1/ai/agents`, through another door to the same table."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -13,7 +12,7 @@ from app.agents import service
 from app.agents.entities import EntityKind
 from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
 from app.db.models import Agent, Session
-from app.errors import BadRequestError
+from app.errors import BadRequestError, faults_within
 from app.manifests.brokers.bases.stored import StoredBroker, attribute
 from app.manifests.context import Context
 from app.manifests.launch import Launch, launch_of
@@ -111,7 +110,7 @@ spec:
             variables=manifest.spec.variables,
         )
         meta = _meta(manifest)
-        with _in_spec():
+        with faults_within("spec", spelling=to_camel):
             record = await service.create_agent(context.db, context.caller, request, meta=meta)
         return await self._row(context, record.agent_id)
 
@@ -123,7 +122,7 @@ spec:
             variables=manifest.spec.variables,
         )
         meta = _meta(manifest)
-        with _in_spec():
+        with faults_within("spec", spelling=to_camel):
             await service.update_agent(context.db, context.caller, row.id, request, meta=meta)
         return row
 
@@ -190,18 +189,6 @@ spec:
         row = await context.db.get(Agent, agent_id)
         assert row is not None  # noqa: S101 - made a moment ago in this transaction
         return row
-
-
-@contextmanager
-def _in_spec() -> Iterator[None]:
-    """Say where in the manifest a fault of an agent is."""
-    try:
-        yield
-    except BadRequestError as error:
-        for fault in error.errors:
-            place = [to_camel(part) if isinstance(part, str) else part for part in fault["loc"]]
-            fault["loc"] = ["spec", *place]
-        raise
 
 
 def _meta(manifest: Manifest[AgentSpec]) -> dict[str, Any]:

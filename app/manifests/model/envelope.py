@@ -56,7 +56,7 @@ def read_envelope(document: dict[str, Any]) -> Envelope:
     Raises:
         BadRequestError: names each field that is missing, unknown or of the wrong type.
     """
-    with refusing():
+    with valid_input():
         return Envelope.model_validate(document)
 
 
@@ -80,28 +80,36 @@ def read_manifest(
     Raises:
         BadRequestError: names each fault with its path.
     """
-    with refusing("metadata"):
+    with valid_input("metadata"):
         metadata = Metadata.model_validate(envelope.metadata)
     try:
         check_name(metadata.name, free=free_names)
     except ValueError as error:
         fault: FieldError = {"loc": ["metadata", "name"], "msg": str(error)}
         raise bad_manifest([fault]) from None
-    with refusing("spec", hide_unknown_fields=hide_unknown_fields):
+    with valid_input("spec", hide_unknown_fields=hide_unknown_fields):
         spec = spec_model.model_validate(envelope.spec or {})
     order = {"metadata": list(envelope.metadata), "spec": list(envelope.spec or {})}
     return Manifest(kind, metadata, spec, order)
 
 
 @contextmanager
-def refusing(*place: str, hide_unknown_fields: bool = False) -> Iterator[None]:
-    """Turn pydantic's faults into ours, at `place` of the document. No value is ever told."""
+def valid_input(*loc: str | int, hide_unknown_fields: bool = False) -> Iterator[None]:
+    """Turn pydantic's error into ours, with `loc` in front of each place and no value in it.
+
+    Args:
+        loc: where in the document the input of the block is.
+        hide_unknown_fields: whether names of unknown fields are left out, too.
+
+    Raises:
+        BadRequestError: names each fault with its place.
+    """
     try:
         yield
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         faults = [
-            _fault([*place, *fault["loc"]], fault["msg"], fault["type"], hide_unknown_fields)
+            _fault([*loc, *fault["loc"]], fault["msg"], fault["type"], hide_unknown_fields)
             for fault in found[:_MAX_ERRORS]
         ]
         raise bad_manifest(faults) from None

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
-from app.errors import BadRequestError, FieldError, NotFoundError, StatewrightError
+from app.errors import (
+    BadRequestError,
+    FieldError,
+    NotFoundError,
+    StatewrightError,
+    faults_within,
+)
 from app.manifests.applied import Applied
 from app.manifests.context import Context
 from app.manifests.journal import Entry
@@ -24,7 +30,7 @@ class Document:
 
 
 class Apply:
-    """One apply of one caller. The entry always names the document that is being looked at."""
+    """One apply of one caller. The journal entry names the document that is worked on."""
 
     def __init__(self, caller: Caller, brokers: BrokerRegistry, entry: Entry) -> None:
         self._caller = caller
@@ -41,7 +47,7 @@ class Apply:
         read: list[Document] = []
         seen: set[tuple[str, str]] = set()
         for number, document in enumerate(documents, 1):
-            with _telling(number, len(documents)):
+            with _document_named(number, len(documents)):
                 found = self._read_one(number, document)
                 name = found.manifest.name
                 if (found.broker.kind, name) in seen:
@@ -61,11 +67,11 @@ class Apply:
             await document.broker.lock_name(context, document.manifest.name)
         applied: dict[int, Applied] = {}
         for document in sorted(documents, key=lambda one: self._brokers.rank(one.broker)):
-            with self._looking_at(document, len(documents)):
+            with self._current(document, len(documents)):
                 done = await document.broker.apply(context, document.manifest)
                 applied[document.number] = done
         for document in documents:
-            with self._looking_at(document, len(documents)):
+            with self._current(document, len(documents)):
                 await document.broker.check_references(context, document.manifest)
         return [applied[document.number] for document in documents]
 
@@ -86,20 +92,21 @@ class Apply:
             raise BadRequestError(f"kind: {error.detail}", errors=[fault]) from None
 
     @contextmanager
-    def _looking_at(self, document: Document, total: int) -> Iterator[None]:
+    def _current(self, document: Document, total: int) -> Iterator[None]:
         self._entry.thing, self._entry.name = document.broker.kind, document.manifest.name
-        with _telling(document.number, total):
+        with _document_named(document.number, total):
             yield
 
 
 @contextmanager
-def _telling(number: int, total: int) -> Iterator[None]:
-    """Say which document of several an error is about."""
-    try:
+def _document_named(number: int, total: int) -> Iterator[None]:
+    """Add to an error which of several documents it is about."""
+    if total == 1:
         yield
+        return
+    try:
+        with faults_within("documents", number - 1):
+            yield
     except StatewrightError as error:
-        if total > 1:
-            error.detail = f"Document {number}: {error.detail}"
-            for fault in error.errors:
-                fault["loc"] = ["documents", number - 1, *fault["loc"]]
+        error.detail = f"Document {number}: {error.detail}"
         raise
