@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dev import COMMAND, RunningDev, outer_environment, wait_for
+from tests.support.dev import COMMAND, RunningDev, interruptible, outer_environment, wait_for
 
 Ok = Callable[..., str]
 
@@ -28,7 +28,7 @@ def followed(dev: RunningDev, ok: Ok, tmp_path: Path) -> Iterator[subprocess.Pop
         "PYTHONUNBUFFERED": "1",
     }
     with (tmp_path / "followed.txt").open("wb") as file:
-        process = subprocess.Popen(
+        process = interruptible(
             [*COMMAND, "logs", "dataset/watched", "-f"],
             env=outer_environment(service),
             stdout=file,

@@ -49,6 +49,19 @@ def outer_environment(changes: Mapping[str, str] | None = None) -> dict[str, str
     return {**kept, **(changes or {})}
 
 
+def interruptible(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process that Ctrl-C ends, also where the test run itself ignores SIGINT.
+
+    A shell lets the background jobs of a script ignore it, and so do their children. The command
+    is right to leave that as it is; a test that sends SIGINT starts it as a terminal does.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, **options)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class RunningDev:
     """Started when made, up after `wait_until_up()`; `output` is what it printed so far."""
 
