@@ -1,4 +1,4 @@
-"""The errors of the manifest endpoints: problem documents with what every answer of theirs has."""
+"""The route class of the manifest endpoints: completes their errors, and clears the key cache."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -23,7 +23,11 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class ManifestRoute(APIRoute):
-    """Adds `api`, `thing`, `metadata` and `description` to each error, wherever it came from."""
+    """Adds `api`, `thing`, `metadata` and `description` to each error.
+
+    After a verb that changes resources it also clears the cache of API keys, so that a key that
+    was deleted or changed is looked up again by the next request.
+    """
 
     @override
     def get_route_handler(self) -> Handler:
@@ -37,7 +41,6 @@ class ManifestRoute(APIRoute):
             except Exception as error:
                 raise _completed(as_statewright_error(error), request) from error
             if _command(request) in _CHANGES:
-                # Who deletes a key may try at once whether it still works.
                 request.app.state.keys.forget()
             return answer
 

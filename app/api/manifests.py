@@ -191,31 +191,31 @@ async def prompt(
 async def status(caller: CallerDep, service: ServiceDep, runtime: RuntimeDep) -> Response:
     """Whether the parts of the service are there."""
 
-    async def find_out(_db: AsyncSession) -> dict[str, str]:
+    async def collect(_db: AsyncSession) -> dict[str, str]:
         try:
             redis = "ok" if await runtime.redis.ping() else "missing"
         except (RedisError, OSError):
             redis = "missing"
         return {"postgresql": "ok", "redis": redis}
 
-    return _rendered(await service.inform(caller, "status", find_out))
+    return _rendered(await service.report(caller, "status", collect))
 
 
 @router.post("/version/", response_model=ManifestAnswer)
 async def version(caller: CallerDep, service: ServiceDep) -> Response:
     """The version of the service."""
 
-    async def find_out(_db: AsyncSession) -> dict[str, str]:
+    async def collect(_db: AsyncSession) -> dict[str, str]:
         return {"version": package_version("statewright"), "apiVersion": API_VERSION}
 
-    return _rendered(await service.inform(caller, "version", find_out))
+    return _rendered(await service.report(caller, "version", collect))
 
 
 @router.post("/whoami/", response_model=ManifestAnswer)
 async def whoami(caller: CallerDep, service: ServiceDep) -> Response:
     """The org, the user and the key of the request."""
 
-    async def find_out(db: AsyncSession) -> dict[str, Any]:
+    async def collect(db: AsyncSession) -> dict[str, Any]:
         org = (await db.exec(select(Org.name).where(Org.id == caller.org_id))).one()
         return {
             "account": {"id": caller.org_id, "name": org},
@@ -223,7 +223,7 @@ async def whoami(caller: CallerDep, service: ServiceDep) -> Response:
             "authToken": {"id": caller.key_id, "scopes": sorted(caller.scopes)},
         }
 
-    return _rendered(await service.inform(caller, "whoami", find_out))
+    return _rendered(await service.report(caller, "whoami", collect))
 
 
 def _rendered(answer: Answer) -> Response:

@@ -81,8 +81,8 @@ class Client:
         except httpx.TimeoutException:
             raise CommandError(f"{self._url} did not answer in time.") from None
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            told = " ".join(str(error).split()) or type(error).__name__
-            raise CommandError(f"{self._url} cannot be reached: {told}") from None
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise CommandError(f"{self._url} cannot be reached: {reason}") from None
         return self._read(answer)
 
     def _read(self, answer: httpx.Response) -> dict[str, Any]:

@@ -18,25 +18,25 @@ class CommandError(Exception):
 
 @contextmanager
 def one_line_errors(exit_code: int = 1) -> Iterator[None]:
-    """Whatever goes wrong is told in one line; only log level DEBUG shows where."""
+    """Report any error of the block in one line; with log level DEBUG, raise it as it is."""
     try:
         yield
     except Exception as error:
         if _is_debug():
             raise
-        typer.echo(f"statewright: {_told(error)}", err=True)
+        typer.echo(f"statewright: {_text(error)}", err=True)
         raise typer.Exit(exit_code) from None
 
 
-def _told(error: Exception) -> str:
+def _text(error: Exception) -> str:
     if isinstance(error, CommandError | FlowPackageError | StartError):
         return str(error)  # a line for each fault
     if isinstance(error, StatewrightError):
         return _line(error)
-    return _told_by_database(error)
+    return _database_text(error)
 
 
-def _told_by_database(error: Exception) -> str:
+def _database_text(error: Exception) -> str:
     import asyncpg
     from sqlalchemy.exc import DBAPIError
 

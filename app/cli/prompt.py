@@ -27,8 +27,9 @@ def prompt(
 ) -> None:
     """Launch a session of an agent and print its answer; -o yaml names the session too."""
     with one_line_errors():
-        said = sys.stdin.read() if text == "-" else text
-        body = {"prompt": said, "values": _values(value or [])}
+        if text == "-":
+            text = sys.stdin.read()
+        body = {"prompt": text, "values": _values(value or [])}
         with open_client() as client:
             data = client.ask("prompt", agent, json=body, seconds=_SECONDS)["data"]
         if output in (Format.YAML, Format.JSON):

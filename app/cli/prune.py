@@ -26,12 +26,12 @@ def find_surplus(
         CommandError: there is more of a kind than the service lists.
     """
     manifests = [item["manifest"] for item in items]
-    wanted = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
+    declared = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
     return [
         named
         for kind in dict.fromkeys(kinds)
         for named in names_of(client, kind)
-        if named not in wanted
+        if named not in declared
     ]
 
 
@@ -61,7 +61,7 @@ def delete_all(
     Args:
         client: of the service.
         resources: in any order.
-        deleted: is told of each that is gone.
+        deleted: is called with each that is gone.
 
     Returns:
         The errors of those that were not there.

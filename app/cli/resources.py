@@ -84,12 +84,12 @@ def delete(
         if bool(kind) == bool(filename):
             raise CommandError("Say what to delete: KIND NAME, or -f FILE.")
         if kind:
-            wanted = [target(kind, name) for name in names] if names else [target(kind, None)]
+            resources = [target(kind, name) for name in names] if names else [target(kind, None)]
         else:
-            wanted = [(source.kind, source.name) for source in read_sources(filename)]
+            resources = [(source.kind, source.name) for source in read_sources(filename)]
         with open_client() as client:
             missing = delete_all(
-                client, wanted, lambda named: say(f"{resource_name(*named)} deleted")
+                client, resources, lambda named: say(f"{resource_name(*named)} deleted")
             )
         if missing and not ignore_not_found:
             raise CommandError("\n".join(error.detail for error in missing))

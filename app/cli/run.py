@@ -12,7 +12,7 @@ from app.cli.failures import one_line_errors
 from app.dev.process import StartError
 from app.settings import Settings
 
-_GRACE_SECONDS = 30  # for running requests, when the API is told to stop
+_GRACE_SECONDS = 30  # for running requests, when the API stops
 
 DEV_DIR = Path(".statewright")
 DataDirOption = Annotated[

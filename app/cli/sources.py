@@ -68,9 +68,9 @@ def placed(error: ServiceError, sources: Sequence[Source]) -> CommandError:
     number = _number(error, len(sources))
     if number is None:
         return error
-    told = str(error).replace(f"Document {number + 1}: ", "", 1)
-    told = told.replace(f"documents.{number}.", "")
-    return CommandError(f"{sources[number].place}: {told}")
+    text = str(error).replace(f"Document {number + 1}: ", "", 1)
+    text = text.replace(f"documents.{number}.", "")
+    return CommandError(f"{sources[number].place}: {text}")
 
 
 def _number(error: ServiceError, total: int) -> int | None:

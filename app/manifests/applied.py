@@ -1,4 +1,4 @@
-"""What an apply did with one resource."""
+"""The result of an apply for one resource."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from app.manifests.model.diff import FieldChange
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an apply did: `operation` is created, updated or unchanged.
+    """The result of an apply: `operation` is created, updated or unchanged.
 
     `warnings` are what its author should look at; they refuse nothing.
     """

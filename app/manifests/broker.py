@@ -1,4 +1,4 @@
-"""`Broker`: the contract of a kind. One carries out all verbs on the resources of its kind."""
+"""`Broker`: the contract of a kind, and its verbs on the resources of the kind."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -34,17 +34,17 @@ RowT = TypeVar("RowT")
 class Broker(ABC, Generic[SpecT, RowT]):
     """Typed by the spec of its manifests and by the row of its table.
 
-    The verbs are the same for all kinds; a kind says how its rows are found, made, changed and
-    shown. A verb that a kind has not is refused with 501, a change of a read-only kind with 405.
+    The verbs are the same for all kinds; a kind defines how its rows are found, inserted, changed
+    and shown. A verb that a kind lacks is a 501, a change of a read-only kind a 405.
 
     Attributes:
         kind: as it is spelled.
-        spec_model: what the spec of its manifests may say.
+        spec_model: the fields of its spec.
         example: a manifest that applies as it is.
         columns: what `get` shows.
         free_names: whether names may be any printable text.
-        hide_unknown_fields: whether a manifest may hold a secret, so that errors repeat no part.
-        write_scope: what a caller's key needs for a change.
+        hide_unknown_fields: whether errors leave out unknown names, which may be secrets.
+        write_scope: the scope that a change needs.
         refers_to: the kinds that its specs may name.
     """
 
@@ -57,23 +57,24 @@ class Broker(ABC, Generic[SpecT, RowT]):
     write_scope: ClassVar[KeyScope] = KeyScope.WRITE
     refers_to: ClassVar[frozenset[str]] = frozenset()
 
-    # The verbs
     async def apply(self, context: Context, manifest: Manifest[SpecT]) -> Applied:
-        """Create the resource, or change it to what the manifest says, or do nothing.
+        """Create the resource, or change it to what the manifest declares, or do nothing.
 
-        Applies of one resource wait for each other: each is whole, and is told what it changed.
+        Applies of one resource wait for each other, so that the diff of each is right. An apply
+        that only changes the order of keys does nothing.
 
         Raises:
             ConflictError: `metadata.resourceVersion` is given and is not the current one.
         """
         await self.lock_name(context, manifest.name)
         row = await self.find(context, manifest.name, lock=True)
-        self._check_version(row, manifest)
         if row is None:
+            manifest.check_version(None)
             operation = "created"
             row = self._ordered(await self.create(context, manifest), manifest)
-            diff = await self.first_changes(context, row)
+            diff = await self.initial_changes(context, row)
         else:
+            manifest.check_version(self.metadata_of(row)["resourceVersion"])
             diff = await self.changes(context, row, manifest)
             operation = "updated" if diff else "unchanged"
             if diff:
@@ -90,11 +91,11 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """Resources as a table.
 
         Raises:
-            NotFoundError: there is none of the name that was asked for.
+            NotFoundError: the query has a name, and no resource has it.
         """
         rows = await self.rows(context, query)
         if query.name is not None and not rows:
-            self._refuse_name(query.name)
+            self._raise_not_found(query.name)
         return to_table(self.columns, rows)
 
     async def delete(self, context: Context, name: str) -> None:
@@ -121,15 +122,15 @@ class Broker(ABC, Generic[SpecT, RowT]):
         self.not_supported("undeploy")
 
     async def logs(self, context: Context, name: str, limit: int) -> Table:
-        """The last things that happened with a resource, the oldest of them first."""
+        """The most recent log entries of a resource, oldest first."""
         row = await self.require(context, name)
         items = await self.events(context, row, limit)
         items += await read_journal(context.db, context.caller, self.kind, name, limit)
         items.sort(key=lambda item: item["time"])
         return to_table(LOG_COLUMNS, items[-limit:])
 
-    async def prompt(self, context: Context, name: str, said: dict[str, Any]) -> Launch:
-        """What is launched when it is prompted; the conversation itself needs no transaction."""
+    async def prompt(self, context: Context, name: str, body: dict[str, Any]) -> Launch:
+        """The launch for a prompt; the conversation itself needs no transaction."""
         self.not_supported("prompt")
 
     async def example_manifest(self, context: Context) -> dict[str, Any]:
@@ -141,7 +142,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """The JSON Schema of its manifests."""
         return manifest_schema(self.kind, self.spec_model, free_names=self.free_names)
 
-    # What a kind says of itself
+    # What a kind defines
 
     @abstractmethod
     async def find(self, context: Context, name: str, *, lock: bool = False) -> RowT | None:
@@ -149,7 +150,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
 
     @abstractmethod
     async def rows(self, context: Context, query: GetQuery | None) -> Sequence[RowT]:
-        """Rows of the caller's org: all of them, or as the query wants them."""
+        """Rows of the caller's org: all of them, or those that the query selects."""
 
     @abstractmethod
     async def create(self, context: Context, manifest: Manifest[SpecT]) -> RowT:
@@ -157,7 +158,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
 
     @abstractmethod
     async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> RowT:
-        """Make a row what the manifest says; the row as it is then."""
+        """Change a row to what the manifest declares; returns the row as it is then."""
 
     @abstractmethod
     async def remove(self, context: Context, row: RowT) -> None:
@@ -169,22 +170,22 @@ class Broker(ABC, Generic[SpecT, RowT]):
 
     @abstractmethod
     async def spec_of(self, context: Context, row: RowT) -> dict[str, Any]:
-        """The spec of a row, camelCase, as an apply of the same again would say it."""
+        """The spec of a row in its normal form, camelCase."""
 
     async def status_of(self, context: Context, row: RowT) -> dict[str, Any]:
-        """What the service knows of a row beside its manifest."""
+        """The status of a row: what the service adds to its manifest."""
         return {}
 
     async def events(self, context: Context, row: RowT, limit: int) -> list[dict[str, Any]]:
-        """What happened with a row beside its journal, for `logs`."""
+        """Events of a row that are not in the journal, for `logs`."""
         return []
 
     def reference_names(self, row: RowT) -> set[str]:
-        """What others may name it by."""
+        """The names by which other resources refer to a row."""
         return {self.metadata_of(row)["name"]}
 
     def references(self, spec: dict[str, Any]) -> list[Reference]:
-        """What a spec names."""
+        """The resources that a spec names."""
         return []
 
     async def lock_existing(self, context: Context, name: str) -> bool:
@@ -202,25 +203,25 @@ class Broker(ABC, Generic[SpecT, RowT]):
             )
         ]
 
-    def wanted_spec(self, manifest: Manifest[SpecT]) -> dict[str, Any]:
-        """The spec of a manifest, in the form of `spec_of`."""
+    def normal_spec(self, manifest: Manifest[SpecT]) -> dict[str, Any]:
+        """The spec of a manifest in its normal form, as `spec_of` gives it of a row."""
         return manifest.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     async def changes(
         self, context: Context, row: RowT, manifest: Manifest[SpecT]
     ) -> list[FieldChange]:
-        """What an apply would change in a row."""
-        before = await self._said(context, row)
-        wanted = manifest.metadata.stored() | {"name": before["metadata"]["name"]}
-        return compare(before, {"metadata": wanted, "spec": self.wanted_spec(manifest)})
+        """The differences between a row and a manifest."""
+        before = await self._declaration(context, row)
+        metadata = manifest.metadata.stored() | {"name": before["metadata"]["name"]}
+        return compare(before, {"metadata": metadata, "spec": self.normal_spec(manifest)})
 
-    async def first_changes(self, context: Context, row: RowT) -> list[FieldChange]:
-        """What the creation of a row changed."""
-        return compare({}, await self._said(context, row))
+    async def initial_changes(self, context: Context, row: RowT) -> list[FieldChange]:
+        """The differences between nothing and a new row."""
+        return compare({}, await self._declaration(context, row))
 
-    # What all have in common
+    # What all kinds share
 
-    def read(self, envelope: Envelope) -> Manifest[SpecT]:
+    def parse(self, envelope: Envelope) -> Manifest[SpecT]:
         """The manifest in an envelope, or `BadRequestError`."""
         return read_manifest(
             envelope,
@@ -234,7 +235,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """The row of that name, or `NotFoundError`."""
         row = await self.find(context, name, lock=lock)
         if row is None:
-            self._refuse_name(name)
+            self._raise_not_found(name)
         return row
 
     async def manifest_of(self, context: Context, row: RowT) -> dict[str, Any]:
@@ -249,15 +250,15 @@ class Broker(ABC, Generic[SpecT, RowT]):
         }
 
     async def check_references(self, context: Context, manifest: Manifest[SpecT]) -> None:
-        """Require what the manifest names. Called when all documents of an apply are written.
+        """Require that what the manifest names exists, after all documents of an apply.
 
         Raises:
-            BadRequestError: something is not there. A name that might be a pasted secret is not
-                repeated.
+            BadRequestError: something is not there. The error leaves out the name: it might be
+                a pasted secret.
         """
         missing = [
             reference
-            for reference in self.references(self.wanted_spec(manifest))
+            for reference in self.references(self.normal_spec(manifest))
             if reference.must_exist and not await context.brokers.exists(context, reference)
         ]
         if missing:
@@ -274,29 +275,19 @@ class Broker(ABC, Generic[SpecT, RowT]):
         stored.key_order = manifest.key_order
         return row
 
-    async def _said(self, context: Context, row: RowT) -> dict[str, Any]:
-        """What a manifest may say of a row: all but its version and its status."""
+    async def _declaration(self, context: Context, row: RowT) -> dict[str, Any]:
+        """The manifest of a row without its version and its status."""
         metadata = self.metadata_of(row)
         del metadata["resourceVersion"]
         return {"metadata": metadata, "spec": await self.spec_of(context, row)}
 
     async def lock_name(self, context: Context, name: str) -> None:
-        """Let applies of one resource go one after the other, also where there is no row yet."""
+        """Serialize applies of one resource, also where there is no row yet."""
         key = f"{context.caller.org_id}/{self.kind}/{name}"
         lock = func.pg_advisory_xact_lock(func.hashtextextended(key, 0))
         (await context.db.exec(select(lock))).all()
 
-    def _check_version(self, row: RowT | None, manifest: Manifest[SpecT]) -> None:
-        given = manifest.metadata.resource_version
-        current = self.metadata_of(row)["resourceVersion"] if row is not None else None
-        if given is not None and given != current:
-            now = f"at version {current}" if current else "not there"
-            raise ConflictError(
-                f"The manifest changes version {given} of {self.kind} {manifest.name!r}, which is "
-                f"{now} by now. Describe it again, and apply your change to that."
-            )
-
-    def _refuse_name(self, name: str) -> NoReturn:
+    def _raise_not_found(self, name: str) -> NoReturn:
         if not name:
             raise BadRequestError(
                 f"Which {self.kind}? Give its name.",
@@ -305,5 +296,5 @@ class Broker(ABC, Generic[SpecT, RowT]):
         raise NotFoundError(f"There is no {self.kind} {name[:200]!r}.")
 
     def not_supported(self, verb: str) -> NoReturn:
-        """Refuse a verb that the kind has not."""
+        """Refuse a verb that the kind lacks."""
         raise VerbNotImplementedError(f"Kind {self.kind} does not have the verb {verb!r}.")

@@ -99,12 +99,12 @@ class ManifestConnections:
 
     async def _secrets(self, org_id: str, names: Iterable[str]) -> dict[str, str]:
         """The values of secrets, by name."""
-        wanted = list(dict.fromkeys(names))
-        if not wanted:
+        unique = list(dict.fromkeys(names))
+        if not unique:
             return {}
-        rows = await self._pool.fetch(_SECRETS, org_id, wanted)
+        rows = await self._pool.fetch(_SECRETS, org_id, unique)
         found = {row["name"]: self._open(org_id, row) for row in rows}
-        if missing := [name for name in wanted if name not in found]:
+        if missing := [name for name in unique if name not in found]:
             raise InvokerError(f"There is no Secret {missing[0]!r}.")
         return found
 

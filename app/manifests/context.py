@@ -1,4 +1,4 @@
-"""What a broker is given to carry out one verb."""
+"""The context of one verb, which brokers get as their first argument."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,9 +19,9 @@ class Context:
     """One verb of one caller, in one transaction.
 
     Attributes:
-        dry_run: nothing is kept; what is shown only once is not shown.
-        one_time_values: what was made and cannot be shown later, by name.
-        warnings: what a check found that refuses nothing, by name.
+        dry_run: whether everything is rolled back; values that are shown once are left out.
+        one_time_values: values that can be shown only now, by name of their resource.
+        warnings: findings that refuse nothing, by name of their resource.
     """
 
     db: AsyncSession

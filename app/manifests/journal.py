@@ -38,7 +38,7 @@ class Entry:
     """A verb that is being carried out. What is known of it is filled in on the way.
 
     Attributes:
-        key: of the row; told in the answer.
+        key: of the row; part of the answer.
         thing: the kind; of several kinds at once, "Manifest".
         detail: what else to keep; secrets are masked.
     """
@@ -73,8 +73,9 @@ class Entry:
 async def keep_failure(database: Database, entry: Entry, error: Exception) -> None:
     """Keep how a verb failed, in a transaction of its own: the verb's was rolled back."""
     status = error.status if isinstance(error, StatewrightError) else _INTERNAL
-    told = error.detail if isinstance(error, StatewrightError) else type(error).__name__
-    entry.detail["error"] = told
+    entry.detail["error"] = (
+        error.detail if isinstance(error, StatewrightError) else type(error).__name__
+    )
     try:
         async with database.transaction() as db:
             db.add(entry.row(status))

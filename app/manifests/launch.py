@@ -1,4 +1,4 @@
-"""What prompting an agent launches: its template, with what is said in it or at its end."""
+"""The launch for a prompt: the agent's template with the prompt in it or as its last message."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ _MAX_PROMPT = 200_000
 
 
 class Prompt(ManifestModel):
-    """What is said to an agent, and values for its other variables."""
+    """The body of a prompt: the text, and values for the agent's other variables."""
 
     prompt: str = Field(min_length=1, max_length=_MAX_PROMPT)
     values: dict[str, Annotated[str, Field(max_length=_MAX_PROMPT)]] = Field({}, max_length=500)
@@ -34,16 +34,16 @@ class Launch:
     agent: AgentOrigin
 
 
-async def launch_of(context: Context, agent: AgentRecord, said: dict[str, Any]) -> Launch:
-    """What a prompt launches.
+async def launch_of(context: Context, agent: AgentRecord, body: dict[str, Any]) -> Launch:
+    """The launch for a prompt.
 
-    A variable named `prompt` takes what is said; without one, it is the last message.
+    A variable named `prompt` takes the text; without one, the text is the last message.
 
     Raises:
-        BadRequestError: what was said is no prompt, or the agent's variables need other values.
+        BadRequestError: the body is no prompt, or the agent's variables need other values.
     """
     with valid_input():
-        prompt = Prompt.model_validate(said)
+        prompt = Prompt.model_validate(body)
     declared = any(variable.name == PROMPT for variable in agent.variables)
     if declared and PROMPT in prompt.values:
         raise BadRequestError("values.prompt: the agent's variable `prompt` takes the prompt.")

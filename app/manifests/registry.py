@@ -25,7 +25,7 @@ class BrokerRegistry:
         planned: kinds that are registered without a broker.
 
     Raises:
-        DuplicateNameError: two kinds cannot be told apart.
+        DuplicateNameError: two kinds have a spelling in common.
     """
 
     def __init__(self, brokers: Registry[AnyBroker], planned: tuple[str, ...] = PLANNED) -> None:

@@ -1,4 +1,4 @@
-"""Kind Agent: the agents of `/v1/ai/agents`, through another door to the same table."""
+"""Kind Agent: the agents of `/v1/ai/agents`, in the same table."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Self
@@ -57,7 +57,7 @@ class AgentSpec(ManifestModel):
         return self
 
     def template(self) -> StartAgentThreadRequest:
-        """The template with the flow in it, as the agents' own door stores it."""
+        """The template with the flow in it, as the agents' own endpoints store it."""
         return self.request_template.model_copy(update={"flow": self.flow})
 
 
@@ -135,12 +135,12 @@ spec:
         (await self.require(context, name, lock=True)).deployed = False
 
     @override
-    async def prompt(self, context: Context, name: str, said: dict[str, Any]) -> Launch:
+    async def prompt(self, context: Context, name: str, body: dict[str, Any]) -> Launch:
         row = await self.require(context, name)
         if not row.deployed:
             raise BadRequestError(f"Agent {name!r} is not deployed: deploy it first.")
         record = await service.get_agent(context.db, context.caller, row.id)
-        return await launch_of(context, record, said)
+        return await launch_of(context, record, body)
 
     @override
     def stored_spec(self, context: Context, manifest: Manifest[AgentSpec]) -> dict[str, Any]:
@@ -157,7 +157,7 @@ spec:
         return _spec(row.request_template, row.variables, row.flow)
 
     @override
-    def wanted_spec(self, manifest: Manifest[AgentSpec]) -> dict[str, Any]:
+    def normal_spec(self, manifest: Manifest[AgentSpec]) -> dict[str, Any]:
         spec = manifest.spec
         template = spec.request_template.model_dump(mode="json", exclude_unset=True)
         variables = [variable.model_dump(mode="json") for variable in spec.variables]
@@ -192,7 +192,7 @@ spec:
 
 
 def _meta(manifest: Manifest[AgentSpec]) -> dict[str, Any]:
-    """What only the manifest says: the table has a column for the description."""
+    """The metadata without the description, which has a column of its own."""
     stored = manifest.metadata.stored()
     return {field: value for field, value in stored.items() if field != "description"}
 

@@ -74,9 +74,9 @@ class Connection(ManifestModel):
         given = {field for field in _CREDENTIAL_FIELDS if getattr(self, field) is not None}
         needed = _NEEDS[self.auth_method]
         if missing := sorted(needed - given):
-            raise ValueError(f"authMethod {self.auth_method} needs {_told(missing)}")
+            raise ValueError(f"authMethod {self.auth_method} needs {_camel(missing)}")
         if surplus := sorted(given - needed - _OPTIONAL.get(self.auth_method, frozenset())):
-            raise ValueError(f"authMethod {self.auth_method} does not use {_told(surplus)}")
+            raise ValueError(f"authMethod {self.auth_method} does not use {_camel(surplus)}")
         return self
 
 
@@ -128,5 +128,5 @@ spec:
         ]
 
 
-def _told(fields: list[str]) -> str:
+def _camel(fields: list[str]) -> str:
     return ", ".join(re.sub(r"_(\w)", lambda found: found[1].upper(), field) for field in fields)

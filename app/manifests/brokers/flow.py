@@ -24,7 +24,7 @@ _Place = tuple[str | int, ...]
 class FlowSpec(ManifestModel):
     """A flow; what its parts may hold is checked when it is saved.
 
-    So is what is missing or unknown here: all faults of a flow are told at once.
+    So is what is missing or unknown here, so that one error lists all faults of a flow.
     """
 
     model_config = ConfigDict(
@@ -114,7 +114,7 @@ spec:
             context.db,
             context.caller,
             manifest.name,
-            self.wanted_spec(manifest),
+            self.normal_spec(manifest),
             description=description,
             meta=stored,
             invokers={*built_in_invokers(), *providers},
@@ -145,7 +145,7 @@ spec:
         return row.spec
 
     @override
-    def wanted_spec(self, manifest: Manifest[FlowSpec]) -> dict[str, Any]:
+    def normal_spec(self, manifest: Manifest[FlowSpec]) -> dict[str, Any]:
         spec = manifest.spec.model_dump(exclude_unset=True)
         return {part: value for part, value in spec.items() if value or part != "model"}
 

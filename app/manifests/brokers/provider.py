@@ -71,8 +71,8 @@ spec:
 """
 
     @override
-    def read(self, envelope: Envelope) -> Manifest[ProviderSpec]:
-        manifest = super().read(envelope)
+    def parse(self, envelope: Envelope) -> Manifest[ProviderSpec]:
+        manifest = super().parse(envelope)
         if manifest.name in built_in_invokers():
             msg = "this is the name of a built-in invoker"
             raise bad_manifest([{"loc": ["metadata", "name"], "msg": msg}])

@@ -88,7 +88,7 @@ spec:
         return stored
 
     @override
-    def wanted_spec(self, manifest: Manifest[SecretSpec]) -> dict[str, Any]:
+    def normal_spec(self, manifest: Manifest[SecretSpec]) -> dict[str, Any]:
         expiry = manifest.spec.config.expiration_date
         return {"config": {"expirationDate": expiry} if expiry else {}}
 
@@ -107,8 +107,8 @@ spec:
         return found
 
     @override
-    async def first_changes(self, context: Context, row: Secret) -> list[FieldChange]:
-        return [*await super().first_changes(context, row), masked(_VALUE, "add")]
+    async def initial_changes(self, context: Context, row: Secret) -> list[FieldChange]:
+        return [*await super().initial_changes(context, row), masked(_VALUE, "add")]
 
     @override
     async def status_of(self, context: Context, row: Secret) -> dict[str, Any]:

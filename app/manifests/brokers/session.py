@@ -66,7 +66,7 @@ spec:
         return select_sessions(context.caller)
 
     @override
-    def read(self, envelope: Envelope) -> Manifest[SessionSpec]:
+    def parse(self, envelope: Envelope) -> Manifest[SessionSpec]:
         raise VerbNotAllowedError("Sessions are read-only: start them, and send them events.")
 
     @override

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from app.errors import BadRequestError, FieldError
+from app.errors import BadRequestError, ConflictError, FieldError
 from app.manifests.model.metadata import ManifestModel, Metadata, check_name
 
 API_VERSION = "statewright/v1"
@@ -48,6 +48,23 @@ class Manifest(Generic[SpecT]):
     def name(self) -> str:
         """The name of the resource."""
         return self.metadata.name
+
+    def check_version(self, current: str | None) -> None:
+        """Require that the manifest changes the current version, if it names one.
+
+        Args:
+            current: version of the resource; None if there is no resource.
+
+        Raises:
+            ConflictError: it names another version.
+        """
+        given = self.metadata.resource_version
+        if given is not None and given != current:
+            now = f"at version {current}" if current else "not there"
+            raise ConflictError(
+                f"The manifest changes version {given} of {self.kind} {self.name!r}, which is "
+                f"{now} by now. Describe it again, and apply your change to that."
+            )
 
 
 def read_envelope(document: dict[str, Any]) -> Envelope:

@@ -1,4 +1,4 @@
-"""What `get` and `logs` show: titled columns, and one item for each row."""
+"""Tables of `get` and `logs`: titled columns, and one item for each row."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Column:
 
 
 class GetQuery(ManifestModel):
-    """What a list is asked for: of one name, how many, in which order."""
+    """The query of a list: a name, the number of items, the order."""
 
     name: str | None = Field(None, max_length=200)
     i: int = Field(10, ge=1, le=1000)
@@ -41,17 +41,17 @@ class GetQuery(ManifestModel):
         Raises:
             BadRequestError: the list cannot be sorted by that.
         """
-        wanted = self.asc or self.desc
-        if wanted is None:
+        title = self.asc or self.desc
+        if title is None:
             return None
         sortable = {column.name: column.sort for column in columns if column.sort}
-        if wanted not in sortable:
+        if title not in sortable:
             where = "asc" if self.asc else "desc"
             msg = f"it can be sorted by {', '.join(sortable)}"
             raise BadRequestError(
                 f"{where}: {msg}.", errors=[{"loc": ["query", where], "msg": msg}]
             )
-        return sortable[wanted] or "", self.asc is not None
+        return sortable[title] or "", self.asc is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ def _refuse_syntax(error: yaml.YAMLError) -> NoReturn:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
     context = getattr(error, "context", None)
-    told = f"{problem} ({context})" if context else str(problem)
+    reason = f"{problem} ({context})" if context else str(problem)
     if mark is None:
-        refuse(told)
-    refuse(told, line=mark.line + 1, column=mark.column + 1)
+        refuse(reason)
+    refuse(reason, line=mark.line + 1, column=mark.column + 1)

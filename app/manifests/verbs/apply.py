@@ -37,25 +37,25 @@ class Apply:
         self._brokers = brokers
         self._entry = entry
 
-    def read(self, documents: Sequence[dict[str, Any]]) -> list[Document]:
+    def parse(self, documents: Sequence[dict[str, Any]]) -> list[Document]:
         """The documents, each checked by its kind.
 
         Raises:
             BadRequestError: one is wrong, or two are about the same resource.
             ForbiddenError: the caller may not change one of the kinds.
         """
-        read: list[Document] = []
+        parsed: list[Document] = []
         seen: set[tuple[str, str]] = set()
         for number, document in enumerate(documents, 1):
             with _document_named(number, len(documents)):
-                found = self._read_one(number, document)
+                found = self._parse(number, document)
                 name = found.manifest.name
                 if (found.broker.kind, name) in seen:
                     msg = f"{found.broker.kind} {name!r} is there twice"
                     raise BadRequestError(msg, errors=[{"loc": ["metadata", "name"], "msg": msg}])
                 seen.add((found.broker.kind, name))
-                read.append(found)
-        return read
+                parsed.append(found)
+        return parsed
 
     async def write(self, context: Context, documents: Sequence[Document]) -> list[Applied]:
         """Apply what is named before what names it; then check that all that is named is there.
@@ -75,14 +75,14 @@ class Apply:
                 await document.broker.check_references(context, document.manifest)
         return [applied[document.number] for document in documents]
 
-    def _read_one(self, number: int, document: dict[str, Any]) -> Document:
+    def _parse(self, number: int, document: dict[str, Any]) -> Document:
         envelope = read_envelope(document)
         name = envelope.metadata.get("name")
         self._entry.name = name if isinstance(name, str) else None
         broker = self._broker_of(envelope.kind)
         self._entry.thing = broker.kind
         self._caller.require(broker.write_scope)
-        return Document(number, broker, broker.read(envelope))
+        return Document(number, broker, broker.parse(envelope))
 
     def _broker_of(self, kind: str) -> AnyBroker:
         try:

@@ -12,11 +12,13 @@ from app.threads.commands import start_thread
 from app.wire.messages import plain_text
 
 
-async def ask(runtime: Runtime, caller: Caller, launch: Launch, entry: Entry) -> dict[str, Any]:
+async def prompt_agent(
+    runtime: Runtime, caller: Caller, launch: Launch, entry: Entry
+) -> dict[str, Any]:
     """Start the session, and wait until nothing runs in it any more.
 
     Returns:
-        `{session_id, response, status}`: the last thing that was said, and the session's state.
+        `{session_id, response, status}`: the text of the last message, and the session's state.
 
     Raises:
         AnswerTimeoutError: the time was up; the session goes on.

@@ -31,7 +31,7 @@ _OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a verb answers. `thing` is the kind, `key` that of the journal entry."""
+    """The answer of a verb. `thing` is the kind, `key` that of the journal entry."""
 
     data: Any
     message: str
@@ -61,11 +61,11 @@ class VerbRunner:
         """Carry out a verb on a kind.
 
         Args:
-            caller: who wants it.
+            caller: whose key it is.
             command: the verb's name.
             kind: in any spelling.
             name: of the resource, where the verb is about one.
-            verb: what to do; it gives the data of the answer.
+            verb: carries it out; returns the data of the answer.
             changes: whether the caller needs the right to change resources of this kind.
 
         Raises:
@@ -82,19 +82,19 @@ class VerbRunner:
                 db.add(entry.row(_OK))
             return answer(entry, data)
 
-    async def inform(
-        self, caller: Caller, command: str, find_out: Callable[[AsyncSession], Awaitable[Any]]
+    async def report(
+        self, caller: Caller, command: str, collect: Callable[[AsyncSession], Awaitable[Any]]
     ) -> Answer:
         """Carry out a verb on no resource: status, version, whoami."""
         async with self.journaled(caller, command) as entry:
             caller.require(KeyScope.READ)
             async with self.runtime.database.transaction() as db:
-                data = await find_out(db)
+                data = await collect(db)
                 db.add(entry.row(_OK))
             return answer(entry, data)
 
     def context(self, db: AsyncSession, caller: Caller, *, dry_run: bool = False) -> Context:
-        """What brokers are given in a transaction."""
+        """The context for brokers in a transaction."""
         return Context(db, caller, self.runtime, self._vault, self.brokers, dry_run)
 
     @asynccontextmanager
@@ -118,6 +118,6 @@ class VerbRunner:
 def answer(entry: Entry, data: Any) -> Answer:
     """The answer of a verb that was carried out."""
     what = " ".join(part for part in (entry.thing, entry.name) if part)
-    done = _PAST.get(entry.command, f"{entry.command} told")
+    done = _PAST.get(entry.command, f"{entry.command} answered")
     message = f"{what} {done} successfully".strip()
     return Answer({} if data is None else data, message, entry.thing, entry.command, entry.key)

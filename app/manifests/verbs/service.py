@@ -1,4 +1,4 @@
-"""The verbs, as the HTTP edge and the command line call them."""
+"""The verbs, as the HTTP edge calls them; the command line goes through HTTP."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from app.manifests.model.table import GetQuery, table_data
 from app.manifests.registry import BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
 from app.manifests.verbs.apply import Apply
-from app.manifests.verbs.prompt import ask
+from app.manifests.verbs.prompt import prompt_agent
 from app.manifests.verbs.runner import Answer, VerbRunner, answer
 from app.sessions.runtime import Runtime
 
@@ -26,7 +26,7 @@ class ManifestService:
         self, runtime: Runtime, vault: Vault, brokers: BrokerRegistry | None = None
     ) -> None:
         self._verbs = VerbRunner(runtime, vault, brokers or all_brokers())
-        self.inform = self._verbs.inform
+        self.report = self._verbs.report
 
     async def apply(self, caller: Caller, body: bytes | str, *, dry_run: bool = False) -> Answer:
         """Apply all documents of a text in one transaction, or none.
@@ -40,7 +40,7 @@ class ManifestService:
         async with verbs.journaled(caller, "apply") as entry:
             caller.require(KeyScope.WRITE)
             apply = Apply(caller, verbs.brokers, entry)
-            documents = apply.read(await load_text(body))
+            documents = apply.parse(await load_text(body))
             async with verbs.runtime.database.transaction() as db:
                 async with db.begin_nested() as savepoint:
                     context = verbs.context(db, caller, dry_run=dry_run)
@@ -99,7 +99,7 @@ class ManifestService:
         )
 
     async def logs(self, caller: Caller, kind: str, name: str, limit: int) -> Answer:
-        """What happened with a resource: the last entries, the oldest of them first."""
+        """The most recent log entries of a resource, oldest first."""
         found = await self._verbs.run(
             caller, "logs", kind, name, lambda context, broker: broker.logs(context, name, limit)
         )
@@ -131,11 +131,11 @@ class ManifestService:
         async with verbs.journaled(caller, "prompt", name) as entry:
             entry.thing = "Agent"
             caller.require(KeyScope.WRITE)
-            (said,) = await load_text(body)
+            (document,) = await load_text(body)
             async with verbs.runtime.database.transaction() as db:
                 broker = verbs.brokers.find(entry.thing)
-                launch = await broker.prompt(verbs.context(db, caller), name, said)
-            data = await ask(verbs.runtime, caller, launch, entry)
+                launch = await broker.prompt(verbs.context(db, caller), name, document)
+            data = await prompt_agent(verbs.runtime, caller, launch, entry)
             async with verbs.runtime.database.transaction() as db:
                 db.add(entry.row(_OK))
             return answer(entry, data)
@@ -150,7 +150,7 @@ def _entry_of(entry: Entry, applied: Applied, *, dry_run: bool) -> Entry:
 
 
 def _applied(entries: Sequence[Entry], applied: Sequence[Applied]) -> Answer:
-    """One document: what was done with it. Several: that for each of them, in order."""
+    """The result of the one document, or the results of several in their order."""
     items = [
         {
             "operation": one.operation,
@@ -162,9 +162,9 @@ def _applied(entries: Sequence[Entry], applied: Sequence[Applied]) -> Answer:
     ]
     if len(items) == 1:
         return answer(entries[0], items[0])
-    told = [item | {"key": entry.key} for item, entry in zip(items, entries, strict=True)]
+    keyed = [item | {"key": entry.key} for item, entry in zip(items, entries, strict=True)]
     return Answer(
-        {"items": told},
+        {"items": keyed},
         f"{len(items)} manifests applied successfully",
         "Manifest",
         "apply",

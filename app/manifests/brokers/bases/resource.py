@@ -35,7 +35,7 @@ class ResourceBroker(StoredBroker[SpecT, Resource], Generic[SpecT]):
 
     @override
     def stored_spec(self, context: Context, manifest: Manifest[SpecT]) -> dict[str, Any]:
-        return {"kind": self.kind, "spec": self.wanted_spec(manifest)}
+        return {"kind": self.kind, "spec": self.normal_spec(manifest)}
 
     @override
     async def spec_of(self, context: Context, row: Resource) -> dict[str, Any]:
