@@ -6,11 +6,10 @@ from typing import Any, Literal
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import AutoString
 
-from app.db.engine import driver_url
+from app.db.engine import create_engine
 from app.db.models import Org
 from app.settings import get_settings
 
@@ -34,7 +33,7 @@ def run(connection: Connection) -> None:
 
 async def connect_and_run() -> None:
     """The `alembic` command: connect to the database of the settings."""
-    engine = create_async_engine(driver_url(get_settings().database_url), poolclass=NullPool)
+    engine = create_engine(get_settings().database_url, command_timeout=None, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(run)

@@ -3,12 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
+from typing_extensions import override
 
 # A stuck transaction must never hold a session row for long: the design's two time limits.
 SERVER_SETTINGS = {
@@ -16,8 +22,18 @@ SERVER_SETTINGS = {
     "lock_timeout": "2000",
     "idle_in_transaction_session_timeout": "10000",
 }
+# Whoever waits for PostgreSQL gives up after this: for a connection, and for a statement.
+PATIENCE_SECONDS = 5.0
+# A statement that was given up is cancelled; a server that does not say so by then hangs.
+_CANCEL_SECONDS = 0.5
+
+
+class DatabaseUnreachableError(Exception):
+    """There is no way to PostgreSQL, or it did not answer in time; the cause says which."""
+
 
 UNAVAILABLE = (
+    DatabaseUnreachableError,
     OSError,
     TimeoutError,
     asyncio.TimeoutError,
@@ -29,16 +45,36 @@ UNAVAILABLE = (
 )
 
 
-def driver_url(database_url: str) -> str:
-    """The SQLAlchemy form (`postgresql+asyncpg://`) of a plain `postgresql://` URL."""
-    _, separator, rest = database_url.partition("://")
-    return f"postgresql+asyncpg{separator}{rest}"
-
-
 def plain_url(database_url: str) -> str:
     """The libpq form (`postgresql://`) of any PostgreSQL URL."""
     _, separator, rest = database_url.partition("://")
     return f"postgresql{separator}{rest}"
+
+
+async def connect(
+    database_url: str, *, command_timeout: float | None = PATIENCE_SECONDS, **options: Any
+) -> asyncpg.Connection:
+    """Open a connection with the settings that all of ours have.
+
+    Args:
+        database_url: any PostgreSQL URL.
+        command_timeout: seconds after which a statement is given up.
+        options: of `asyncpg.connect`.
+
+    Raises:
+        DatabaseUnreachableError: nobody answers there.
+        asyncpg.PostgresError: the server refuses.
+    """
+    try:
+        return await asyncpg.connect(
+            plain_url(database_url),
+            server_settings=SERVER_SETTINGS,
+            timeout=PATIENCE_SECONDS,
+            command_timeout=command_timeout,
+            **options,
+        )
+    except OSError as error:
+        raise DatabaseUnreachableError("no connection to PostgreSQL") from error
 
 
 async def _prepare_connection(connection: asyncpg.Connection) -> None:
@@ -54,6 +90,84 @@ async def _prepare_connection(connection: asyncpg.Connection) -> None:
 
 async def _keep_as_is(_connection: asyncpg.Connection) -> None:
     """No reset query after each use: what the pool runs leaves nothing behind in a connection."""
+
+
+class _Acquired:
+    """A connection of the pool while a block lasts; what takes too long is the database's fault."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: "_Pool") -> None:
+        self._pool = pool
+        self._connection: Any = None
+
+    async def __aenter__(self) -> Any:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                self._connection = await asyncpg.Pool.acquire(self._pool)
+        except TimeoutError as error:
+            raise DatabaseUnreachableError("no free connection to PostgreSQL") from error
+        return self._connection
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self._pool.release(self._connection, timeout=_CANCEL_SECONDS)
+        except TimeoutError:  # then it was closed
+            error = error or TimeoutError()
+        if isinstance(error, OSError):
+            raise DatabaseUnreachableError("no answer of PostgreSQL") from error
+
+
+class _Pool(asyncpg.Pool):  # type: ignore[misc]  # asyncpg has no types
+    """A pool whose connections are not waited for without end, nor are their answers."""
+
+    @override
+    def acquire(self) -> _Acquired:
+        return _Acquired(self)
+
+
+def create_engine(
+    database_url: str, *, command_timeout: float | None = PATIENCE_SECONDS, **options: Any
+) -> AsyncEngine:
+    """An engine of SQLAlchemy over `connect`; `options` are those of `create_async_engine`."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=partial(connect, database_url, command_timeout=command_timeout),
+        hide_parameters=True,  # they may be secrets, and errors are logged
+        **options,
+    )
+    event.listen(engine.sync_engine, "handle_error", _unreachable)
+    event.listen(engine.sync_engine, "invalidate", _terminate)
+    event.listen(engine.sync_engine, "checkout", _ping)
+    return engine
+
+
+def _unreachable(context: ExceptionContext) -> Exception | None:
+    """Give a connection up that did not answer in time: not even a rollback would be heard."""
+    if not isinstance(context.original_exception, OSError):
+        return None
+    context.is_disconnect = True
+    return DatabaseUnreachableError("no answer of PostgreSQL")
+
+
+def _terminate(connection: Any, *_: Any) -> None:
+    """Close it now, without a farewell that a server that hangs would not hear."""
+    connection.driver_connection.terminate()
+
+
+def _ping(connection: Any, *_: Any) -> None:
+    """As `pool_pre_ping` does; but a server that hangs is told from other waits."""
+    try:
+        connection.ping()
+    except OSError as error:
+        raise DatabaseUnreachableError("no answer of PostgreSQL") from error
+    except connection.dbapi.Error as error:
+        raise InvalidatePoolError from error  # it was lost while idle: a new one is made
 
 
 class Database:
@@ -72,23 +186,21 @@ class Database:
     @asynccontextmanager
     async def open(cls, database_url: str, *, pool_size: int = 8) -> AsyncIterator["Database"]:
         """Connect lazily; close both doors at the end."""
-        engine = create_async_engine(
-            driver_url(database_url),
-            pool_size=5,
-            max_overflow=15,
-            pool_pre_ping=True,
-            hide_parameters=True,  # they may be secrets, and errors are logged
-            connect_args={"server_settings": SERVER_SETTINGS, "timeout": 5},
+        engine = create_engine(
+            database_url, pool_size=5, max_overflow=15, pool_timeout=PATIENCE_SECONDS
         )
-        pool = asyncpg.create_pool(
-            plain_url(database_url),
+        pool = _Pool(
+            database_url,
+            connect=connect,
             min_size=0,
             max_size=pool_size,
+            max_queries=50_000,
+            max_inactive_connection_lifetime=300.0,
             init=_prepare_connection,
             reset=_keep_as_is,
-            server_settings=SERVER_SETTINGS,
-            timeout=5,
-            command_timeout=30,
+            loop=None,
+            connection_class=asyncpg.Connection,
+            record_class=asyncpg.Record,
         )
         async with pool:
             try:

@@ -4,7 +4,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.db.engine import UNAVAILABLE
+from app.db.engine import DatabaseUnreachableError
 
 # Classes of SQLSTATE: the first two characters.
 _FAILURE_CLASSES = {
@@ -34,6 +34,7 @@ _FAILURE_STATES = {
     "42883",
     "42P01",
 }
+_CLIENT_ERRORS = (DatabaseUnreachableError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def is_database_failure(error: BaseException) -> bool:
@@ -50,8 +51,9 @@ def is_database_failure(error: BaseException) -> bool:
         return error.connection_invalidated or (cause is not None and is_database_failure(cause))
     if isinstance(error, asyncpg.PostgresError):
         return _is_failure_state(error)
-    # Of asyncpg's errors that are ValueErrors, a value or an option was the cause.
-    return isinstance(error, UNAVAILABLE) and not isinstance(error, ValueError)
+    # Of asyncpg's errors that are ValueErrors, a value or an option was the cause. An OSError is
+    # anybody's: the database's own ones come as DatabaseUnreachableError.
+    return isinstance(error, _CLIENT_ERRORS) and not isinstance(error, ValueError)
 
 
 def _is_failure_state(error: asyncpg.PostgresError) -> bool:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 from structlog import get_logger
 
-from app.db.engine import SERVER_SETTINGS, UNAVAILABLE, plain_url
+from app.db.engine import UNAVAILABLE, connect
 
 log = get_logger(__name__)
 
@@ -49,9 +49,7 @@ async def listen(
 
 @asynccontextmanager
 async def _connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(
-        plain_url(database_url), server_settings=SERVER_SETTINGS, timeout=5, command_timeout=5
-    )
+    connection = await connect(database_url)
     try:
         yield connection
     finally:

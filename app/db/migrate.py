@@ -5,10 +5,9 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.db.engine import driver_url
+from app.db.engine import create_engine
 
 _APP = Path(__file__).parents[1]
 # A wheel carries the scripts inside the package; a checkout has them beside it.
@@ -35,10 +34,10 @@ async def migrate(database_url: str) -> None:
     Several processes may call this at once: the first works, the others wait and find it done.
 
     Raises:
-        OSError, asyncpg.PostgresError: the database cannot be reached, or a migration failed;
+        DatabaseUnreachableError, DBAPIError: the database cannot be reached, or a migration failed;
             then nothing has changed.
     """
-    engine = create_async_engine(driver_url(database_url), poolclass=NullPool)
+    engine = create_engine(database_url, command_timeout=None, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade)
