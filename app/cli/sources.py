@@ -83,6 +83,8 @@ def _number(error: ServiceError, total: int) -> int | None:
 
 
 def _places(name: str) -> list[str]:
+    if not name:
+        raise CommandError("-f has an empty value; give a file, a directory, an address or -.")
     if name == "-" or name.startswith(("http://", "https://")):
         return [name]
     path = Path(name)

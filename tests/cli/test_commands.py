@@ -135,6 +135,21 @@ def test_a_diff_never_shows_a_secret(ok: Ok, statewright: Statewright) -> None:
     assert "second-value" not in different.output
 
 
+@pytest.mark.parametrize("command", ["apply", "diff", "delete"])
+def test_an_empty_file_name_is_not_the_current_directory(
+    ok: Ok, statewright: Statewright, command: str
+) -> None:
+    text = as_text(manifest("here"))
+    Path("here.yaml").write_text(text)
+    ok("apply", "-f", "here.yaml")
+
+    refused = statewright(command, "-f", "")
+
+    assert refused.exit_code == (2 if command == "diff" else 1)
+    assert refused.stderr.startswith("statewright: -f has an empty value")
+    assert ok("get", "dataset/here", "-o", "name") == "dataset/here\n"
+
+
 def test_prune_deletes_what_is_in_no_file_after_asking(ok: Ok, statewright: Statewright) -> None:
     ok("apply", "-f", "-", stdin=as_text(manifest("keep", "Device"), manifest("drop", "Device")))
     kept = as_text(manifest("keep", "Device"))
