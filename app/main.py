@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
 from app.access.crypto import Vault
@@ -13,6 +13,7 @@ from app.api import agents, flows, health, manifests, sessions, threads
 from app.api.http import problems
 from app.api.http.body import BodyMiddleware
 from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
+from app.api.http.query import check_query
 from app.api.http.request_log import RequestLogMiddleware
 from app.flows.library import code_flows
 from app.kit.log import configure_logging
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=_lifespan,
+        dependencies=[Depends(check_query)],
         generate_unique_id_function=operation_id,
         redoc_url=None,
         middleware=[  # from the outside in

@@ -1,0 +1,51 @@
+"""No endpoint passes over a query parameter that it does not have."""
+
+import re
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.settings import Settings
+from tests.support.manifests import manifest, post, send
+
+ENDPOINTS = sorted(
+    (method, path)
+    for path, operations in create_app(Settings(dev=True)).openapi()["paths"].items()
+    for method in operations
+)
+
+
+@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
+async def test_every_endpoint_refuses_unknown_parameters(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    url = re.sub(r"\{[^}]*\}", "x", path)
+    response = await client.request(method, url, params={"dryRun": "true"}, json={})
+
+    assert response.status_code == 400
+    assert ["query", "dryRun"] in [fault["loc"] for fault in response.json()["errors"]]
+
+
+async def test_a_misspelt_dry_run_changes_nothing(client: httpx.AsyncClient) -> None:
+    await post(client, "apply", manifest("Dataset", "kept"))
+
+    refused = await send(client, "delete/dataset", name="kept", dryRun="true")
+    applied = await send(client, "apply", manifest("Dataset", "new"), dryrun="true")
+
+    assert refused.status_code == applied.status_code == 400
+    assert "dry_run" in refused.json()["detail"]
+    assert "name" in refused.json()["detail"]
+    assert [
+        item["name"] for item in (await post(client, "get/dataset"))["data"]["data"]["items"]
+    ] == ["kept"]
+
+
+async def test_refusals_stay_small(client: httpx.AsyncClient, api: FastAPI) -> None:
+    query = "&".join(f"{n:03}{'x' * 50}=1" for n in range(200))
+
+    refused = await client.get(f"/v1/ai/agents?{query}")
+
+    assert refused.status_code == 400
+    assert len(refused.content) < 20_000
