@@ -56,6 +56,8 @@ Kind = Annotated[
 ]
 Name = Annotated[str, Query(description="Name of the resource.", max_length=200)]
 
+DryRun = Annotated[bool, Query(description="Check and answer, and change nothing.")]
+
 _EXAMPLE = """\
 apiVersion: statewright/v1
 kind: Dataset
@@ -103,7 +105,7 @@ async def apply(
     service: ServiceDep,
     request: Request,
     *,
-    dry_run: Annotated[bool, Query(description="Say what would be done, and do nothing.")] = False,
+    dry_run: DryRun = False,
 ) -> Response:
     """Create or change what the documents declare; all of them, or none."""
     return _rendered(await service.apply(caller, await request.body(), dry_run=dry_run))
@@ -134,21 +136,42 @@ async def get(  # noqa: PLR0917 - one for each query parameter
 
 
 @router.post("/delete/{kind}/", response_model=ManifestAnswer)
-async def delete(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name = "") -> Response:
+async def delete(
+    caller: CallerDep,
+    service: ServiceDep,
+    kind: Kind,
+    name: Name = "",
+    *,
+    dry_run: DryRun = False,
+) -> Response:
     """Delete a resource that no other names."""
-    return _rendered(await service.delete(caller, kind, name))
+    return _rendered(await service.delete(caller, kind, name, dry_run=dry_run))
 
 
 @router.post("/deploy/{kind}/", response_model=ManifestAnswer)
-async def deploy(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name = "") -> Response:
+async def deploy(
+    caller: CallerDep,
+    service: ServiceDep,
+    kind: Kind,
+    name: Name = "",
+    *,
+    dry_run: DryRun = False,
+) -> Response:
     """Let a resource be prompted."""
-    return _rendered(await service.deploy(caller, kind, name))
+    return _rendered(await service.deploy(caller, kind, name, dry_run=dry_run))
 
 
 @router.post("/undeploy/{kind}/", response_model=ManifestAnswer)
-async def undeploy(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name = "") -> Response:
+async def undeploy(
+    caller: CallerDep,
+    service: ServiceDep,
+    kind: Kind,
+    name: Name = "",
+    *,
+    dry_run: DryRun = False,
+) -> Response:
     """Let a resource not be prompted any more."""
-    return _rendered(await service.undeploy(caller, kind, name))
+    return _rendered(await service.undeploy(caller, kind, name, dry_run=dry_run))
 
 
 @router.post("/logs/{kind}/", response_model=ManifestAnswer)

@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 import yaml
 
 from app.manifests.registry import all_brokers
@@ -61,6 +62,39 @@ async def test_a_dry_run_saves_nothing(client: httpx.AsyncClient) -> None:
     assert [item["operation"] for item in dry["data"]["items"]] == ["created", "created"]
     for kind, name in (("Secret", "key"), ("Provider", "models")):
         assert (await send(client, f"describe/{kind}", name=name)).status_code == 404
+
+
+async def test_a_dry_run_deletes_and_deploys_nothing(client: httpx.AsyncClient) -> None:
+    await post(client, "apply", many(secret(), provider()))
+    await post(client, "apply", all_brokers().find("agent").example)
+
+    tried = await post(client, "delete/provider", name="models", dry_run=True)
+    used = await send(client, "delete/secret", name="key", dry_run=True)
+    gone = await send(client, "delete/provider", name="nobody", dry_run=True)
+    await post(client, "undeploy/agent", name="example-agent", dry_run="true")
+
+    assert tried["message"] == "Provider models deleted successfully (dry run)"
+    assert (used.status_code, gone.status_code) == (409, 404)
+    provider_now = (await post(client, "describe/provider", name="models"))["data"]
+    assert provider_now["metadata"]["resourceVersion"] == "1"
+    agent = (await post(client, "describe/agent", name="example-agent"))["data"]
+    assert agent["status"]["deployed"]
+    [entry] = (await post(client, "logs/provider", name="models", i=2))["data"]["data"]["items"][:1]
+    assert entry["text"] == "delete (dry run)"
+
+    await post(client, "undeploy/agent", name="example-agent", dry_run="false")
+    await post(client, "deploy/agent", name="example-agent", dry_run="true")
+    agent = (await post(client, "describe/agent", name="example-agent"))["data"]
+    assert not agent["status"]["deployed"]
+    await post(client, "delete/provider", name="models", dry_run="false")
+    assert (await send(client, "describe/provider", name="models")).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["Account", "Session"])
+async def test_what_a_kind_lacks_is_refused_in_a_dry_run_too(
+    client: httpx.AsyncClient, kind: str
+) -> None:
+    assert (await send(client, f"deploy/{kind}", name="x", dry_run=True)).status_code == 501
 
 
 async def test_documents_are_applied_all_or_none(client: httpx.AsyncClient) -> None:

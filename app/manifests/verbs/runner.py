@@ -57,6 +57,7 @@ class VerbRunner:
         verb: Verb,
         *,
         changes: bool = False,
+        dry_run: bool = False,
     ) -> Answer:
         """Carry out a verb on a kind.
 
@@ -67,6 +68,7 @@ class VerbRunner:
             name: of the resource, where the verb is about one.
             verb: carries it out; returns the data of the answer.
             changes: whether the caller needs the right to change resources of this kind.
+            dry_run: whether what the verb changes is rolled back.
 
         Raises:
             NotFoundError: there is no such kind.
@@ -78,7 +80,9 @@ class VerbRunner:
             broker = self.brokers.find(kind)
             caller.require(broker.write_scope if changes else KeyScope.READ)
             async with self.runtime.database.transaction() as db:
-                data = await verb(self.context(db, caller), broker)
+                async with trial(db, dry_run=dry_run):
+                    data = await verb(self.context(db, caller, dry_run=dry_run), broker)
+                entry.detail |= {"dryRun": True} if dry_run else {}
                 db.add(entry.row(_OK))
             return answer(entry, data)
 
@@ -115,9 +119,21 @@ class VerbRunner:
             raise
 
 
+@asynccontextmanager
+async def trial(db: AsyncSession, *, dry_run: bool) -> AsyncIterator[None]:
+    """Roll back what the block changes if it is a dry run; the transaction goes on."""
+    if not dry_run:
+        yield
+        return
+    async with db.begin_nested() as savepoint:
+        yield
+        await savepoint.rollback()
+
+
 def answer(entry: Entry, data: Any) -> Answer:
     """The answer of a verb that was carried out."""
     what = " ".join(part for part in (entry.thing, entry.name) if part)
     done = _PAST.get(entry.command, f"{entry.command} answered")
-    message = f"{what} {done} successfully".strip()
+    dry = " (dry run)" if entry.detail.get("dryRun") else ""
+    message = f"{what} {done} successfully{dry}".strip()
     return Answer({} if data is None else data, message, entry.thing, entry.command, entry.key)

@@ -13,7 +13,7 @@ from app.manifests.registry import BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
 from app.manifests.verbs.apply import Apply
 from app.manifests.verbs.prompt import prompt_agent
-from app.manifests.verbs.runner import Answer, VerbRunner, answer
+from app.manifests.verbs.runner import Answer, VerbRunner, answer, trial
 from app.sessions.runtime import Runtime
 
 _OK = 200
@@ -42,14 +42,12 @@ class ManifestService:
             apply = Apply(caller, verbs.brokers, entry)
             documents = apply.parse(await load_text(body))
             async with verbs.runtime.database.transaction() as db:
-                async with db.begin_nested() as savepoint:
+                async with trial(db, dry_run=dry_run):
                     context = verbs.context(db, caller, dry_run=dry_run)
                     applied = await apply.write(context, documents)
-                    if dry_run:
-                        await savepoint.rollback()
                 entries = [_entry_of(entry, one, dry_run=dry_run) for one in applied]
                 db.add_all(one.row(_OK) for one in entries)
-            return _applied(entries, applied)
+            return _applied(entries, applied, dry_run=dry_run)
 
     async def describe(self, caller: Caller, kind: str, name: str) -> Answer:
         """The manifest of a resource; it can be applied as it is."""
@@ -65,7 +63,9 @@ class ManifestService:
         kwargs = query.model_dump(exclude_unset=True)
         return replace(found, data=table_data(found.data, found.thing, query.name, kwargs))
 
-    async def delete(self, caller: Caller, kind: str, name: str) -> Answer:
+    async def delete(
+        self, caller: Caller, kind: str, name: str, *, dry_run: bool = False
+    ) -> Answer:
         """Delete a resource that no other names."""
         return await self._verbs.run(
             caller,
@@ -74,9 +74,12 @@ class ManifestService:
             name,
             lambda context, broker: broker.delete(context, name),
             changes=True,
+            dry_run=dry_run,
         )
 
-    async def deploy(self, caller: Caller, kind: str, name: str) -> Answer:
+    async def deploy(
+        self, caller: Caller, kind: str, name: str, *, dry_run: bool = False
+    ) -> Answer:
         """Let a resource be used."""
         return await self._verbs.run(
             caller,
@@ -85,9 +88,12 @@ class ManifestService:
             name,
             lambda context, broker: broker.deploy(context, name),
             changes=True,
+            dry_run=dry_run,
         )
 
-    async def undeploy(self, caller: Caller, kind: str, name: str) -> Answer:
+    async def undeploy(
+        self, caller: Caller, kind: str, name: str, *, dry_run: bool = False
+    ) -> Answer:
         """Let a resource not be used any more."""
         return await self._verbs.run(
             caller,
@@ -96,6 +102,7 @@ class ManifestService:
             name,
             lambda context, broker: broker.undeploy(context, name),
             changes=True,
+            dry_run=dry_run,
         )
 
     async def logs(self, caller: Caller, kind: str, name: str, limit: int) -> Answer:
@@ -149,7 +156,7 @@ def _entry_of(entry: Entry, applied: Applied, *, dry_run: bool) -> Entry:
     return entry.about(applied.kind, applied.name, detail)
 
 
-def _applied(entries: Sequence[Entry], applied: Sequence[Applied]) -> Answer:
+def _applied(entries: Sequence[Entry], applied: Sequence[Applied], *, dry_run: bool) -> Answer:
     """The result of the one document, or the results of several in their order."""
     items = [
         {
@@ -165,7 +172,7 @@ def _applied(entries: Sequence[Entry], applied: Sequence[Applied]) -> Answer:
     keyed = [item | {"key": entry.key} for item, entry in zip(items, entries, strict=True)]
     return Answer(
         {"items": keyed},
-        f"{len(items)} manifests applied successfully",
+        f"{len(items)} manifests applied successfully{' (dry run)' if dry_run else ''}",
         "Manifest",
         "apply",
         entries[0].key,
