@@ -1,10 +1,14 @@
-"""Structured logs: one JSON object per line on stderr, with ids from the context and no secrets."""
+"""Structured logs: one JSON object per line on stderr, with ids from the context and no secrets.
+
+A line that cannot be written is lost: whoever logs never hears of it.
+"""
 
 import json
 import logging
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -103,7 +107,9 @@ class _Handler(logging.Handler):
         except Exception:  # noqa: BLE001 - a line that cannot be written must not stop the work
             # Nor may it come out unmasked, as `handleError` would have it.
             line = '{"event": "a log line could not be written", "level": "error"}'
-        sys.stderr.write(f"{line}\n")
+        # A full disk, a reader that went away, a stream that is closed or was never there.
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"{line}\n")
 
 
 def _shared() -> list[Processor]:

@@ -1,16 +1,28 @@
 """Logs: one JSON object per line, ids from the context, and never a secret."""
 
+import asyncio
+import errno
+import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 from structlog.contextvars import bound_contextvars
+from typing_extensions import override
 
 from app.access.keys import generate_key
+from app.dev.process import free_port
+from app.dev.servers import child_environment
 from app.kit.log import configure_logging, mask
+from app.settings import ApiSettings, Settings
+from tests.support.dev import COMMAND
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +99,60 @@ def test_odd_values_are_written_somehow(capsys: pytest.CaptureFixture[str]) -> N
 
     [line] = lines(capsys)
     assert line["event"] == "odd"
+
+
+class Unwritable(io.StringIO):
+    """Stderr on a full disk."""
+
+    @override
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("stderr", [None, io.StringIO(), Unwritable()])
+async def test_a_line_that_cannot_be_written_is_nobody_s_error(
+    anonymous: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, stderr: io.StringIO | None
+) -> None:
+    if type(stderr) is io.StringIO:
+        stderr.close()
+    monkeypatch.setattr(sys, "stderr", stderr)
+
+    assert (await anonymous.get("/nowhere")).json()["type"] == "urn:statewright:problem:not-found"
+    assert (await anonymous.get("/v1/ai/agents")).status_code == 401
+    logging.getLogger("x").error("lost %s")
+
+
+@pytest.fixture
+def unlogged(settings: Settings) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """The API's address, and an API and a worker whose output goes to a full disk."""
+    port = free_port()
+    settings = settings.model_copy(update={"api": ApiSettings(port=port)})
+    environment = child_environment(settings)
+    environment["STATEWRIGHT_REDIS_PREFIX"] = settings.redis_prefix
+    with Path("/dev/full").open("w") as full:
+        children = [
+            subprocess.Popen([*COMMAND, command], env=environment, stdout=full, stderr=full)
+            for command in ("api", "worker")
+        ]
+    yield f"http://127.0.0.1:{port}", children
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+async def test_the_api_and_a_worker_start_with_an_unwritable_log(
+    unlogged: tuple[str, list[subprocess.Popen[bytes]]],
+) -> None:
+    base_url, children = unlogged
+    async with httpx.AsyncClient(base_url=base_url) as client, asyncio.timeout(60):
+        while not await is_ready(client):
+            assert [child.poll() for child in children] == [None, None]
+            await asyncio.sleep(0.05)
+        assert (await client.get("/nowhere")).json()["title"] == "Not Found"
+
+
+async def is_ready(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/health/ready")).is_success
+    except httpx.TransportError:
+        return False
