@@ -171,6 +171,10 @@ class UnavailableError(StatewrightError):
     title = "Service unavailable"
 
 
+class RendererLostError(UnavailableError):
+    """A template was not rendered, and not by its own fault: the same one may be soon."""
+
+
 class AnswerTimeoutError(StatewrightError):
     """The work goes on, but its answer did not come within the wait."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import RendererLostError
 from app.flows.rendering.jinja import TemplateError, TemplateTimeoutError
 from app.flows.rendering.sandbox import SandboxLimits, SandboxRenderer
 
@@ -50,6 +51,13 @@ def sandbox_children() -> set[int]:
         if "sandbox_child" in proc_file(child, "cmdline"):
             found.add(child)
     return found
+
+
+def limits_of(pid: int) -> str:
+    try:
+        return proc_file(pid, "limits")
+    except OSError:  # it ended
+        return ""
 
 
 async def gone(pid: int) -> None:
@@ -258,6 +266,99 @@ async def test_children_die_with_their_parent() -> None:
     async with asyncio.timeout(5):
         for child in children:
             await gone(child)
+
+
+WORK = "{% for a in range(n) %}{% endfor %}{{ n }}"
+PAUSED = """
+import asyncio
+from app.flows.rendering.sandbox import SandboxLimits, SandboxRenderer
+
+async def main():
+    async with SandboxRenderer(SandboxLimits(wall_seconds=0.4)) as renderer:
+        await renderer.render("x", {})
+        print("ready", flush=True)
+        for n in range(1, 400):
+            print(await renderer.render(%r, {"n": n * 100}), flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_machine_that_is_paused_costs_no_template_its_result() -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PAUSED % WORK, stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    assert await parent.stdout.readline() == b"ready\n"
+    for _ in range(3):
+        await asyncio.sleep(0.05)
+        paused = [parent.pid, *children_of(parent.pid)]
+        for number, pause in ((signal.SIGSTOP, 0.8), (signal.SIGCONT, 0)):
+            for pid in paused:
+                os.kill(pid, number)
+            await asyncio.sleep(pause)
+    output = await parent.stdout.read()
+
+    assert await parent.wait() == 0
+    assert output.decode().split() == [str(n * 100) for n in range(1, 400)]
+
+
+async def test_a_child_that_does_not_get_to_run_is_replaced() -> None:
+    before = sandbox_children()
+    async with SandboxRenderer(SandboxLimits(size=1, wall_seconds=0.4)) as renderer:
+        await renderer.render(WORK, {"n": 1})
+        assert await renderer.render(WORK, {"n": 2}) == "2"
+        for child in sandbox_children() - before:
+            os.kill(child, signal.SIGSTOP)
+        assert await renderer.render(WORK, {"n": 3}) == "3"
+        assert await renderer.render("new {{ n }}", {"n": 4}) == "new 4"
+
+
+async def test_children_that_are_killed_each_time_are_no_fault_of_the_template(
+    renderer: SandboxRenderer,
+) -> None:
+    before = sandbox_children()
+    over = asyncio.Event()
+
+    async def kill_all() -> None:
+        while not over.is_set():
+            for child in sandbox_children() - before:
+                os.kill(child, signal.SIGKILL)
+            await asyncio.sleep(0.005)
+
+    await renderer.render("x", {})
+    killer = asyncio.create_task(kill_all())
+    await asyncio.sleep(0.05)
+    with pytest.raises(RendererLostError) as raised:
+        await renderer.render("x", {})
+    over.set()
+    await killer
+
+    assert raised.value.status == 503
+    assert await renderer.render("x", {}) == "x"
+
+
+async def test_a_template_that_crashes_its_child_each_time_is_at_fault(
+    renderer: SandboxRenderer,
+) -> None:
+    before = sandbox_children()
+    over = asyncio.Event()
+
+    async def crash_what_works() -> None:
+        confined: set[int] = set()
+        while not over.is_set():
+            for child in confined:  # since the last look, so it has said that it is ready
+                os.kill(child, signal.SIGSEGV)
+            await asyncio.sleep(0.1)
+            alive = sandbox_children() - before - confined
+            confined = {pid for pid in alive if "open files            3 " in limits_of(pid)}
+
+    await renderer.render("x", {})
+    crasher = asyncio.create_task(crash_what_works())
+    with pytest.raises(TemplateError, match="stopped while it worked"):
+        await renderer.render(FOREVER, {})
+    over.set()
+    await crasher
 
 
 async def test_a_child_knows_none_of_the_secrets_and_opens_nothing(

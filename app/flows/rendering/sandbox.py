@@ -3,6 +3,11 @@
 Two lanes keep strangers away from those who behave: a template runs in the probation lane until
 it was once rendered in good time, then in the proven lane, and goes back when it runs over. So a
 flood of templates that never end holds up other new ones, but no flow that is in use.
+
+Processor time and memory alone tell a bad template: the kernel ends the child that uses too much.
+A child that is killed from outside, does not start or does not get to run (a machine that is
+paused or starved) says nothing of the template: another child is asked, and after that the error
+is a `RendererLostError`, with which the work is put back.
 """
 
 import asyncio
@@ -18,6 +23,7 @@ from typing import Any, Self
 import orjson
 from typing_extensions import override
 
+from app.errors import RendererLostError
 from app.flows.rendering import sandbox_child
 from app.flows.rendering.jinja import (
     TemplateError,
@@ -27,7 +33,9 @@ from app.flows.rendering.jinja import (
 )
 
 START_SECONDS = 20.0
+_LOST = "The template could not be rendered now; try again."
 MAX_PROVEN = 4096
+_KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +45,14 @@ class SandboxLimits:
     Attributes:
         size: child processes of the proven lane; the probation lane has one more.
         cpu_seconds: processor time of one render.
-        wall_seconds: time of one render on a busy machine.
+        wall_seconds: after so long, whatever the processor time, the child is given up.
         memory_bytes: address space of a child; an idle one takes about 25 MB of it.
         output_bytes: longest rendered text.
     """
 
     size: int = 2
     cpu_seconds: float = 0.5
-    wall_seconds: float = 1.0
+    wall_seconds: float = 5.0
     memory_bytes: int = 192 * 1024 * 1024
     output_bytes: int = 1_000_000
 
@@ -104,20 +112,25 @@ class _Lane:
         self._closed = False
 
     async def ask(self, request: bytes) -> bytes:
-        """Have a child answer; once more if the child was killed by someone else."""
-        async with self._free:
-            try:
-                return await self._ask_a_child(request)
-            except _ChildLostError:
-                pass
-            try:
-                return await self._ask_a_child(request)
-            except _ChildLostError:
-                raise TemplateError("the renderer stopped while it worked on this") from None
+        """Have a child answer; a new one once more if that is lost.
 
-    async def _ask_a_child(self, request: bytes) -> bytes:
+        Raises:
+            TemplateError: the template takes too much, or a child crashes on it each time.
+            RendererLostError: both were lost for reasons that are not the template's.
+        """
+        async with self._free:
+            with suppress(_ChildLostError):
+                return await self._ask_a_child(request, self._idle.pop() if self._idle else None)
+            try:
+                return await self._ask_a_child(request, None)
+            except _ChildCrashedError:
+                raise TemplateError("the renderer stopped while it worked on this") from None
+            except _ChildLostError:
+                raise RendererLostError(_LOST, retry_after=1) from None
+
+    async def _ask_a_child(self, request: bytes, child: "_Child | None") -> bytes:
         self._check_open()
-        child = self._idle.pop() if self._idle else await self._start()
+        child = child or await self._start()
         try:
             self._check_open()  # closing may have missed one that was starting
             answer = await child.ask(request)
@@ -145,7 +158,11 @@ class _Lane:
 
 
 class _ChildLostError(Exception):
-    """The child ended for a reason that may not be the template's."""
+    """The child is gone or silent for a reason that is not the template's."""
+
+
+class _ChildCrashedError(_ChildLostError):
+    """The child ended by itself: if that comes again, it is by the template."""
 
 
 class _Child:
@@ -162,23 +179,26 @@ class _Child:
     @classmethod
     async def start(cls, limits: SandboxLimits) -> Self:
         """Start one, with nothing of this process's environment; back when it can be asked."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", sandbox_child.__file__),
-            *(str(limits.memory_bytes), str(limits.output_bytes), str(limits.cpu_seconds)),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            env={},
-            cwd="/",
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", sandbox_child.__file__),
+                *(str(limits.memory_bytes), str(limits.output_bytes), str(limits.cpu_seconds)),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                env={},
+                cwd="/",
+            )
+        except OSError as error:  # no memory, process or file is left
+            raise _ChildLostError from error
         child = cls(process, limits)
         try:
             async with asyncio.timeout(START_SECONDS):
                 await child._receive()
         except BaseException as error:
             await child.kill()
-            if isinstance(error, TimeoutError | _ChildLostError):
-                raise TemplateError("the renderer did not start") from error
+            if isinstance(error, TimeoutError):
+                raise _ChildLostError from error
             raise
         return child
 
@@ -189,7 +209,9 @@ class _Child:
                 self._send(request)
                 return await self._receive()
         except TimeoutError:
-            raise TemplateTimeoutError("the template took too long and was stopped") from None
+            raise _ChildLostError from None
+        except _ChildCrashedError:
+            raise
         except _ChildLostError:
             raise await self._reason_of_its_end() from None
 
@@ -209,15 +231,19 @@ class _Child:
         try:
             size = int.from_bytes(await self._answers.readexactly(4))
             if size > self._limits.output_bytes + 1024:
-                raise _ChildLostError
+                raise _ChildCrashedError
             return await self._answers.readexactly(size)
         except (asyncio.IncompleteReadError, ConnectionError):
             raise _ChildLostError from None
 
     async def _reason_of_its_end(self) -> Exception:
-        code = await self._process.wait()
+        try:
+            async with asyncio.timeout(self._limits.wall_seconds):
+                code = await self._process.wait()
+        except TimeoutError:
+            return _ChildLostError()
         if code == -signal.SIGPROF:
             return TemplateTimeoutError("the template took too long and was stopped")
         if code == sandbox_child.OUT_OF_MEMORY:
             return TemplateError("the template needs too much memory and was stopped")
-        return _ChildLostError()
+        return _ChildLostError() if -code in _KILLS else _ChildCrashedError()
