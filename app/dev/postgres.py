@@ -110,7 +110,7 @@ class Postgres:
         return f"{self.url.rpartition('/')[0]}/{database}"
 
     async def _create_database(self) -> None:
-        connection = await asyncpg.connect(self._url_of("postgres"))
+        connection = await asyncpg.connect(self._url_of("postgres"), timeout=5, command_timeout=30)
         try:
             with suppress(asyncpg.DuplicateDatabaseError):
                 await connection.execute(f'CREATE DATABASE "{_DATABASE}"')

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from app.dev.process import Process, StartError
@@ -58,29 +59,58 @@ class Supervisor:
             await asyncio.gather(*(child.stop() for child in group))
 
     async def _keep(self, child: Child) -> None:
+        """Start a child again whenever it ends, whatever goes wrong in between."""
         failures = 0
         while True:
             started = asyncio.get_running_loop().time()
             code = await child.process.wait()
             if asyncio.get_running_loop().time() - started > _LONG_LIFE_SECONDS:
                 failures = 0
-            self._say(f"{child.process.name} ended ({_reason(code)}); starting it again")
+            self._show(f"{child.process.name} ended ({_reason(code)}); starting it again")
             while not await self._restarted(child, failures):
                 failures += 1
             failures += 1
-            self._changed()
-            self._say(f"{child.process.name} is up again (process {child.process.pid})")
+            self._show(f"{child.process.name} is up again (process {child.process.pid})")
 
     async def _restarted(self, child: Child, failures: int) -> bool:
-        await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+        await asyncio.sleep(_pause(failures))
         try:
             await child.start()
-        except StartError as error:
-            self._say(str(error))
-            await child.stop()
+            self._changed()
+        except Exception as error:  # noqa: BLE001 - each leaves the child to be started again
+            wait = _pause(failures + 1)
+            self._show(f"{_cause(child, error)}\nTrying again in {wait:g} s.")
+            await self._end(child)
             return False
         return True
 
+    async def _end(self, child: Child) -> None:
+        """Stop what is left of a start that failed."""
+        try:
+            await child.stop()
+        except Exception as error:  # noqa: BLE001 - the next start finds out
+            self._show(_cause(child, error))
+
+    def _show(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # nobody watches any more
+            self._say(line)
+
+
+def _pause(failures: int) -> float:
+    return _PAUSES[min(failures, len(_PAUSES) - 1)]
+
+
+def _cause(child: Child, error: Exception) -> str:
+    if isinstance(error, StartError):
+        return str(error)
+    text = " ".join(str(error).split())
+    return f"{child.process.name} did not come up: {type(error).__name__}: {text}"
+
 
 def _reason(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:  # most real-time signals have no name
+        return f"signal {-code}"
