@@ -3,7 +3,7 @@
 `app.api.http.problems` renders them as RFC 9457 problem documents; nothing else does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, NotRequired, TypedDict
 
@@ -19,7 +19,14 @@ class FieldError(TypedDict):
     type: NotRequired[str]
 
 
-class StatewrightError(Exception):
+MAX_TEXT_CHARS = 10_000
+
+
+class PublicError(Exception):
+    """Base of errors whose text is written for clients: it holds no secret."""
+
+
+class StatewrightError(PublicError):
     """Base of all errors that reach a client; `str(error)` is the problem's `detail`.
 
     Args:
@@ -215,3 +222,31 @@ def faults_within(*loc: str | int, spelling: Callable[[str], str] | None = None)
                 place = [spelling(key) if isinstance(key, str) else key for key in place]
             fault["loc"] = [*loc, *place]
         raise
+
+
+def public_text(error: BaseException, *, shown: Collection[type[BaseException]] = ()) -> str:
+    """The part of an error that a client may read. This is a security rule: nothing else decides.
+
+    The text of an error may hold whatever the code that raised it had at hand: a password in a
+    connection string, a row of another org, a path of this machine. So a text is public only where
+    its class was made for clients; of every other error only the name of the class is.
+
+    Args:
+        error: anything that was raised.
+        shown: further classes whose text the caller's users write for clients. Exactly these: a
+            subclass is raised by libraries (`json.JSONDecodeError` is a `ValueError`).
+
+    Returns:
+        Text that can be stored: see `storable_text`.
+    """
+    if isinstance(error, StatewrightError):
+        return storable_text(error.detail)
+    if isinstance(error, PublicError) or type(error) in shown:
+        return storable_text(str(error))
+    return storable_text(type(error).__name__)
+
+
+def storable_text(text: str) -> str:
+    """A text without what PostgreSQL or UTF-8 cannot hold, and of bounded length."""
+    kept = text[:MAX_TEXT_CHARS].replace("\x00", "")
+    return kept.encode(errors="ignore").decode()

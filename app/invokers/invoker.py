@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from app.errors import PublicError
 
-class InvokerError(Exception):
+
+class InvokerError(PublicError):
     """The call failed for good; the text is shown in the session and holds no secret."""
 
 
