@@ -54,9 +54,9 @@ def diff(*, filename: FilesOption) -> None:
         sources = read_sources(filename)
         with open_client() as client:
             items = _sent(client, sources, dry_run=True)
-    changed = [item for item in items if item["diff"]]
-    for item in changed:
-        say(changes_text(_named(item), item["diff"]))
+        changed = [item for item in items if item["diff"]]
+        for item in changed:
+            say(changes_text(_named(item), item["diff"]))
     if changed:
         raise typer.Exit(_DIFFERENT)
 

@@ -21,6 +21,8 @@ def one_line_errors(exit_code: int = 1) -> Iterator[None]:
     """Report any error of the block in one line; with log level DEBUG, raise it as it is."""
     try:
         yield
+    except typer.Exit:
+        raise
     except Exception as error:
         if _is_debug():
             raise

@@ -13,6 +13,7 @@ import typer
 
 from app.access.caller import KeyScope
 from app.cli.failures import one_line_errors
+from app.cli.output import write
 from app.cli.run import DEV_DIR, DataDirOption, read_settings
 from app.dev.process import StartError
 from app.errors import BadRequestError
@@ -123,4 +124,5 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _print(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, default=datetime.isoformat))
+    with one_line_errors():
+        write(json.dumps(value, indent=2, default=datetime.isoformat))

@@ -1,7 +1,9 @@
 """What commands print: tables for people, YAML, JSON and names for programs."""
 
 import json
+import os
 import re
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,6 +13,9 @@ import typer
 import yaml
 from typing_extensions import override
 
+from app.cli.failures import CommandError
+
+_SIGPIPE = 141  # how a shell shows the end of a program by SIGPIPE
 _CELL = 50  # characters of a cell in the short table
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ONLY_WIDE = re.compile(r"(?:^|[a-z])(?:Id|ID)$|^id$|^description$|^created$|By$")
@@ -33,9 +38,26 @@ FormatOption = Annotated[
 ]
 
 
+def write(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """Print a text as it is.
+
+    Raises:
+        typer.Exit: nobody reads the output any more, as where `head` has its lines.
+        CommandError: it cannot be written; the disk is full, for example.
+    """
+    try:
+        typer.echo(text, nl=nl, err=err)
+    except OSError as error:
+        # What is left in the buffer would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(_SIGPIPE) from None
+        raise CommandError(f"The output cannot be written: {error.strerror}.") from None
+
+
 def say(text: str, *, err: bool = False) -> None:
     """Print a text of somebody else: without what would drive the terminal."""
-    typer.echo(_UNPRINTABLE.sub("", text), err=err)
+    write(_UNPRINTABLE.sub("", text), err=err)
 
 
 def resource_name(kind: Any, name: Any) -> str:
@@ -46,10 +68,10 @@ def resource_name(kind: Any, name: Any) -> str:
 def say_document(value: Any, format_: Format) -> None:
     """Print a value as JSON or YAML; a list as one stream or list, which can be applied."""
     if format_ is Format.JSON:
-        typer.echo(json.dumps(value, indent=2))
+        write(json.dumps(value, indent=2))
         return
     documents = value if isinstance(value, list) else [value]
-    typer.echo("---\n".join(map(as_yaml, documents)), nl=False)
+    write("---\n".join(map(as_yaml, documents)), nl=False)
 
 
 def as_yaml(value: Any) -> str:

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from app.cli.failures import one_line_errors
+from app.cli.output import write
 from app.dev.process import StartError
 from app.settings import Settings
 
@@ -88,7 +89,7 @@ def migrate() -> None:
         from app.db.migrate import migrate as run_migrations
 
         asyncio.run(run_migrations(read_settings().database_url))
-        typer.echo("The database is up to date.")
+        write("The database is up to date.")
 
 
 def rotate_secrets() -> None:
@@ -108,7 +109,7 @@ def rotate_secrets() -> None:
             async with Database.open(settings.database_url) as database:
                 return await rotate(database, vault)
 
-        typer.echo(f"{asyncio.run(run())} secrets encrypted with key {vault.key_id!r}.")
+        write(f"{asyncio.run(run())} secrets encrypted with key {vault.key_id!r}.")
 
 
 def read_settings() -> Settings:

@@ -50,7 +50,8 @@ def version(
                 rows.append(["server", client.ask("version")["data"]["version"]])
         except CommandError as error:
             rows.append(["server", f"unknown: {str(error).splitlines()[0]}"])
-    say_rows(rows)
+    with one_line_errors():
+        say_rows(rows)
 
 
 def _show(data: dict[str, Any], output: Format) -> None:
