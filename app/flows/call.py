@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
 from pydantic_core import to_json
 
+from app.invokers.guard import guarded
 from app.invokers.invoker import InvokerError, TransientInvokerError
 
 # A function that never returns keeps its thread; the others must not wait for it.
@@ -22,24 +24,42 @@ async def call(function: Callable[[dict[str, Any]], Any], data: dict[str, Any]) 
         TransientInvokerError: it raised a connection or a timeout error.
         InvokerError: it raised anything else, or gave what JSON cannot hold.
     """
+    return await guarded(_called(function, data), _name(function))
+
+
+async def _called(function: Callable[[dict[str, Any]], Any], data: dict[str, Any]) -> str:
     try:
         if iscoroutinefunction(function):
             result = await function(data)
         else:
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(_threads, copy_context().run, function, data)
+            run = partial(copy_context().run, _in_thread, function, data)
+            result = await loop.run_in_executor(_threads, run)
             if isawaitable(result):
                 result = await result
         return result if isinstance(result, str) else to_json(result).decode()
     except (InvokerError, asyncio.CancelledError):
         raise
-    except (ConnectionError, TimeoutError) as error:
-        raise TransientInvokerError(_text_of(function, error)) from error
-    except (Exception, SystemExit) as error:
-        # The function is the user's own code, and so is the text of its error.
-        raise InvokerError(_text_of(function, error)) from error
+    except BaseException as error:
+        raise _failure(function, error) from error
 
 
-def _text_of(function: Callable[..., Any], error: BaseException) -> str:
-    name = getattr(function, "__qualname__", type(function).__name__)
-    return f"{name}: {type(error).__name__}: {error}"
+def _in_thread(function: Callable[[dict[str, Any]], Any], data: dict[str, Any]) -> Any:
+    """Call the function; a future cannot carry StopIteration out of a thread, and never ends."""
+    try:
+        return function(data)
+    except BaseException as error:  # noqa: BLE001 - SystemExit and its like too end only the call
+        raise _failure(function, error) from None
+
+
+def _failure(function: Callable[..., Any], error: BaseException) -> InvokerError:
+    """An error of the function. It is the user's own code, and so is the text of its error."""
+    if isinstance(error, InvokerError):
+        return error
+    text = f"{_name(function)}: {type(error).__name__}: {error}"
+    transient = isinstance(error, ConnectionError | TimeoutError)
+    return TransientInvokerError(text) if transient else InvokerError(text)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__qualname__", type(function).__name__))

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from typing_extensions import override
 
 import app.invokers
+from app.invokers.guard import guarded
 from app.invokers.invoker import InvocationContext, Invoker
-from app.invokers.llm import load_provider, provider_names
 from app.invokers.llm_config import complete_config
 from app.invokers.sync import SyncInvoker, SyncInvokerLike
 from app.kit.registry import Registry, discover
@@ -29,6 +29,7 @@ class PooledInvoker(Invoker):
     """An invoker that is made when it is needed and runs at most `pool_size` calls at once.
 
     Args:
+        name: what templates call it.
         make: makes the invoker.
         after_call: awaited after each call.
 
@@ -37,8 +38,9 @@ class PooledInvoker(Invoker):
     """
 
     def __init__(
-        self, make: Callable[[], Invoker], after_call: Callable[[], Awaitable[None]]
+        self, name: str, make: Callable[[], Invoker], after_call: Callable[[], Awaitable[None]]
     ) -> None:
+        self._name = name
         self._make = make
         self._after_call = after_call
         self._invoker: Invoker | None = make()
@@ -65,7 +67,7 @@ class PooledInvoker(Invoker):
         self._calls += 1
         try:
             async with self._gate:
-                return await self._opened().invoke(content, context)
+                return await guarded(self._opened().invoke(content, context), self._name)
         finally:
             self._calls -= 1
             if self._retired and self.is_idle:
@@ -127,15 +129,10 @@ class Invokers:
         key = _key(name, completed)
         pooled = self._pooled.get(key)
         if pooled is None:
-            pooled = PooledInvoker(lambda: from_config(completed), self._trim)
+            pooled = PooledInvoker(name, lambda: from_config(completed), self._trim)
             self._pooled[key] = pooled
         self._pooled.move_to_end(key)
         return pooled
-
-    async def warm_up(self) -> None:
-        """Load what the default provider needs, so that the first step does not wait for it."""
-        if self._llm.provider in provider_names():
-            await asyncio.to_thread(load_provider, self._llm.provider)
 
     async def close(self) -> None:
         """Close all of them; calls that run end first."""

@@ -78,18 +78,23 @@ class SyncInvoker(Invoker):
 
     def _call(self, content: str) -> str:
         try:
-            invoker = self._idle.get_nowait()
-        except Empty:
-            invoker = self._make()
-        try:
-            return str(invoker.invoke(content))
+            invoker = self._take()
+            try:
+                return str(invoker.invoke(content))
+            finally:
+                self._idle.put(invoker)
         except (ConnectionError, TimeoutError) as error:
-            raise TransientInvokerError(self._text_of(error)) from error
-        except (Exception, SystemExit) as error:
-            # The class is the user's own code, and so is the text of its error.
-            raise InvokerError(self._text_of(error)) from error
-        finally:
-            self._idle.put(invoker)
+            raise TransientInvokerError(self._fault(error)) from error
+        except BaseException as error:
+            # The class is the user's own code, and so is the text of its error. None of them may
+            # leave the thread as it is: a future cannot carry StopIteration and would never end.
+            raise InvokerError(self._fault(error)) from error
 
-    def _text_of(self, error: BaseException) -> str:
+    def _take(self) -> SyncInvokerLike:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return self._make()
+
+    def _fault(self, error: BaseException) -> str:
         return f"{self._wrapped.__name__}: {type(error).__name__}: {error}"

@@ -205,8 +205,3 @@ async def test_configs_that_differ_in_the_key_are_not_shared(invokers: Invokers)
     one, other = ({**own, "api_key": SecretStr(key)} for key in ("one", "other"))
     assert invokers.resolve("llm", one) is not invokers.resolve("llm", other)
     assert invokers.resolve("llm", one) is invokers.resolve("llm", dict(one))
-
-
-@pytest.mark.parametrize("provider", ["openai", None, "nobody"])
-async def test_warming_up_never_fails(provider: str | None) -> None:
-    await Invokers(LlmSettings(provider=provider)).warm_up()
