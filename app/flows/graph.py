@@ -11,7 +11,7 @@ from typing import Any
 
 from app.errors import ConflictError
 from app.flows.template import Call, Chain, Invoke, Map, Node, Parallel, Queue
-from app.kit.json_text import loads
+from app.kit.storable import load_json
 
 # Most steps that one state starts at once: what a client sends may say how many.
 MAX_STEPS = 10_000
@@ -190,7 +190,7 @@ def _bound(steps: int) -> None:
 def parse_result(text: str) -> Any:
     """A result as the value it is the JSON of, or else (also if too deep) as the text itself."""
     try:
-        return loads(text)
+        return load_json(text, clean=True)
     except ValueError:
         return text
 

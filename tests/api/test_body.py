@@ -10,8 +10,9 @@ from fastapi import FastAPI, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.http.body import MAX_DEPTH, check_json
+from app.api.http.body import check_json
 from app.errors import BadRequestError
+from app.kit.storable import MAX_DEPTH
 from app.main import create_app
 from app.settings import Settings
 

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
 from app.errors import BadRequestError
 from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.versioned import VersionedModel
-from app.kit.json_text import loads
+from app.kit.storable import load_json
 
 
 class SessionModel(VersionedModel):
@@ -90,6 +90,6 @@ def parse_json(text: str) -> Any:
     if not text.lstrip().startswith(("{", "[")):
         return text
     try:
-        return loads(text)
+        return load_json(text, clean=True)
     except ValueError:
         return text

@@ -1,0 +1,227 @@
+"""The one judge of JSON that PostgreSQL can keep and clients can read.
+
+Such a value has texts without NUL and lone surrogates, finite numbers, integers within 64 bits and
+a bounded depth. What is sent and is not so is refused; text that was generated can be cleaned.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import orjson
+
+MAX_DEPTH = 100
+MIN_INTEGER = -(2**63)
+MAX_INTEGER = 2**64 - 1  # what JSON encoders and most clients have
+
+_MAX_DIGITS = 400  # of a number as it is written: no double needs more
+_LOC_LENGTH = 8  # of a fault that lies deeper: enough to find it
+
+# What orjson reads without a word: a NUL, and an integer over 64 bits, as a float.
+_UNCHECKED = re.compile(r"\\u0000|\d{19}")
+# What cleaning is for: a NUL, and a surrogate that may be a lone one.
+_UNCLEAN = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+
+# The keys to a value, the last one first: made into a loc only where there is a fault.
+_Keys: TypeAlias = "tuple[str | int, _Keys] | None"
+
+
+class NotStorableError(ValueError):
+    """A value that could not be stored and sent again as it is; the text quotes nothing of it.
+
+    Attributes:
+        reason: what is wrong.
+        loc: where, as keys and indexes from the outside in; at most the first eight.
+    """
+
+    def __init__(self, reason: str, loc: tuple[str | int, ...] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.loc = loc
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a value may be.
+
+    Attributes:
+        depth: how many objects and lists may stand within each other.
+        values: how many values there may be in all; None for any number.
+        chars: how many characters all texts and keys may have together; None for any number.
+        max_integer: the largest integer.
+    """
+
+    depth: int = MAX_DEPTH
+    values: int | None = None
+    chars: int | None = None
+    max_integer: int = MAX_INTEGER
+
+    def exceeded(self, depth: int, values: int, chars: int) -> str | None:
+        """What is too much of a value of this size; None if nothing is."""
+        if depth > self.depth:
+            return f"it nests more than {self.depth} levels deep"
+        if self.values is not None and values > self.values:
+            return f"there are more than {self.values:,} values"
+        if self.chars is not None and chars > self.chars:
+            return f"all texts together have more than {self.chars:,} characters"
+        return None
+
+
+def check_json(value: object, limits: Limits = Limits()) -> None:
+    """Refuse a value of Python types that is not storable JSON. Does not recurse into it.
+
+    Raises:
+        NotStorableError: the first fault that was found.
+    """
+    waiting: list[tuple[object, _Keys, int]] = [(value, None, 0)]
+    seen = chars = 0
+    while waiting:
+        item, keys, depth = waiting.pop()
+        parts = _parts(item)
+        seen += 1
+        depth += isinstance(item, dict | list)
+        chars += _own_chars(item)
+        size = seen + len(waiting) + (len(item) if isinstance(item, dict | list) else 0)
+        fault = limits.exceeded(depth, size, chars) or _fault(item, limits.max_integer)
+        if fault is not None:
+            raise NotStorableError(fault, _loc(keys))
+        waiting.extend((part, (key, keys), depth) for key, part in parts)
+
+
+def load_json(text: str | bytes, *, clean: bool = False) -> Any:
+    """The value that a text is the JSON of.
+
+    Args:
+        text: what was sent, or generated.
+        clean: put replacement characters for NULs and lone surrogates instead of refusing them.
+
+    Raises:
+        NotStorableError: it is JSON, but not storable.
+        ValueError: it is no JSON, or no UTF-8.
+    """
+    text = text if isinstance(text, str) else text.decode()
+    if clean:
+        text = clean_text(text)
+        if _UNCLEAN.search(text):
+            return _load_slowly(text, _cleaned)
+    value = orjson.loads(text)
+    if _UNCHECKED.search(text):
+        _load_slowly(text)
+    elif text.count("[") + text.count("{") > MAX_DEPTH:
+        check_json(value)
+    return value
+
+
+def parse_number(text: str) -> int | float:
+    """The number that is written so in JSON.
+
+    Raises:
+        NotStorableError: it is not finite, or does not fit 64 bits.
+    """
+    if len(text) > _MAX_DIGITS:  # int() of a million digits would take long
+        raise NotStorableError(_OUT_OF_RANGE)
+    number = int(text) if text.lstrip("-").isdecimal() else float(text)
+    if not is_number(number):
+        raise NotStorableError(_OUT_OF_RANGE)
+    return number
+
+
+def is_number(number: float, max_integer: int = MAX_INTEGER) -> bool:
+    """Whether a number is finite and, if it is an integer, within 64 bits."""
+    if isinstance(number, int):
+        return MIN_INTEGER <= number <= max_integer
+    return math.isfinite(number)
+
+
+def text_fault(text: str) -> str | None:
+    """Why a text cannot be stored; None if it can."""
+    if "\x00" in text:
+        return "a text holds a NUL character"
+    if not text.isascii() and _lone_surrogates(text):
+        return "a text holds half a character (a lone surrogate)"
+    return None
+
+
+def clean_text(text: str) -> str:
+    """The text with a replacement character for each NUL and lone surrogate.
+
+    Two halves of a character that stand together, as when it was sent in two pieces, become it.
+    """
+    if text_fault(text) is None:
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return joined.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+_OUT_OF_RANGE = "a number is out of range: numbers are finite, and integers fit 64 bits"
+
+
+def _parts(item: object) -> Iterable[tuple[str | int, object]]:
+    if isinstance(item, dict):
+        return item.items()
+    return enumerate(item) if isinstance(item, list) else ()
+
+
+def _own_chars(item: object) -> int:
+    if isinstance(item, dict):
+        return sum(len(key) for key in item if isinstance(key, str))
+    return len(item) if isinstance(item, str) else 0
+
+
+def _fault(item: object, max_integer: int) -> str | None:
+    match item:
+        case str():
+            return text_fault(item)
+        case dict():
+            return next(filter(None, map(_key_fault, item)), None)
+        case int() | float():
+            return None if is_number(item, max_integer) else _OUT_OF_RANGE
+        case None | list():
+            return None
+        case _:
+            return f"a value of type {type(item).__name__} is not JSON"
+
+
+def _key_fault(key: object) -> str | None:
+    return text_fault(key) if isinstance(key, str) else "keys must be texts"
+
+
+def _loc(keys: _Keys) -> tuple[str | int, ...]:
+    loc: list[str | int] = []
+    while keys is not None:
+        key, keys = keys
+        loc.append(key)
+    return tuple(loc[: -_LOC_LENGTH - 1 : -1])
+
+
+def _lone_surrogates(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _load_slowly(text: str, change: Callable[[Any], Any] = lambda value: value) -> Any:
+    """The value with its integers as they are written, changed and checked."""
+    try:
+        value = change(json.loads(text, parse_int=parse_number))
+    except RecursionError:
+        raise NotStorableError(f"it nests more than {MAX_DEPTH} levels deep") from None
+    check_json(value)
+    return value
+
+
+def _cleaned(value: Any) -> Any:
+    match value:
+        case str():
+            return clean_text(value)
+        case list():
+            return [_cleaned(item) for item in value]
+        case dict():
+            return {clean_text(key): _cleaned(item) for key, item in value.items()}
+        case _:
+            return value
