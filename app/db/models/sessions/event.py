@@ -10,7 +10,7 @@ from app.db.models.columns import created_at
 
 
 class Event(SQLModel, table=True):
-    """`answer` is what the client was told: the same key with the same request is told it again.
+    """`answer` is the response to the client: the same key with the same request gets it again.
 
     It is json, not jsonb, so that the second answer is the first one letter by letter.
     """
