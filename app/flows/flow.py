@@ -15,7 +15,9 @@ from app.errors import (
     DefinitionMismatchError,
     EventNotAcceptedError,
     EventRefusedError,
+    FieldError,
     StatewrightError,
+    public_text,
 )
 from app.flows.machine import Recording, SessionMachine, is_library_event
 from app.flows.model.session_model import SessionModel
@@ -23,8 +25,6 @@ from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.template import Node, Render, Template
 
 log = get_logger(__name__)
-
-RESERVED_KEYS = frozenset({"agents", "threads", "flows"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,9 @@ class Flow:
             raise
         except Exception as error:  # the flow's own code
             log.exception("the flow's code failed", flow=self.key)
-            told = f"The flow does not take the seed data: {_told(error)}"
-            raise BadRequestError(told, errors=[{"loc": ["seed_data"], "msg": told}]) from error
+            detail = f"The flow does not take the seed data: {_reason(error)}"
+            fault: FieldError = {"loc": ["seed_data"], "msg": detail}
+            raise BadRequestError(detail, errors=[fault]) from error
 
     def _checked(self, made: object) -> SessionModel:
         if not isinstance(made, self.model):
@@ -129,7 +130,9 @@ class Flow:
             raise
         except Exception as error:  # the flow's own code
             log.exception("the flow's code failed", flow=self.key, session_id=model.session_id)
-            raise EventRefusedError(f"Flow {self.key!r} does not start: {_told(error)}") from error
+            raise EventRefusedError(
+                f"Flow {self.key!r} does not start: {_reason(error)}"
+            ) from error
         target = _encode(machine)
         recording = Recording.NONE if self.invokes(target) else Recording.RENDERED
         entered = Entered(target, machine.recording or recording, messages=machine.messages)
@@ -162,7 +165,7 @@ class Flow:
             raise
         except Exception as error:  # the flow's own code
             log.exception("the flow's code failed", flow=self.key, session_id=model.session_id)
-            detail = f"State {state!r} does not take the event {event!r}: {_told(error)}"
+            detail = f"State {state!r} does not take the event {event!r}: {_reason(error)}"
             raise EventRefusedError(detail, extra=self._situation(state, event)) from error
         target = _encode(machine)
         recording = _MATRIX[self.invokes(state), self.invokes(target)]
@@ -258,6 +261,7 @@ def _leaf(state: str) -> str:
     return state.rsplit(" ", 1)[-1]
 
 
-def _told(error: Exception) -> str:
-    """What a client may know of an error in the flow's code; a plain ValueError is meant for it."""
-    return str(error) if type(error) is ValueError else f"its code failed ({type(error).__name__})"
+def _reason(error: Exception) -> str:
+    """What a client reads of an error in the flow's code, which writes plain ValueErrors for it."""
+    text = public_text(error, shown=(ValueError,))
+    return text if type(error) is ValueError else f"its code failed ({text})"

@@ -28,7 +28,7 @@ class SessionMachine(StateChart[Any]):
     A hook takes any of `event`, `source`, `target` and `actor_input` as arguments, reads and
     changes `self.model`, and may call `record` to override what the dialogue keeps of the
     transition, or `say` to add messages of its own. A hook, guard or validator that raises an
-    error refuses the event: the client is told the text of an `EventRefusedError` or of a plain
+    error refuses the event: the client reads the text of an `EventRefusedError` or of a plain
     `ValueError`, and of any other error only its kind.
 
     Attributes:
@@ -37,7 +37,7 @@ class SessionMachine(StateChart[Any]):
         shows_errors: whether a failed invocation leaves an error block in the dialogue.
     """
 
-    # A chart swallows a callback's error and still moves, and takes any event, unless told not to.
+    # A chart swallows a callback's error and still moves, and takes any event by default.
     catch_errors_as_events = False
     allow_event_without_transition = False
     atomic_configuration_update = True
@@ -52,7 +52,7 @@ class SessionMachine(StateChart[Any]):
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing but state and event decides where it goes and what is said.
+        """Whether nothing but state and event decides where it goes and which messages are added.
 
         So it is without guards, hooks, validators and actions, be they the chart's, the model's
         or a listener's, and without any method of its own.

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 from pydantic import Field
 from typing_extensions import override
 
+from app.errors import storable_text
 from app.invokers.config import InvokerConfig, read_config
 from app.invokers.invoker import (
     InvocationContext,
@@ -97,4 +98,4 @@ class SyncInvoker(Invoker):
             return self._make()
 
     def _fault(self, error: BaseException) -> str:
-        return f"{self._wrapped.__name__}: {type(error).__name__}: {error}"
+        return storable_text(f"{self._wrapped.__name__}: {type(error).__name__}: {error}")

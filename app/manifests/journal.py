@@ -13,7 +13,7 @@ from structlog import get_logger
 from app.access.caller import Caller
 from app.db.engine import Database
 from app.db.models import JournalEntry, User
-from app.errors import StatewrightError
+from app.errors import StatewrightError, public_text
 from app.kit.ids import new_id
 from app.kit.log import mask
 from app.manifests.model.table import Column
@@ -73,9 +73,7 @@ class Entry:
 async def keep_failure(database: Database, entry: Entry, error: Exception) -> None:
     """Keep how a verb failed, in a transaction of its own: the verb's was rolled back."""
     status = error.status if isinstance(error, StatewrightError) else _INTERNAL
-    entry.detail["error"] = (
-        error.detail if isinstance(error, StatewrightError) else type(error).__name__
-    )
+    entry.detail["error"] = public_text(error)
     try:
         async with database.transaction() as db:
             db.add(entry.row(status))

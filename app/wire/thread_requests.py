@@ -17,6 +17,8 @@ from app.kit.written_order import WrittenOrder
 from app.wire.messages import InitialMessage, UserMessage, WireModel
 
 _INT64 = 2**63 - 1
+FLOW_KEY_PATTERN = "^[a-z][a-z0-9_-]{0,62}$"
+
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # control, surrogate, line and paragraph separator
 
 
@@ -134,7 +136,7 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
     flow: str = Field(
         "chat",
         description="Key of the flow that the thread runs.",
-        pattern="^[a-z][a-z0-9_-]{0,62}$",
+        pattern=FLOW_KEY_PATTERN,
     )
     client_context: ClientViewingContext | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""Flows in code: a package is imported, its flows found and checked, all faults told at once."""
+"""Loads a package of flows in code: imports it, checks it and reports all faults at once."""
 
 import importlib
 import pkgutil
@@ -22,13 +22,13 @@ from app.flows.code.checks import (
 )
 from app.flows.code.folder import PackageFaults, TemplateFolder
 from app.flows.code.templates import CodeTemplateReader
-from app.flows.flow import RESERVED_KEYS, Flow
+from app.flows.flow import Flow
+from app.flows.keys import RESERVED_KEYS, is_key
 from app.flows.machine import SessionMachine
 from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import VersionedModel, register_model
 from app.flows.template import Template
-
-_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
+from app.wire.thread_requests import FLOW_KEY_PATTERN
 
 
 @lru_cache(maxsize=16)
@@ -42,7 +42,7 @@ def load_package(package: str, taken: frozenset[str] = frozenset()) -> dict[str,
         taken: keys that are in use already.
 
     Raises:
-        FlowPackageError: something is wrong with it; all of it is told.
+        FlowPackageError: something is wrong with it; the text names every fault.
     """
     faults = PackageFaults()
     loader = _Loader(faults, taken)
@@ -104,8 +104,8 @@ class _Loader:
 
     def _key(self, model: type[SessionModel], place: str) -> str:
         key = vars(model).get("key") or _snake_case(model.__name__)
-        if not isinstance(key, str) or not _KEY.fullmatch(key):
-            self._faults.add(place, f"key {key!r} does not match ^[a-z][a-z0-9_-]{{0,62}}$")
+        if not is_key(key):
+            self._faults.add(place, f"key {key!r} does not match {FLOW_KEY_PATTERN}")
         elif key in RESERVED_KEYS:
             self._faults.add(place, f"key {key!r} is reserved")
         elif key in self._taken:

@@ -10,7 +10,7 @@ def code_flows(package: str | None = None) -> dict[str, Flow]:
     """All flows in code by key: the product's, and those of the user's package.
 
     Raises:
-        FlowPackageError: something is wrong with the package; all of it is told.
+        FlowPackageError: something is wrong with the package; the text names every fault.
     """
     chat = Flow(
         key=KEY,

@@ -1,4 +1,4 @@
-"""Whether a value is JSON of bounded size, told before anything recurses into it."""
+"""Checks that a value is JSON of bounded size, before anything recurses into it."""
 
 import math
 

@@ -1,13 +1,13 @@
 """Flows from manifests: checked whole when they are saved, compiled when sessions run them."""
 
 import asyncio
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from app.errors import BadRequestError, DefinitionMismatchError
 from app.flows.findings import Findings
-from app.flows.flow import RESERVED_KEYS, Flow
+from app.flows.flow import Flow
+from app.flows.keys import RESERVED_KEYS, is_key
 from app.flows.manifest.bounds import out_of_bounds
 from app.flows.manifest.chart_checks import ChartChecks
 from app.flows.manifest.chart_machine import machine_of
@@ -18,7 +18,6 @@ from app.flows.manifest.templates import ManifestTemplateReader
 from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.template import Template
 
-_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _PARTS = ("model", "statechart", "templates")
 _MODEL_NAME = "ManifestModel"
 
@@ -73,7 +72,7 @@ def check_flow(key: str, spec: object, *, invokers: Collection[str]) -> Findings
         invokers: the names that templates may invoke.
     """
     findings = Findings()
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         reason = "the name of a flow is a lower-case letter, then letters, digits, _ or -"
         findings.error(("metadata", "name"), f"{reason}, 63 at most")
     elif key in RESERVED_KEYS:

@@ -131,8 +131,8 @@ class _SchemaReader:
         if "enum" in schema:
             annotation = Annotated[annotation, AfterValidator(self._choice(schema["enum"], loc))]
         # What pydantic cannot tell from the annotation, for readers of the model's own schema.
-        told = {word: schema[word] for word in ("title", "description", "enum") if word in schema}
-        return Annotated[annotation, Field(json_schema_extra=told)] if told else annotation
+        extra = {word: schema[word] for word in ("title", "description", "enum") if word in schema}
+        return Annotated[annotation, Field(json_schema_extra=extra)] if extra else annotation
 
     def _types(self, schema: dict[str, Any], loc: Loc) -> list[str]:
         """The schema's types; none means any JSON value."""

@@ -22,7 +22,7 @@ from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column
 from app.manifests.session_log import session_events
-from app.wire.thread_requests import StartAgentThreadRequest
+from app.wire.thread_requests import FLOW_KEY_PATTERN, StartAgentThreadRequest
 
 _KIND_OF_TYPE = {
     "dataset_id": EntityKind.DATASET,
@@ -45,9 +45,7 @@ class AgentSpec(ManifestModel):
     variables: Annotated[Variables, _snake(TemplateVariable)] = Field(
         [], description="Exactly the placeholders of the template, each once."
     )
-    flow: str = Field(
-        "chat", description="Key of the flow that runs.", pattern="^[a-z][a-z0-9_-]{0,62}$"
-    )
+    flow: str = Field("chat", description="Key of the flow that runs.", pattern=FLOW_KEY_PATTERN)
 
     @model_validator(mode="after")
     def _one_flow(self) -> Self:
