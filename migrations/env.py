@@ -20,12 +20,16 @@ def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]
 
 
 def run(connection: Connection) -> None:
-    """Run the command that was asked for on an open connection, in one transaction."""
+    """Run the command that was asked for on an open connection, one transaction a migration.
+
+    In one for all, the first one's locks would be held until the last one is done.
+    """
     context.configure(
         connection=connection,
         target_metadata=Org.metadata,
         compare_server_default=True,
         render_item=render_item,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -35,7 +39,7 @@ async def connect_and_run() -> None:
     """The `alembic` command: connect to the database of the settings."""
     engine = create_engine(get_settings().database_url, command_timeout=None, poolclass=NullPool)
     try:
-        async with engine.begin() as connection:
+        async with engine.connect() as connection:
             await connection.run_sync(run)
     finally:
         await engine.dispose()

@@ -1,18 +1,34 @@
 """Bring a database's tables up to date: what `statewright migrate`, `dev` and the tests run."""
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
+from structlog import get_logger
 
-from app.db.engine import create_engine
+from app.db.engine import connect, create_engine
+
+log = get_logger(__name__)
 
 _APP = Path(__file__).parents[1]
 # A wheel carries the scripts inside the package; a checkout has them beside it.
 _PLACES = (_APP / "migrations", _APP.parent / "migrations")
 _ONE_AT_A_TIME = 7_265_831_904  # any number that no other user of advisory locks takes
+_LOCKED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+_PATIENCE_SECONDS = 300.0
+_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class MigrationTimeoutError(RuntimeError):
+    """Others used the tables for so long that the migration was given up."""
 
 
 def scripts() -> Path:
@@ -20,26 +36,90 @@ def scripts() -> Path:
     return next(place for place in _PLACES if (place / "env.py").is_file())
 
 
-def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
-    command.upgrade(config, "head")
+async def migrate(
+    database_url: str,
+    *,
+    patience: float = _PATIENCE_SECONDS,
+    say: Callable[[str], object] = log.warning,
+) -> None:
+    """Run the migrations that the database does not have yet, each in a transaction of its own.
 
-
-async def migrate(database_url: str) -> None:
-    """Run the migrations that the database does not have yet, all in one transaction.
-
+    A table that others use is asked for again and again, each time for no longer than the
+    `lock_timeout` of all our connections: behind a lock that waits, every query would wait.
     Several processes may call this at once: the first works, the others wait and find it done.
 
+    Args:
+        database_url: any PostgreSQL URL.
+        patience: seconds after which it is given up.
+        say: takes one line each time that something is waited for.
+
     Raises:
-        DatabaseUnreachableError, DBAPIError: the database cannot be reached, or a migration failed;
-            then nothing has changed.
+        MigrationTimeoutError: others used the tables all the time; what was done so far stays.
+        DatabaseUnreachableError, DBAPIError, asyncpg.PostgresError: the database cannot be
+            reached, or a migration failed; those before it stay.
     """
     engine = create_engine(database_url, command_timeout=None, poolclass=NullPool)
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_upgrade)
+        async with _waiting(patience), _lock_connection(database_url) as connection:
+            await _until_done(lambda: _lock(connection), "another process migrates", say)
+            await _until_done(lambda: _upgrade(engine), "the tables are in use", say)
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def _waiting(patience: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(patience):
+            yield
+    except TimeoutError:
+        raise MigrationTimeoutError(
+            f"The migrations were not done within {patience:g} s: others use the tables, or"
+            " migrate. What is done stays; run it again when they are done."
+        ) from None
+
+
+@asynccontextmanager
+async def _lock_connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection for the lock alone: it outlives the migrations' transactions."""
+    connection = await connect(database_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _until_done(
+    attempt: Callable[[], Awaitable[bool]], obstacle: str, say: Callable[[str], object]
+) -> None:
+    tries = 0
+    while not await attempt():
+        pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
+        tries += 1
+        say(f"Migrations wait: {obstacle}; trying again in {pause:g} s.")
+        await asyncio.sleep(pause)
+
+
+async def _lock(connection: asyncpg.Connection) -> bool:
+    # Not `pg_advisory_lock`: CREATE INDEX CONCURRENTLY would wait for those that wait in it.
+    got: bool = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ONE_AT_A_TIME)
+    return got
+
+
+async def _upgrade(engine: AsyncEngine) -> bool:
+    """Run what is missing; False where a table could not be had in time."""
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_run_alembic)
+    except DBAPIError as error:
+        if isinstance(error.orig and error.orig.__cause__, _LOCKED):
+            return False
+        raise
+    return True
+
+
+def _run_alembic(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -101,7 +101,7 @@ class Dev:
         await self._supervisor.start(*self._embedded.children())
         for line in self._embedded.places():
             self._say(line)
-        await migrate(self._settings.database_url)
+        await migrate(self._settings.database_url, say=self._say)
         await self._start_servers()
         await ensure_key(self._settings, self._base_url, self._data_dir, self._kept)
         agent_id = await ensure_example(self._base_url, self._kept.api_key or "")
