@@ -314,3 +314,47 @@ def test_the_command_tells_all_faults_and_no_traceback(
         assert f"The flows in '{package}' cannot be served:\n" in result.output
         assert "key 'agents' is reserved\n" in result.output
         assert "there is no template 'x.jinja2'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("transitions", "circle"),
+    [
+        ("b.to(c); c.to(b)", "b → c → b"),
+        ("b.to(c); c.to(b, cond='never')", "b → c → b"),
+        ("b.to.itself()", "b → b"),
+        ("b.to(c); c.to(d); d.to(b)", "b → c → d → b"),
+    ],
+)
+def test_transitions_without_events_that_go_round_are_refused(
+    write_package: WritePackage, transitions: str, circle: str
+) -> None:
+    fault = f"transitions without events go round for ever: {circle}"
+    assert any(fault in found for found in faults_of(_circling(write_package, transitions)))
+
+
+def test_transitions_without_events_that_come_to_an_end_are_taken(
+    write_package: WritePackage,
+) -> None:
+    load_package(_circling(write_package, "b.to(c); c.to(d)"))
+
+
+def _circling(write_package: WritePackage, transitions: str) -> str:
+    return write_package(
+        {
+            "__init__.py": f"""
+    from app.flows import *
+
+    class CircleMachine(SessionMachine):
+        a = State(initial=True); b = State(); c = State(); d = State()
+        go = a.to(b); back = b.to(a) | c.to(a) | d.to(a); on = a.to(c) | a.to(d)
+        {transitions}
+        templates = dict.fromkeys("abcd", Render("x"))
+
+        def never(self):
+            return False
+
+    class Circle(SessionModel):
+        machine = CircleMachine
+"""
+        }
+    )

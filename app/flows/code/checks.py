@@ -101,6 +101,48 @@ def check_events(
             )
 
 
+def check_circles(machine: type[SessionMachine], place: str, faults: PackageFaults) -> None:
+    """No transitions without events lead round in a circle: with one event they go on for ever."""
+    done: set[str] = set()
+    for state in states_of(machine):
+        if not state.states:
+            _follow(state, [], done, place, faults)
+
+
+def _follow(
+    leaf: State, trail: list[str], done: set[str], place: str, faults: PackageFaults
+) -> None:
+    if leaf.id in done:
+        return
+    trail.append(leaf.id)
+    for target in _eventless_targets(leaf):
+        if target.id in trail:
+            circle = " → ".join([*trail[trail.index(target.id) :], target.id])
+            faults.add(place, f"transitions without events go round for ever: {circle[:200]}")
+        else:
+            _follow(target, trail, done, place, faults)
+    trail.pop()
+    done.add(leaf.id)
+
+
+def _eventless_targets(leaf: State) -> Iterator[State]:
+    """The innermost states that a state may go on to by itself."""
+    around: State | None = leaf
+    while around is not None:
+        for transition in around.transitions:
+            if transition.is_eventless and not transition.initial:
+                for target in transition.targets or [leaf]:
+                    yield _innermost(target)
+        around = around.parent
+
+
+def _innermost(state: State) -> State:
+    """The state that is entered where one is a target: the initial one inside it, if any."""
+    while state.states:
+        state = next(inner for inner in state.states if inner.initial)
+    return state
+
+
 def states_of(machine: type[SessionMachine]) -> Iterator[State]:
     """All states, also those inside others, the outer ones first."""
     waiting = list(machine.states)

@@ -15,6 +15,7 @@ from typing import Any
 from app.errors import FlowPackageError
 from app.flows.code.checks import (
     check_binding,
+    check_circles,
     check_events,
     check_names,
     check_support,
@@ -125,6 +126,7 @@ class _Loader:
         known = {state_id: template for state_id, template in read.items() if template is not None}
         check_support(machine, place, self._faults)
         check_values(machine, place, self._faults)
+        check_circles(machine, place, self._faults)
         check_names(machine, place, self._faults)
         check_events(machine, known, place, self._faults)
         return known
