@@ -125,6 +125,11 @@ class Settings(BaseSettings):
     llm: LlmSettings = LlmSettings()
     security: SecuritySettings = SecuritySettings()
 
+    @property
+    def redis_namespace(self) -> str:
+        """Starts every Redis key; the braces put all of them into one hash slot of a cluster."""
+        return f"{{{self.redis_prefix}}}"
+
 
 class ClientSettings(BaseSettings):
     """Where the commands that speak HTTP find the service; a profile file has the same fields."""

@@ -47,7 +47,7 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
         workers = [
             QueueWorker(
                 runtime.redis,
-                settings.redis_prefix,
+                settings.redis_namespace,
                 queue,
                 run_step=runner.run,
                 concurrency=settings.worker.concurrency,
@@ -55,8 +55,11 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
             for queue in settings.worker.queues
         ]
         async with leases.renewing():
-            picking = [asyncio.create_task(worker.main()) for worker in workers]
-            tasks = [asyncio.create_task(sweep(runtime)), asyncio.create_task(_show_life(runtime))]
+            picking = [asyncio.create_task(worker.serve()) for worker in workers]
+            tasks = [
+                asyncio.create_task(sweep(runtime, workers)),
+                asyncio.create_task(_show_life(runtime)),
+            ]
             try:
                 yield asyncio.create_task(_first_fault([*picking, *tasks]))
                 await end_tasks(*picking)
@@ -96,7 +99,7 @@ async def _drain(workers: list[QueueWorker], seconds: float) -> None:
 
 async def _show_life(runtime: Runtime) -> None:
     """Keep the key that readiness looks for; it lapses when the worker dies."""
-    key = f"{runtime.settings.redis_prefix}:worker:{new_id('wrk')}"
+    key = f"{runtime.settings.redis_namespace}:worker:{new_id('wrk')}"
     try:
         while True:
             with suppress(RedisError, OSError):

@@ -45,7 +45,7 @@ async def ready(settings: SettingsDep, database: DatabaseDep, redis: RedisDep) -
     """PostgreSQL, Redis and at least one worker are there; else a 503 names what is missing."""
     postgresql, (redis_state, worker) = await asyncio.gather(
         _state(database.pool.fetchval("SELECT true")),
-        _redis_and_worker(redis, f"{settings.redis_prefix}:worker:*"),
+        _redis_and_worker(redis, f"{settings.redis_namespace}:worker:*"),
     )
     checks = {"postgresql": postgresql, "redis": redis_state, "worker": worker}
     missing = [name for name, state in checks.items() if state != "ok"]

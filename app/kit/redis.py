@@ -1,61 +1,127 @@
-"""A Redis client whose calls end soon, whatever the server does."""
+"""A Redis client whose commands end soon, and fail at once while the server does not work."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from redis.asyncio import Connection, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from structlog import get_logger
 from typing_extensions import override
 
-# One command ends within this many seconds; a blocking one must ask for less.
-COMMAND_SECONDS = 2.0
+from app.kit.tasks import end_tasks
+
+log = get_logger(__name__)
+
+# One command ends within this many seconds, connecting and logging in included.
+COMMAND_SECONDS = 0.5
+_PROBE_SECONDS = 0.25
+_MOST_REPAIRS = 1000
+_FAILURES = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    OSError,
+    OutOfMemoryError,  # it is full and evicts nothing
+    ReadOnlyError,  # it became a replica
+)
 
 
-class _Connection(Connection):
-    """Sends without a task and a timer for each command, as redis-py does with a timeout.
+class LimitedRedis(Redis):
+    """A client with a time limit for each command, and a circuit breaker for all of them.
 
-    A server that hangs is noticed when its answer is read.
+    The first command that meets a server that is away, hung, full or read-only opens the breaker:
+    from then on commands fail at once, and a probe in the background closes it when the server
+    takes a write again. Pipelines do not pass here; scripts do.
     """
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.probe_key = "probe"
+        self._probing: asyncio.Task[None] | None = None
+        self._repairs: list[Callable[[], Awaitable[None]]] = []
+
+    @property
+    def works(self) -> bool:
+        """Whether the server did what the last command asked for."""
+        return self._probing is None
+
+    def when_it_works(self, repair: Callable[[], Awaitable[None]]) -> None:
+        """Have something done as soon as the server works again, if not too much is to be done."""
+        if self._probing is not None and len(self._repairs) < _MOST_REPAIRS:
+            self._repairs.append(repair)
+
     @override
-    async def send_packed_command(
-        self, command: bytes | str | Iterable[bytes], check_health: bool = True
-    ) -> None:
-        if not self.is_connected:
-            await self.connect()  # type: ignore[no-untyped-call] # redis-py has few types
-        limit, self.socket_timeout = self.socket_timeout, None
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        if self._probing is not None:
+            raise RedisConnectionError("Redis did not work a moment ago.")
         try:
-            await super().send_packed_command(command, check_health)
-        finally:
-            self.socket_timeout = limit
+            return await self._execute(*args, **options)
+        except _FAILURES as error:
+            if self._probing is None:
+                log.warning("redis does not work", error=type(error).__name__)
+                self._probing = asyncio.create_task(self._probe())
+            raise
+
+    async def end_probe(self) -> None:
+        """Leave the breaker as it is."""
+        if self._probing is not None:
+            await end_tasks(self._probing)
+
+    async def _execute(self, *args: Any, **options: Any) -> Any:
+        blocks = float(args[-1]) if args[0] == "BLPOP" else 0.0
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS + blocks):
+                return await super().execute_command(  # type: ignore[no-untyped-call]
+                    *args, **options
+                )
+        except TimeoutError:
+            raise RedisTimeoutError("Redis did not answer in time.") from None
+
+    async def _probe(self) -> None:
+        while True:
+            await asyncio.sleep(_PROBE_SECONDS)
+            with suppress(RedisError, OSError):
+                await self._execute("SET", self.probe_key, "1", "PX", "1000")
+                break
+        self._probing = None
+        log.info("redis works again")
+        repairs, self._repairs = self._repairs, []
+        for repair in repairs:
+            with suppress(RedisError, OSError):
+                await repair()
 
 
 @asynccontextmanager
-async def open_redis(url: str) -> AsyncIterator[Redis]:
+async def open_redis(url: str, namespace: str) -> AsyncIterator[LimitedRedis]:
     """A client (bytes in, bytes out) that connects when first used; closed at the end.
 
     A lost connection is retried twice at once, as after a restart of the server. A timeout is
     not: the command may have been carried out, and callers go on without Redis.
+
+    Args:
+        url: where the server is.
+        namespace: what the names of all keys start with.
     """
-    plain = not url.startswith(("rediss:", "unix:"))
-    connection: dict[str, Any] = {"connection_class": _Connection} if plain else {}
-    client = Redis.from_url(
+    client = LimitedRedis.from_url(
         url,
-        **connection,
-        socket_connect_timeout=2.0,
-        socket_timeout=COMMAND_SECONDS,
+        socket_connect_timeout=COMMAND_SECONDS,
         socket_keepalive=True,
         health_check_interval=15,
         retry=Retry(
-            ExponentialBackoff(cap=0.2, base=0.02),
+            ExponentialBackoff(cap=0.1, base=0.02),
             retries=2,
             supported_errors=(RedisConnectionError,),
         ),
     )
+    client.probe_key = f"{namespace}:probe"
     try:
         yield client
     finally:
-        await client.aclose()
+        await client.end_probe()
+        with suppress(RedisError, OSError):
+            await client.aclose()

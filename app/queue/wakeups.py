@@ -1,4 +1,4 @@
-"""Wake-ups: notify whoever waits for a key that it changed; a lost one costs one poll."""
+"""Wake-ups: notify whoever waits for a key that it changed; a lost one is found by a slow look."""
 
 import asyncio
 from collections import defaultdict
@@ -6,86 +6,136 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog import get_logger
 
+from app.kit.redis import LimitedRedis
 from app.kit.tasks import end_tasks
-from app.queue.publisher import wake_channel
+from app.queue.keys import wake_channel
+from app.queue.subscription import Subscription
 
 T = TypeVar("T")
+# Of keys and seconds: those keys which changed within so many seconds, or are gone.
+Changed = Callable[[dict[str, float]], Awaitable[set[str]]]
 log = get_logger(__name__)
 
-_POLL_SECONDS = 0.5
-_RECONNECT_SECONDS = 0.5
+_LOOK_SECONDS = 5.0
+_LOOK_SECONDS_WITHOUT_REDIS = 0.5
+_MARGIN_SECONDS = 2.0  # a change has the time of its statement, not of its commit
+_NOTIFY_SECONDS = 0.1
+
+
+class _Wait:
+    """One task that waits for a key: its event, and when it last checked."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.checked = 0.0
 
 
 class Wakeups:
     """Redis publish/subscribe on one channel, and the local tasks that wait for its keys."""
 
-    def __init__(self, redis: Redis, prefix: str) -> None:
+    def __init__(self, redis: LimitedRedis, namespace: str, changed: Changed) -> None:
         self._redis = redis
-        self._channel = wake_channel(prefix)
-        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._channel = wake_channel(namespace)
+        self._changed = changed
+        self._subscription = Subscription(redis, self._channel, self._wake)
+        self._waiting: dict[str, set[_Wait]] = defaultdict(set)
+        self._soon: set[str] = set()
+        self._sending: asyncio.Task[None] | None = None
+        self._ended = False
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, redis: Redis, prefix: str, *, listen: bool = True
+        cls, redis: LimitedRedis, namespace: str, changed: Changed, *, listen: bool = True
     ) -> AsyncIterator["Wakeups"]:
         """Wake-ups that are received while the block lasts; without `listen` only sent."""
-        wakeups = cls(redis, prefix)
-        tasks = [asyncio.create_task(wakeups._listen())] if listen else []
+        wakeups = cls(redis, namespace, changed)
+        work = [wakeups._subscription.listen(), wakeups._look_for_ever()] if listen else []
+        tasks = [asyncio.create_task(one) for one in work]
         try:
             yield wakeups
         finally:
-            await end_tasks(*tasks)
+            await end_tasks(*tasks, *([wakeups._sending] if wakeups._sending else []))
 
     async def notify(self, key: str) -> None:
         """Wake everybody who waits for the key, in every process; best effort."""
         try:
             await self._redis.publish(self._channel, key)
         except (RedisError, OSError) as error:
-            log.warning("wake-up lost", error=str(error))
+            log.warning("wake-up lost", error=type(error).__name__)
+
+    def notify_soon(self, key: str) -> None:
+        """Wake them within a moment, once for all calls of that moment."""
+        self._soon.add(key)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_soon())
+
+    def end_waits(self) -> None:
+        """End all waits with what is known, also those that are still to begin."""
+        self._ended = True
+        for key in list(self._waiting):
+            self._wake(key)
 
     async def until(
         self, key: str, check: Callable[[], Awaitable[T | None]], seconds: float
     ) -> T | None:
         """What `check` gives, as soon as it gives something; None when the time is up.
 
-        It is asked at once, after each wake-up of the key, and each half second.
+        It is asked at once, after each wake-up of the key, and where a look at the database finds
+        that the key changed without one.
         """
-        deadline = asyncio.get_running_loop().time() + seconds
-        event = asyncio.Event()
-        self._waiting[key].add(event)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        wait = _Wait()
+        self._waiting[key].add(wait)
         try:
             while True:
-                event.clear()
+                wait.event.clear()
+                wait.checked = loop.time()
                 found = await check()
-                left = deadline - asyncio.get_running_loop().time()
-                if found is not None or left <= 0:
+                left = deadline - loop.time()
+                if found is not None or left <= 0 or self._ended:
                     return found
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(min(left, _POLL_SECONDS)):
-                        await event.wait()
+                    async with asyncio.timeout(left):
+                        await wait.event.wait()
         finally:
-            self._waiting[key].discard(event)
+            self._waiting[key].discard(wait)
             if not self._waiting[key]:
                 del self._waiting[key]
 
-    async def _listen(self) -> None:
-        while True:
-            try:
-                await self._listen_once()
-            except (RedisError, OSError) as error:
-                log.warning("wake-ups interrupted", error=str(error))
-            await asyncio.sleep(_RECONNECT_SECONDS)
+    def _wake(self, key: str) -> None:
+        for wait in self._waiting.get(key, ()):
+            wait.event.set()
 
-    async def _listen_once(self) -> None:
-        async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-            await pubsub.subscribe(self._channel)
-            while True:
-                message = await pubsub.get_message(timeout=1.0)
-                if message is not None:
-                    for event in self._waiting.get(message["data"].decode(), ()):
-                        event.set()
+    async def _send_soon(self) -> None:
+        await asyncio.sleep(_NOTIFY_SECONDS)
+        keys, self._soon, self._sending = self._soon, set(), None
+        for key in keys:
+            await self.notify(key)
+
+    async def _look_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        looked = loop.time()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS_WITHOUT_REDIS)
+            works = self._redis.works and self._subscription.is_open
+            if not self._waiting or (works and loop.time() - looked < _LOOK_SECONDS):
+                continue
+            looked = loop.time()
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
+                log.warning("waits not looked after", error=type(error).__name__)
+
+    async def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        ages = {
+            key: now - min(wait.checked for wait in waits) + _MARGIN_SECONDS
+            for key, waits in self._waiting.items()
+        }
+        for key in await self._changed(ages):
+            self._wake(key)

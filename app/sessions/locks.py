@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog import get_logger
 
 from app.errors import SessionBusyError
+from app.kit.redis import LimitedRedis
 from app.settings import SessionSettings
 
 log = get_logger(__name__)
@@ -27,7 +27,7 @@ _EXTEND = (
 class HeldLock:
     """A session's lock in the hands of one request, extended for as long as that lasts."""
 
-    def __init__(self, redis: Redis, key: str, ttl_ms: int) -> None:
+    def __init__(self, redis: LimitedRedis, key: str, ttl_ms: int) -> None:
         self._redis = redis
         self._key = key
         self._token = secrets.token_hex(8)
@@ -67,7 +67,12 @@ class HeldLock:
         try:
             await self._eval(_RELEASE)
         except (RedisError, OSError) as error:
-            log.warning("session lock left to its expiry", error=str(error))
+            log.warning("session lock left to its expiry", error=type(error).__name__)
+            self.release_later()
+
+    def release_later(self) -> None:
+        """Give it back when Redis works again, which may carry out what it did not answer."""
+        self._redis.when_it_works(lambda: self._eval(_RELEASE))
 
     async def _eval(self, script: str, *arguments: str) -> None:
         # Typed for the blocking client too.
@@ -86,16 +91,16 @@ class HeldLock:
         try:
             await self._eval(_EXTEND, str(self._ttl_ms))
         except (RedisError, OSError) as error:
-            log.warning("session lock not renewed", error=str(error))
+            log.warning("session lock not renewed", error=type(error).__name__)
         self._renew_later()
 
 
 class SessionLocks:
     """Locks of sessions, one holder at a time over all API processes."""
 
-    def __init__(self, redis: Redis, prefix: str, settings: SessionSettings) -> None:
+    def __init__(self, redis: LimitedRedis, namespace: str, settings: SessionSettings) -> None:
         self._redis = redis
-        self._prefix = prefix
+        self._namespace = namespace
         self._wait = settings.lock_wait_seconds
         self._ttl_ms = int(settings.lock_ttl_seconds * 1000)
 
@@ -106,11 +111,12 @@ class SessionLocks:
         Raises:
             SessionBusyError: others hold it for longer than the wait budget.
         """
-        lock = HeldLock(self._redis, f"{self._prefix}:lock:{session_id}", self._ttl_ms)
+        lock = HeldLock(self._redis, f"{self._namespace}:lock:{session_id}", self._ttl_ms)
         try:
             await lock.acquire(self._wait)
         except (RedisError, OSError) as error:
-            log.warning("no session lock: redis is away", error=str(error))
+            log.info("no session lock: redis is away", error=type(error).__name__)
+            lock.release_later()
             yield None
             return
         try:

@@ -5,11 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from redis.asyncio import Redis
-
 from app.catalog.catalog import FlowCatalog
 from app.db.engine import Database
-from app.kit.redis import open_redis
+from app.kit.redis import LimitedRedis, open_redis
 from app.queue.publisher import StepQueue
 from app.queue.wakeups import Wakeups
 from app.sessions.locks import SessionLocks
@@ -23,7 +21,7 @@ class Runtime:
 
     settings: Settings
     database: Database
-    redis: Redis
+    redis: LimitedRedis
     store: SessionStore
     catalog: FlowCatalog
     queue: StepQueue
@@ -35,21 +33,22 @@ class Runtime:
     async def open(
         cls, settings: Settings, *, pool_size: int, listen: bool = True
     ) -> AsyncIterator[Self]:
-        """Open everything; close it at the end. Without `listen` no wake-up is heard."""
-        prefix = settings.redis_prefix
+        """Open everything; close it at the end. Without `listen` no wake-up is received."""
+        namespace = settings.redis_namespace
         async with (
             Database.open(settings.database_url, pool_size=pool_size) as database,
-            open_redis(settings.redis_url) as redis,
-            Wakeups.open(redis, prefix, listen=listen) as wakeups,
+            open_redis(settings.redis_url, namespace) as redis,
             FlowCatalog.open(database, settings.flows_package) as catalog,
         ):
-            yield cls(
-                settings=settings,
-                database=database,
-                redis=redis,
-                store=SessionStore(database.pool),
-                catalog=catalog,
-                queue=StepQueue(redis, prefix),
-                wakeups=wakeups,
-                locks=SessionLocks(redis, prefix, settings.session),
-            )
+            store = SessionStore(database.pool)
+            async with Wakeups.open(redis, namespace, store.changed, listen=listen) as wakeups:
+                yield cls(
+                    settings=settings,
+                    database=database,
+                    redis=redis,
+                    store=store,
+                    catalog=catalog,
+                    queue=StepQueue(redis, namespace),
+                    wakeups=wakeups,
+                    locks=SessionLocks(redis, namespace, settings.session),
+                )

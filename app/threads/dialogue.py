@@ -173,7 +173,7 @@ class DialogueReader:
         running = self._view.running
         if running is None or not running.step_id:
             return ""
-        prefix = self._runtime.settings.redis_prefix
+        prefix = self._runtime.settings.redis_namespace
         return await read_partial(self._runtime.redis, prefix, running.step_id, running.attempt)
 
 

@@ -14,7 +14,7 @@ from tests.support.http import Serve
 
 
 async def worker_lives(settings: Settings, redis: Redis) -> None:
-    await redis.set(f"{settings.redis_prefix}:worker:w1", b"", ex=60)
+    await redis.set(f"{settings.redis_namespace}:worker:w1", b"", ex=60)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ async def test_a_test_sees_only_its_own_rows(database: Database, run: int) -> No
 
 @pytest.mark.parametrize("run", [1, 2])
 async def test_a_test_sees_only_its_own_keys(redis: Redis, settings: Settings, run: int) -> None:
-    assert [key async for key in redis.scan_iter(f"{settings.redis_prefix}:*")] == []
-    await redis.set(f"{settings.redis_prefix}:key", run)
+    assert [key async for key in redis.scan_iter(f"{settings.redis_namespace}:*")] == []
+    await redis.set(f"{settings.redis_namespace}:key", run)
 
 
 def test_settings_need_no_event_loop(settings: Settings) -> None:

@@ -52,14 +52,14 @@ async def test_what_nobody_serves_keeps_no_lost_step_waiting(
 ) -> None:
     await started(client, "unserved", numbers(1500))
     lost = await started(client, "given", '["lost"]')
-    await redis.unlink(*[key async for key in redis.scan_iter(f"{settings.redis_prefix}:*")])
+    await redis.unlink(*[key async for key in redis.scan_iter(f"{settings.redis_namespace}:*")])
 
     async with serving(settings), asyncio.timeout(15):
         while lost.told["next_actions"] == ["poll"]:
             await lost.poll()
 
     assert lost.told["response"] == '["lost"]'
-    assert not await redis.exists(f"{settings.redis_prefix}:queue:nobody")
+    assert not await redis.exists(f"{settings.redis_namespace}:queue:nobody")
 
 
 async def test_a_step_that_is_published_often_runs_once(
@@ -67,8 +67,8 @@ async def test_a_step_that_is_published_often_runs_once(
 ) -> None:
     session = await started(client, "given", numbers(60))
     steps = await database.pool.fetch("SELECT id, queue FROM step WHERE kind = 'leaf'")
-    await redis.unlink(*[key async for key in redis.scan_iter(f"{settings.redis_prefix}:*")])
-    queue = StepQueue(redis, settings.redis_prefix)
+    await redis.unlink(*[key async for key in redis.scan_iter(f"{settings.redis_namespace}:*")])
+    queue = StepQueue(redis, settings.redis_namespace)
     for step in steps:
         for _ in range(4):
             await queue.publish([(step["id"], step["queue"])])

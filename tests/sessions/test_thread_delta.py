@@ -138,7 +138,7 @@ async def test_a_lost_redis_resets_the_message_that_is_made(
     while len(reader.messages) < 2 or not reader.messages[1]["content"]:
         await reader.poll(wait=5)
 
-    keys = [key async for key in redis.scan_iter(f"{settings.redis_prefix}:partial:*")]
+    keys = [key async for key in redis.scan_iter(f"{settings.redis_namespace}:partial:*")]
     assert await redis.delete(*keys) == 1
     await reader.follow()
 

@@ -119,7 +119,7 @@ class Clones:
 
     def forget(self, redis_prefix: str) -> None:
         """Remove the Redis keys under the prefix."""
-        self._runner.run(self._forget(f"{redis_prefix}:*"))
+        self._runner.run(self._forget(f"{{{redis_prefix}}}:*"))
 
     def close(self) -> None:
         with self._runner:

@@ -15,6 +15,7 @@ from app.db.models.sessions.feedback import Feedback
 from app.db.models.sessions.invocation import Invocation, InvocationStatus
 from app.db.models.sessions.message import Message, MessageStatus
 from app.db.models.sessions.pin import Pin
+from app.db.models.sessions.queue_sweep import QueueSweep
 from app.db.models.sessions.session import Session
 from app.db.models.sessions.session_value import SessionValue
 from app.db.models.sessions.step import Step, StepKind, StepStatus
@@ -35,6 +36,7 @@ __all__ = [
     "MessageStatus",
     "Org",
     "Pin",
+    "QueueSweep",
     "Resource",
     "Secret",
     "Session",

@@ -6,22 +6,29 @@ import time
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.queue.keys import wake_channel
 from app.sessions.runtime import Runtime
 from app.sessions.store.claim import Claim
 
 _TTL_SECONDS = 600
 _FLUSH_SECONDS = 0.05
 
+# KEYS: where the text is. ARGV: the next piece, its time to live, the channel, the session.
+_APPEND = """
+redis.call('append', KEYS[1], ARGV[1])
+redis.call('expire', KEYS[1], ARGV[2])
+redis.call('publish', ARGV[3], ARGV[4])"""
 
-def partial_key(prefix: str, step_id: str, attempt: int) -> str:
+
+def partial_key(namespace: str, step_id: str, attempt: int) -> str:
     """Where the text of one attempt is."""
-    return f"{prefix}:partial:{step_id}:{attempt}"
+    return f"{namespace}:partial:{step_id}:{attempt}"
 
 
-async def read_partial(redis: Redis, prefix: str, step_id: str, attempt: int) -> str:
+async def read_partial(redis: Redis, namespace: str, step_id: str, attempt: int) -> str:
     """The text that an attempt has generated so far; "" if there is none, or Redis is away."""
     try:
-        raw = await redis.get(partial_key(prefix, step_id, attempt))
+        raw = await redis.get(partial_key(namespace, step_id, attempt))
     except (RedisError, OSError):
         return ""
     return raw.decode() if raw else ""
@@ -34,11 +41,10 @@ class PartialWriter:
     """
 
     def __init__(self, runtime: Runtime, claim: Claim) -> None:
-        self._redis = runtime.redis
-        self._wakeups = runtime.wakeups
-        self._session_id = claim.session.id
-        prefix = runtime.settings.redis_prefix
-        self._key = partial_key(prefix, claim.step_id, claim.attempt)
+        namespace = runtime.settings.redis_namespace
+        self._append = runtime.redis.register_script(_APPEND)
+        self._key = partial_key(namespace, claim.step_id, claim.attempt)
+        self._wake = (wake_channel(namespace), claim.session.id)
         self._pending: list[str] = []
         self._flushed = time.monotonic()
         self._lock = asyncio.Lock()
@@ -54,10 +60,6 @@ class PartialWriter:
             text, self._pending = "".join(self._pending), []
             self._flushed = time.monotonic()
             try:
-                async with self._redis.pipeline(transaction=True) as pipe:
-                    pipe.append(self._key, text)
-                    pipe.expire(self._key, _TTL_SECONDS)
-                    await pipe.execute()
+                await self._append(keys=[self._key], args=[text, _TTL_SECONDS, *self._wake])
             except (RedisError, OSError):
                 return
-        await self._wakeups.notify(self._session_id)

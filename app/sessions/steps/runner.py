@@ -29,7 +29,7 @@ from app.sessions.runtime import Runtime
 from app.sessions.steps.completion import Progress, StepCompletion
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.leases import LeaseLostError, Leases
-from app.sessions.steps.partial_output import PartialWriter
+from app.sessions.steps.partial_output import PartialWriter, partial_key
 from app.sessions.store.change import ready
 from app.sessions.store.claim import Claim
 from app.sessions.turn.ending import ending_change
@@ -142,6 +142,7 @@ class StepRunner:
             if not isinstance(outcome, str):
                 progress = outcome or Progress()
                 await self._runtime.queue.publish(progress.published)
+                self._runtime.wakeups.notify_soon(claim.session.id)
                 return progress.mine
             ended = outcome
         else:
@@ -166,13 +167,15 @@ class StepRunner:
         if not await self._runtime.store.complete(claim, change, result, incoming.error):
             log.warning("superseded, the result is dropped", attempt=claim.attempt)
             return None
-        return await self._go_on(ready(change.steps), change.session_id)
+        return await self._go_on(claim, ready(change.steps))
 
-    async def _go_on(self, steps: list[tuple[str, str]], wake: str) -> str | None:
+    async def _go_on(self, claim: Claim, steps: list[tuple[str, str]]) -> str | None:
         """Keep one of the steps that became ready, publish the others."""
         mine = next((step_id for step_id, queue in steps if queue in self._queues), None)
         others = [step for step in steps if step[0] != mine]
-        await self._runtime.queue.publish(others, wake=wake)
+        namespace = self._runtime.settings.redis_namespace
+        partial = partial_key(namespace, claim.step_id, claim.attempt)
+        await self._runtime.queue.publish(others, wake=claim.session.id, outdated=[partial])
         return mine
 
     async def _retry(self, claim: Claim, error: TransientInvokerError) -> str | None:

@@ -2,30 +2,54 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from structlog import get_logger
 
+from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
 
 log = get_logger(__name__)
 
+_DIRECT_SECONDS = 0.25
+_EXPIRE_BATCH = 100
 
-async def sweep(runtime: Runtime) -> None:
+
+async def sweep(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
     """Sweep for ever. Any fault ends one sweep, never the sweeper."""
     settings = runtime.settings
     await asyncio.gather(
         _repeat(settings.step.sweep_seconds, lambda: _republish(runtime)),
-        _repeat(settings.session.expire_sweep_seconds, runtime.store.expire),
+        _repeat(_DIRECT_SECONDS, lambda: _start_without_redis(runtime, workers)),
+        _repeat(settings.session.expire_sweep_seconds, lambda: _expire(runtime)),
     )
 
 
 async def _republish(runtime: Runtime) -> None:
     settings = runtime.settings
-    steps = await runtime.store.sweep(settings.step.republish_seconds, settings.worker.queues)
+    if not runtime.redis.works:
+        return
+    # Jitter makes the pause of one worker shorter than `sweep_seconds`, never by half.
+    steps = await runtime.store.sweep(
+        settings.step.republish_seconds, settings.worker.queues, settings.step.sweep_seconds / 2
+    )
     if steps:
-        log.info("published again", steps=len(steps))
         await runtime.queue.publish(steps)
+
+
+async def _start_without_redis(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
+    """While Redis does not work, start due steps here, as many as there are free slots."""
+    if runtime.redis.works:
+        return
+    by_queue = {worker.queue: worker for worker in workers if worker.free > 0}
+    free = {queue: worker.free for queue, worker in by_queue.items()}
+    for step_id, queue in await runtime.store.take_due(_DIRECT_SECONDS, free):
+        by_queue[queue].start(step_id)
+
+
+async def _expire(runtime: Runtime) -> None:
+    while await runtime.store.expire(_EXPIRE_BATCH) == _EXPIRE_BATCH:
+        pass
 
 
 async def _repeat(seconds: float, action: Callable[[], Awaitable[None]]) -> None:

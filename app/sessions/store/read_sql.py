@@ -59,3 +59,11 @@ LEFT JOIN step t ON t.invocation_id = v.id AND t.path = '' AND t.kind = 'leaf'
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
 SOURCE = "SELECT source FROM transition WHERE session_id = $1 AND version = $2"
+
+# $1 sessions, $2 seconds: those that changed, or whose invocation went on, within them; or gone.
+CHANGED = f"""
+SELECT i.id FROM unnest($1::text[], $2::float8[]) AS i(id, age)
+LEFT JOIN session s ON s.id = i.id AND {NOT_EXPIRED_SQL}
+WHERE s.id IS NULL OR s.modified > clock_timestamp() - i.age * interval '1 second'
+  OR EXISTS (SELECT 1 FROM step t WHERE t.invocation_id = s.invocation_id
+    AND t.finished_at > clock_timestamp() - i.age * interval '1 second')"""

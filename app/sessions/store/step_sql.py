@@ -122,14 +122,51 @@ FROM unnest($1::text[], $2::int[]) AS m(id, attempt)
 WHERE t.id = m.id AND t.attempt = m.attempt AND t.status = 'running'
 RETURNING t.id"""
 
-# $1 seconds after which an unclaimed step is published again, $2 the queues of who sweeps: what
-# nobody serves must not keep the others waiting. Steps whose worker was lost go first.
-SWEEP = f"""
-UPDATE step SET published_at = clock_timestamp()
-WHERE id IN (
-  SELECT t.id FROM step t
-  WHERE t.status IN ('queued', 'running') AND {_DUE}
-    AND t.published_at < clock_timestamp() - $1 * interval '1 second'
-    AND t.queue = ANY($2::text[])
-  ORDER BY t.status = 'running' DESC, t.published_at LIMIT 200 FOR UPDATE SKIP LOCKED)
-RETURNING id, queue"""
+# Steps of the queues `mine (queue, most)` that are due and that were not published for $1 seconds,
+# those whose worker was lost first. `now()`, since an index is not asked for a volatile value.
+_STALE = """
+, lost AS (
+  SELECT d.id FROM mine m CROSS JOIN LATERAL (
+    SELECT t.id FROM step t
+    WHERE t.queue = m.queue AND t.status = 'running' AND t.lease_until < now()
+      AND t.published_at < now() - $1 * interval '1 second'
+    ORDER BY t.lease_until LIMIT m.most FOR UPDATE SKIP LOCKED) d
+)
+, unclaimed AS (
+  SELECT d.id FROM mine m CROSS JOIN LATERAL (
+    SELECT t.id FROM step t
+    WHERE t.queue = m.queue AND t.status = 'queued' AND t.run_after <= now()
+      AND t.published_at < now() - $1 * interval '1 second'
+    ORDER BY t.published_at LIMIT m.most FOR UPDATE SKIP LOCKED) d
+)
+, stale AS (
+  SELECT id, true AS lost FROM lost UNION ALL SELECT id, false FROM unclaimed
+)
+, published AS (
+  UPDATE step t SET published_at = clock_timestamp() FROM stale s WHERE t.id = s.id
+  RETURNING t.id, t.queue, s.lost
+)
+SELECT id, queue FROM published ORDER BY lost DESC"""
+
+# $2 queues in order, $3 seconds between the sweeps of a queue, whoever sweeps it. What nobody
+# serves must not keep the others waiting.
+SWEEP = (
+    """
+WITH mine AS (
+  INSERT INTO queue_sweep (queue, swept_at)
+  SELECT queue, clock_timestamp() FROM unnest($2::text[]) AS q(queue)
+  ON CONFLICT (queue) DO UPDATE SET swept_at = clock_timestamp()
+    WHERE queue_sweep.swept_at < clock_timestamp() - $3 * interval '1 second'
+  RETURNING queue, 200 AS most
+)"""
+    + _STALE
+)
+
+# $2 queues, $3 how many steps of each: for a worker that goes on without Redis.
+TAKE_DUE = (
+    """
+WITH mine AS (
+  SELECT * FROM unnest($2::text[], $3::int[]) AS q(queue, most)
+)"""
+    + _STALE
+)

@@ -159,14 +159,35 @@ class SessionStore:
         rows = await self._pool.fetch(step_sql.RENEW, ids, attempts, lease)
         return {row["id"] for row in rows}
 
-    async def sweep(self, republish: float, queues: list[str]) -> list[tuple[str, str]]:
-        """Due steps of some queues that nobody claimed, and lapsed ones: (step id, queue)."""
-        rows = await self._pool.fetch(step_sql.SWEEP, republish, queues)
+    async def sweep(
+        self, republish: float, queues: list[str], pause: float
+    ) -> list[tuple[str, str]]:
+        """Due steps that nobody claimed, and lapsed ones, of queues whose turn it is.
+
+        Args:
+            republish: seconds for which a step was not published.
+            queues: of the worker that sweeps.
+            pause: seconds between the sweeps of a queue.
+        """
+        rows = await self._pool.fetch(step_sql.SWEEP, republish, sorted(queues), pause)
         return [(row["id"], row["queue"]) for row in rows]
 
-    async def expire(self) -> None:
-        """Delete sessions whose time is up."""
-        await self._pool.execute(change_sql.EXPIRE)
+    async def take_due(self, republish: float, free: dict[str, int]) -> list[tuple[str, str]]:
+        """The same of each queue, as many as it has free slots, whoever swept it when."""
+        if not free:
+            return []
+        queues, most = list(free), list(free.values())
+        rows = await self._pool.fetch(step_sql.TAKE_DUE, republish, queues, most)
+        return [(row["id"], row["queue"]) for row in rows]
+
+    async def expire(self, most: int) -> int:
+        """Delete sessions whose time is up, so many at once; how many there were."""
+        return len(await self._pool.fetch(change_sql.EXPIRE, most))
+
+    async def changed(self, ages: dict[str, float]) -> set[str]:
+        """The sessions, of some with seconds, that changed within these seconds or are gone."""
+        rows = await self._pool.fetch(read_sql.CHANGED, list(ages), list(ages.values()))
+        return {row["id"] for row in rows}
 
     async def composites(self, invocation_id: str) -> dict[str, Composite]:
         """The open composites of an invocation, by path."""

@@ -9,8 +9,6 @@ from sqlmodel import Field, SQLModel
 
 from app.db.models.columns import created_at, enum_column, json_column, moment
 
-_OPEN = "status IN ('queued', 'running')"
-
 
 class StepKind(StrEnum):
     """What a step is: a leaf is rendered and invoked, a composite waits for its children."""
@@ -44,7 +42,8 @@ class Step(SQLModel, table=True):
     __tablename__ = "step"
     __table_args__ = (
         UniqueConstraint("invocation_id", "path"),
-        Index("ix_step_due", "run_after", postgresql_where=_OPEN),
+        Index("ix_step_queued", "queue", "published_at", postgresql_where="status = 'queued'"),
+        Index("ix_step_running", "queue", "lease_until", postgresql_where="status = 'running'"),
         Index("ix_step_session", "session_id"),
     )
 

@@ -1,0 +1,26 @@
+"""The names of the queue's keys, all under the namespace of the settings."""
+
+
+def queue_key(namespace: str, queue: str) -> str:
+    """The sorted set of steps by the time at which they are due."""
+    return f"{namespace}:queue:{queue}"
+
+
+def bulk_key(namespace: str, queue: str) -> str:
+    """The sorted set of what can wait for others: all but the first steps of a large map."""
+    return f"{queue_key(namespace, queue)}:bulk"
+
+
+def wake_key(namespace: str, queue: str) -> str:
+    """The list that a waiting worker pops from."""
+    return f"{queue_key(namespace, queue)}:wake"
+
+
+def wake_channel(namespace: str) -> str:
+    """The channel of the ids of sessions that changed."""
+    return f"{namespace}:wake"
+
+
+def cancel_channel(namespace: str) -> str:
+    """The channel of the ids of invocations that were cancelled."""
+    return f"{namespace}:cancel"
