@@ -17,6 +17,7 @@ from app.api.http.query import check_query
 from app.api.http.request_log import RequestLogMiddleware
 from app.flows.library import code_flows
 from app.kit.log import configure_logging
+from app.kit.signals import when_asked_to_stop
 from app.manifests.verbs.service import ManifestService
 from app.sessions.runtime import Runtime
 from app.settings import DEV_SECRET_KEY, Settings, get_settings
@@ -78,7 +79,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.redis = runtime.redis
         vault = Vault(settings.security.encryption_keys)
         app.state.manifests = ManifestService(runtime, vault)
-        yield
+        with when_asked_to_stop(runtime.wakeups.end_waits):
+            yield
 
 
 class DefaultSecretKeyError(RuntimeError):

@@ -50,7 +50,7 @@ class WorkerSettings(BaseModel):
 class StepSettings(BaseModel):
     """Leases, retries and the sweeper."""
 
-    lease_seconds: float = Field(30.0, gt=0, description="A step not renewed for so long is lost")
+    lease_seconds: float = Field(8.0, gt=0, description="A step not renewed for so long is lost")
     timeout_seconds: float = Field(120.0, gt=0, description="Default limit of one attempt")
     max_attempts: int = Field(4, gt=0, description="Attempts of a step before it fails")
     backoff_seconds: float = Field(0.5, gt=0, description="First retry delay; doubles, jittered")

@@ -28,9 +28,9 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """Everything that a turn needs is there."""
+    """Everything that a turn needs is there; degraded without Redis, where turns are slower."""
 
-    status: Literal["ready"] = "ready"
+    status: Literal["ready", "degraded"] = "ready"
     checks: dict[str, str]
 
 
@@ -42,13 +42,18 @@ async def live() -> Live:
 
 @router.get("/ready", responses=problem_responses(503))
 async def ready(settings: SettingsDep, database: DatabaseDep, redis: RedisDep) -> Ready:
-    """PostgreSQL, Redis and at least one worker are there; else a 503 names what is missing."""
+    """PostgreSQL and a worker are there; else a 503 names what is missing.
+
+    Without Redis turns go on, slower, and nobody knows of workers: that is `degraded`, a 200.
+    """
     postgresql, (redis_state, worker) = await asyncio.gather(
         _state(database.pool.fetchval("SELECT true")),
         _redis_and_worker(redis, f"{settings.redis_namespace}:worker:*"),
     )
     checks = {"postgresql": postgresql, "redis": redis_state, "worker": worker}
     missing = [name for name, state in checks.items() if state != "ok"]
+    if missing == ["redis", "worker"] and worker == "unknown":
+        return Ready(status="degraded", checks=checks)
     if missing:
         raise UnavailableError(
             f"Not ready; missing: {', '.join(missing)}.", extra={"checks": checks}, retry_after=1

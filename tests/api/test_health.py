@@ -74,9 +74,17 @@ async def test_a_worker_of_another_installation_does_not_count(
 
 async def test_no_redis(api: FastAPI, serve: Serve, settings: Settings, closed_port: int) -> None:
     url = f"redis://127.0.0.1:{closed_port}/0"
-    checks = await ask_with(api, serve, settings, redis_url=url)
+    api.state.settings = settings.model_copy(update={"redis_url": url})
+    async with serve(api) as client:
+        answer = await client.get("/health/ready")
 
-    assert checks == {"postgresql": "ok", "redis": "missing", "worker": "unknown"}
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {
+            "status": "degraded",
+            "checks": {"postgresql": "ok", "redis": "missing", "worker": "unknown"},
+        },
+    )
 
 
 async def test_no_postgresql(
