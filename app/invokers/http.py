@@ -2,6 +2,9 @@
 
 import base64
 import json
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Self
 
 import httpx2
@@ -16,6 +19,7 @@ from app.invokers.oauth import OauthTokens
 
 _TRANSIENT = frozenset({408, 425, 429})
 _MAX_TEXT = 300
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 _MIN_SECRET = 4  # shorter ones would blank out half of a text
 
 
@@ -70,8 +74,8 @@ class HttpInvoker(Invoker):
         except httpx2.InvalidURL:
             raise InvokerError("the address of the request is no URL") from None
         except httpx2.HTTPError as error:
-            told = self._clean(str(error) or type(error).__name__)
-            raise TransientInvokerError(f"the API did not answer: {told}") from None
+            reason = self._clean(str(error) or type(error).__name__)
+            raise TransientInvokerError(f"the API did not answer: {reason}") from None
 
     async def _authorization(self) -> dict[str, str]:
         config = self._config
@@ -90,10 +94,10 @@ class HttpInvoker(Invoker):
         status = response.status_code
         if response.is_success:
             return
-        told = f"the API answered {status}: {self._clean(response.text[:_MAX_TEXT])}"
+        text = f"the API answered {status}: {self._clean(response.text[:_MAX_TEXT])}"
         if status in _TRANSIENT or status >= 500:  # noqa: PLR2004 - 5xx
-            raise TransientInvokerError(told, retry_after=_retry_after(response))
-        raise InvokerError(told)
+            raise TransientInvokerError(text, retry_after=_retry_after(response))
+        raise InvokerError(text)
 
     def _text(self, response: httpx2.Response) -> str:
         if "\x00" in response.text:
@@ -130,5 +134,13 @@ def _json_of(content: str) -> Any:
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
-    value = response.headers.get("retry-after", "")
-    return float(value) if value.isdecimal() and len(value) < 6 else None  # noqa: PLR2004 - a day
+    """The seconds that the other side asked us to wait: a number, a fraction or a date says so."""
+    value = response.headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
