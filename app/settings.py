@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEV_SECRET_KEY = "statewright-dev-only"  # noqa: S105 - a marker that production start-up refuses
@@ -82,7 +82,14 @@ class LlmSettings(BaseModel):
     base_url: str | None = None
     model: str | None = None
     api_key: SecretStr | None = None
+    stream: bool = Field(default=True, description="Ask for answers as a stream")
     echo_delay_seconds: float = Field(0.0, ge=0, description="Pause between words of `echo`")
+
+    @field_validator("provider", "base_url", "model", "api_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        """An empty variable, as compose files pass those that are not set, sets nothing."""
+        return None if isinstance(value, str) and not value.strip() else value
 
 
 class SecuritySettings(BaseModel):

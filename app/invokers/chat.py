@@ -45,6 +45,18 @@ def parse_chat(content: str) -> list[ChatMessage]:
     return messages
 
 
+def alternating(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """The chat with neighbours of one role joined: some servers insist that roles alternate."""
+    joined: list[ChatMessage] = []
+    for message in messages:
+        if joined and joined[-1].role == message.role:
+            text = f"{joined.pop().content}\n\n{message.content}"
+            joined.append(ChatMessage(message.role, text))
+        else:
+            joined.append(message)
+    return joined
+
+
 def last_user_text(messages: list[ChatMessage]) -> str:
     """The most recent thing the user said, or the empty string."""
     return next((message.content for message in reversed(messages) if message.role == "user"), "")

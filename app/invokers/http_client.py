@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache
 
 import httpcore2
@@ -23,6 +23,12 @@ MAX_SECONDS = 600.0
 
 _ANY_ADDRESS = ("0.0.0.0/0", "::/0")
 
+Wrap = Callable[[httpx2.AsyncBaseTransport], httpx2.AsyncBaseTransport]
+
+
+def _as_it_is(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncBaseTransport:
+    return transport
+
 
 class AnswerTooLargeError(InvokerError):
     """The other side sent more than we take."""
@@ -38,6 +44,7 @@ def guarded_client(
     max_bytes: int = MAX_ANSWER_BYTES,
     max_seconds: float = MAX_SECONDS,
     resolve: Resolve = resolve_with_system,
+    wrap: Wrap = _as_it_is,
 ) -> httpx2.AsyncClient:
     """A client for addresses that tenants name: it reaches global ones and those in `allow`.
 
@@ -46,6 +53,7 @@ def guarded_client(
         max_bytes: a longer body raises `AnswerTooLargeError`.
         max_seconds: from the start of a request to the end of its body; over it, `ReadTimeout`.
         resolve: gives the addresses of a host name.
+        wrap: puts a transport of its own around the guarded one.
 
     Raises:
         ValueError: `allow` holds something that is not a CIDR.
@@ -54,16 +62,16 @@ def guarded_client(
         parse_networks(allow), max_bytes=max_bytes, max_seconds=max_seconds, resolve=resolve
     )
     return httpx2.AsyncClient(
-        transport=transport,
+        transport=wrap(transport),
         follow_redirects=False,
         trust_env=False,
         timeout=httpx2.Timeout(max_seconds, connect=10.0),
     )
 
 
-def operator_client() -> httpx2.AsyncClient:
+def operator_client(*, wrap: Wrap = _as_it_is) -> httpx2.AsyncClient:
     """A client for what the operator's own settings name: any address, this machine included."""
-    return guarded_client(_ANY_ADDRESS)
+    return guarded_client(_ANY_ADDRESS, wrap=wrap)
 
 
 class BoundedTransport(httpx2.AsyncHTTPTransport):
@@ -132,5 +140,5 @@ class BoundedStream(httpx2.AsyncByteStream):
 
 @lru_cache
 def _ssl_context() -> ssl.SSLContext:
-    """Made once: reading the certificates takes milliseconds."""
-    return httpx2.create_ssl_context(trust_env=False)
+    """Made once: reading the certificates takes milliseconds. `SSL_CERT_FILE` names others."""
+    return httpx2.create_ssl_context(trust_env=True)

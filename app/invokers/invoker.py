@@ -24,6 +24,12 @@ class TransientInvokerError(InvokerError):
         self.retry_after = retry_after
 
 
+class CutAnswer(str):
+    """An answer that ended at the limit of its length: the text as far as it came."""
+
+    __slots__ = ()
+
+
 async def discard(_text: str) -> None:
     """The sink of partial output that nobody reads."""
 

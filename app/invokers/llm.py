@@ -13,7 +13,7 @@ from app.invokers.chat_models import providers
 from app.invokers.config import read_config
 from app.invokers.echo import EchoInvoker
 from app.invokers.egress import parse_networks
-from app.invokers.invoker import InvocationContext, Invoker
+from app.invokers.invoker import CutAnswer, InvocationContext, Invoker
 from app.invokers.llm_config import LlmConfig
 
 if TYPE_CHECKING:
@@ -57,11 +57,15 @@ class LlmInvoker(Invoker):
             return await self._echo.invoke(content, context)
         connection = await self._connect()
         pieces: list[str] = []
+        answer_type: type[str] = str
         async with aclosing(connection.ask(parse_chat(content), context)) as answer:
             async for piece in answer:
+                if isinstance(piece, CutAnswer):
+                    answer_type = CutAnswer
+                    continue
                 pieces.append(piece)
                 await context.emit(piece)
-        return "".join(pieces)
+        return answer_type("".join(pieces))
 
     @override
     async def close(self) -> None:

@@ -58,7 +58,11 @@ class LlmConfig(InvokerConfig):
 
     def url(self, default: str) -> str:
         """The base URL, or the provider's own; never one from the environment."""
-        return str(self.base_url) if self.base_url else default
+        return str(self.base_url).partition("?")[0] if self.base_url else default
+
+    def query(self) -> dict[str, object]:
+        """The query of the base URL, which belongs behind the path of each request."""
+        return dict(self.base_url.query_params()) if self.base_url else {}
 
     def model_name(self) -> str:
         """The model to ask; given whenever a provider is."""

@@ -99,6 +99,9 @@ class Invokers:
         llm: the operator's default model provider.
         egress_allow: CIDRs that invokers may reach beside global addresses.
         max_idle: how many unused invokers are kept; the longest unused are closed first.
+
+    Raises:
+        ValueError: the default provider is set wrongly; the text says what is wrong.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Invokers:
         self._max_idle = max_idle
         self._built_in = built_in_invokers()
         self._pooled: OrderedDict[str, PooledInvoker] = OrderedDict()
+        self.resolve("llm")
 
     def resolve(
         self, name: str, config: dict[str, Any] | None = None, *, trusted: bool = False

@@ -12,6 +12,7 @@ from app.invokers.chat import (
     MAX_CHARACTERS,
     MAX_MESSAGES,
     ChatMessage,
+    alternating,
     last_user_text,
     parse_chat,
 )
@@ -104,3 +105,14 @@ def test_last_user_text() -> None:
     chat = "- {role: user, content: a}\n- {role: user, content: b}\n- {role: assistant, content: c}"
     assert last_user_text(parse_chat(chat)) == "b"
     assert last_user_text([ChatMessage("system", "only")]) == ""
+
+
+def test_neighbours_of_one_role_are_joined() -> None:
+    said = [("system", "a"), ("user", "b"), ("user", "c"), ("assistant", "d"), ("user", "e")]
+    joined = alternating([ChatMessage(role, text) for role, text in said])  # type: ignore[arg-type]
+    assert [(m.role, m.content) for m in joined] == [
+        ("system", "a"),
+        ("user", "b\n\nc"),
+        ("assistant", "d"),
+        ("user", "e"),
+    ]

@@ -116,15 +116,6 @@ async def test_a_server_that_cannot_stream_is_asked_once_only(
     assert [bool(request.body.get("stream")) for request in server.requests] == [True, False, False]
 
 
-@pytest.mark.parametrize("stream", [True, False])
-async def test_an_empty_answer_is_an_answer(server: OpenAiServer, stream: bool) -> None:
-    server.default = Reply(text="")
-    llm = make(server, stream=stream)
-    assert await llm.invoke("hi", context()) == ""
-    await llm.close()
-    assert len(server.requests) == 1
-
-
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])
 async def test_a_status_that_may_pass_is_transient_and_asked_once(
     server: OpenAiServer, llm: LlmInvoker, status: int

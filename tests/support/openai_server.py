@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,9 @@ class Reply:
         never_stream: answer with a plain body even when a stream was asked for.
         finish: whether a stream ends with a finish reason and `[DONE]`.
         gate: the response waits for this event too.
+        lines: the events of a stream, where one is asked for; without the empty lines between.
+        message_body: members of the answer's message, in place of its text.
+        finish_reason: why the answer ended.
     """
 
     text: str = DEFAULT_TEXT
@@ -45,6 +48,9 @@ class Reply:
     never_stream: bool = False
     finish: bool = True
     gate: asyncio.Event | None = None
+    lines: Sequence[str | bytes] | None = None
+    message_body: dict[str, Any] | None = None
+    finish_reason: str | None = "stop"
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class RecordedRequest:
     """A request as it came in; header names are in lower case."""
 
     path: str
+    query: str
     headers: dict[str, str]
     body: dict[str, Any]
 
@@ -93,7 +100,9 @@ class OpenAiServer(LocalServer):
 
     async def _answer(self, request: Request) -> Response:
         body = json.loads(await request.body())
-        self.requests.append(RecordedRequest(request.url.path, dict(request.headers), body))
+        self.requests.append(
+            RecordedRequest(request.url.path, request.url.query, dict(request.headers), body)
+        )
         self.arrived.set()
         reply = self._script.popleft() if self._script else self.default
         await asyncio.sleep(reply.delay)
@@ -104,26 +113,31 @@ class OpenAiServer(LocalServer):
             return JSONResponse({"error": error}, reply.status, reply.headers)
         if reply.raw is not None:
             return Response(reply.raw, 200, reply.headers, "application/json")
+        if body.get("stream") and reply.lines is not None:
+            return Response(_joined(reply.lines), 200, reply.headers, "text/event-stream")
         if body.get("stream") and not reply.never_stream:
             return StreamingResponse(_events(reply), 200, reply.headers, "text/event-stream")
         if reply.cut_after is not None:
             return StreamingResponse(_half(reply), 200, reply.headers, "application/json")
-        return JSONResponse(_completion(reply.text), 200, reply.headers)
+        return JSONResponse(_completion(reply), 200, reply.headers)
 
 
 async def _events(reply: Reply) -> AsyncIterator[str]:
-    for number, piece in enumerate(reply.text.split(" ")):
+    if reply.message_body is not None:
+        yield _event(reply.message_body, None)
+    words = reply.text.split(" ") if reply.message_body is None else []
+    for number, piece in enumerate(words):
         if number == reply.cut_after:
             raise ConnectionCutError
         await asyncio.sleep(reply.word_delay)
         yield _event({"content": piece if number == 0 else f" {piece}"}, None)
     if reply.finish:
-        yield _event({}, "stop")
+        yield _event({}, reply.finish_reason)
         yield "data: [DONE]\n\n"
 
 
 async def _half(reply: Reply) -> AsyncIterator[str]:
-    body = json.dumps(_completion(reply.text))
+    body = json.dumps(_completion(reply))
     yield body[: len(body) // 2]
     raise ConnectionCutError
 
@@ -133,9 +147,14 @@ def _event(delta: dict[str, Any], finish_reason: str | None) -> str:
     return f"data: {json.dumps(_envelope('chat.completion.chunk', choice))}\n\n"
 
 
-def _completion(text: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+def _joined(lines: Sequence[str | bytes]) -> bytes:
+    return b"".join((line.encode() if isinstance(line, str) else line) + b"\n\n" for line in lines)
+
+
+def _completion(reply: Reply) -> dict[str, Any]:
+    said = {"content": reply.text} if reply.message_body is None else reply.message_body
+    message = {"role": "assistant", **said}
+    choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     return {**_envelope("chat.completion", choice), "usage": usage}
 

@@ -3,13 +3,12 @@
 Importing this takes seconds, so only `LlmInvoker` does it, when a provider is first used.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from importlib import import_module
 from typing import cast
 
 from pydantic_ai.direct import model_request, model_request_stream
-from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -23,14 +22,17 @@ from pydantic_ai.messages import (
     TextPartDelta,
     UserPromptPart,
 )
-from pydantic_ai.models import Model, StreamedResponse
+from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
-from app.invokers.chat import ChatMessage
+from app.invokers.chat import ChatMessage, alternating
 from app.invokers.chat_models import providers
-from app.invokers.chat_models.errors import as_invoker_error
+from app.invokers.chat_models.answer_text import AnswerText
+from app.invokers.chat_models.answers import ModelAnswers, NotStreamedError
+from app.invokers.chat_models.errors import as_invoker_error, causes
+from app.invokers.chat_models.outcome import is_cut
 from app.invokers.http_client import guarded_client, operator_client
-from app.invokers.invoker import InvocationContext, TransientInvokerError
+from app.invokers.invoker import CutAnswer, InvocationContext
 from app.invokers.llm_config import LlmConfig
 
 
@@ -39,7 +41,9 @@ class LlmConnection:
 
     def __init__(self, config: LlmConfig) -> None:
         self._http = (
-            operator_client() if config.operator_owned else guarded_client(config.egress_allow)
+            operator_client(wrap=ModelAnswers)
+            if config.operator_owned
+            else guarded_client(config.egress_allow, wrap=ModelAnswers)
         )
         make: Callable[..., Model] = import_module(
             f"{providers.__name__}.{config.provider}"
@@ -53,6 +57,8 @@ class LlmConnection:
         self, chat: list[ChatMessage], context: InvocationContext
     ) -> AsyncGenerator[str, None]:
         """The answer in the pieces in which it comes; one piece when the server does not stream.
+
+        Where it is cut, the last piece is an empty `CutAnswer`.
 
         Raises:
             TransientInvokerError: it may work later.
@@ -78,37 +84,45 @@ class LlmConnection:
         self, messages: list[ModelMessage], settings: ModelSettings
     ) -> AsyncGenerator[str, None]:
         if self._stream:
-            async with self._open_stream(messages, settings) as stream:
-                if stream is not None:
-                    async for event in stream:
-                        if piece := _text_of(event):
-                            yield piece
-                    _require_end(stream.get())
-                    return
+            try:
+                async with aclosing(self._streamed(messages, settings)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except Exception as error:
+                if not any(isinstance(cause, NotStreamedError) for cause in causes(error)):
+                    raise
+            else:
+                return
         response = await model_request(self._model, messages, model_settings=settings)
         self._stream = False  # for a server that cannot, one lost request is enough
-        yield "".join(part.content for part in response.parts if isinstance(part, TextPart))
+        text = AnswerText()
+        said = "".join(part.content for part in response.parts if isinstance(part, TextPart))
+        answer = text.feed(said) + text.end()
+        yield answer
+        if is_cut(response, answer, reasoned=text.reasoned):
+            yield CutAnswer()
 
-    @asynccontextmanager
-    async def _open_stream(
+    async def _streamed(
         self, messages: list[ModelMessage], settings: ModelSettings
-    ) -> AsyncIterator[StreamedResponse | None]:
-        """The stream, or None when the server answered without a single event."""
-        async with AsyncExitStack() as stack:
-            try:
-                stream = await stack.enter_async_context(
-                    model_request_stream(self._model, messages, model_settings=settings)
-                )
-            except UnexpectedModelBehavior:
-                stream = None
-            yield stream
+    ) -> AsyncGenerator[str, None]:
+        text, said = AnswerText(), False
+        async with model_request_stream(self._model, messages, model_settings=settings) as stream:
+            async for event in stream:
+                if piece := text.feed(text_added(event)):
+                    said = said or not piece.isspace()
+                    yield piece
+            rest = text.end()
+            if rest:
+                yield rest
+            if is_cut(stream.get(), "said" if said else rest, reasoned=text.reasoned):
+                yield CutAnswer()
 
 
 def to_model_messages(chat: list[ChatMessage]) -> list[ModelMessage]:
     """The chat in pydantic-ai's words: what comes before an answer is one request."""
     messages: list[ModelMessage] = []
     request: list[ModelRequestPart] = []
-    for message in chat:
+    for message in alternating(chat):
         if message.role == "assistant":
             if request:
                 messages.append(ModelRequest(parts=request))
@@ -120,7 +134,7 @@ def to_model_messages(chat: list[ChatMessage]) -> list[ModelMessage]:
     return [*messages, ModelRequest(parts=request)] if request else messages
 
 
-def _text_of(event: ModelResponseStreamEvent) -> str:
+def text_added(event: ModelResponseStreamEvent) -> str:
     """The text that an event adds to the answer; thinking is not part of it."""
     match event:
         case PartStartEvent(part=TextPart(content=text)):
@@ -129,9 +143,3 @@ def _text_of(event: ModelResponseStreamEvent) -> str:
             return text
         case _:
             return ""
-
-
-def _require_end(response: ModelResponse) -> None:
-    """Refuse an answer whose stream stopped without the word that it is complete."""
-    if response.finish_reason is None and "finish_reason" not in (response.provider_details or {}):
-        raise TransientInvokerError("the model's answer broke off")

@@ -16,6 +16,7 @@ def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:
     client = AsyncAnthropic(
         api_key=config.key(),
         base_url=config.url(_ANTHROPIC_URL),
+        default_query=config.query(),
         http_client=http,
         max_retries=0,
         timeout=http.timeout,

@@ -11,15 +11,21 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from app.invokers.llm_config import LlmConfig
 
 _OPENAI_URL = "https://api.openai.com/v1"
-# A stream that ends without a finish reason was cut: its text must not pass for an answer.
-_PROFILE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+# `AnswerText` takes off reasoning in tags. pydantic-ai knows tags only as pieces of their own, and
+# takes the answer for reasoning where a piece holds the closing tag and more: it must know none.
+_PROFILE = OpenAIModelProfile(thinking_tags=("\x00<", "\x00>"))
 
 
 def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:
     """The model at `config.base_url`, or at OpenAI's own when there is none."""
+    is_azure = "api-version" in config.query()  # which takes the key in a header of its own
+    if is_azure:
+        http.event_hooks = {"request": [_drop_bearer]}
     client = AsyncOpenAI(
         api_key=config.key(),
         base_url=config.url(_OPENAI_URL),
+        default_query=config.query(),
+        default_headers={"api-key": config.key()} if is_azure else None,
         http_client=http,
         max_retries=0,
         timeout=http.timeout,
@@ -32,3 +38,7 @@ def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:
         else OpenAIProvider(openai_client=client)
     )
     return OpenAIChatModel(config.model_name(), provider=provider, profile=_PROFILE)
+
+
+async def _drop_bearer(request: httpx2.Request) -> None:
+    request.headers.pop("authorization", None)
