@@ -52,7 +52,13 @@ class StepSettings(BaseModel):
 
     lease_seconds: float = Field(8.0, gt=0, description="A step not renewed for so long is lost")
     timeout_seconds: float = Field(120.0, gt=0, description="Default limit of one attempt")
-    max_attempts: int = Field(4, gt=0, description="Attempts of a step before it fails")
+    max_attempts: int = Field(4, gt=0, description="Attempts that an invoker may fail")
+    max_losses: int = Field(
+        5, gt=0, description="Attempts that may end without an answer, as when a worker is killed"
+    )
+    invocation_seconds: float = Field(
+        86_400.0, gt=0, description="An invocation that takes longer fails"
+    )
     backoff_seconds: float = Field(0.5, gt=0, description="First retry delay; doubles, jittered")
     backoff_max_seconds: float = Field(60.0, gt=0, description="Longest delay between attempts")
     sweep_seconds: float = Field(1.0, gt=0, description="Pause between sweeps")

@@ -17,6 +17,7 @@ from app.kit.tasks import end_tasks
 from app.manifests.connections import ManifestConnections
 from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
+from app.sessions.steps.attempt import AttemptRunner
 from app.sessions.steps.leases import Leases
 from app.sessions.steps.runner import StepRunner
 from app.sessions.steps.sweeper import sweep
@@ -43,7 +44,12 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
         leases = Leases(runtime.store, settings.step.lease_seconds)
         vault = Vault(settings.security.encryption_keys)
         connections = ManifestConnections(runtime.database.pool, vault)
-        runner = StepRunner(runtime, invokers, connections, leases, settings.worker.queues)
+        runner = StepRunner(
+            runtime,
+            AttemptRunner(runtime, invokers, connections),
+            leases,
+            settings.worker.queues,
+        )
         workers = [
             QueueWorker(
                 runtime.redis,

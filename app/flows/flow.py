@@ -26,6 +26,9 @@ from app.flows.template import Node, Render, Template
 
 log = get_logger(__name__)
 
+# Sent to an invoker state whose invocation failed, if the state takes it.
+ERROR_EVENT = "error"
+
 
 @dataclass(frozen=True, slots=True)
 class Entered:
@@ -177,14 +180,31 @@ class Flow:
         return [e for e in self._events(state) if e not in self.internal_events]
 
     def ending_event(self, state: str) -> str:
-        """The event that ends an invocation of a state: its first.
+        """The event that ends an invocation of a state: its first, but for `error`.
 
         Raises:
             DefinitionMismatchError: no event leaves the state.
         """
         for event in self._events(state):
-            return event
+            if event != ERROR_EVENT:
+                return event
         raise DefinitionMismatchError(f"No event leaves state {state!r} of flow {self.key!r}.")
+
+    def takes_error(self, state: str) -> bool:
+        """Whether the state says itself what follows when its invocation failed."""
+        return ERROR_EVENT in self._events(state)
+
+    def rests(self, state: str) -> bool:
+        """Whether the flow has the state, and somebody can act in it."""
+        known = all(part in self._states for part in state.split(" "))
+        return known and not self.invokes(state) and bool(self.next_actions(state))
+
+    def resting_state(self) -> str | None:
+        """The first state in which somebody can act; or else the first that invokes nothing."""
+        atomic = [s for s in self._states.values() if not (s.is_compound or s.parallel)]
+        waiting = [_path(state) for state in atomic if not state.is_history]
+        acting = (state for state in waiting if self.rests(state))
+        return next(acting, None) or next((s for s in waiting if not self.invokes(s)), None)
 
     def template(self, state: str) -> Template:
         """The template of a state (of the innermost one, where states are nested)."""
@@ -255,6 +275,11 @@ class Flow:
 
 def _encode(machine: SessionMachine) -> str:
     return " ".join(state.id for state in machine.configuration)
+
+
+def _path(state: State) -> str:
+    """The state as it is encoded: with the states around it, from the outside in."""
+    return " ".join([*(outer.id for outer in reversed([*state.ancestors()])), state.id])
 
 
 def _leaf(state: str) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 from app.access.caller import Caller
 from app.errors import BadRequestError, FieldError, NotFoundError
 from app.flows.flow import Flow
-from app.kit.ids import derived_id, new_id
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, ClientEvent, NewMessage, Snapshot
-from app.sessions.turn.admission import EventRequest, admit, known_answer, request_hash
-from app.sessions.turn.announce import announce
-from app.sessions.turn.ending import ending_change
-from app.sessions.turn.transition import TransitionInput, TransitionRun
+from app.sessions.store.change import Change, NewMessage, NewSession, StepFence
+from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.admission import EventRequest, admit, request_hash
+from app.sessions.turn.ending import close_invocation
+from app.sessions.turn.opening import open_session, session_id_for
+from app.sessions.turn.run import opening_run
+from app.sessions.turn.transition import TransitionInput
 from app.sessions.visibility import check_usable
 from app.threads.dialogue import Cursor, DialogueReader
 from app.threads.record import thread_fields
@@ -46,35 +47,26 @@ async def start_thread(
         IdempotencyMismatchError: the key came before, with another request.
     """
     flow = await _flow(runtime, caller, request.flow)
-    hash_ = _request_hash(request, agent)
-    session_id = new_id("ath")
-    if idempotency_key is not None:
-        session_id = derived_id("ath", caller.org_id, caller.user_id, idempotency_key)
-    event_id = new_id("evt")
-    change = Change(
-        session_id=session_id,
-        org_id=caller.org_id,
-        version=1,
-        state="",
-        model=b"",
-        cause=f"event:{event_id}",
-        event="start",
-        messages_before=0,
-        title=_title(request.messages),
-        start={
-            "flow": flow.key,
-            "flow_revision": flow.revision,
-            "visibility": request.visibility,
-            "agent_id": agent.agent_id if agent else None,
-            "agent_revision": agent.revision if agent else None,
-            "created_by": caller.user_id,
-        },
+    new_session = NewSession(
+        flow=flow.key,
+        flow_revision=flow.revision,
+        visibility=request.visibility,
+        created_by=caller.user_id,
+        agent_id=agent.agent_id if agent else None,
+        agent_revision=agent.revision if agent else None,
     )
-    await _open(runtime, flow, request, change)
-    change.client_event = ClientEvent(
-        event_id, "start", "", caller.user_id, hash_.hex(), idempotency_key, _started(change)
+    session_id = session_id_for(caller, idempotency_key)
+    title = _title(request.messages)
+    change = Change.opening(session_id, caller.org_id, new_session, event="start", title=title)
+    await _enter(runtime, flow, request, change)
+    return await _open(
+        runtime,
+        caller,
+        change,
+        new_session,
+        request_hash=_request_hash(request, agent),
+        idempotency_key=idempotency_key,
     )
-    return await _write_start(runtime, change, hash_)
 
 
 async def fork_thread(
@@ -86,7 +78,7 @@ async def fork_thread(
         BadRequestError: there is no such message, or it is still being made.
         ForbiddenError: the caller may not read the thread.
     """
-    source, _ = await runtime.store.load(caller.org_id, thread_id)
+    source = await runtime.store.load(caller.org_id, thread_id)
     check_usable(caller, source)
     if not 0 <= last_message < source.message_count:
         raise BadRequestError(
@@ -95,37 +87,34 @@ async def fork_thread(
             errors=[{"loc": ["body", "message_sequence_num"], "msg": "out of range"}],
         )
     flow = await runtime.catalog.get(caller.org_id, source.flow, source.flow_revision)
-    rows = await runtime.store.messages(thread_id)
-    event_id = new_id("evt")
-    change = Change(
-        session_id=new_id("ath"),
-        org_id=caller.org_id,
-        version=1,
-        state=await flow.initial_state(),
-        model=source.model,
-        cause=f"event:{event_id}",
-        event="fork",
-        messages_before=0,
-        title=source.title,
-        messages=[
-            NewMessage(row["role"], row["content"], row["status"])
-            for row in rows[: last_message + 1]
-        ],
-        stored=source.values(),
-        start={
-            "flow": flow.key,
-            "flow_revision": flow.revision,
-            "visibility": "private",
-            "forked_from_id": thread_id,
-            "forked_from_message": last_message,
-            "created_by": caller.user_id,
-        },
+    messages = await runtime.store.messages(thread_id)
+    new_session = NewSession(
+        flow=flow.key,
+        flow_revision=flow.revision,
+        visibility="private",
+        created_by=caller.user_id,
+        forked_from_id=thread_id,
+        forked_from_message=last_message,
     )
-    hash_ = request_hash(thread_id, last_message)
-    change.client_event = ClientEvent(
-        event_id, "fork", "", caller.user_id, hash_.hex(), None, _started(change)
+    session_id = session_id_for(caller, None)
+    change = Change.opening(
+        session_id, caller.org_id, new_session, event="fork", title=source.title
     )
-    return await _write_start(runtime, change, hash_)
+    change.state = await _first_resting_state(flow)
+    change.model = source.model
+    change.stored = source.values()
+    change.messages = [
+        NewMessage(message.role, message.content, message.status)
+        for message in messages[: last_message + 1]
+    ]
+    return await _open(
+        runtime,
+        caller,
+        change,
+        new_session,
+        request_hash=request_hash(thread_id, last_message),
+        idempotency_key=None,
+    )
 
 
 async def send_message(
@@ -177,22 +166,20 @@ async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> Non
         running = view.running
         if running is None:
             return
-        before, _ = await runtime.store.load(caller.org_id, thread_id)
+        before = await runtime.store.load(caller.org_id, thread_id)
         if before.invocation_id != running.invocation_id:
             continue
         text = await DialogueReader(runtime, view).partial_text()
-        incoming = TransitionInput(
+        failure = TransitionInput(
             running.event,
             "",
             f"invocation:{running.invocation_id}",
             content=[{"content_type": "text", "text": text}] if text else None,
             error="Cancelled by the user.",
             cancelled=True,
-            reply=(running.step_id, running.attempt) if running.step_id else None,
+            made_by=StepFence(running.step_id, running.attempt) if running.step_id else None,
         )
-        change = await ending_change(runtime, before, incoming)
-        if await runtime.store.close(running.invocation_id, change, "Cancelled by the user."):
-            await announce(runtime, change)
+        if await close_invocation(runtime, before, running.invocation_id, failure):
             return
 
 
@@ -204,18 +191,37 @@ async def _flow(runtime: Runtime, caller: Caller, key: str) -> Flow:
         raise BadRequestError(error.detail, errors=[fault]) from None
 
 
-async def _write_start(runtime: Runtime, change: Change, hash_: bytes) -> dict[str, Any]:
-    """Write a new session; where its idempotency key made it before, the answer of then."""
-    written = await runtime.store.start(change)
-    key = change.client_event.idempotency_key if change.client_event else None
-    session, row = await runtime.store.load(change.org_id, change.session_id, key)
-    if not written:
-        return _dated(known_answer(row, hash_), session)
-    await announce(runtime, change)
-    return _dated(_started(change), session)
+async def _first_resting_state(flow: Flow) -> str:
+    """Where a copy of a session starts: its flow's first state, unless that invokes something."""
+    initial = await flow.initial_state()
+    return flow.resting_state() or initial if flow.invokes(initial) else initial
 
 
 async def _open(
+    runtime: Runtime,
+    caller: Caller,
+    change: Change,
+    new_session: NewSession,
+    *,
+    request_hash: bytes,
+    idempotency_key: str | None,
+) -> dict[str, Any]:
+    """Write a new thread; its record, with its times by the database's clock."""
+    opened = await open_session(
+        runtime,
+        caller,
+        change,
+        request_hash=request_hash,
+        idempotency_key=idempotency_key,
+        event_input="",
+        answer=_record_of(change, new_session),
+    )
+    created = opened.created.isoformat()
+    messages = [message | {"created": created} for message in opened.answer["messages"]]
+    return opened.answer | {"created": created, "messages": messages}
+
+
+async def _enter(
     runtime: Runtime, flow: Flow, request: StartAgentThreadRequest, change: Change
 ) -> None:
     """Enter the flow's first state, put down the seeded messages, send the user's last one."""
@@ -229,16 +235,16 @@ async def _open(
     model.session_id = change.session_id
     last = request.messages[-1]
     text, blocks = _blocks(last)
-    incoming = TransitionInput("start", text, change.cause, content=blocks)
-    transition = TransitionRun(runtime, flow, model, change, incoming)
-    await transition.start()
+    given = TransitionInput("start", text, change.cause, content=blocks)
+    run = opening_run(runtime, flow, model, change, given)
+    await run.start()
     change.messages += [NewMessage(m.role, _blocks(m)[1]) for m in request.messages[:-1]]
     actions = flow.next_actions(change.state)
     if last.role == "user" and change.invocation is None and actions:
-        await transition.send(actions[0])
+        await run.send(actions[0])
     else:
         change.messages.append(NewMessage(last.role, blocks))
-    transition.pack()
+    run.pack()
 
 
 def _request_hash(request: StartAgentThreadRequest, agent: AgentOrigin | None) -> bytes:
@@ -258,35 +264,28 @@ def _blocks(message: InitialMessage | UserMessage) -> tuple[str, list[dict[str, 
 
 def _title(messages: list[InitialMessage]) -> str | None:
     """How the first message of the user begins."""
-    said = next((_blocks(m)[0] for m in messages if m.role == "user"), "")
-    line = " ".join(said.split())
+    first = next((_blocks(m)[0] for m in messages if m.role == "user"), "")
+    line = " ".join(first.split())
     if len(line) > _TITLE_CHARS:
         line = line[: _TITLE_CHARS - 1].rstrip() + "…"
     return line or None
 
 
-def _started(change: Change) -> dict[str, Any]:
-    """The record of a session that starts; its times are filled in from the database's clock."""
-    start = change.start or {}
+def _record_of(change: Change, new_session: NewSession) -> dict[str, Any]:
+    """The record of a thread that starts, without its times."""
     return {
         "thread_id": change.session_id,
         "org_id": change.org_id,
-        "created_by": start["created_by"],
+        "created_by": new_session.created_by,
         "status": change.state,
         "title": change.title,
-        "visibility": start["visibility"],
-        "flow": start["flow"],
-        "created_from_agent_id": start.get("agent_id"),
-        "forked_from_thread_id": start.get("forked_from_id"),
-        "forked_from_message_sequence_num": start.get("forked_from_message"),
+        "visibility": new_session.visibility,
+        "flow": new_session.flow,
+        "created_from_agent_id": new_session.agent_id,
+        "forked_from_thread_id": new_session.forked_from_id,
+        "forked_from_message_sequence_num": new_session.forked_from_message,
         "messages": [
             {"role": m.role, "content": m.content, "status": m.status} for m in change.messages
         ],
         "continuation_token": Cursor(1, change.message_count).token(),
     }
-
-
-def _dated(answer: dict[str, Any], session: Snapshot) -> dict[str, Any]:
-    created = session.created.isoformat()
-    messages = [message | {"created": created} for message in answer["messages"]]
-    return answer | {"created": created, "messages": messages}

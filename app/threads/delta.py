@@ -4,7 +4,7 @@ from typing import Any
 
 from app.access.caller import Caller
 from app.sessions.runtime import Runtime
-from app.sessions.store.views import SessionWithInvocation
+from app.sessions.store.snapshot import SessionWithInvocation
 from app.sessions.visibility import check_usable
 from app.threads.dialogue import Cursor, DialogueReader, ThreadDelta
 from app.threads.record import thread_fields

@@ -5,13 +5,11 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Self
 
-import asyncpg
-
 from app.errors import BadRequestError
 from app.kit.paging import PageTokenError, decode_token, encode_token
 from app.sessions.runtime import Runtime
 from app.sessions.steps.partial_output import read_partial
-from app.sessions.store.views import SessionWithInvocation
+from app.sessions.store.snapshot import SessionWithInvocation, StoredMessage
 from app.threads.record import message_fields
 from app.wire.messages import plain_text
 
@@ -118,15 +116,15 @@ class DialogueReader:
             cursor = cursor.at(session.message_count)
         delta = ThreadDelta(cursor, moved=cursor.version != session.version)
         if cursor.next < session.message_count:
-            rows = await self._runtime.store.messages(session.id, cursor.next)
-            self._add_finished(delta, [row for row in rows if row["idx"] < session.message_count])
+            messages = await self._runtime.store.messages(session.id, cursor.next)
+            self._add_finished(delta, [m for m in messages if m.idx < session.message_count])
         await self._add_generating(delta)
         delta.cursor = replace(delta.cursor, version=session.version)
         return delta
 
-    def _add_finished(self, delta: ThreadDelta, rows: list[asyncpg.Record]) -> None:
+    def _add_finished(self, delta: ThreadDelta, messages: list[StoredMessage]) -> None:
         cursor = delta.cursor
-        delta.messages = {row["idx"]: message_fields(row) for row in rows}
+        delta.messages = {m.idx: message_fields(m) for m in messages}
         fresh = cursor.next  # the first message that the reader has nothing of
         if cursor.began:
             first = delta.messages[cursor.next]
@@ -135,7 +133,7 @@ class DialogueReader:
                 fresh += 1
             else:
                 delta.reset = cursor.next
-        if delta.reset is None and any(row["role"] == "user" for row in rows):
+        if delta.reset is None and any(m.role == "user" for m in messages):
             # Who sent it put it down already, behind whatever else the reader had.
             delta.reset = fresh
         delta.cursor = cursor.at(self._session.message_count)

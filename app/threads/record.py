@@ -3,10 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 from pydantic import Field
 
-from app.sessions.store.change import Snapshot
+from app.sessions.store.snapshot import SessionHead, StoredMessage
 from app.wire.messages import AgentMessage, WireModel
 from app.wire.thread_requests import ThreadVisibility
 
@@ -53,7 +52,7 @@ class AgentThreadDelta(WireModel):
     title: str | None = Field(None, description="The title; null: unchanged.")
 
 
-def thread_fields(session: Snapshot) -> dict[str, Any]:
+def thread_fields(session: SessionHead) -> dict[str, Any]:
     """The record of a session, without its messages and its token."""
     return {
         "thread_id": session.id,
@@ -70,11 +69,11 @@ def thread_fields(session: Snapshot) -> dict[str, Any]:
     }
 
 
-def message_fields(row: asyncpg.Record) -> dict[str, Any]:
+def message_fields(message: StoredMessage) -> dict[str, Any]:
     """A stored message."""
     return {
-        "role": row["role"],
-        "content": row["content"],
-        "status": row["status"],
-        "created": row["created"],
+        "role": message.role,
+        "content": message.content,
+        "status": message.status,
+        "created": message.created,
     }

@@ -21,19 +21,22 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("queue", name=op.f("pk_queue_sweep")),
     )
-    op.create_index(
-        "ix_step_queued",
-        "step",
-        ["queue", "published_at"],
-        postgresql_where="status = 'queued'",
-    )
-    op.create_index(
-        "ix_step_running",
-        "step",
-        ["queue", "lease_until"],
-        postgresql_where="status = 'running'",
-    )
-    op.drop_index("ix_step_due", table_name="step")
+    with op.get_context().autocommit_block():  # turns go on while they are built
+        op.create_index(
+            "ix_step_queued",
+            "step",
+            ["queue", "published_at"],
+            postgresql_where="status = 'queued'",
+            postgresql_concurrently=True,
+        )
+        op.create_index(
+            "ix_step_running",
+            "step",
+            ["queue", "lease_until"],
+            postgresql_where="status = 'running'",
+            postgresql_concurrently=True,
+        )
+        op.drop_index("ix_step_due", table_name="step", postgresql_concurrently=True)
 
 
 def downgrade() -> None:

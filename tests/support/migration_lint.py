@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import MagicMock
 
 _FLAGS = re.IGNORECASE | re.DOTALL
 _DROPS = "drops what the release before may use"
@@ -45,7 +45,7 @@ def findings(upgrade: Callable[[Any], object]) -> list[str]:
     Args:
         upgrade: run with an `op` that only notes what it is asked for.
     """
-    op = Mock()
+    op = MagicMock()
     upgrade(op)
     calls = [(name, args, options) for name, args, options in op.mock_calls if name != "f"]
     created = {args[0] for name, args, _ in calls if name == "create_table"}

@@ -97,6 +97,6 @@ def key_order() -> Any:
     return written_json(nullable=True)
 
 
-def counter() -> Any:
-    """An integer that starts at 1, also where a statement does not name it."""
-    return Field(default=1, sa_column_kwargs={"server_default": "1"})
+def counter(first: int = 1) -> Any:
+    """An integer that starts at `first`, also where a statement does not name it."""
+    return Field(default=first, sa_column_kwargs={"server_default": str(first)})

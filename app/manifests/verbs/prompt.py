@@ -7,7 +7,7 @@ from app.errors import AnswerTimeoutError
 from app.manifests.journal import Entry
 from app.manifests.launch import Launch
 from app.sessions.runtime import Runtime
-from app.sessions.store.views import SessionWithInvocation
+from app.sessions.store.snapshot import SessionWithInvocation
 from app.threads.commands import start_thread
 from app.wire.messages import plain_text
 
@@ -40,5 +40,5 @@ async def prompt_agent(
             extra={"session_id": session_id},
         )
     last = await runtime.store.messages(session_id, max(0, view.session.message_count - 1))
-    response = plain_text(last[-1]["content"]) if last else ""
+    response = plain_text(last[-1].content) if last else ""
     return {"session_id": session_id, "response": response, "status": view.session.state}

@@ -12,14 +12,14 @@ from app.access.caller import Caller
 from app.errors import BadRequestError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.select import select
-from app.kit.ids import derived_id, new_id
 from app.sessions.flow_api.responses import change_response, model_response, status_response
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, ClientEvent, Snapshot
-from app.sessions.store.views import PollStatus
-from app.sessions.turn.admission import EventRequest, admit, known_answer, request_hash
-from app.sessions.turn.announce import announce
-from app.sessions.turn.transition import TransitionInput, TransitionRun
+from app.sessions.store.change import Change, NewSession
+from app.sessions.store.snapshot import PollStatus, SessionHead
+from app.sessions.turn.admission import EventRequest, admit, request_hash
+from app.sessions.turn.opening import open_session, session_id_for
+from app.sessions.turn.run import opening_run
+from app.sessions.turn.transition import TransitionInput
 from app.sessions.visibility import check_usable
 
 
@@ -53,32 +53,27 @@ async def start_session(
         EventNotAcceptedError: the first state does not take the start's event.
     """
     flow = await runtime.catalog.get(caller.org_id, key)
-    event_id = new_id("evt")
-    change = _new_session(caller, flow, start, event_id)
+    change = _opening(caller, flow, start)
     model = flow.seed(start.seed_data or {})
     model.session_id = change.session_id
-    incoming = TransitionInput(start.event or "start", start.event_input, change.cause)
-    transition = TransitionRun(runtime, flow, model, change, incoming)
-    await transition.start()
+    given = TransitionInput(change.event, start.event_input, change.cause)
+    run = opening_run(runtime, flow, model, change, given)
+    await run.start()
     if start.event is not None:
-        await transition.send(start.event)
-    transition.pack()
-    response = change_response(flow, change)
-    hash_ = request_hash(key, start.user_info, start.seed_data, start.event, incoming.input)
-    change.client_event = ClientEvent(
-        event_id,
-        incoming.event,
-        incoming.input,
-        caller.user_id,
-        hash_.hex(),
-        start.idempotency_key,
-        response,
+        await run.send(start.event)
+    run.pack()
+    opened = await open_session(
+        runtime,
+        caller,
+        change,
+        request_hash=request_hash(
+            key, start.user_info, start.seed_data, start.event, start.event_input
+        ),
+        idempotency_key=start.idempotency_key,
+        event_input=start.event_input,
+        answer=change_response(flow, change),
     )
-    if not await runtime.store.start(change):
-        _, row = await runtime.store.load(caller.org_id, change.session_id, start.idempotency_key)
-        return known_answer(row, hash_)
-    await announce(runtime, change)
-    return response
+    return opened.answer
 
 
 async def send_event(
@@ -127,7 +122,7 @@ async def read_model(
         BadRequestError: the path is wrong.
     """
     _check_path(path)
-    before, _ = await runtime.store.load(caller.org_id, session_id)
+    before = await runtime.store.load(caller.org_id, session_id)
     _allowed(caller, key, before)
     flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
     model = before.load_model(flow)
@@ -178,35 +173,23 @@ def _mark(status: PollStatus) -> tuple[int, int, int]:
     return status.session.version, status.total, status.done
 
 
-def _allowed(caller: Caller, key: str, session: Snapshot) -> None:
+def _allowed(caller: Caller, key: str, session: SessionHead) -> None:
     check_usable(caller, session)
     if session.flow != key:
         raise NotFoundError(f"There is no session {session.id!r} of flow {key!r}.")
 
 
-def _new_session(caller: Caller, flow: Flow, start: StartSession, event_id: str) -> Change:
-    session_id = new_id("ath")
-    if start.idempotency_key is not None:
-        parts = (caller.org_id, caller.user_id, flow.key, start.idempotency_key)
-        session_id = derived_id("ath", *parts)
-    return Change(
-        session_id=session_id,
-        org_id=caller.org_id,
-        version=1,
-        state="",
-        model=b"",
-        cause=f"event:{event_id}",
-        event=start.event or "start",
-        messages_before=0,
-        start={
-            "flow": flow.key,
-            "flow_revision": flow.revision,
-            "visibility": "org",
-            "user_info": start.user_info,
-            "ttl": start.ttl,
-            "created_by": caller.user_id,
-        },
+def _opening(caller: Caller, flow: Flow, start: StartSession) -> Change:
+    new_session = NewSession(
+        flow=flow.key,
+        flow_revision=flow.revision,
+        visibility="org",
+        created_by=caller.user_id,
+        user_info=start.user_info,
+        ttl=start.ttl,
     )
+    session_id = session_id_for(caller, start.idempotency_key, flow.key)
+    return Change.opening(session_id, caller.org_id, new_session, event=start.event or "start")
 
 
 def _check_path(path: str | None) -> None:

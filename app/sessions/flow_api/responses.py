@@ -4,9 +4,10 @@ from typing import Any
 
 from pydantic import Field
 
+from app.db.models import StepKind, StepStatus
 from app.flows.flow import Flow
-from app.sessions.store.change import Change, Snapshot
-from app.sessions.store.views import PollStatus
+from app.sessions.store.change import Change
+from app.sessions.store.snapshot import PollStatus, SessionHead
 from app.wire.messages import WireModel, plain_text
 
 POLL = "poll"
@@ -37,9 +38,9 @@ class AIResponse(WireModel):
 def change_response(flow: Flow, change: Change) -> dict[str, Any]:
     """Of a session that was just changed."""
     if change.invocation is not None:
-        started = sum(1 for step in change.steps if step.planned.kind == "leaf")
-        to_come = sum(s.planned.remaining for s in change.steps if s.planned.kind == "chain")
-        done = sum(1 for step in change.steps if step.status == "done")
+        started = sum(1 for step in change.steps if not step.is_composite)
+        to_come = sum(s.planned.remaining for s in change.steps if s.planned.kind == StepKind.CHAIN)
+        done = sum(1 for step in change.steps if step.status is StepStatus.DONE)
         return _running(change.session_id, change.error, started + to_come, done)
     last = change.messages[-1].content if change.messages else None
     return _waiting(flow, change.session_id, change.state, change.error, last)
@@ -53,7 +54,7 @@ def status_response(flow: Flow, status: PollStatus) -> dict[str, Any]:
     return _waiting(flow, session.id, session.state, session.task_error, status.last_content)
 
 
-def model_response(flow: Flow, session: Snapshot, model: str) -> dict[str, Any]:
+def model_response(flow: Flow, session: SessionHead, model: str) -> dict[str, Any]:
     """Of a session whose model was asked for: the response is its JSON."""
     actions = flow.next_actions(session.state) if session.invocation_id is None else [POLL]
     return {

@@ -1,32 +1,73 @@
 """From a finished step up the step graph: what starts next, or the whole invocation's result."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
+from app.db.models import StepKind, StepStatus
 from app.flows.graph import Graph
 from app.kit.batch import Batch
-from app.sessions.store.change import NewStep, ready
+from app.sessions.store.change import DueStep, NewStep, StepFence, due_steps
 from app.sessions.store.claim import Claim, Composite
-from app.sessions.store.store import ChildResult, SessionStore
-from app.sessions.turn.transition import step_rows
-from app.settings import StepSettings
+from app.sessions.store.store import ChildResult
+from app.sessions.turn.transition import new_steps
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """What a step led to that is not the invocation's end; it is written.
+class InvocationEnds:
+    """The step was the last one: this is the invocation's result, to be written by the caller."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationContinues:
+    """The result is written, and the invocation goes on.
 
     Attributes:
-        published: steps that are due now, as (step id, queue).
-        mine: one of those that started, claimed already.
+        due: steps that any worker may take now.
+        claimed: one that started, claimed already for this worker.
     """
 
-    published: list[tuple[str, str]] = field(default_factory=list)
-    mine: Claim | None = None
+    due: list[DueStep] = field(default_factory=list)
+    claimed: Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """The step is another attempt's by now, or over: its result is dropped."""
+
+
+class StepRows(Protocol):
+    """The rows of an invocation's steps, as `SessionStore` keeps them."""
+
+    async def composites(self, invocation_id: str) -> dict[str, Composite]:
+        """The open composites, by path."""
+
+    async def results(self, composite_id: str) -> dict[str, str]:
+        """The results of a composite's children that are done, by path."""
+
+    async def renew(self, held: Sequence[StepFence], lease: float) -> set[str]:
+        """Renew leases; the ids of the steps that are still ours."""
+
+    async def count(self, results: list[ChildResult]) -> list[bool]:
+        """Write results after which their parallels and maps go on; whether each was written."""
+
+    async def advance(
+        self,
+        claim: Claim,
+        result: str,
+        *,
+        parent_id: str,
+        to_come: int,
+        composites: list[tuple[str, str]],
+        steps: list[NewStep],
+    ) -> bool:
+        """Write the result of a step after which the invocation goes on."""
 
 
 @dataclass(slots=True)
-class Ascent:
+class _Rise:
     """How far the result of a step has risen: it stands at `path` as `value`.
 
     Attributes:
@@ -47,112 +88,112 @@ class StepCompletion:
     """Carries the results of claimed steps upward.
 
     Args:
+        rows: the steps.
         queues: those that this worker serves.
+        lease: seconds for which a step that starts is claimed.
+        max_attempts: of a step whose template does not say.
     """
 
     def __init__(
-        self, store: SessionStore, queues: Collection[str], settings: StepSettings
+        self, rows: StepRows, queues: Collection[str], *, lease: float, max_attempts: int
     ) -> None:
-        self._store = store
+        self._rows = rows
         self._queues = queues
-        self._settings = settings
+        self._lease = lease
+        self._max_attempts = max_attempts
         # The steps of one map often end together.
-        self._counts = Batch(store.count)
+        self._counts = Batch(rows.count)
 
     async def finish(
         self, claim: Claim, result: str, graph: Callable[[], Awaitable[Graph]]
-    ) -> str | Progress | None:
-        """Write a step's result, unless the whole invocation ends with it.
-
-        Returns:
-            The invocation's result, to be written by the caller; or what it led to, written
-            already; or None: the step is not ours any more.
-        """
+    ) -> InvocationEnds | InvocationContinues | Superseded:
+        """Write a step's result, unless the whole invocation ends with it."""
         known = {claim.parent.path: claim.parent} if claim.parent is not None else {}
         while True:
-            ascent = Ascent(claim, graph, claim.path, result)
-            while ascent.path:
-                above = ascent.path.rpartition("/")[0]
+            rise = _Rise(claim, graph, claim.path, result)
+            while rise.path:
+                above = rise.path.rpartition("/")[0]
                 if above not in known:
-                    known = await self._store.composites(claim.invocation_id)
+                    known = await self._rows.composites(claim.invocation_id)
                 parent = known.get(above)
                 if parent is None:
-                    return None
-                started = await self._complete_parent(ascent, parent, known)
+                    return Superseded()
+                started = await self._complete_parent(rise, parent, known)
                 if started is None:
                     continue
-                if await self._write(ascent, result, parent, started):
-                    return _progress(claim, started, parent)
+                if await self._write(rise, result, parent, started):
+                    return _continues(claim, started, parent)
                 break
             else:
-                return ascent.value
+                return InvocationEnds(rise.value)
             # A sibling finished meanwhile, so that this one may be the last now; or it is lost.
-            held = (claim.step_id, claim.attempt)
-            if not await self._store.renew([held], self._settings.lease_seconds):
-                return None
+            if not await self._rows.renew([claim.fence], self._lease):
+                return Superseded()
             known = {}
 
     async def _complete_parent(
-        self, ascent: Ascent, parent: Composite, known: dict[str, Composite]
+        self, rise: _Rise, parent: Composite, known: dict[str, Composite]
     ) -> list[NewStep] | None:
         """Rise above `parent` if that ends it (None); else the steps that start now in it."""
-        if parent.kind == "chain":
-            graph = await ascent.graph()
-            plan = graph.follow(parent.path, ascent.path, parent.scope, ascent.value)
+        if parent.kind is StepKind.CHAIN:
+            graph = await rise.graph()
+            plan = graph.follow(parent.path, rise.path, parent.scope, rise.value)
             if plan.result is None:
-                ascent.to_come = plan.to_come
+                rise.to_come = plan.to_come
                 ids = {path: composite.id for path, composite in known.items()}
-                invocation_id = ascent.claim.invocation_id
-                rows = step_rows(graph, plan, invocation_id, ids, self._settings.max_attempts)
-                self._claim_one(rows)
-                return rows
-            ascent.value = plan.result
+                invocation_id = rise.claim.invocation_id
+                steps = new_steps(graph, plan, invocation_id, ids, self._max_attempts)
+                self._claim_one(steps)
+                return steps
+            rise.value = plan.result
         elif parent.remaining > 1:
             return []
         else:
-            results = await self._store.results(parent.id)
-            whole = results | {ascent.path: ascent.value}
-            ascent.value = (await ascent.graph()).assemble(parent.path, whole)
-        ascent.done.append((parent.id, ascent.value))
-        ascent.path = parent.path
+            results = await self._rows.results(parent.id)
+            whole = results | {rise.path: rise.value}
+            rise.value = (await rise.graph()).assemble(parent.path, whole)
+        rise.done.append((parent.id, rise.value))
+        rise.path = parent.path
         return None
 
-    def _claim_one(self, rows: list[NewStep]) -> None:
-        """Claim the first that this worker can run as it is written: no bell, no second write."""
-        for row in rows:
-            if row.status == "queued" and row.planned.queue in self._queues:
-                row.lease = self._settings.lease_seconds
+    def _claim_one(self, steps: list[NewStep]) -> None:
+        """Claim the first that this worker can run as it is written: no second write."""
+        for step in steps:
+            if step.status is StepStatus.QUEUED and step.planned.queue in self._queues:
+                step.lease = self._lease
                 return
 
     async def _write(
-        self, ascent: Ascent, result: str, parent: Composite, started: list[NewStep]
+        self, rise: _Rise, result: str, parent: Composite, started: list[NewStep]
     ) -> bool:
-        claim = ascent.claim
-        if not started and not ascent.done:
-            return await self._counts(ChildResult(claim.step_id, claim.attempt, result, parent.id))
-        return await self._store.advance(
+        claim = rise.claim
+        if not started and not rise.done:
+            return await self._counts(ChildResult(*claim.fence, result, parent.id))
+        return await self._rows.advance(
             claim,
             result,
             parent_id=parent.id,
-            to_come=ascent.to_come,
-            composites=ascent.done,
+            to_come=rise.to_come,
+            composites=rise.done,
             steps=started,
         )
 
 
-def _progress(claim: Claim, started: list[NewStep], parent: Composite) -> Progress:
-    mine = next((row for row in started if row.lease is not None), None)
-    if mine is None:
-        return Progress(ready(started))
-    above = {row.id: Composite.of(row) for row in started if row.planned.kind != "leaf"}
+def _continues(claim: Claim, started: list[NewStep], parent: Composite) -> InvocationContinues:
+    own = next((step for step in started if step.lease is not None), None)
+    if own is None:
+        return InvocationContinues(due_steps(started))
+    above = {step.id: Composite.of(step) for step in started if step.is_composite}
     claimed = replace(
         claim,
-        step_id=mine.id,
-        path=mine.planned.path,
-        parent=above.get(mine.parent_id or "", parent),
+        step_id=own.id,
+        path=own.planned.path,
+        parent=above.get(own.parent_id or "", parent),
         attempt=1,
-        max_attempts=mine.max_attempts,
-        scope=mine.planned.scope,
+        failures=0,
+        losses=0,
+        max_attempts=own.max_attempts,
+        scope=own.planned.scope,
         result=None,
     )
-    return Progress(ready(started), claimed)
+    return InvocationContinues(due_steps(started), claimed)

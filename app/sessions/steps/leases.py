@@ -1,14 +1,14 @@
 """Leases: a heartbeat for all steps that this worker runs, and an end to those that it lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from structlog import get_logger
 
 from app.kit.tasks import end_tasks
-from app.sessions.store.claim import Claim
+from app.sessions.store.change import StepFence
 from app.sessions.store.store import SessionStore
 
 T = TypeVar("T")
@@ -25,8 +25,9 @@ class Leases:
     def __init__(self, store: SessionStore, lease: float) -> None:
         self._store = store
         self._lease = lease
-        self._held: dict[tuple[str, int], asyncio.Task[Any]] = {}
-        self._lost: set[tuple[str, int]] = set()
+        # With the call that a lost lease ends; None where a result is being written.
+        self._held: dict[StepFence, asyncio.Task[Any] | None] = {}
+        self._lost: set[StepFence] = set()
 
     @asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
@@ -37,25 +38,33 @@ class Leases:
         finally:
             await end_tasks(task)
 
-    async def run(self, claim: Claim, work: Coroutine[Any, Any, T]) -> T:
+    async def run(self, fence: StepFence, work: Coroutine[Any, Any, T]) -> T:
         """Do the work of a step for as long as its lease is ours.
 
         Raises:
             LeaseLostError: it was lost; the work was cancelled.
         """
-        held = (claim.step_id, claim.attempt)
         task = asyncio.create_task(work)
-        self._held[held] = task
+        self._held[fence] = task
         try:
             return await task
         except asyncio.CancelledError:
-            if held in self._lost:
+            if fence in self._lost:
                 raise LeaseLostError from None
             raise
         finally:
-            self._held.pop(held, None)
-            self._lost.discard(held)
+            self._held.pop(fence, None)
+            self._lost.discard(fence)
             task.cancel()
+
+    @contextmanager
+    def keeping(self, fence: StepFence) -> Iterator[None]:
+        """Keep the lease while a result is written; the write itself finds out if it was lost."""
+        self._held[fence] = None
+        try:
+            yield
+        finally:
+            self._held.pop(fence, None)
 
     async def _beat(self) -> None:
         while True:
@@ -69,8 +78,8 @@ class Leases:
         held = list(self._held)
         if not held:
             return
-        kept = await self._store.renew(held, self._lease)
-        for step_id, attempt in held:
-            if step_id not in kept and (task := self._held.get((step_id, attempt))):
-                self._lost.add((step_id, attempt))
+        ours = await self._store.renew(held, self._lease)
+        for fence in held:
+            if fence.step_id not in ours and (task := self._held.get(fence)):
+                self._lost.add(fence)
                 task.cancel()

@@ -8,6 +8,7 @@ from structlog import get_logger
 
 from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
+from app.sessions.steps.deadlines import end_overdue
 
 log = get_logger(__name__)
 
@@ -22,6 +23,7 @@ async def sweep(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
         _repeat(settings.step.sweep_seconds, lambda: _republish(runtime)),
         _repeat(_DIRECT_SECONDS, lambda: _start_without_redis(runtime, workers)),
         _repeat(settings.session.expire_sweep_seconds, lambda: _expire(runtime)),
+        _repeat(settings.session.expire_sweep_seconds, lambda: end_overdue(runtime)),
     )
 
 

@@ -1,79 +1,43 @@
-"""A session as it was read, and a change of it as it will be written: plain values, no queries."""
+"""A change of a session as it will be written: plain values, no queries."""
 
 import base64
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import asyncpg
 import orjson
 
-from app.flows.flow import Flow
+from app.db.models import MessageStatus, StepKind, StepStatus
 from app.flows.graph import PlannedStep
-from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.session_model import SessionModel
 from app.kit.ids import new_id
+from app.sessions.store.snapshot import SessionHead
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A session's row. `version` is the fence: a change is written only onto the same version.
+class DueStep(NamedTuple):
+    """A step that a worker may take now."""
 
-    `stored_values` is the secondary store, each value as it was serialized.
-    """
+    step_id: str
+    queue: str
 
-    id: str
-    org_id: str
-    flow: str
-    flow_revision: int
-    state: str
-    model: bytes
-    version: int
-    invocation_id: str | None
-    task_error: str | None
-    message_count: int
-    title: str | None
-    visibility: str
-    user_info: dict[str, Any] | None
-    agent_id: str | None
-    forked_from_id: str | None
-    forked_from_message: int | None
-    created: datetime
-    created_by: str
-    stored_values: dict[str, str] | None
 
-    @classmethod
-    def from_row(cls, row: asyncpg.Record) -> Self:
-        """From any row that holds the session's columns and its `stored_values`."""
-        return cls(**{name: row[name] for name in cls.__slots__})
+class StepFence(NamedTuple):
+    """One attempt of a step: what it writes counts only while the step is at that attempt."""
 
-    def load_model(self, flow: Flow) -> SessionModel:
-        """The session's model, upgraded to the flow's schema version where it is older.
-
-        Raises:
-            SerializationError: it does not fit the flow.
-        """
-        model = flow.model.deserialize(self.model)
-        model.session_id = self.id
-        model.state = self.state
-        if self.stored_values:
-            model.secondary_store = SecondaryStore.from_serialized(self.values())
-        return model
-
-    def values(self) -> dict[str, bytes]:
-        """The secondary store's values as they are stored."""
-        return {key: base64.b64decode(value) for key, value in (self.stored_values or {}).items()}
+    step_id: str
+    attempt: int
 
 
 @dataclass(slots=True)
 class NewMessage:
-    """A message to append to the dialogue; blocks as on the wire."""
+    """A message to append to the dialogue; blocks as on the wire.
+
+    `made_by` is the attempt that generated it.
+    """
 
     role: str
     content: list[dict[str, Any]]
-    status: str = "completed"
-    step_id: str | None = None
-    attempt: int | None = None
+    status: MessageStatus = MessageStatus.COMPLETED
+    made_by: StepFence | None = None
 
     @classmethod
     def text(cls, role: str, text: str) -> Self:
@@ -82,19 +46,20 @@ class NewMessage:
 
     def row(self, idx: int) -> dict[str, Any]:
         """As the statements take it, at its place in the dialogue."""
+        step_id, attempt = self.made_by or (None, None)
         return {
             "idx": idx,
             "role": self.role,
             "content": self.content,
             "status": self.status,
-            "step_id": self.step_id,
-            "attempt": self.attempt,
+            "step_id": step_id,
+            "attempt": attempt,
         }
 
 
 @dataclass(slots=True)
 class ClientEvent:
-    """The event of a client, as it is kept: with what the client was told."""
+    """An event that a client sent, as it is kept, with the answer to it."""
 
     id: str
     name: str
@@ -117,13 +82,18 @@ class NewStep:
     lease: float | None = None
 
     @property
-    def status(self) -> str:
+    def is_composite(self) -> bool:
+        """Whether it waits for other steps."""
+        return self.planned.kind != StepKind.LEAF
+
+    @property
+    def status(self) -> StepStatus:
         """What it is stored as. The root with a result is queued: a worker ends the invocation."""
-        if self.planned.kind != "leaf":
-            return "waiting"
+        if self.is_composite:
+            return StepStatus.WAITING
         if self.planned.result is not None and self.planned.path:
-            return "done"
-        return "queued" if self.lease is None else "running"
+            return StepStatus.DONE
+        return StepStatus.QUEUED if self.lease is None else StepStatus.RUNNING
 
     def row(self) -> dict[str, Any]:
         """As the statements take it."""
@@ -150,19 +120,39 @@ class NewStep:
 
 @dataclass(slots=True)
 class NewInvocation:
-    """An entry into an invoker state; `event` ends it, `input` is what its templates see."""
+    """An entry into an invoker state; `event` ends it, `input` is what its templates see.
+
+    It fails by itself after `seconds`.
+    """
 
     state: str
     event: str
     input: str
+    seconds: float
     id: str = field(default_factory=lambda: new_id("inv"))
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """What only the start of a session writes; `ttl` is its life in seconds, None for ever."""
+
+    flow: str
+    flow_revision: int
+    visibility: str
+    created_by: str
+    user_info: dict[str, Any] | None = None
+    agent_id: str | None = None
+    agent_revision: int | None = None
+    forked_from_id: str | None = None
+    forked_from_message: int | None = None
+    ttl: int | None = None
 
 
 @dataclass(slots=True)
 class Change:
     """One transition of a session, with all that it writes.
 
-    `messages_before` is the length of the dialogue before it.
+    Made by `opening` or `of`. `messages_before` is the length of the dialogue before it.
     """
 
     session_id: str
@@ -178,23 +168,68 @@ class Change:
     title: str | None = None
     messages: list[NewMessage] = field(default_factory=list)
     stored: dict[str, bytes] = field(default_factory=dict)
-    dropped: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
     invocation: NewInvocation | None = None
     steps: list[NewStep] = field(default_factory=list)
     client_event: ClientEvent | None = None
-    start: dict[str, Any] | None = None
+    new_session: NewSession | None = None
+
+    @classmethod
+    def opening(
+        cls,
+        session_id: str,
+        org_id: str,
+        new_session: NewSession,
+        *,
+        event: str,
+        title: str | None = None,
+    ) -> Self:
+        """The start of a session; its state and model are not known yet."""
+        return cls(
+            session_id=session_id,
+            org_id=org_id,
+            version=1,
+            state="",
+            model=b"",
+            cause=f"event:{new_id('evt')}",
+            event=event,
+            messages_before=0,
+            title=title,
+            new_session=new_session,
+        )
+
+    @classmethod
+    def of(cls, before: SessionHead, *, cause: str, event: str, error: str | None) -> Self:
+        """A change of a session; until it is moved, it stays in its state."""
+        return cls(
+            session_id=before.id,
+            org_id=before.org_id,
+            version=before.version,
+            state=before.state,
+            source=before.state,
+            model=b"",
+            cause=cause,
+            event=event,
+            error=error,
+            messages_before=before.message_count,
+        )
 
     @property
     def message_count(self) -> int:
-        """How long the dialogue is after the change."""
+        """The length of the dialogue after the change."""
         return self.messages_before + len(self.messages)
+
+    @property
+    def due(self) -> list[DueStep]:
+        """The steps that a worker may take once it is committed."""
+        return due_steps(self.steps)
 
     def pack(self, model: SessionModel, *, compression: bool) -> None:
         """Take over the model and its secondary store as they will be stored."""
         self.model = model.serialize(compression=compression)
         values = model.secondary_store
         self.stored = values.unpersisted_serialized(compression)
-        self.dropped = sorted(values.deleted_keys)
+        self.deleted = sorted(values.deleted_keys)
 
     def document(self, **extra: Any) -> dict[str, Any]:
         """As the statements take it: JSON, once orjson has written its dataclasses."""
@@ -214,15 +249,16 @@ class Change:
                 {"key": key, "payload": base64.b64encode(payload).decode()}
                 for key, payload in self.stored.items()
             ],
-            "dropped": self.dropped,
+            "deleted": self.deleted,
             "invocation": self.invocation,
             "client_event": self.client_event,
             "steps": [step.row() for step in self.steps],
-            "start": self.start,
+            "new_session": self.new_session,
             **extra,
         }
 
 
-def ready(steps: list[NewStep]) -> list[tuple[str, str]]:
-    """What to publish once it is committed: (step id, queue)."""
-    return [(step.id, step.planned.queue) for step in steps if step.status == "queued"]
+def due_steps(steps: list[NewStep]) -> list[DueStep]:
+    """Those of new steps that a worker may take."""
+    queued = (step for step in steps if step.status is StepStatus.QUEUED)
+    return [DueStep(step.id, step.planned.queue) for step in queued]

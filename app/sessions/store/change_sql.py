@@ -13,8 +13,9 @@ WITH i AS MATERIALIZED (
   SELECT * FROM json_to_record($1::json) AS i(
     session_id text, org_id text, version int, state text, source text, cause text, event text,
     error text, message_count int, title text, messages jsonb, steps jsonb, stored jsonb,
-    dropped jsonb, invocation jsonb, client_event json, start jsonb,
-    step_id text, attempt int, result text, closes text, closed_as text, closed_error text)
+    deleted jsonb, invocation jsonb, client_event json, new_session jsonb,
+    step_id text, attempt int, result text, closes text, closed_as text, closed_error text,
+    resumes text)
 )"""
 
 # What every change writes beside the session's own row; `changed` says whether it may.
@@ -38,13 +39,14 @@ _WRITES = """
 )
 , deleted_values AS (
   DELETE FROM session_value v USING changed c, i
-  WHERE v.session_id = c.id AND i.dropped ? v.key
+  WHERE v.session_id = c.id AND i.deleted ? v.key
 )
 , new_invocation AS (
-  INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status)
-  SELECT n.id, c.id, c.org_id, c.version, n.state, n.event, n.input, 'running'
+  INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status, expires_at)
+  SELECT n.id, c.id, c.org_id, c.version, n.state, n.event, n.input, 'running',
+    clock_timestamp() + n.seconds * interval '1 second'
   FROM changed c, i, jsonb_to_record(i.invocation)
-    AS n(id text, state text, event text, input text)
+    AS n(id text, state text, event text, input text, seconds float)
   WHERE i.invocation IS NOT NULL
 )
 , new_event AS (
@@ -87,7 +89,7 @@ START = (
     i.error, i.message_count, i.title, n.visibility, n.user_info, n.agent_id, n.agent_revision,
     n.forked_from_id, n.forked_from_message, clock_timestamp() + n.ttl * interval '1 second',
     n.created_by
-  FROM i, jsonb_to_record(i.start) AS n(flow text, flow_revision int, visibility text,
+  FROM i, jsonb_to_record(i.new_session) AS n(flow text, flow_revision int, visibility text,
     user_info jsonb, agent_id text, agent_revision int, forked_from_id text,
     forked_from_message int, ttl int, created_by text)
   ON CONFLICT (id) DO NOTHING
@@ -152,8 +154,9 @@ _NO_STEP = """
 _CLOSED = f"""
 , closed AS (
   UPDATE invocation v SET status = i.closed_as, error = i.closed_error,
-    finished_at = clock_timestamp()
-  FROM guard g, i WHERE v.id = g.invocation_id
+    finished_at = clock_timestamp(),
+    model = CASE WHEN i.closed_as <> 'done' THEN s.model END  -- as it was: to resume from
+  FROM guard g JOIN session s ON s.id = g.id, i WHERE v.id = g.invocation_id
 )
 , changed AS (
   UPDATE session s {_SET_SESSION}
@@ -166,6 +169,41 @@ COMPLETE = _INPUT + _OWN_STEP + _CLOSED + _WRITES + NEW_STEPS.format(guard="chan
 
 # The end of an invocation from outside (cancel): its open steps are superseded.
 CLOSE = _INPUT + _NO_STEP + _CLOSED + _WRITES + NEW_STEPS.format(guard="changed") + _END
+
+# A failed invocation goes on as a new one: its steps that are done keep their results.
+RESUME = (
+    _INPUT
+    + """
+, guard AS (
+  SELECT s.id, v.id AS invocation_id, v.model
+  FROM session s
+  JOIN i ON s.id = i.session_id AND s.version = i.version AND s.org_id = i.org_id
+  JOIN invocation v ON v.id = i.resumes AND v.session_id = s.id
+  WHERE s.invocation_id IS NULL AND v.model IS NOT NULL
+  FOR UPDATE OF s, v
+)
+, reopened AS (
+  UPDATE step t SET invocation_id = i.invocation->>'id', failures = 0, losses = 0,
+    status = CASE WHEN t.status = 'done' THEN 'done' WHEN t.kind = 'leaf' THEN 'queued'
+      ELSE 'waiting' END,
+    error = NULL, finished_at = CASE WHEN t.status = 'done' THEN t.finished_at END,
+    run_after = clock_timestamp(), published_at = clock_timestamp()
+  FROM guard g, i WHERE t.invocation_id = g.invocation_id
+  RETURNING t.id, t.queue, t.status
+)
+, taken AS (
+  UPDATE invocation v SET model = NULL FROM guard g WHERE v.id = g.invocation_id
+)
+, changed AS (
+  UPDATE session s
+  SET state = i.state, model = g.model, version = s.version + 1,
+    invocation_id = i.invocation->>'id', task_error = NULL, modified = clock_timestamp()
+  FROM guard g, i WHERE s.id = g.id
+  RETURNING s.id, s.org_id, s.version
+)"""
+    + _WRITES
+    + "\nSELECT id, queue FROM reopened WHERE status = 'queued'"
+)
 
 EXPIRE = f"""
 DELETE FROM session WHERE id IN (

@@ -7,8 +7,10 @@ from typing import Any, Self
 import asyncpg
 import orjson
 
+from app.db.models import StepKind
 from app.flows.graph import StepScope
-from app.sessions.store.change import NewStep, Snapshot
+from app.sessions.store.change import NewStep, StepFence
+from app.sessions.store.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,23 +19,23 @@ class Composite:
 
     id: str
     path: str
-    kind: str
+    kind: StepKind
     remaining: int
     scope: StepScope
 
     @classmethod
-    def of(cls, row: NewStep) -> Self:
+    def of(cls, step: NewStep) -> Self:
         """The same as it was stored."""
-        step = row.planned
-        return cls(row.id, step.path, step.kind, step.remaining, step.scope)
+        planned = step.planned
+        return cls(step.id, planned.path, StepKind(planned.kind), planned.remaining, planned.scope)
 
     @classmethod
     def from_row(cls, row: asyncpg.Record, prefix: str = "") -> Self:
-        """From a row that has its columns, each named with the prefix."""
+        """The composite in a row that has its columns, each named with the prefix."""
         return cls(
             id=row[f"{prefix}id"],
             path=row[f"{prefix}path"],
-            kind=row[f"{prefix}kind"],
+            kind=StepKind(row[f"{prefix}kind"]),
             remaining=row[f"{prefix}remaining"],
             scope=scope_of(row[f"{prefix}input"]),
         )
@@ -43,14 +45,17 @@ class Composite:
 class Claim:
     """One attempt of one step. `attempt` is its fence.
 
-    `result` is set where there is nothing to run; `event` ends the invocation; `entered` is when
-    the session entered the state, which the render data show as the current time.
+    `failures` counts the attempts that its invoker failed, `losses` those that ended without an
+    answer. `result` is set where there is nothing to run; `event` ends the invocation; `entered`
+    is when the session entered the state, which the render data show as the current time.
     """
 
     step_id: str
     path: str
     parent: Composite | None
     attempt: int
+    failures: int
+    losses: int
     max_attempts: int
     scope: StepScope
     result: str | None
@@ -61,14 +66,26 @@ class Claim:
     entered: datetime
     session: Snapshot
 
+    @property
+    def fence(self) -> StepFence:
+        """What a write of this attempt must find."""
+        return StepFence(self.step_id, self.attempt)
+
+    @property
+    def makes_answer(self) -> bool:
+        """Whether it is the only step of its invocation, so that its output is the answer."""
+        return not self.path
+
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
-        """From the row that the claiming statement returns."""
+        """The claim in a row that the claiming statement returns."""
         return cls(
             step_id=row["step_id"],
             path=row["path"],
             parent=Composite.from_row(row, "parent_") if row["parent_id"] else None,
             attempt=row["attempt"],
+            failures=row["failures"],
+            losses=row["losses"],
             max_attempts=row["max_attempts"],
             scope=scope_of(row["step_input"]),
             result=row["step_result"],

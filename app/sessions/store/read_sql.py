@@ -6,10 +6,10 @@ STORED_VALUES = """
   (SELECT jsonb_object_agg(w.key, encode(w.payload, 'base64'))
    FROM session_value w WHERE w.session_id = s.id) AS stored_values"""
 
-_WITHOUT_MODEL = """
-  s.id, s.org_id, s.flow, s.flow_revision, s.state, ''::bytea AS model, s.version, s.invocation_id,
-  s.task_error, s.message_count, s.title, s.visibility, s.user_info, s.agent_id, s.forked_from_id,
-  s.forked_from_message, s.created, s.created_by, NULL::jsonb AS stored_values"""
+_HEAD = """
+  s.id, s.org_id, s.flow, s.flow_revision, s.state, s.version, s.invocation_id, s.task_error,
+  s.message_count, s.title, s.visibility, s.user_info, s.agent_id, s.forked_from_id,
+  s.forked_from_message, s.created, s.created_by"""
 
 # $1 session, $2 org, $3 idempotency key: the session, and what that key was answered before.
 LOAD = f"""
@@ -24,14 +24,14 @@ WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""
 RESULTS = "SELECT path, result FROM step WHERE parent_id = $1 AND status = 'done'"
 
 MESSAGES = """
-SELECT idx, role, content, status, step_id, attempt, created FROM message
+SELECT idx, role, content, status, created FROM message
 WHERE session_id = $1 AND idx >= $2 ORDER BY idx"""
 
 # $1 session, $2 org: what a client that polls is told; the last message, if the last transition
 # made it, as who sent its event was told. What is left of a chain that is done are
 # parts that turned out to be empty.
 STATUS = f"""
-SELECT {_WITHOUT_MODEL}, p.total, p.done,
+SELECT {_HEAD}, p.total, p.done,
   (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.idx = s.message_count - 1
     AND m.idx >= coalesce((SELECT b.message_count FROM transition b
       WHERE b.session_id = s.id AND b.version = s.version - 1), 0)) AS last_content
@@ -51,14 +51,12 @@ SELECT role, content FROM message WHERE session_id = $1 ORDER BY idx DESC LIMIT 
 
 # $1 session, $2 org: the session, and the step that is making its next message, if one is.
 VIEW = f"""
-SELECT {_WITHOUT_MODEL}, t.id AS step_id, t.attempt, v.id AS running_id,
+SELECT {_HEAD}, t.id AS step_id, t.attempt, v.id AS running_id,
   v.event AS ending_event, v.created AS entered
 FROM session s
 LEFT JOIN invocation v ON v.id = s.invocation_id
 LEFT JOIN step t ON t.invocation_id = v.id AND t.path = '' AND t.kind = 'leaf'
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
-
-SOURCE = "SELECT source FROM transition WHERE session_id = $1 AND version = $2"
 
 # $1 sessions, $2 seconds: those that changed, or whose invocation went on, within them; or gone.
 CHANGED = f"""
@@ -67,3 +65,18 @@ LEFT JOIN session s ON s.id = i.id AND {NOT_EXPIRED_SQL}
 WHERE s.id IS NULL OR s.modified > clock_timestamp() - i.age * interval '1 second'
   OR EXISTS (SELECT 1 FROM step t WHERE t.invocation_id = s.invocation_id
     AND t.finished_at > clock_timestamp() - i.age * interval '1 second')"""
+
+# $1 session: the states that it was in, the latest first.
+PAST_STATES = """
+SELECT target FROM transition WHERE session_id = $1 ORDER BY version DESC LIMIT 200"""
+
+# $1 session, $2 its version: the failed invocation whose end was the session's last transition.
+FAILED_INVOCATION = """
+SELECT v.id, v.state, v.event, v.input FROM transition t
+JOIN invocation v ON v.session_id = t.session_id AND t.cause = 'invocation:' || v.id
+WHERE t.session_id = $1 AND t.version = $2 AND v.status <> 'done' AND v.model IS NOT NULL"""
+
+# Invocations that have run for longer than they may.
+OVERDUE = """
+SELECT v.org_id, v.session_id, v.id FROM invocation v
+WHERE v.status = 'running' AND v.expires_at < clock_timestamp() LIMIT 100"""

@@ -87,6 +87,7 @@ _DUE = """
 
 # $1 step ids, $2 lease in seconds. A step without a row: somebody else has it, or it is over.
 # Locked rows are skipped, so that this waits for nobody: not for others who claim or cancel.
+# A step that was running is taken over: the attempt before ended without an answer.
 CLAIM = f"""
 WITH due AS (
   SELECT t.id FROM step t JOIN invocation v ON v.id = t.invocation_id AND v.status = 'running'
@@ -94,33 +95,41 @@ WITH due AS (
 )
 , claimed AS (
   UPDATE step t SET status = 'running', attempt = t.attempt + 1, published_at = clock_timestamp(),
+    losses = t.losses + (t.status = 'running')::int,
     lease_until = clock_timestamp() + $2 * interval '1 second'
   FROM due WHERE t.id = due.id
   RETURNING t.*
 )
-SELECT t.id AS step_id, t.path, t.attempt, t.max_attempts, t.input AS step_input,
-  t.result AS step_result, v.id AS running_id, v.event AS ending_event, v.input AS actor_input,
-  v.state AS invoker_state, v.created AS entered, s.*, {STORED_VALUES},
+SELECT t.id AS step_id, t.path, t.attempt, t.failures, t.losses, t.max_attempts,
+  t.input AS step_input, t.result AS step_result, v.id AS running_id, v.event AS ending_event,
+  v.input AS actor_input, v.state AS invoker_state, v.created AS entered, s.*, {STORED_VALUES},
   t.parent_id, p.path AS parent_path, p.kind AS parent_kind, p.remaining AS parent_remaining,
   p.input AS parent_input
 FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id
   LEFT JOIN step p ON p.id = t.parent_id"""
 
-# $1 step id, $2 attempt, $3 delay in seconds, $4 error, $5 attempts more.
-RETRY = """
-UPDATE step SET status = 'queued', lease_until = NULL, error = $4,
-  max_attempts = max_attempts + $5,
+# $1 step id, $2 attempt, $3 delay in seconds, $4 error, $5 failures to count.
+PUT_BACK = """
+UPDATE step SET status = 'queued', lease_until = NULL, error = $4, failures = failures + $5,
   run_after = clock_timestamp() + $3 * interval '1 second',
   published_at = clock_timestamp() + $3 * interval '1 second'
 WHERE id = $1 AND attempt = $2 AND status = 'running'
 RETURNING queue"""
 
-# $1 ids, $2 attempts, $3 lease in seconds. Rows that do not come back are lost.
+# $1 ids, $2 attempts, $3 lease in seconds. Steps that do not come back are lost. A row that
+# somebody has locked comes back, and is renewed the next time: it must not hold up the others.
 RENEW = """
-UPDATE step t SET lease_until = clock_timestamp() + $3 * interval '1 second'
-FROM unnest($1::text[], $2::int[]) AS m(id, attempt)
-WHERE t.id = m.id AND t.attempt = m.attempt AND t.status = 'running'
-RETURNING t.id"""
+WITH held AS (SELECT * FROM unnest($1::text[], $2::int[]) AS h(id, attempt))
+, free AS (
+  SELECT t.id FROM step t JOIN held h ON h.id = t.id AND h.attempt = t.attempt
+  WHERE t.status = 'running' FOR UPDATE OF t SKIP LOCKED
+)
+, renewed AS (
+  UPDATE step t SET lease_until = clock_timestamp() + $3 * interval '1 second'
+  FROM free WHERE t.id = free.id
+)
+SELECT t.id FROM step t JOIN held h ON h.id = t.id AND h.attempt = t.attempt
+WHERE t.status = 'running'"""
 
 # Steps of the queues `mine (queue, most)` that are due and that were not published for $1 seconds,
 # those whose worker was lost first. `now()`, since an index is not asked for a volatile value.

@@ -1,15 +1,24 @@
 """Sessions in PostgreSQL: reads, and the statements that change them, over the raw pool."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import asyncpg
 
+from app.db.models import InvocationStatus
 from app.errors import NotFoundError
 from app.sessions.store import change_sql, read_sql, step_sql
-from app.sessions.store.change import Change, NewStep, Snapshot
+from app.sessions.store.change import Change, DueStep, NewStep, StepFence
 from app.sessions.store.claim import Claim, Composite
-from app.sessions.store.views import PollStatus, SessionWithInvocation
+from app.sessions.store.snapshot import (
+    PollStatus,
+    PreviousAnswer,
+    SessionWithInvocation,
+    Snapshot,
+    StoredMessage,
+)
 from app.wire.messages import plain_text
 
 # Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
@@ -26,24 +35,51 @@ class ChildResult:
     counted: str
 
 
+class FailedInvocation(NamedTuple):
+    """An invocation that failed, and from which its session can still go on."""
+
+    id: str
+    state: str
+    event: str
+    input: str
+
+
+class OverdueInvocation(NamedTuple):
+    """An invocation that has run for longer than it may."""
+
+    org_id: str
+    session_id: str
+    id: str
+
+
 class SessionStore:
     """Every change is one statement. `None` or False: the fence had moved on, nothing changed."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def load(
-        self, org_id: str, session_id: str, idempotency_key: str | None = None
-    ) -> tuple[Snapshot, asyncpg.Record]:
-        """A session, and the row with what its idempotency key was answered before.
+    async def load(self, org_id: str, session_id: str) -> Snapshot:
+        """A session with its model.
 
         Raises:
             NotFoundError: there is no such session in the org.
         """
-        row = await self._pool.fetchrow(read_sql.LOAD, session_id, org_id, idempotency_key)
-        if row is None:
-            raise NotFoundError(f"There is no session {session_id!r}.")
-        return Snapshot.from_row(row), row
+        snapshot, _ = await self.load_for_event(org_id, session_id, None)
+        return snapshot
+
+    async def load_for_event(
+        self, org_id: str, session_id: str, idempotency_key: str | None
+    ) -> tuple[Snapshot, PreviousAnswer | None]:
+        """A session with its model, and what its idempotency key was answered before.
+
+        Raises:
+            NotFoundError: there is no such session in the org.
+        """
+        row = await self._one(read_sql.LOAD, session_id, org_id, idempotency_key)
+        previous = None
+        if row["known_hash"] is not None:
+            previous = PreviousAnswer(row["known_hash"], row["known_answer"])
+        return Snapshot.from_row(row), previous
 
     async def view(self, org_id: str, session_id: str) -> SessionWithInvocation:
         """A session as it is read, with the invocation that runs.
@@ -51,25 +87,23 @@ class SessionStore:
         Raises:
             NotFoundError: there is no such session in the org.
         """
-        row = await self._pool.fetchrow(read_sql.VIEW, session_id, org_id)
-        if row is None:
-            raise NotFoundError(f"There is no session {session_id!r}.")
-        return SessionWithInvocation.from_row(row)
+        return SessionWithInvocation.from_row(await self._one(read_sql.VIEW, session_id, org_id))
 
     async def status(self, org_id: str, session_id: str) -> PollStatus:
-        """What a client that polls is told of a session, in one query.
+        """A session as a client that polls sees it, in one query.
 
         Raises:
             NotFoundError: there is no such session in the org.
         """
-        row = await self._pool.fetchrow(read_sql.STATUS, session_id, org_id)
-        if row is None:
-            raise NotFoundError(f"There is no session {session_id!r}.")
-        return PollStatus.from_row(row)
+        return PollStatus.from_row(await self._one(read_sql.STATUS, session_id, org_id))
 
-    async def start(self, change: Change) -> bool:
-        """Write a new session. False: its id, made from an idempotency key, is there already."""
-        return await self._write(change_sql.START, change.document(), change.model)
+    async def start(self, change: Change) -> datetime | None:
+        """Write a new session, and give its time of creation.
+
+        None: its id, made from an idempotency key, is there already.
+        """
+        rows = await self._change(change_sql.START, change.document(), change.model)
+        return rows[0]["created"] if rows else None
 
     async def admit(self, change: Change) -> bool:
         """Write what a client's event did."""
@@ -88,15 +122,24 @@ class SessionStore:
             "attempt": claim.attempt,
             "result": result,
             "closes": claim.invocation_id,
-            "closed_as": "done" if error is None else "failed",
+            "closed_as": InvocationStatus.DONE if error is None else InvocationStatus.FAILED,
             "closed_error": error,
         }
         return await self._write(change_sql.COMPLETE, change.document(**closing), change.model)
 
-    async def close(self, invocation_id: str, change: Change, error: str) -> bool:
+    async def close(
+        self, invocation_id: str, change: Change, error: str, *, cancelled: bool
+    ) -> bool:
         """Write the end of an invocation from outside; its open steps are superseded."""
-        closing = {"closes": invocation_id, "closed_as": "cancelled", "closed_error": error}
+        status = InvocationStatus.CANCELLED if cancelled else InvocationStatus.FAILED
+        closing = {"closes": invocation_id, "closed_as": status, "closed_error": error}
         return await self._write(change_sql.CLOSE, change.document(**closing), change.model)
+
+    async def resume(self, failed: FailedInvocation, change: Change) -> list[DueStep] | None:
+        """Let a failed invocation go on as the new one of the change; the steps that are due."""
+        document = change.document(resumes=failed.id)
+        rows = await self._change(change_sql.RESUME, document)
+        return [DueStep(row["id"], row["queue"]) for row in rows] or None
 
     async def advance(
         self,
@@ -131,11 +174,11 @@ class SessionStore:
         }
         return await self._write(step_sql.ADVANCE, document)
 
-    async def count(self, finished: list[ChildResult]) -> list[bool]:
+    async def count(self, results: list[ChildResult]) -> list[bool]:
         """Write results after which their parallels and maps go on; whether each was written."""
-        rows = await self._change(step_sql.COUNT, finished)
+        rows = await self._change(step_sql.COUNT, results)
         written = {row["id"] for row in rows}
-        return [one.step_id in written for one in finished]
+        return [one.step_id in written for one in results]
 
     async def claim(self, step_ids: list[str], lease: float) -> list[Claim | None]:
         """Take the steps that are due, or whose lease lapsed; one named twice is taken once."""
@@ -143,25 +186,22 @@ class SessionStore:
         claims = {row["step_id"]: Claim.from_row(row) for row in rows}
         return [claims.pop(step_id, None) for step_id in step_ids]
 
-    async def retry(self, claim: Claim, delay: float, error: str, *, free: bool) -> str | None:
-        """Put a step back; the queue that it is on, or None if it is not ours any more.
-
-        An attempt that was `free` raises the step's limit by one.
-        """
+    async def put_back(
+        self, fence: StepFence, delay: float, error: str, *, failures: int
+    ) -> DueStep | None:
+        """Give a step up for a later attempt; None if it is not ours any more."""
         queue: str | None = await self._pool.fetchval(
-            step_sql.RETRY, claim.step_id, claim.attempt, delay, error, int(free)
+            step_sql.PUT_BACK, *fence, delay, error, failures
         )
-        return queue
+        return None if queue is None else DueStep(fence.step_id, queue)
 
-    async def renew(self, held: list[tuple[str, int]], lease: float) -> set[str]:
-        """Renew leases, given as (step id, attempt); the ids of those that are still ours."""
-        ids, attempts = [step_id for step_id, _ in held], [attempt for _, attempt in held]
+    async def renew(self, held: Sequence[StepFence], lease: float) -> set[str]:
+        """Renew leases; the ids of the steps that are still ours."""
+        ids, attempts = [fence.step_id for fence in held], [fence.attempt for fence in held]
         rows = await self._pool.fetch(step_sql.RENEW, ids, attempts, lease)
         return {row["id"] for row in rows}
 
-    async def sweep(
-        self, republish: float, queues: list[str], pause: float
-    ) -> list[tuple[str, str]]:
+    async def sweep(self, republish: float, queues: list[str], pause: float) -> list[DueStep]:
         """Due steps that nobody claimed, and lapsed ones, of queues whose turn it is.
 
         Args:
@@ -170,15 +210,15 @@ class SessionStore:
             pause: seconds between the sweeps of a queue.
         """
         rows = await self._pool.fetch(step_sql.SWEEP, republish, sorted(queues), pause)
-        return [(row["id"], row["queue"]) for row in rows]
+        return [DueStep(row["id"], row["queue"]) for row in rows]
 
-    async def take_due(self, republish: float, free: dict[str, int]) -> list[tuple[str, str]]:
+    async def take_due(self, republish: float, free: dict[str, int]) -> list[DueStep]:
         """The same of each queue, as many as it has free slots, whoever swept it when."""
         if not free:
             return []
         queues, most = list(free), list(free.values())
         rows = await self._pool.fetch(step_sql.TAKE_DUE, republish, queues, most)
-        return [(row["id"], row["queue"]) for row in rows]
+        return [DueStep(row["id"], row["queue"]) for row in rows]
 
     async def expire(self, most: int) -> int:
         """Delete sessions whose time is up, so many at once; how many there were."""
@@ -188,6 +228,15 @@ class SessionStore:
         """The sessions, of some with seconds, that changed within these seconds or are gone."""
         rows = await self._pool.fetch(read_sql.CHANGED, list(ages), list(ages.values()))
         return {row["id"] for row in rows}
+
+    async def overdue(self) -> list[OverdueInvocation]:
+        """Invocations that have run for longer than they may."""
+        return [OverdueInvocation(*row) for row in await self._pool.fetch(read_sql.OVERDUE)]
+
+    async def failed_invocation(self, session: Snapshot) -> FailedInvocation | None:
+        """The failed invocation whose end was the session's last transition."""
+        row = await self._pool.fetchrow(read_sql.FAILED_INVOCATION, session.id, session.version)
+        return None if row is None else FailedInvocation(*row)
 
     async def composites(self, invocation_id: str) -> dict[str, Composite]:
         """The open composites of an invocation, by path."""
@@ -199,20 +248,27 @@ class SessionStore:
         rows = await self._pool.fetch(read_sql.RESULTS, composite_id)
         return {row["path"]: row["result"] for row in rows}
 
-    async def source(self, session: Snapshot) -> str | None:
-        """The state that the session's last transition came from; None for its start."""
-        source: str | None = await self._pool.fetchval(read_sql.SOURCE, session.id, session.version)
-        return source
+    async def past_states(self, session_id: str) -> list[str]:
+        """The states that a session was in, the latest first, as far as it matters."""
+        rows = await self._pool.fetch(read_sql.PAST_STATES, session_id)
+        return [row["target"] for row in rows]
 
     async def dialogue(self, session_id: str, limit: int | None) -> list[tuple[str, str]]:
         """The most recent messages that have text, oldest first, as (role, text)."""
         rows = await self._pool.fetch(read_sql.DIALOGUE, session_id, limit)
-        said = [(row["role"], plain_text(row["content"])) for row in reversed(rows)]
-        return [(role, text) for role, text in said if text]
+        messages = [(row["role"], plain_text(row["content"])) for row in reversed(rows)]
+        return [(role, text) for role, text in messages if text]
 
-    async def messages(self, session_id: str, first: int = 0) -> list[asyncpg.Record]:
+    async def messages(self, session_id: str, first: int = 0) -> list[StoredMessage]:
         """Messages from an index on, in order."""
-        return await self._fetch(read_sql.MESSAGES, session_id, first)
+        rows = await self._pool.fetch(read_sql.MESSAGES, session_id, first)
+        return [StoredMessage.from_row(row) for row in rows]
+
+    async def _one(self, query: str, session_id: str, *arguments: Any) -> asyncpg.Record:
+        row = await self._pool.fetchrow(query, session_id, *arguments)
+        if row is None:
+            raise NotFoundError(f"There is no session {session_id!r}.")
+        return row
 
     async def _write(self, statement: str, document: dict[str, Any], *model: bytes) -> bool:
         return bool(await self._change(statement, document, *model))

@@ -5,19 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
 import orjson
 
 from app.access.caller import Caller
-from app.errors import EventNotAcceptedError, IdempotencyMismatchError, SessionBusyError
+from app.errors import EventNotAcceptedError, SessionBusyError
 from app.flows.flow import Flow
 from app.kit.ids import new_id
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, ClientEvent, Snapshot
+from app.sessions.store.change import Change, ClientEvent
+from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.announce import announce
-from app.sessions.turn.transition import TransitionInput, TransitionRun
+from app.sessions.turn.run import transition_run
+from app.sessions.turn.transition import TransitionInput
 
-# Other changes of the session that may win the race before the client is response that it is busy.
+# Other changes of the session that may win the race before the client gets a 409.
 _TRIES = 5
 
 
@@ -72,8 +73,8 @@ async def admit(
 ) -> dict[str, Any]:
     """Apply an event to a session.
 
-    `allow` raises where the caller may not send to the session; `answer` makes what the client is
-    told, which is kept with the event.
+    `allow` raises where the caller may not send to the session; `answer` makes what the client
+    gets, which is kept with the event.
 
     Raises:
         NotFoundError: there is no such session in the caller's org.
@@ -83,12 +84,12 @@ async def admit(
     """
     async with runtime.locks.hold(session_id) as lock:
         for _ in range(_TRIES):
-            before, row = await runtime.store.load(
+            before, previous = await runtime.store.load_for_event(
                 caller.org_id, session_id, request.idempotency_key
             )
             allow(before)
-            if row["known_hash"] is not None:
-                return known_answer(row, request.hash)
+            if previous is not None:
+                return previous.for_request(request.hash)
             flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
             change = await _apply(runtime, flow, before, request)
             response = answer(before, flow, change)
@@ -99,14 +100,6 @@ async def admit(
             raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
         await announce(runtime, change, lock)
     return response
-
-
-def known_answer(row: asyncpg.Record, hash_: bytes) -> dict[str, Any]:
-    """What the idempotency key was answered before, if it was for the same request."""
-    if row["known_hash"] != hash_:
-        raise IdempotencyMismatchError("This idempotency key was used for another request.")
-    answer: dict[str, Any] = row["known_answer"]
-    return answer
 
 
 async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventRequest) -> Change:
@@ -120,11 +113,13 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
             },
         )
     event = request.event or next(iter(flow.next_actions(before.state)), "message")
-    incoming = TransitionInput(
+    given = TransitionInput(
         event,
         request.input,
         f"event:{new_id('evt')}",
         content=request.content,
         updates=request.updates,
     )
-    return await TransitionRun.of(runtime, flow, before, incoming)
+    run = transition_run(runtime, flow, before, given)
+    await run.send(event)
+    return run.pack()

@@ -2,15 +2,15 @@
 
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, ready
+from app.sessions.store.change import Change
 
 
 async def announce(runtime: Runtime, change: Change, lock: HeldLock | None = None) -> None:
-    """Tell workers and waiting readers, best effort: the sweeper and polling find what is lost.
+    """Notify workers and waiting readers, best effort: the sweeper finds what is lost.
 
     The session's lock, if it is given, is released in the same round trip.
     """
-    if change.start is not None and not change.steps:
+    if change.new_session is not None and not change.steps:
         return  # nobody can be waiting for it yet
     unlock = lock.hand_over() if lock is not None else None
-    await runtime.queue.publish(ready(change.steps), wake=change.session_id, unlock=unlock)
+    await runtime.queue.publish(change.due, wake=change.session_id, unlock=unlock)

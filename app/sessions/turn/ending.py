@@ -2,58 +2,80 @@
 
 from structlog import get_logger
 
-from app.db.engine import is_unavailable
-from app.errors import StatewrightError
+from app.db.failures import is_database_failure
+from app.errors import NotFoundError, RendererLostError, public_text
+from app.flows.flow import Flow
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, Snapshot
-from app.sessions.turn.transition import TransitionInput, TransitionRun
+from app.sessions.store.change import Change
+from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.announce import announce
+from app.sessions.turn.run import transition_run
+from app.sessions.turn.transition import TransitionInput, failure_message
 
 log = get_logger(__name__)
 
 
-async def ending_change(runtime: Runtime, before: Snapshot, incoming: TransitionInput) -> Change:
+async def ending_change(runtime: Runtime, before: Snapshot, ended: TransitionInput) -> Change:
     """What the end of an invocation does to its session; no fault of the flow is one of ours.
 
     A flow that refuses the result is sent the failure instead; one that refuses that too is put
-    back to the state that it came from, with the error in the session: nothing is ever stuck.
+    back to the last state in which somebody can act, with the error in the session: nothing is
+    ever stuck.
+
+    Raises:
+        NotFoundError: this process does not have the flow.
     """
+    flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
+    if ended.error is None:
+        try:
+            run = transition_run(runtime, flow, before, ended)
+            await run.send(ended.event)
+            return run.pack()
+        except Exception as error:
+            if is_infrastructure(error):
+                raise
+            log.exception("the flow did not take the end of an invocation")
+            ended = ended.failed(f"The result was not taken: {public_text(error)}")
     try:
-        return await _sent(runtime, before, incoming)
+        run = transition_run(runtime, flow, before, ended)
+        await run.fail()
+        return run.pack()
     except Exception as error:
-        if is_unavailable(error):
-            raise
-        log.exception("the flow did not take the end of an invocation")
-        failure = incoming.failed(f"The result was not taken: {_reason(error)}")
-    try:
-        return await _sent(runtime, before, failure)
-    except Exception as error:
-        if is_unavailable(error):
+        if is_infrastructure(error):
             raise
         log.exception("the flow did not take the failure either")
-        return await _put_back(runtime, before, failure)
+        return _put_back(flow, before, ended, await runtime.store.past_states(before.id))
 
 
-async def _sent(runtime: Runtime, before: Snapshot, incoming: TransitionInput) -> Change:
-    flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
-    return await TransitionRun.of(runtime, flow, before, incoming)
+async def close_invocation(
+    runtime: Runtime, before: Snapshot, invocation_id: str, failure: TransitionInput
+) -> bool:
+    """End an invocation from outside, as cancel and a deadline do; False: it was over already."""
+    try:
+        change = await ending_change(runtime, before, failure)
+    except NotFoundError:
+        change = _put_back(None, before, failure, [])
+    error = failure.error or ""
+    if not await runtime.store.close(invocation_id, change, error, cancelled=failure.cancelled):
+        return False
+    await announce(runtime, change)
+    return True
 
 
-async def _put_back(runtime: Runtime, before: Snapshot, failure: TransitionInput) -> Change:
-    source = await runtime.store.source(before)
-    return Change(
-        session_id=before.id,
-        org_id=before.org_id,
-        version=before.version,
-        state=source or before.state,
-        source=before.state,
-        model=before.model,
-        cause=failure.cause,
-        event=failure.event,
-        error=failure.error,
-        messages_before=before.message_count,
-    )
+def is_infrastructure(error: Exception) -> bool:
+    """Whether the database or a lost renderer failed, and not what was asked of it: try again."""
+    return isinstance(error, RendererLostError) or is_database_failure(error)
 
 
-def _reason(error: Exception) -> str:
-    """What may be shown: our own errors' text; of others, which may hold anything, the kind."""
-    return error.detail if isinstance(error, StatewrightError) else type(error).__name__
+def _put_back(
+    flow: Flow | None, before: Snapshot, failure: TransitionInput, past_states: list[str]
+) -> Change:
+    change = Change.of(before, cause=failure.cause, event=failure.event, error=failure.error)
+    change.model = before.model
+    if flow is None:
+        return change
+    resting = (state for state in past_states if flow.rests(state))
+    change.state = next(resting, None) or flow.resting_state() or before.state
+    if flow.machine.shows_errors:
+        change.messages.append(failure_message(failure))
+    return change

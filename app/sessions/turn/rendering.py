@@ -32,6 +32,7 @@ class RenderSource:
     Attributes:
         load_model: the session's model; asked only where a template reads a field of it.
         moment: what `current_datetime` shows; fixed for all steps of an invocation.
+        task_error: why the last invocation failed, if it did.
         history: how many of the most recent messages `chat_history` holds; None for all.
     """
 
@@ -42,6 +43,7 @@ class RenderSource:
     actor_input: str
     moment: datetime
     read_dialogue: ReadDialogue
+    task_error: str | None = None
     history: int | None = None
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
@@ -89,6 +91,7 @@ class RenderSource:
             "state_id": self.state,
             "state_name": self.flow.state_name(self.state),
             "actor_input": self.actor_input,
+            "task_error": self.task_error,
             "current_datetime": self.moment.isoformat(),
         }
 

@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
-from app.flows.flow import Entered, Flow
-from app.flows.graph import Graph, PlannedStep, StepPlan, StepScope
+from app.db.models import MessageStatus, StepKind
+from app.errors import ConflictError
+from app.flows.flow import ERROR_EVENT, Entered, Flow
+from app.flows.graph import DEFAULT_QUEUE, Graph, PlannedStep, StepPlan, StepScope
 from app.flows.machine import Recording
 from app.flows.model.session_model import SessionModel
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Invoke, Render
 from app.kit.ids import new_id
-from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, NewInvocation, NewMessage, NewStep, Snapshot
-from app.sessions.turn.rendering import RenderSource
+from app.sessions.store.change import Change, NewInvocation, NewMessage, NewStep, StepFence
+from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.rendering import ReadDialogue, RenderSource
+from app.settings import Settings
 from app.wire.messages import plain_text
 
 
@@ -29,7 +32,7 @@ class TransitionInput:
             before an invocation was cut short.
         error: why the invocation failed.
         cancelled: whether it failed because the user wanted it to.
-        reply: the step and attempt that generated the input.
+        made_by: the attempt that generated the input.
         updates: values for those fields of the model that the flow has.
     """
 
@@ -39,7 +42,7 @@ class TransitionInput:
     content: list[dict[str, Any]] | None = None
     error: str | None = None
     cancelled: bool = False
-    reply: tuple[str, int] | None = None
+    made_by: StepFence | None = None
     updates: dict[str, Any] = field(default_factory=dict)
 
     def failed(self, error: str) -> "TransitionInput":
@@ -52,116 +55,188 @@ class TransitionInput:
         return self.cause.startswith("invocation:")
 
 
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """What bounds the invocations that a transition starts, and how its model is stored.
+
+    Attributes:
+        max_attempts: of a step whose template does not say.
+        invocation_seconds: after which an invocation fails by itself.
+        compression: whether stored models are compressed.
+    """
+
+    max_attempts: int
+    invocation_seconds: float
+    compression: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The limits that the settings give."""
+        return cls(
+            settings.step.max_attempts,
+            settings.step.invocation_seconds,
+            settings.session.compression,
+        )
+
+
+class EndlessFailureError(ConflictError):
+    """Invoker states lead only to each other: no event leads a failure out of them."""
+
+    code = "endless-failure"
+    title = "No way out of a failure"
+
+
 class TransitionRun:
-    """One event applied to one session, in memory; `change` is what it comes to."""
+    """One event applied to one session, in memory; `change` is what it comes to.
+
+    Args:
+        flow: what the session runs.
+        model: the session's; it is changed.
+        change: of the session, still without what the event does.
+        given: what is sent.
+        read_dialogue: reads the dialogue as it was before the change.
+        limits: of the invocation that it may start.
+    """
 
     def __init__(
         self,
-        runtime: Runtime,
         flow: Flow,
         model: SessionModel,
         change: Change,
-        incoming: TransitionInput,
+        given: TransitionInput,
+        *,
+        read_dialogue: ReadDialogue,
+        limits: TurnLimits,
     ) -> None:
-        self._runtime = runtime
         self._flow = flow
         self._model = model
-        self._incoming = incoming
+        self._given = given
+        self._read_dialogue = read_dialogue
+        self._limits = limits
         self.change = change
 
     @classmethod
-    async def of(
-        cls, runtime: Runtime, flow: Flow, before: Snapshot, incoming: TransitionInput
-    ) -> Change:
-        """What `incoming` does to a session.
+    def of(
+        cls,
+        flow: Flow,
+        before: Snapshot,
+        given: TransitionInput,
+        *,
+        read_dialogue: ReadDialogue,
+        limits: TurnLimits,
+    ) -> Self:
+        """What is to be done to a stored session. An error stays until the user's next event.
 
         Raises:
-            EventNotAcceptedError: the state does not take the event.
             DefinitionMismatchError: the stored session does not fit the flow.
         """
         model = before.load_model(flow)
-        for name in incoming.updates.keys() & flow.model.own_fields():
-            setattr(model, name, incoming.updates[name])
-        change = Change(
-            session_id=before.id,
-            org_id=before.org_id,
-            version=before.version,
-            state=before.state,
-            source=before.state,
-            model=b"",
-            cause=incoming.cause,
-            event=incoming.event,
-            error=incoming.error,
-            messages_before=before.message_count,
-        )
-        transition = cls(runtime, flow, model, change, incoming)
-        await transition.send(incoming.event)
-        transition.pack()
-        return change
+        for name in given.updates.keys() & flow.model.own_fields():
+            setattr(model, name, given.updates[name])
+        error = given.error or (before.task_error if given.internal else None)
+        change = Change.of(before, cause=given.cause, event=given.event, error=error)
+        return cls(flow, model, change, given, read_dialogue=read_dialogue, limits=limits)
 
     async def start(self) -> None:
         """Enter the flow's initial state."""
         await self._enter(await self._flow.start(self._model))
 
     async def send(self, event: str) -> None:
-        """Send an event with the input to the statechart, and react to the state it enters."""
-        incoming = self._incoming
-        self._model.actor_input = incoming.input
-        entered = await self._flow.send(
-            self.change.state, self._model, event, incoming.input, internal=incoming.internal
-        )
-        await self._enter(entered)
-        if incoming.error and self._flow.machine.shows_errors:
-            self.change.messages.append(_failure(incoming))
+        """Send an event with the input to the statechart, and react to the state it enters.
 
-    def pack(self) -> None:
-        """Put the model, as it is stored, into the change."""
-        self.change.pack(self._model, compression=self._runtime.settings.session.compression)
+        Raises:
+            EventNotAcceptedError: the state does not take the event.
+        """
+        await self._enter(await self._move(event, self._given.input))
+
+    async def fail(self) -> None:
+        """Lead a failed invocation out of its chain of invoker states.
+
+        A state that takes the event `error` says itself what follows. Any other gets the event that
+        ends it, with empty input; the next invoker state must not act on that, and is left too.
+
+        Raises:
+            EventNotAcceptedError: a state takes neither.
+            EndlessFailureError: all that follows are invoker states that were left already.
+        """
+        left: set[str] = set()
+        while self.change.state not in left:
+            left.add(self.change.state)
+            if self._flow.takes_error(self.change.state):
+                await self._enter(await self._move(ERROR_EVENT, self._given.error or ""))
+                break
+            event = self._flow.ending_event(self.change.state)
+            entered = await self._move(event, "")
+            if not self._flow.invokes(entered.target):
+                await self._enter(entered)
+                break
+            self._record(entered)
+        else:
+            raise EndlessFailureError(f"State {self.change.state!r} does not end with a failure.")
+        if self._flow.machine.shows_errors:
+            self.change.messages.append(failure_message(self._given))
+
+    def pack(self) -> Change:
+        """The change, with the model as it is stored."""
+        if self._flow.invokes(self.change.state) and self.change.invocation is None:
+            raise AssertionError(f"nothing would ever leave state {self.change.state!r}")
+        self.change.pack(self._model, compression=self._limits.compression)
+        return self.change
+
+    async def _move(self, event: str, actor_input: str) -> Entered:
+        self._model.actor_input = actor_input
+        return await self._flow.send(
+            self.change.state, self._model, event, actor_input, internal=self._given.internal
+        )
 
     async def _enter(self, entered: Entered) -> None:
-        change = self.change
-        change.state = self._model.state = entered.target
-        change.messages += [
-            NewMessage.text(role, storable(text)) for role, text in entered.messages
-        ]
-        if entered.recording is Recording.RAW:
-            change.messages.append(_raw(self._incoming))
+        self._record(entered)
         template = self._flow.template(entered.target)
         if not isinstance(template, Render):
             await self._invoke()
         elif entered.recording is Recording.RENDERED:
             await self._show(template)
 
+    def _record(self, entered: Entered) -> None:
+        """Take over the state, and what the transition says by itself."""
+        change = self.change
+        change.state = self._model.state = entered.target
+        change.messages += [NewMessage.text(role, storable(t)) for role, t in entered.messages]
+        if entered.recording is Recording.RAW:
+            change.messages.append(_raw(self._given))
+
     async def _show(self, template: Render) -> None:
         """Render the state's template into the dialogue; its fault is an error in the session."""
         try:
             text = await self._source().render(template.text)
         except TemplateError as error:
-            told = f"Template of state {self.change.state!r}: {error}"
-            self.change.error = f"{self.change.error}\n{told}" if self.change.error else told
+            fault = f"Template of state {self.change.state!r}: {error}"
+            self.change.error = f"{self.change.error}\n{fault}" if self.change.error else fault
             return
         if text:
             message = NewMessage.text("assistant", text)
-            if self._incoming.reply:
-                message.step_id, message.attempt = self._incoming.reply
+            message.made_by = self._given.made_by
             self.change.messages.append(message)
 
     async def _invoke(self) -> None:
-        """StepPlan the steps of the invoker state that was entered."""
-        change, flow = self.change, self._flow
+        """Plan the steps of the invoker state that was entered."""
+        change, flow, limits = self.change, self._flow, self._limits
         change.invocation = NewInvocation(
-            change.state, flow.ending_event(change.state), self._model.actor_input
+            change.state,
+            flow.ending_event(change.state),
+            self._model.actor_input,
+            limits.invocation_seconds,
         )
         graph = await self._source().graph(flow.node(change.state))
-        steps = self._runtime.settings.step
-        change.steps = step_rows(graph, graph.start(), change.invocation.id, {}, steps.max_attempts)
+        change.steps = new_steps(
+            graph, graph.start(), change.invocation.id, {}, limits.max_attempts
+        )
 
     def _source(self) -> RenderSource:
         async def read_dialogue(limit: int | None) -> list[tuple[str, str]]:
-            change = self.change
-            stored = await self._runtime.store.dialogue(change.session_id, limit)
-            said = [(m.role, plain_text(m.content)) for m in change.messages]
-            return [*stored, *said][-limit if limit else None :]
+            stored = await self._read_dialogue(limit)
+            added = [(m.role, plain_text(m.content)) for m in self.change.messages]
+            return [*stored, *added][-limit if limit else None :]
 
         return RenderSource(
             flow=self._flow,
@@ -169,33 +244,35 @@ class TransitionRun:
             state=self.change.state,
             load_model=lambda: self._model,
             actor_input=self._model.actor_input,
+            task_error=self.change.error,
             moment=datetime.now(UTC),
             read_dialogue=read_dialogue,
         )
 
 
-def step_rows(
+def new_steps(
     graph: Graph,
     plan: StepPlan,
     invocation_id: str,
     parents: dict[str, str],
     max_attempts: int,
 ) -> list[NewStep]:
-    """The rows of a plan. `parents` maps the paths of composites that are there to their ids.
+    """The steps of a plan. `parents` maps the paths of composites that are there to their ids.
 
     A plan with nothing to run becomes one step that carries its result: a worker ends it.
     """
-    planned = plan.steps or [PlannedStep("", "leaf", "default", StepScope(), result=plan.result)]
+    done = PlannedStep("", StepKind.LEAF, DEFAULT_QUEUE, StepScope(), result=plan.result)
+    planned = plan.steps or [done]
     ids = dict(parents)
-    rows = []
+    steps = []
     for step in planned:
         ids[step.path] = new_id("stp")
         attempts = max_attempts
-        if step.kind == "leaf" and step.result is None:
+        if step.kind == StepKind.LEAF and step.result is None:
             attempts = _attempts(graph, step.path, max_attempts)
         parent = ids.get(step.path.rpartition("/")[0]) if step.path else None
-        rows.append(NewStep(ids[step.path], invocation_id, parent, step, attempts))
-    return rows
+        steps.append(NewStep(ids[step.path], invocation_id, parent, step, attempts))
+    return steps
 
 
 def _attempts(graph: Graph, path: str, default: int) -> int:
@@ -204,24 +281,22 @@ def _attempts(graph: Graph, path: str, default: int) -> int:
     return default if retries is None else retries + 1
 
 
-def _raw(incoming: TransitionInput) -> NewMessage:
-    if incoming.content is not None:
-        return NewMessage("user", incoming.content)
-    return NewMessage.text("user", incoming.input)
+def _raw(given: TransitionInput) -> NewMessage:
+    if given.content is not None:
+        return NewMessage("user", given.content)
+    return NewMessage.text("user", given.input)
 
 
-def _failure(incoming: TransitionInput) -> NewMessage:
+def failure_message(given: TransitionInput) -> NewMessage:
     """What a failed invocation leaves in the dialogue: what was generated, and why it ended."""
     block = {
         "content_type": "error",
-        "error_message": incoming.error,
-        "error_code": "cancelled" if incoming.cancelled else "invocation_failed",
+        "error_message": given.error,
+        "error_code": "cancelled" if given.cancelled else "invocation_failed",
     }
-    step_id, attempt = incoming.reply or (None, None)
     return NewMessage(
         "assistant",
-        [*(incoming.content or []), block],
-        "cancelled" if incoming.cancelled else "failed",
-        step_id,
-        attempt,
+        [*(given.content or []), block],
+        MessageStatus.CANCELLED if given.cancelled else MessageStatus.FAILED,
+        given.made_by,
     )

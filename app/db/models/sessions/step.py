@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, ForeignKey, Index, String, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, enum_column, json_column, moment
+from app.db.models.columns import counter, created_at, enum_column, json_column, moment
 
 
 class StepKind(StrEnum):
@@ -36,7 +36,9 @@ class Step(SQLModel, table=True):
     `path` is the node's place in the template: "" for the root, then "/0", "/0/name" and so on.
     `remaining` counts what a composite waits for: of a parallel or a map the children that are not
     done, of a chain the leaves of the parts after the one that runs. `input` is what its render
-    sees: `previous_result`, map index and value.
+    sees: `previous_result`, map index and value. `attempt` is the fence of what a worker writes.
+    Of the attempts, `failures` were failed by the invoker, which `max_attempts` bounds, and
+    `losses` ended without an answer.
     """
 
     __tablename__ = "step"
@@ -61,6 +63,8 @@ class Step(SQLModel, table=True):
     status: StepStatus = enum_column(StepStatus)
     queue: str = "default"
     attempt: int = 0
+    failures: int = counter(0)
+    losses: int = counter(0)
     max_attempts: int
     remaining: int = 0
     input: dict[str, Any] = json_column()

@@ -1,0 +1,199 @@
+"""One attempt of a step: render its template, call its invoker, and say what comes of it."""
+
+import asyncio
+import random
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from structlog import get_logger
+
+from app.errors import DefinitionMismatchError, NotFoundError, PublicError, public_text
+from app.flows.call import call
+from app.flows.flow import Flow
+from app.flows.graph import Graph, Unwrapped
+from app.flows.rendering.jinja import storable
+from app.flows.select import select
+from app.flows.template import Call, Invoke
+from app.invokers.invoker import (
+    InvocationContext,
+    InvokerError,
+    TransientInvokerError,
+    discard,
+)
+from app.invokers.pool import Invokers
+from app.kit.registry import UnknownNameError
+from app.sessions.runtime import Runtime
+from app.sessions.steps.connections import ConnectionResolver
+from app.sessions.steps.partial_output import PartialWriter
+from app.sessions.store.claim import Claim
+from app.sessions.turn.ending import is_infrastructure
+from app.sessions.turn.rendering import RenderSource
+from app.sessions.turn.run import dialogue_reader
+
+log = get_logger(__name__)
+
+# Until another worker, which may have the flow or reach the database, takes the step.
+_ELSEWHERE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The invoker's answer."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """The step is to be run again.
+
+    Attributes:
+        delay: seconds.
+        error: why.
+        failures: 1 if the attempt counts against the step's limit: infrastructure's do not.
+    """
+
+    delay: float
+    error: str
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The step failed for good, and with it its invocation."""
+
+    error: str
+
+
+Outcome = Answered | TryAgain | Failed
+
+
+def failed(error: Exception) -> Failed:
+    """The failure that an error makes of a step; wrong configuration says what is wrong."""
+    text = public_text(error, shown=(ValueError, UnknownNameError))
+    unknown = text == type(error).__name__
+    return Failed(f"The step failed ({text})." if unknown else text)
+
+
+class FlowMissingError(Exception):
+    """This worker does not have the step's flow, or not this revision of it; another may."""
+
+
+class AttemptRunner:
+    """Runs attempts in one worker."""
+
+    def __init__(
+        self, runtime: Runtime, invokers: Invokers, connections: ConnectionResolver
+    ) -> None:
+        self._runtime = runtime
+        self._invokers = invokers
+        self._connections = connections
+        self._settings = runtime.settings.step
+
+    async def run(self, claim: Claim) -> Outcome:
+        """Run one attempt; whatever happens in it is an outcome, but its cancellation."""
+        try:
+            return Answered(await self._result(claim))
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            return Failed("The step's own code cancelled it.")
+        except FlowMissingError as error:
+            return TryAgain(_ELSEWHERE_SECONDS, str(error), failures=0)
+        except TransientInvokerError as error:
+            return self._after_failure(claim, error)
+        except Exception as error:
+            if is_infrastructure(error):
+                return TryAgain(_ELSEWHERE_SECONDS, public_text(error), failures=0)
+            if not isinstance(error, PublicError):
+                log.exception("step failed")
+            return failed(error)
+
+    async def graph(self, claim: Claim) -> Graph:
+        """The step graph of the claim's invocation."""
+        flow, _ = await self._node(claim)
+        return await self._source(flow, claim, None).graph(flow.node(claim.state))
+
+    async def _result(self, claim: Claim) -> str:
+        flow, node = await self._node(claim)
+        if claim.result is not None:
+            return claim.result
+        match node:
+            case Invoke():
+                return await self._invoke(flow, claim, node)
+            case Call(function):
+                data = await self._source(flow, claim, None).data({"dialogue"})
+                timeout = self._settings.timeout_seconds
+                answer = call(function, data | claim.scope.visible())
+                return storable(await _in_time(answer, timeout))
+            case _:
+                raise InvokerError(f"There is nothing to invoke at {claim.path!r}.")
+
+    async def _node(self, claim: Claim) -> tuple[Flow, Unwrapped]:
+        session = claim.session
+        try:
+            flow = await self._runtime.catalog.get(
+                session.org_id, session.flow, session.flow_revision
+            )
+            node, _ = Graph(flow.node(claim.state), {}, select).find(claim.path)
+        except (NotFoundError, DefinitionMismatchError, LookupError) as error:
+            raise FlowMissingError(f"A worker does not have flow {session.flow!r}.") from error
+        return flow, node
+
+    async def _invoke(self, flow: Flow, claim: Claim, node: Invoke) -> str:
+        name, config = await self._connections.resolve(
+            claim.session.org_id, node.invoker, node.config
+        )
+        invoker = self._invokers.resolve(name, config, trusted=flow.trusted)
+        source = self._source(flow, claim, invoker.history)
+        content = await source.render(node.text, claim.scope.visible())
+        timeout = node.timeout or self._settings.timeout_seconds
+        emit = PartialWriter(self._runtime, claim).emit if claim.makes_answer else discard
+        context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
+        return storable(await _in_time(invoker.invoke(content, context), timeout))
+
+    def _source(self, flow: Flow, claim: Claim, history: int | None) -> RenderSource:
+        return RenderSource(
+            flow=flow,
+            session_id=claim.session.id,
+            state=claim.state,
+            load_model=lambda: claim.session.load_model(flow),
+            actor_input=claim.actor_input,
+            task_error=claim.session.task_error,
+            moment=claim.entered,
+            read_dialogue=dialogue_reader(self._runtime, claim.session.id),
+            history=history or self._runtime.settings.session.history_messages,
+        )
+
+    def _after_failure(self, claim: Claim, error: TransientInvokerError) -> TryAgain | Failed:
+        step, failures = self._settings, claim.failures + 1
+        if failures >= claim.max_attempts:
+            return Failed(str(error))
+        asked = error.retry_after or 0.0
+        if asked > step.invocation_seconds:
+            return Failed(f"{error}; it is not to be asked again before {_moment_in(asked)}")
+        delay = min(step.backoff_seconds * 2 ** (failures - 1), step.backoff_max_seconds)
+        delay *= random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        return TryAgain(max(delay, asked), str(error), failures=1)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is to end, rather than something in it raised a cancellation."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _moment_in(seconds: float) -> str:
+    try:
+        return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+    except OverflowError:
+        return "the end of time"
+
+
+async def _in_time(answer: Awaitable[str], seconds: float) -> str:
+    try:
+        async with asyncio.timeout(seconds):
+            return await answer
+    except TimeoutError:
+        raise TransientInvokerError(f"No answer within {seconds:g} seconds.") from None

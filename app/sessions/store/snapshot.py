@@ -1,0 +1,167 @@
+"""A session as it was read: plain values, no queries."""
+
+import base64
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import cache
+from typing import Any, Self
+
+import asyncpg
+
+from app.db.models import MessageStatus
+from app.errors import IdempotencyMismatchError
+from app.flows.flow import Flow
+from app.flows.model.secondary_store import SecondaryStore
+from app.flows.model.session_model import SessionModel
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHead:
+    """A session's row without its model, which may be large.
+
+    `version` is the fence: a change is written only onto the version that was read.
+    """
+
+    id: str
+    org_id: str
+    flow: str
+    flow_revision: int
+    state: str
+    version: int
+    invocation_id: str | None
+    task_error: str | None
+    message_count: int
+    title: str | None
+    visibility: str
+    user_info: dict[str, Any] | None
+    agent_id: str | None
+    forked_from_id: str | None
+    forked_from_message: int | None
+    created: datetime
+    created_by: str
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """The session in any row that has its columns."""
+        return cls(**{name: row[name] for name in _columns(cls)})  # type: ignore[arg-type] # a class is hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(SessionHead):
+    """A session with its model; `stored_values` is the secondary store, each value serialized."""
+
+    model: bytes
+    stored_values: dict[str, str] | None
+
+    def load_model(self, flow: Flow) -> SessionModel:
+        """The session's model, upgraded to the flow's schema version where it is older.
+
+        Raises:
+            SerializationError: it does not fit the flow.
+        """
+        model = flow.model.deserialize(self.model)
+        model.session_id = self.id
+        model.state = self.state
+        if self.stored_values:
+            model.secondary_store = SecondaryStore.from_serialized(self.values())
+        return model
+
+    def values(self) -> dict[str, bytes]:
+        """The secondary store's values as they are stored."""
+        return {key: base64.b64decode(value) for key, value in (self.stored_values or {}).items()}
+
+
+@cache
+def _columns(cls: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousAnswer:
+    """What an idempotency key was answered before, and to which request."""
+
+    request_hash: bytes
+    answer: dict[str, Any]
+
+    def for_request(self, request_hash: bytes) -> dict[str, Any]:
+        """The answer, if it was to the same request.
+
+        Raises:
+            IdempotencyMismatchError: it was to another one.
+        """
+        if self.request_hash != request_hash:
+            raise IdempotencyMismatchError("This idempotency key was used for another request.")
+        return self.answer
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message of a dialogue; blocks as on the wire."""
+
+    idx: int
+    role: str
+    content: list[dict[str, Any]]
+    status: MessageStatus
+    created: datetime
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """The message in a row that has its columns."""
+        status = MessageStatus(row["status"])
+        return cls(row["idx"], row["role"], row["content"], status, row["created"])
+
+
+@dataclass(frozen=True, slots=True)
+class RunningInvocation:
+    """The invocation of a session; its step is named where a single one makes the answer."""
+
+    invocation_id: str
+    event: str
+    since: datetime
+    step_id: str | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWithInvocation:
+    """A session and what runs in it."""
+
+    session: SessionHead
+    running: RunningInvocation | None
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """The session in a row of the viewing statement."""
+        running = None
+        if row["running_id"] is not None:
+            running = RunningInvocation(
+                row["running_id"],
+                row["ending_event"],
+                row["entered"],
+                row["step_id"],
+                row["attempt"] or 0,
+            )
+        return cls(SessionHead.from_row(row), running)
+
+
+@dataclass(frozen=True, slots=True)
+class PollStatus:
+    """A session as a client that polls sees it.
+
+    Attributes:
+        last_content: the blocks of the last message that its last transition made.
+        total: steps of the invocation that runs, as far as they are known.
+        done: those of them that are done.
+    """
+
+    session: SessionHead
+    last_content: list[dict[str, Any]] | None
+    total: int
+    done: int
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """The session in a row of the status statement."""
+        return cls(
+            SessionHead.from_row(row), row["last_content"], int(row["total"] or 0), row["done"] or 0
+        )

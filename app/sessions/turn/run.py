@@ -1,0 +1,49 @@
+"""Prepares a transition of a session with what the process has: its store and its settings."""
+
+from app.flows.flow import Flow
+from app.flows.model.session_model import SessionModel
+from app.sessions.runtime import Runtime
+from app.sessions.store.change import Change
+from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.rendering import ReadDialogue
+from app.sessions.turn.transition import TransitionInput, TransitionRun, TurnLimits
+
+
+def opening_run(
+    runtime: Runtime, flow: Flow, model: SessionModel, change: Change, given: TransitionInput
+) -> TransitionRun:
+    """The transition that starts a session."""
+    return TransitionRun(
+        flow,
+        model,
+        change,
+        given,
+        read_dialogue=dialogue_reader(runtime, change.session_id),
+        limits=TurnLimits.of(runtime.settings),
+    )
+
+
+def transition_run(
+    runtime: Runtime, flow: Flow, before: Snapshot, given: TransitionInput
+) -> TransitionRun:
+    """A transition of a session that is stored.
+
+    Raises:
+        DefinitionMismatchError: the stored session does not fit the flow.
+    """
+    return TransitionRun.of(
+        flow,
+        before,
+        given,
+        read_dialogue=dialogue_reader(runtime, before.id),
+        limits=TurnLimits.of(runtime.settings),
+    )
+
+
+def dialogue_reader(runtime: Runtime, session_id: str) -> ReadDialogue:
+    """Reads the stored dialogue of a session."""
+
+    async def read_dialogue(limit: int | None) -> list[tuple[str, str]]:
+        return await runtime.store.dialogue(session_id, limit)
+
+    return read_dialogue
