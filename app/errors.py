@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, NotRequired, TypedDict
 
+from app.kit.storable import clean_text
+
 # Where a fault is: keys and indexes from the outside in.
 Loc = tuple[str | int, ...]
 
@@ -237,16 +239,15 @@ def public_text(error: BaseException, *, shown: Collection[type[BaseException]] 
             subclass is raised by libraries (`json.JSONDecodeError` is a `ValueError`).
 
     Returns:
-        Text that can be stored: see `storable_text`.
+        Text that can be stored, of bounded length: see `error_text`.
     """
     if isinstance(error, StatewrightError):
-        return storable_text(error.detail)
+        return error_text(error.detail)
     if isinstance(error, PublicError) or type(error) in shown:
-        return storable_text(str(error))
-    return storable_text(type(error).__name__)
+        return error_text(str(error))
+    return error_text(type(error).__name__)
 
 
-def storable_text(text: str) -> str:
-    """A text without what PostgreSQL or UTF-8 cannot hold, and of bounded length."""
-    kept = text[:MAX_TEXT_CHARS].replace("\x00", "")
-    return kept.encode(errors="ignore").decode()
+def error_text(text: str) -> str:
+    """The text of an error as it can be stored, and of bounded length."""
+    return clean_text(text[:MAX_TEXT_CHARS], replacement="")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from app.errors import storable_text
+from app.errors import error_text
 from app.invokers.guard import guarded
 from app.invokers.invoker import InvokerError, TransientInvokerError
 
@@ -57,7 +57,7 @@ def _failure(function: Callable[..., Any], error: BaseException) -> InvokerError
     """An error of the function. It is the user's own code, and so is the text of its error."""
     if isinstance(error, InvokerError):
         return error
-    text = storable_text(f"{_name(function)}: {type(error).__name__}: {error}")
+    text = error_text(f"{_name(function)}: {type(error).__name__}: {error}")
     transient = isinstance(error, ConnectionError | TimeoutError)
     return TransientInvokerError(text) if transient else InvokerError(text)
 

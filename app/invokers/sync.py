@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from pydantic import Field
 from typing_extensions import override
 
-from app.errors import storable_text
+from app.errors import error_text
 from app.invokers.config import InvokerConfig, read_config
 from app.invokers.invoker import (
     InvocationContext,
@@ -98,4 +98,4 @@ class SyncInvoker(Invoker):
             return self._make()
 
     def _fault(self, error: BaseException) -> str:
-        return storable_text(f"{self._wrapped.__name__}: {type(error).__name__}: {error}")
+        return error_text(f"{self._wrapped.__name__}: {type(error).__name__}: {error}")

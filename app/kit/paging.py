@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import orjson
 
+from app.kit.storable import text_fault
+
 
 class PageTokenError(ValueError):
     """The token was not made by this service; the HTTP edge answers 400."""
@@ -30,7 +32,7 @@ def decode_token(token: str) -> list[str]:
         parts = orjson.loads(base64.b64decode(raw + b"=" * (-len(raw) % 4), b"-_", validate=True))
     except (UnicodeEncodeError, binascii.Error, orjson.JSONDecodeError) as error:
         raise PageTokenError from error
-    if not isinstance(parts, list) or not all(_is_text(part) for part in parts):
+    if not isinstance(parts, list) or any(_fault(part) for part in parts):
         raise PageTokenError
     return parts
 
@@ -57,5 +59,5 @@ def decode_keyset(token: str) -> tuple[datetime, str]:
     return created, row_id
 
 
-def _is_text(part: object) -> bool:
-    return isinstance(part, str) and "\x00" not in part
+def _fault(part: object) -> str | None:
+    return text_fault(part) if isinstance(part, str) else "no text"

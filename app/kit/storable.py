@@ -25,6 +25,9 @@ _UNCHECKED = re.compile(r"\\u0000|\d{19}")
 # What cleaning is for: a NUL, and a surrogate that may be a lone one.
 _UNCLEAN = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 
+# What is no character of a text that can be stored.
+_NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
+
 # The keys to a value, the last one first: made into a loc only where there is a fault.
 _Keys: TypeAlias = "tuple[str | int, _Keys] | None"
 
@@ -145,15 +148,15 @@ def text_fault(text: str) -> str | None:
     return None
 
 
-def clean_text(text: str) -> str:
-    """The text with a replacement character for each NUL and lone surrogate.
+def clean_text(text: str, replacement: str = "\N{REPLACEMENT CHARACTER}") -> str:
+    """The text with a replacement for each NUL and lone surrogate.
 
     Two halves of a character that stand together, as when it was sent in two pieces, become it.
     """
     if text_fault(text) is None:
         return text
-    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return joined.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return _NOT_TEXT.sub(replacement, joined)
 
 
 _OUT_OF_RANGE = "a number is out of range: numbers are finite, and integers fit 64 bits"

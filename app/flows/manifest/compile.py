@@ -8,7 +8,6 @@ from app.errors import BadRequestError, DefinitionMismatchError
 from app.flows.findings import Findings
 from app.flows.flow import Flow
 from app.flows.keys import RESERVED_KEYS, is_key
-from app.flows.manifest.bounds import out_of_bounds
 from app.flows.manifest.chart_checks import ChartChecks
 from app.flows.manifest.chart_machine import machine_of
 from app.flows.manifest.chart_reader import ChartReader
@@ -17,9 +16,13 @@ from app.flows.manifest.schema_model import model_from_schema
 from app.flows.manifest.templates import ManifestTemplateReader
 from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.template import Template
+from app.kit.storable import Limits, NotStorableError, check_json
 
 _PARTS = ("model", "statechart", "templates")
 _MODEL_NAME = "ManifestModel"
+
+# Of a spec, before anything recurses into it.
+LIMITS = Limits(depth=128, values=20_000, chars=200_000, max_integer=2**63 - 1)
 
 
 def compile_flow(
@@ -77,9 +80,10 @@ def check_flow(key: str, spec: object, *, invokers: Collection[str]) -> Findings
         findings.error(("metadata", "name"), f"{reason}, 63 at most")
     elif key in RESERVED_KEYS:
         findings.error(("metadata", "name"), f"the name {key!r} is reserved")
-    fault = out_of_bounds(spec, ("spec",))
-    if fault:
-        findings.errors.append(fault)
+    try:
+        check_json(spec, LIMITS)
+    except NotStorableError as fault:
+        findings.error(("spec", *fault.loc), fault.reason)
     else:
         _check_spec(spec, findings, invokers)
     return findings

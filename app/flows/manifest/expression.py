@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from statemachine.spec_parser import binary_operators
 
 from app.errors import ConflictError
+from app.kit.storable import text_fault
 
 MAX_CHARS = 1000
 MAX_DEPTH = 50
@@ -122,8 +123,9 @@ class _Compiler:
         value = node.value
         if not (value is None or isinstance(value, str | bool | int | float)):
             raise ExpressionError("literals are texts, numbers, true, false and null")
-        if isinstance(value, str) and not _is_storable(value):
-            raise ExpressionError("a text holds a NUL or half a character")
+        fault = text_fault(value) if isinstance(value, str) else None
+        if fault is not None:
+            raise ExpressionError(fault)
         return lambda _: value
 
     def _name(self, node: ast.Name) -> Evaluate:
@@ -279,11 +281,3 @@ def _why_not(node: ast.expr) -> str:
     if isinstance(node, ast.Call):
         return "nothing can be called in an expression"
     return f"{type(node).__name__} is not supported in an expression"
-
-
-def _is_storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\x00" not in text

@@ -1,6 +1,5 @@
 """What the statechart of a manifest is bound to: the session's fields and input, nothing else."""
 
-import math
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,12 +7,13 @@ from typing_extensions import override
 
 from app.flows.manifest.expression import Clock, EvaluationError
 from app.flows.model.session_model import SessionModel
+from app.kit.storable import Limits, check_json
 
 INPUTS = frozenset({"actor_input", "parsed_actor_input"})
 
 MAX_SIZE = 200_000
 MAX_DEPTH = 50
-_MAX_INT = 2**63
+_LIMITS = Limits(max_integer=2**63 - 1)
 
 
 class Facade:
@@ -65,7 +65,9 @@ class Facade:
     def _write(self, name: str, value: Any) -> None:
         self.tick()
         try:
-            setattr(self._model, name, _Copier().copy(value, MAX_DEPTH))
+            copied = _Copier().copy(value, MAX_DEPTH)
+            check_json(copied, _LIMITS)
+            setattr(self._model, name, copied)
         except ValidationError as error:
             # Only what the field wants: what it was given may be anybody's secret.
             wanted = {fault["msg"] for fault in error.errors(include_input=False)}
@@ -78,7 +80,7 @@ class Facade:
 
 
 class _Copier:
-    """Copies a value as plain JSON of bounded size: expressions can make one part appear often."""
+    """Copies a value of bounded size: expressions can make one part appear often."""
 
     def __init__(self) -> None:
         self._left = MAX_SIZE
@@ -91,7 +93,7 @@ class _Copier:
             return {key: self._member(key, item, depth) for key, item in value.items()}
         if isinstance(value, list):
             return [self.copy(item, depth - 1) for item in value]
-        return _scalar(value)
+        return value
 
     def _member(self, key: str, item: Any, depth: int) -> Any:
         self._spend(len(key))
@@ -101,13 +103,3 @@ class _Copier:
         self._left -= size
         if self._left < 0:
             raise ValueError(f"it is larger than {MAX_SIZE} characters and items")
-
-
-def _scalar(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool):
-        return value
-    if isinstance(value, int) and -_MAX_INT <= value < _MAX_INT:
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    raise ValueError("a number is out of range")

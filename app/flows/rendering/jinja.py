@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from app.errors import ConflictError
 from app.flows.rendering.sandbox_child import configure, describe, sandbox_environment
+from app.kit.storable import text_fault
 
 # Stands for every name: what a template reads that includes others by a computed name.
 ANY_NAME = "*"
@@ -98,8 +99,9 @@ def storable(text: str) -> str:
     Raises:
         TemplateError: it holds a NUL or half a character.
     """
-    if "\x00" in text or not (text.isascii() or _encodes(text)):
-        raise TemplateError("the text holds a NUL or a lone surrogate, which cannot be stored")
+    fault = text_fault(text)
+    if fault is not None:
+        raise TemplateError(f"{fault}, which cannot be stored")
     return text
 
 
@@ -200,11 +202,3 @@ def _sources(names: set[str], environment: Environment) -> list[str]:
         except jinja2.TemplateNotFound:
             continue
     return found
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

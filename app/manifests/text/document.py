@@ -12,7 +12,8 @@ import httpx2
 from app.errors import BadRequestError, PayloadTooLargeError
 from app.invokers.http_client import AnswerTooLargeError, guarded_client
 from app.invokers.invoker import InvokerError
-from app.manifests.text.limits import MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, check_value, refuse
+from app.kit.storable import NotStorableError, parse_number
+from app.manifests.text.limits import MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, check_document, refuse
 from app.manifests.text.yaml import read_yaml
 
 _FETCH_SECONDS = 20.0
@@ -89,13 +90,19 @@ def _read(raw: str | bytes) -> list[dict[str, Any]]:
 
 def _read_json(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=parse_number,
+            parse_float=parse_number,
+            parse_constant=_refuse_constant,
+        )
     except json.JSONDecodeError as error:
         refuse(f"JSON: {error.msg}", line=error.lineno, column=error.colno)
     except RecursionError:
         refuse(f"nested deeper than {MAX_DEPTH} levels")
-    except ValueError:  # an integer of thousands of digits
-        refuse("a number that does not fit 64 bits; write it in quotes as text")
+    except NotStorableError as fault:
+        refuse(f"{fault.reason}; write it in quotes as text")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -121,5 +128,5 @@ def _documents(values: list[Any]) -> list[dict[str, Any]]:
     for number, document in enumerate(documents, 1):
         if not isinstance(document, dict):
             refuse(f"document {number} is not a mapping with apiVersion, kind, metadata and spec")
-        check_value(document)
+        check_document(document)
     return documents

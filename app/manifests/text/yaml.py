@@ -20,7 +20,8 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from app.manifests.text.limits import MAX_DEPTH, MAX_NODES, number_of, refuse
+from app.kit.storable import NotStorableError, parse_number
+from app.manifests.text.limits import MAX_DEPTH, MAX_NODES, refuse
 
 _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -130,10 +131,10 @@ def _scalar(event: ScalarEvent) -> Any:
     if _NOT_FINITE.fullmatch(text):
         _refuse_at(event, "infinity and NaN are no numbers here")
     if _NUMBER.fullmatch(text):
-        number = number_of(text)
-        if number is None:
-            _refuse_at(event, "a number that does not fit 64 bits; write it in quotes as text")
-        return number
+        try:
+            return parse_number(text)
+        except NotStorableError as fault:
+            _refuse_at(event, f"{fault.reason}; write it in quotes as text")
     return text
 
 
