@@ -1,0 +1,132 @@
+"""The steps of one invocation in memory, under the rules of the statements that keep them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from app.db.models import StepKind, StepStatus
+from app.sessions.store.change import NewStep, StepFence
+from app.sessions.store.claim import Claim, Composite
+from app.sessions.store.snapshot import Snapshot
+from app.sessions.store.store import ChildResult
+
+
+@dataclass
+class Row:
+    step: NewStep
+    status: StepStatus
+    attempt: int
+    remaining: int
+    result: str | None
+
+
+class StepRowsInMemory:
+    """What `SessionStore` does with steps: each method is one statement, fenced by the attempt."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+
+    def add(self, steps: Sequence[NewStep]) -> None:
+        for step in steps:
+            assert step.planned.path not in {row.step.planned.path for row in self.rows.values()}
+            assert step.parent_id is None or step.parent_id in self.rows
+            planned = step.planned
+            attempt = 0 if step.lease is None else 1
+            self.rows[step.id] = Row(step, step.status, attempt, planned.remaining, planned.result)
+
+    def queued(self) -> list[str]:
+        return [id_ for id_, row in self.rows.items() if row.status is StepStatus.QUEUED]
+
+    def claim(self, step_id: str) -> Claim:
+        row = self.rows[step_id]
+        row.status, row.attempt = StepStatus.RUNNING, row.attempt + 1
+        parent = self.rows.get(row.step.parent_id or "")
+        return Claim(
+            step_id=step_id,
+            path=row.step.planned.path,
+            parent=None if parent is None else self._composite(parent),
+            attempt=row.attempt,
+            failures=0,
+            losses=0,
+            max_attempts=row.step.max_attempts,
+            scope=row.step.planned.scope,
+            result=row.result,
+            invocation_id=row.step.invocation_id,
+            event="done",
+            state="working",
+            actor_input="",
+            entered=datetime.now(UTC),
+            session=cast(Snapshot, None),  # nothing below the invocation's end looks at it
+        )
+
+    def progress(self) -> tuple[int, int]:
+        """Steps that are done and all steps, as the status statement counts them."""
+        weights = [
+            (row, row.remaining if row.step.planned.kind == StepKind.CHAIN else 1)
+            for row in self.rows.values()
+            if row.step.planned.kind in (StepKind.LEAF, StepKind.CHAIN)
+        ]
+        done = sum(weight for row, weight in weights if row.status is StepStatus.DONE)
+        return done, sum(weight for _, weight in weights)
+
+    async def composites(self, invocation_id: str) -> dict[str, Composite]:
+        return {
+            row.step.planned.path: self._composite(row)
+            for row in self.rows.values()
+            if row.step.is_composite and row.status is StepStatus.WAITING
+        }
+
+    async def results(self, composite_id: str) -> dict[str, str]:
+        return {
+            row.step.planned.path: row.result or ""
+            for row in self.rows.values()
+            if row.step.parent_id == composite_id and row.status is StepStatus.DONE
+        }
+
+    async def renew(self, held: Sequence[StepFence], lease: float) -> set[str]:
+        return {fence.step_id for fence in held if self._is_held(*fence)}
+
+    async def count(self, results: list[ChildResult]) -> list[bool]:
+        return [self._count(result) for result in results]
+
+    async def advance(
+        self,
+        claim: Claim,
+        result: str,
+        *,
+        parent_id: str,
+        to_come: int,
+        composites: list[tuple[str, str]],
+        steps: list[NewStep],
+    ) -> bool:
+        parent = self.rows[parent_id]
+        if not self._is_held(*claim.fence) or (not steps and parent.remaining <= 1):
+            return False
+        self._finish(claim.step_id, result)
+        for composite_id, text in composites:
+            self._finish(composite_id, text)
+        parent.remaining = to_come if steps else parent.remaining - 1
+        self.add(steps)
+        return True
+
+    def _count(self, child: ChildResult) -> bool:
+        parent = self.rows[child.counted]
+        if not self._is_held(child.step_id, child.attempt) or parent.remaining <= 1:
+            return False
+        self._finish(child.step_id, child.result)
+        parent.remaining -= 1
+        return True
+
+    def _finish(self, step_id: str, result: str) -> None:
+        self.rows[step_id].status = StepStatus.DONE
+        self.rows[step_id].result = result
+
+    def _is_held(self, step_id: str, attempt: int) -> bool:
+        row = self.rows[step_id]
+        return row.status is StepStatus.RUNNING and row.attempt == attempt
+
+    def _composite(self, row: Row) -> Composite:
+        planned = row.step.planned
+        kind = StepKind(planned.kind)
+        return Composite(row.step.id, planned.path, kind, row.remaining, planned.scope)
