@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from sqlalchemy import tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -18,15 +17,10 @@ from app.agents.record import (
 )
 from app.db.models import Agent, AgentRevision
 from app.db.models.columns import NOW
+from app.db.paging import newest_page
 from app.errors import ConflictError, NotFoundError
 from app.kit.ids import new_id
-from app.kit.paging import (
-    PageTokenError,
-    decode_keyset,
-    decode_token,
-    encode_keyset,
-    encode_token,
-)
+from app.kit.paging import PageTokenError, decode_token, encode_token
 from app.wire.thread_requests import StartAgentThreadRequest
 
 
@@ -91,13 +85,7 @@ async def list_agents(
         PageTokenError: the token is none of ours.
     """
     query = select(Agent).where(Agent.org_id == caller.org_id)
-    if page_token is not None:
-        before = decode_keyset(page_token)
-        query = query.where(tuple_(col(Agent.created), col(Agent.id)) < before)
-    query = query.order_by(col(Agent.created).desc(), col(Agent.id).desc()).limit(limit + 1)
-    agents = (await db.exec(query)).all()
-    page, more = agents[:limit], len(agents) > limit
-    token = encode_keyset(page[-1].created, page[-1].id) if more else None
+    page, token = await newest_page(db, query, Agent, limit=limit, page_token=page_token)
     return [_record(agent) for agent in page], token
 
 

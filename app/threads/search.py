@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
-from sqlalchemy import ColumnElement, func, or_, tuple_
+from sqlalchemy import ColumnElement, func, or_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -12,9 +12,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.access.caller import Caller
 from app.db.models import Feedback, Message, Pin, Session
 from app.db.models.columns import NOW
+from app.db.paging import newest_page
 from app.errors import BadRequestError, NotFoundError
 from app.kit.ids import new_id
-from app.kit.paging import decode_keyset, encode_keyset
 from app.sessions.visibility import check_creator, check_usable, existing, usable_by
 from app.threads.dialogue import Cursor
 from app.threads.record import AgentThreadRecord
@@ -99,13 +99,9 @@ async def search_threads(
         Pin.session_id == Session.id, Pin.user_id == caller.user_id
     )
     query = select(Session, pinned.scalar_subquery()).where(*_conditions(caller, request))
-    if request.page_token:
-        before = decode_keyset(request.page_token)
-        query = query.where(tuple_(col(Session.created), col(Session.id)) < before)
-    query = query.order_by(col(Session.created).desc(), col(Session.id).desc())
-    rows = (await db.exec(query.limit(request.limit + 1))).all()
-    page, more = rows[: request.limit], len(rows) > request.limit
-    token = encode_keyset(page[-1][0].created, page[-1][0].id) if more else None
+    page, token = await newest_page(
+        db, query, Session, limit=request.limit, page_token=request.page_token
+    )
     return [_record(session, pinned_at) for session, pinned_at in page], token
 
 

@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
-from sqlalchemy import or_, tuple_
+from sqlalchemy import or_
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
 from app.db.models import Session
-from app.kit.paging import decode_keyset, encode_keyset
+from app.db.paging import newest_page
 from app.sessions.visibility import select_sessions
 from app.wire.messages import WireModel
 
@@ -55,13 +55,9 @@ async def user_sessions(
         Session.flow == key,
         or_(col(Session.created_by) == user, col(Session.user_info)["email"].astext == user),
     )
-    if request.page_token:
-        before = decode_keyset(request.page_token)
-        query = query.where(tuple_(col(Session.created), col(Session.id)) < before)
-    query = query.order_by(col(Session.created).desc(), col(Session.id).desc())
-    rows = (await db.exec(query.limit(request.limit + 1))).all()
-    page, more = rows[: request.limit], len(rows) > request.limit
-    token = encode_keyset(page[-1].created, page[-1].id) if more else None
+    page, token = await newest_page(
+        db, query, Session, limit=request.limit, page_token=request.page_token
+    )
     return [_item(session) for session in page], token
 
 
