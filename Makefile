@@ -5,7 +5,7 @@
 BIN := .venv/bin
 UV := .uv/bin/uv
 UV_VERSION := 0.13.8
-WORKERS ?= 3
+WORKERS ?= 4
 ARGS ?=
 
 help: ## List the commands
@@ -26,7 +26,7 @@ run: setup ## Start everything on this machine: make run ARGS="--port 9000 --wor
 	@exec $(BIN)/statewright dev $(ARGS)
 
 test: setup ## Run the tests: make test ARGS="tests/dev -k restart"
-	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --durations=15 $(ARGS)
 
 coverage: setup ## Run the tests and show what they do not reach; takes twice as long
 	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered $(ARGS)
@@ -34,11 +34,25 @@ coverage: setup ## Run the tests and show what they do not reach; takes twice as
 faults-teeth: setup ## Show that the fault tests fail without the fence, the sweeper, the idempotency key
 	$(BIN)/python tests/faults/mutate.py $(ARGS)
 
+CHECKS := check-format check-lint check-types check-imports check-migrations
+.PHONY: $(CHECKS)
+
 check: setup ## Check format, lint, types, imports between layers, and that the migrations make the models' tables
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(words $(CHECKS)) --output-sync=target $(CHECKS)
+
+check-format:
 	$(BIN)/ruff format --check
+
+check-lint:
 	$(BIN)/ruff check
+
+check-types:
 	$(BIN)/mypy
+
+check-imports:
 	$(BIN)/lint-imports --no-logo
+
+check-migrations:
 	$(BIN)/pytest -q tests/db/test_migrate.py
 
 format: setup ## Format, and fix what lint can fix

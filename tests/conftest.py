@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from xdist.scheduler import LoadScopeScheduling
 
 from app.db.engine import Database
 from app.settings import Settings, StepSettings
@@ -18,6 +19,8 @@ from tests.support.services import Addresses, Clones, Services
 pytest_plugins = ["tests.support.http", "tests.support.flows"]
 
 _SERVICES = pytest.StashKey[Services]()
+# Where tests share all processes of a deployment: each worker that runs one starts its own.
+_DEPLOYMENTS = ("tests/cli/", "tests/dev/test_run.py", "tests/faults/")
 _TEST_KEY = "k1:" + "A" * 43 + "="  # 32 zero bytes
 
 
@@ -31,6 +34,18 @@ def _services(config: pytest.Config) -> Services:
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist where the services are."""
     node.workerinput["services"] = vars(_services(node.config).addresses)
+
+
+class _ByDeployment(LoadScopeScheduling):
+    """Tests one by one to whoever is free, but those that share a deployment to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((place for place in _DEPLOYMENTS if nodeid.startswith(place)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _ByDeployment(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

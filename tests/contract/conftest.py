@@ -52,7 +52,9 @@ def running_server(settings: Settings) -> Iterator[str]:
     """Serve the API on a free port in a thread of its own; yields its base URL."""
     # The socket listens before the thread starts: a client that is early waits, none is refused.
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
+    # Its thread writes a request's line when the test may be over, and pytest captures nothing.
+    app = create_app(settings.model_copy(update={"log_level": "ERROR"}))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     thread = threading.Thread(target=server.run, args=([listener],), name="api")
     thread.start()
     try:
