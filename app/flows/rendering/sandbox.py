@@ -11,6 +11,7 @@ is a `RendererLostError`, with which the work is put back.
 """
 
 import asyncio
+import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -18,6 +19,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import orjson
@@ -33,8 +35,10 @@ from app.flows.rendering.jinja import (
 )
 
 START_SECONDS = 20.0
+_TOO_LONG = "the template took too long and was stopped"
 _LOST = "The template could not be rendered now; try again."
 MAX_PROVEN = 4096
+_TICKS = os.sysconf("SC_CLK_TCK")
 _KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -45,14 +49,15 @@ class SandboxLimits:
     Attributes:
         size: child processes of the proven lane; the probation lane has one more.
         cpu_seconds: processor time of one render.
-        wall_seconds: after so long, whatever the processor time, the child is given up.
+        wall_seconds: after so long a child is given up; a template that used half of its
+            processor time by then is stopped for good.
         memory_bytes: address space of a child; an idle one takes about 25 MB of it.
         output_bytes: longest rendered text.
     """
 
     size: int = 2
     cpu_seconds: float = 0.5
-    wall_seconds: float = 5.0
+    wall_seconds: float = 1.5
     memory_bytes: int = 192 * 1024 * 1024
     output_bytes: int = 1_000_000
 
@@ -204,12 +209,15 @@ class _Child:
 
     async def ask(self, request: bytes) -> bytes:
         """Send a request, give back the answer; the child is of no more use after an error."""
+        before = self._processor_seconds()
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
                 self._send(request)
                 return await self._receive()
         except TimeoutError:
-            raise _ChildLostError from None
+            if self._processor_seconds() - before < self._limits.cpu_seconds / 2:
+                raise _ChildLostError from None
+            raise TemplateTimeoutError(_TOO_LONG) from None
         except _ChildCrashedError:
             raise
         except _ChildLostError:
@@ -221,6 +229,15 @@ class _Child:
             self._process.kill()
         self._requests.close()
         await self._process.wait()
+
+    def _processor_seconds(self) -> float:
+        """What it used so far; 0 where the system does not say (then it is given up as lost)."""
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return 0.0
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / _TICKS
 
     def _send(self, request: bytes) -> None:
         if self._requests.is_closing():  # it ended while it was idle; uvloop would raise
@@ -243,7 +260,7 @@ class _Child:
         except TimeoutError:
             return _ChildLostError()
         if code == -signal.SIGPROF:
-            return TemplateTimeoutError("the template took too long and was stopped")
+            return TemplateTimeoutError(_TOO_LONG)
         if code == sandbox_child.OUT_OF_MEMORY:
             return TemplateError("the template needs too much memory and was stopped")
         return _ChildLostError() if -code in _KILLS else _ChildCrashedError()
