@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import asyncpg
 import orjson
@@ -26,6 +27,24 @@ SERVER_SETTINGS = {
 PATIENCE_SECONDS = 5.0
 # A statement that was given up is cancelled; a server that does not say so by then hangs.
 _CANCEL_SECONDS = 0.5
+
+# What libpq takes in a URL and asyncpg would send to the server, which does not know it.
+_LIBPQ_ONLY = (
+    "channel_binding",
+    "fallback_application_name",
+    "gssdelegation",
+    "gssencmode",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "load_balance_hosts",
+    "require_auth",
+    "sslcertmode",
+    "sslcompression",
+    "sslsni",
+    "tcp_user_timeout",
+)
 
 
 class DatabaseUnreachableError(Exception):
@@ -51,13 +70,29 @@ def plain_url(database_url: str) -> str:
     return f"postgresql{separator}{rest}"
 
 
+def _address(database_url: str) -> tuple[str, dict[str, Any]]:
+    """A URL with libpq's parameters as asyncpg takes it: what it does not know is an option."""
+    parts = urlsplit(plain_url(database_url))
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name in _LIBPQ_ONLY:
+        query.pop(name, None)
+    seconds = query.pop("connect_timeout", "")
+    application_name = query.pop("application_name", SERVER_SETTINGS["application_name"])
+    asked = float(seconds) if seconds.isdecimal() else 0.0  # libpq: 0 is no limit
+    return parts._replace(query=urlencode(query)).geturl(), {
+        "timeout": min(asked or PATIENCE_SECONDS, PATIENCE_SECONDS),
+        "server_settings": {**SERVER_SETTINGS, "application_name": application_name},
+    }
+
+
 async def connect(
     database_url: str, *, command_timeout: float | None = PATIENCE_SECONDS, **options: Any
 ) -> asyncpg.Connection:
     """Open a connection with the settings that all of ours have.
 
     Args:
-        database_url: any PostgreSQL URL.
+        database_url: any PostgreSQL URL, with any parameters of libpq's. Those that asyncpg does
+            not have, such as `channel_binding`, are left out.
         command_timeout: seconds after which a statement is given up.
         options: of `asyncpg.connect`.
 
@@ -65,13 +100,10 @@ async def connect(
         DatabaseUnreachableError: nobody answers there.
         asyncpg.PostgresError: the server refuses.
     """
+    url, defaults = _address(database_url)
     try:
         return await asyncpg.connect(
-            plain_url(database_url),
-            server_settings=SERVER_SETTINGS,
-            timeout=PATIENCE_SECONDS,
-            command_timeout=command_timeout,
-            **options,
+            url, command_timeout=command_timeout, **{**defaults, **options}
         )
     except OSError as error:
         raise DatabaseUnreachableError("no connection to PostgreSQL") from error

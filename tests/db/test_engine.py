@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from app.access.service import create_key
 from app.db.engine import Database, DatabaseUnreachableError
 from app.db.failures import is_database_failure
+from app.db.migrate import migrate
 from app.settings import Settings
 from tests.support.http import Serve
 from tests.support.stalling_proxy import StallingProxy
@@ -73,6 +75,30 @@ async def test_a_server_that_hangs_is_given_up_and_found_again(proxy: StallingPr
         assert {type(error) for error in errors} == {DatabaseUnreachableError}
         proxy.flowing.set()
         assert [await ask(used) for ask in (raw, orm)] == [1, 1]
+
+
+async def test_parameters_that_libpq_takes_work_at_both_doors(settings: Settings) -> None:
+    parameters = {
+        "application_name": "mine",
+        "connect_timeout": "10",
+        "options": "-c statement_timeout=4321",
+        "target_session_attrs": "read-write",
+        "channel_binding": "prefer",
+        "sslmode": "prefer",
+        "sslnegotiation": "postgres",
+        "gssencmode": "disable",
+        "keepalives_idle": "30",
+        "tcp_user_timeout": "10000",
+        "client_encoding": "utf8",
+    }
+    query = "SELECT current_setting('application_name') || current_setting('statement_timeout')"
+    url = f"{settings.database_url}?{urlencode(parameters, quote_via=quote)}"
+    async with Database.open(url) as database:
+        assert await database.pool.fetchval(query) == "mine4321ms"
+        async with database.transaction() as db:
+            row = await (await db.connection()).execute(text(query))
+            assert row.scalar_one() == "mine4321ms"
+    await migrate(url)
 
 
 async def test_a_free_connection_is_not_waited_for_without_end(settings: Settings) -> None:
