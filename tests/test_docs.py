@@ -1,0 +1,86 @@
+"""What the documentation names is there: files, functions, tests, settings, decisions."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from app.settings import ClientSettings, Settings
+
+_ROOT = Path(__file__).parents[1]
+_PAGES = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/**/*.md")])
+_LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]+)(#[^)]*)?\)")
+_CODE = re.compile(r"`(?:(?P<module>[\w/]+)\.)?(?P<name>\w+(?:\.\w+)*)`")
+_HEAD = re.compile(r"^\*\*(\w+(?: \w+)?):\*\*", re.MULTILINE)
+_SETTING = re.compile(r"`STATEWRIGHT_(\w+)`")
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.relative_to(_ROOT).as_posix())
+def test_links_lead_to_what_they_name(page: Path) -> None:
+    assert [
+        fault for link in _LINK.finditer(page.read_text()) for fault in _faults(page, link)
+    ] == []
+
+
+def test_settings_that_are_named_exist() -> None:
+    named = {name for page in _PAGES for name in _SETTING.findall(page.read_text())}
+    assert named - set(_settings()) == set()
+
+
+def test_every_decision_is_in_the_index_with_what_enforces_it() -> None:
+    folder = _ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text()
+    records = {record.name for record in folder.glob("0*.md")}
+    assert records == set(re.findall(r"\]\((0\d{3}-[\w-]+\.md)\)", index))
+    for record in records:
+        heads = set(
+            re.findall(r"^\*\*(\w+(?: \w+)?):\*\*", (folder / record).read_text(), re.MULTILINE)
+        )
+        assert {"Decided", "Status", "Alternatives", "Enforced by"} <= heads, record
+
+
+def _faults(page: Path, link: re.Match[str]) -> Iterator[str]:
+    target = link["target"]
+    if "://" in target:
+        return
+    file = (page.parent / target).resolve()
+    if not file.exists():
+        yield f"{target} is not there"
+        return
+    code = _CODE.fullmatch(link["text"])
+    if code is None or file.suffix != ".py" or link["text"].strip("`").endswith(".py"):
+        return
+    module, name = code["module"], code["name"]
+    if module and not file.with_suffix("").as_posix().endswith(f"/{module}"):
+        yield f"{link['text']} is not in {target}"
+    elif module or name.startswith("test_") or name != name.lower():
+        yield from (
+            f"{target} has no {part}" for part in name.split(".") if part not in _names(file)
+        )
+
+
+@cache
+def _names(file: Path) -> frozenset[str]:
+    """What a module defines, in classes too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                found.add(node.name)
+            case ast.Name(ctx=ast.Store()):
+                found.add(node.id)
+    return frozenset(found)
+
+
+def _settings(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """As the environment spells them; groups too, which a table may shorten to `__FIELD`."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}".upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _settings(field.annotation, f"{prefix}{name}__".upper())
+    if model is Settings:
+        yield from (name.upper() for name in ClientSettings.model_fields)
