@@ -11,20 +11,18 @@ MAX_FINDINGS = 100
 
 @dataclass(slots=True)
 class Findings:
-    """Each with its place, a path of keys and indexes; at most the first hundred of each."""
+    """Each once, with its place, a path of keys and indexes; at most the first hundred of each."""
 
     errors: list[FieldError] = field(default_factory=list)
     warnings: list[FieldError] = field(default_factory=list)
 
     def error(self, loc: Loc, message: str) -> None:
         """Something that must be put right."""
-        if len(self.errors) < MAX_FINDINGS:
-            self.errors.append({"loc": list(loc), "msg": message})
+        _add(self.errors, loc, message)
 
     def warn(self, loc: Loc, message: str) -> None:
         """Something that is probably not meant."""
-        if len(self.warnings) < MAX_FINDINGS:
-            self.warnings.append({"loc": list(loc), "msg": message})
+        _add(self.warnings, loc, message)
 
     def mapping(self, value: object, loc: Loc) -> dict[str, Any]:
         """A JSON object; anything else is an error, and read as an empty one."""
@@ -53,3 +51,9 @@ class Findings:
         if value is not None and not isinstance(value, bool):
             self.error(loc, "must be true or false")
         return value is True
+
+
+def _add(found: list[FieldError], loc: Loc, message: str) -> None:
+    fault: FieldError = {"loc": list(loc), "msg": message}
+    if len(found) < MAX_FINDINGS and fault not in found:
+        found.append(fault)

@@ -2,16 +2,23 @@
 
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
 from app.errors import FlowPackageError
+from app.flows.code.folder import TemplateFolder
 from app.flows.code.package import load_package
+from app.flows.code.templates import CodeTemplateReader
+from app.flows.findings import Findings
 from app.flows.library import code_flows
+from app.flows.manifest.compile import check_flow
 from app.flows.model.versioned import registered_model
 from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render
+from tests.flows.specs import INVOKERS, changed
 from tests.support.flows import WritePackage
 
 FLOW = """
@@ -159,7 +166,7 @@ def test_all_faults_are_told_at_once(write_package: WritePackage) -> None:
     assert told(".d.Twice", "'twice' is taken by", ".c.Twice")
     assert told("fine/misses.jinja2", "gone.jinja2")
     assert told("e.TreesMachine, state 'asking'", "line 1")
-    assert told("e.TreesMachine, state 'working'", "'a['", "no JMESPath")
+    assert told("e.TreesMachine, state 'working'", "map, over", "is not a JMESPath")
     assert told("e.TreesMachine, state 'working', map", "a int is no template")
     assert told("f.MoreMachine, state 'working', chain 0", "chain, parallel, map, queue")
     assert told("f.MoreMachine, state 'working', chain 1", "json.nothing")
@@ -170,6 +177,56 @@ def test_all_faults_are_told_at_once(write_package: WritePackage) -> None:
     assert told(".i.Other", "'No!'", "does not match")
     assert told(".j:", "SyntaxError")
     assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        {"invoke": "echo", "template": "x", "retries": 21},
+        {"invoke": "echo", "template": "x", "retries": True},
+        {"invoke": "echo", "template": "x", "timeout": 3601},
+        {"invoke": "echo", "template": "x", "timeout": "9"},
+        {"invoke": "echo", "template": "x" * 50_001},
+        {"invoke": "echo", "template": "x", "config": []},
+        {"invoke": "echo", "template": "x", "retry": 1},
+        {"invoke": "", "template": "x"},
+        {"chain": {}},
+        {"chain": [{"parallel": {}}]},
+        {"parallel": []},
+        {"parallel": {f"k{i}": {"invoke": "echo", "template": "x"} for i in range(500)}},
+        {"map": {"over": "a[", "template": {"invoke": "echo", "template": "x"}}},
+        {"map": {"over": "a" * 1001, "template": {"invoke": "echo", "template": "x"}}},
+        {"map": {"over": "a", "template": {"invoke": "", "template": ""}, "index_field": "a b"}},
+        {"queue": "a b", "template": {"invoke": "echo", "template": "x"}},
+    ],
+)
+def test_code_and_manifests_have_one_grammar(
+    write_package: WritePackage, template: dict[str, Any]
+) -> None:
+    findings = check_flow("greet", changed("templates/extract", template), invokers=INVOKERS)
+    declared = [(fault["loc"][3:], fault["msg"]) for fault in findings.errors]
+    found = Findings()
+    folder = TemplateFolder(Path(write_package({"a.py": ""})), found)
+    CodeTemplateReader(folder, found).read(template, ())
+    assert [(fault["loc"], fault["msg"]) for fault in found.errors] == declared
+    assert declared
+
+
+def test_templates_that_hold_themselves_are_refused(write_package: WritePackage) -> None:
+    source = "loop = []\nloop.append(loop)\n" + flow(working="loop").replace("\n    ", "\n")
+    (fault, *_) = faults_of(write_package({"a.py": source}))
+    assert "templates nest too deep" in fault
+
+
+@pytest.mark.parametrize("line", ["retries: 21", "timeout: 3601", "timeout: 0"])
+def test_a_folder_has_the_limits_of_templates(write_package: WritePackage, line: str) -> None:
+    files = {
+        "templates/meta.yaml": f"invoker: {{type: echo}}\n{line}",
+        "templates/x.jinja2": "x",
+        "a.py": flow(working="'x.jinja2'"),
+    }
+    (fault,) = faults_of(write_package(files))
+    assert fault.startswith(f"templates/meta.yaml, {line.partition(':')[0]}: ")
 
 
 def test_faults_of_statecharts(write_package: WritePackage) -> None:

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from statemachine import State
 from statemachine.exceptions import InvalidDefinition
 
-from app.flows.code.folder import PackageFaults
+from app.errors import Loc
+from app.flows.findings import Findings
 from app.flows.machine import SessionMachine, is_library_event
 from app.flows.model.session_model import SessionModel
 from app.flows.template import Render, Template
@@ -15,66 +16,68 @@ from app.flows.template import Render, Template
 POLL = "poll"  # what a client sends only to ask
 
 
-def check_values(machine: type[SessionMachine], place: str, faults: PackageFaults) -> None:
+def check_values(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
     """Every state has a value of its own: it is what the machine finds a state by."""
     seen: dict[Any, str] = {}
     for state in states_of(machine):
         other = seen.setdefault(state.value, state.id)
         if other != state.id:
-            faults.add(place, f"states {other!r} and {state.id!r} both have value {state.value!r}")
+            findings.error(
+                loc, f"states {other!r} and {state.id!r} both have value {state.value!r}"
+            )
 
 
-def check_support(machine: type[SessionMachine], place: str, faults: PackageFaults) -> None:
+def check_support(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
     """Nothing is used that a session cannot be put back into, or that would block others."""
     for state in states_of(machine):
         if state.parallel:
             reason = (
                 "parallel states are not supported; a Parallel template runs steps side by side"
             )
-            faults.add(place, f"state {state.id!r}: {reason}")
+            findings.error(loc, f"state {state.id!r}: {reason}")
         if any(not callback.is_convention for callback in state.invoke):
             reason = "a state invokes what its template says; `invoke` is not supported"
-            faults.add(place, f"state {state.id!r}: {reason}")
+            findings.error(loc, f"state {state.id!r}: {reason}")
         for history in state.history:
-            faults.add(place, f"state {history.id!r}: history states are not supported")
+            findings.error(loc, f"state {history.id!r}: history states are not supported")
     events: Any = machine.events
     for event in events:
         if event.delay:
-            faults.add(place, f"event {event.id!r}: delayed events are not supported")
+            findings.error(loc, f"event {event.id!r}: delayed events are not supported")
 
 
 def check_binding(
-    machine: type[SessionMachine], model: type[SessionModel], place: str, faults: PackageFaults
+    machine: type[SessionMachine], model: type[SessionModel], loc: Loc, findings: Findings
 ) -> None:
     """The model can be made from nothing, and every callback that is named is there."""
     try:
         bound = model()
     except ValidationError as error:
         names = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
-        faults.add(place, f"every field needs a default: {names}")
+        findings.error(loc, f"every field needs a default: {names}")
         return
     # In a state already, so that no hook is run.
     bound._configuration = next(iter(machine.states_map))  # noqa: SLF001 - the engine's own
     try:
         machine(bound)
     except InvalidDefinition as error:
-        faults.add(place, " ".join(str(error).split()))
+        findings.error(loc, " ".join(str(error).split()))
 
 
-def check_names(machine: type[SessionMachine], place: str, faults: PackageFaults) -> None:
+def check_names(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
     """There is a template for each state that is entered, and none for anything else."""
     entered = {state.id for state in states_of(machine) if not state.states}
     for state_id in sorted(entered - machine.templates.keys()):
-        faults.add(place, f"state {state_id!r} has no template")
+        findings.error(loc, f"state {state_id!r} has no template")
     for state_id in sorted(str(key) for key in machine.templates.keys() - entered):
-        faults.add(place, f"template {state_id!r} is for no state")
+        findings.error(loc, f"template {state_id!r} is for no state")
 
 
 def check_events(
     machine: type[SessionMachine],
     templates: Mapping[str, Template],
-    place: str,
-    faults: PackageFaults,
+    loc: Loc,
+    findings: Findings,
 ) -> None:
     """Invocations can end, and no event that ends one is needed from a client.
 
@@ -85,42 +88,40 @@ def check_events(
     for state in states_of(machine):
         template, events = templates.get(state.id), events_of(state)
         if POLL in events:
-            faults.add(place, f"state {state.id!r}: an event cannot be named {POLL!r}")
+            findings.error(loc, f"state {state.id!r}: an event cannot be named {POLL!r}")
         if isinstance(template, Render):
             waiting.append(state)
         elif template is not None and events:
             ending.setdefault(events[0], state.id)
         elif template is not None:
-            faults.add(place, f"no event leaves the invoker state {state.id!r}")
+            findings.error(loc, f"no event leaves the invoker state {state.id!r}")
     for state in waiting:
         for event in [event for event in events_of(state) if event in ending]:
-            faults.add(
-                place,
+            findings.error(
+                loc,
                 f"event {event!r} ends the invocation of state {ending[event]!r}, so no client"
                 f" can send it in state {state.id!r}",
             )
 
 
-def check_circles(machine: type[SessionMachine], place: str, faults: PackageFaults) -> None:
+def check_circles(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
     """No transitions without events lead round in a circle: with one event they go on for ever."""
     done: set[str] = set()
     for state in states_of(machine):
         if not state.states:
-            _follow(state, [], done, place, faults)
+            _follow(state, [], done, loc, findings)
 
 
-def _follow(
-    leaf: State, trail: list[str], done: set[str], place: str, faults: PackageFaults
-) -> None:
+def _follow(leaf: State, trail: list[str], done: set[str], loc: Loc, findings: Findings) -> None:
     if leaf.id in done:
         return
     trail.append(leaf.id)
     for target in _eventless_targets(leaf):
         if target.id in trail:
             circle = " → ".join([*trail[trail.index(target.id) :], target.id])
-            faults.add(place, f"transitions without events go round for ever: {circle[:200]}")
+            findings.error(loc, f"transitions without events go round for ever: {circle[:200]}")
         else:
-            _follow(target, trail, done, place, faults)
+            _follow(target, trail, done, loc, findings)
     trail.pop()
     done.add(leaf.id)
 

@@ -7,21 +7,14 @@ import yaml
 from jinja2 import TemplateNotFound, meta
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.errors import Loc
+from app.flows.findings import Findings
+from app.flows.grammar import MAX_RETRIES, MAX_TIMEOUT_SECONDS
 from app.flows.rendering.jinja import TrustedRenderer, check_syntax
 from app.flows.template import Invoke, Render
 from app.invokers.pool import check_class
 
 META = "meta.yaml"
-
-
-class PackageFaults(list[str]):
-    """All that is wrong with a package of flows, each fault once."""
-
-    def add(self, place: str, message: str) -> None:
-        """Note a fault, with where it is."""
-        fault = f"{place}: {message}"
-        if fault not in self:
-            self.append(fault)
 
 
 class _RendererMeta(BaseModel):
@@ -43,8 +36,8 @@ class _Meta(BaseModel):
 
     invoker: dict[str, Any] | None = None
     renderer: _RendererMeta | None = None
-    timeout: float | None = Field(None, gt=0)
-    retries: int | None = Field(None, ge=0, le=100)
+    timeout: float | None = Field(None, gt=0, le=MAX_TIMEOUT_SECONDS)
+    retries: int | None = Field(None, ge=0, le=MAX_RETRIES)
 
     def below(self, above: "_Meta") -> "_Meta":
         """This one with what it inherits. A renderer replaces an invoker, and the reverse.
@@ -69,21 +62,21 @@ class TemplateFolder:
 
     Args:
         root: the folder; it need not be there if no template is a path.
-        faults: where to note what is wrong.
+        findings: where faults go.
     """
 
-    def __init__(self, root: Path, faults: PackageFaults) -> None:
+    def __init__(self, root: Path, findings: Findings) -> None:
         self.renderer = TrustedRenderer([root])
         self._root = root
-        self._faults = faults
+        self._findings = findings
         self._metas: dict[Path, _Meta | None] = {}
 
-    def read(self, path: str, place: str) -> Render | Invoke | None:
+    def read(self, path: str, loc: Loc) -> Render | Invoke | None:
         """The template at a path, or None where something is wrong with it."""
-        text = self._source(path, place)
+        text = self._source(path, loc)
         if text is None:
             return None
-        self.check(text, f"{self._root.name}/{path}")
+        self.check(text, self._loc(self._root / path))
         found = self._in_effect((self._root / PurePosixPath(path)).parent)
         if found is None:
             return None
@@ -91,44 +84,44 @@ class TemplateFolder:
             config = dict(found.invoker)
             return Invoke(text, config.pop("type"), config, found.timeout, found.retries)
         if found.renderer is None:
-            self._faults.add(
-                f"{self._root.name}/{path}",
+            self._findings.error(
+                self._loc(self._root / path),
                 f"neither an invoker nor a renderer: no {META} beside or above it names one",
             )
             return None
         return Render(text)
 
-    def check(self, text: str, place: str) -> None:
-        """Note what is wrong with a text, and with the templates that it includes."""
-        self._check(text, place, set())
+    def check(self, text: str, loc: Loc) -> None:
+        """Find what is wrong with a text, and with the templates that it includes."""
+        self._check(text, loc, set())
 
     def holds(self, path: str) -> bool:
         """Whether a text is the path of one of these templates."""
         return "\n" not in path and len(path) < 1000 and (self._root / path).is_file()  # noqa: PLR2004 - a path is shorter
 
-    def _check(self, text: str, place: str, seen: set[str]) -> None:
+    def _check(self, text: str, loc: Loc, seen: set[str]) -> None:
         environment = self.renderer.environment
         faults = check_syntax(text, environment)
         for fault in faults:
-            self._faults.add(f"{place}, line {fault.line}", fault.message)
+            self._findings.error((*loc, "line", fault.line), fault.message)
         if faults:
             return
         for name in meta.find_referenced_templates(environment.parse(text)):
             if name is not None and name not in seen and self.holds(name):
-                included = self._source(name, place)
+                included = self._source(name, loc)
                 if included is not None:
-                    self._check(included, f"{self._root.name}/{name}", seen | {name})
+                    self._check(included, self._loc(self._root / name), seen | {name})
 
-    def _source(self, path: str, place: str) -> str | None:
+    def _source(self, path: str, loc: Loc) -> str | None:
         environment = self.renderer.environment
         if environment.loader is None:
             raise TypeError("a folder's environment has a loader")
         try:
             return environment.loader.get_source(environment, path)[0]
         except TemplateNotFound:
-            self._faults.add(place, f"there is no template {path!r} in {self._root}")
+            self._findings.error(loc, f"there is no template {path!r} in {self._root}")
         except (UnicodeDecodeError, OSError) as error:
-            self._faults.add(place, f"template {path!r} cannot be read: {error}")
+            self._findings.error(loc, f"template {path!r} cannot be read: {error}")
         return None
 
     def _in_effect(self, directory: Path) -> _Meta | None:
@@ -144,19 +137,19 @@ class TemplateFolder:
     def _own(self, file: Path) -> _Meta | None:
         if not file.is_file():
             return _Meta()
-        place = self._place(file)
+        loc = self._loc(file)
         try:
             own = _Meta.model_validate(yaml.safe_load(file.read_text()) or {})
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            self._faults.add(place, f"is not YAML: {' '.join(str(error).split())}")
+            self._findings.error(loc, f"is not YAML: {' '.join(str(error).split())}")
             return None
         except ValidationError as error:
             for fault in error.errors(include_url=False, include_input=False):
                 where = ".".join(str(part) for part in fault["loc"]) or "the file"
-                self._faults.add(place, f"{where}: {fault['msg']}")
+                self._findings.error((*loc, where), fault["msg"])
             return None
         if own.invoker is not None and own.renderer is not None:
-            self._faults.add(place, "both an invoker and a renderer; only one can be in effect")
+            self._findings.error(loc, "both an invoker and a renderer; only one can be in effect")
             return None
         return own
 
@@ -169,8 +162,8 @@ class TemplateFolder:
         if isinstance(name, str) and name:
             message = check_class(name) if "." in name else None
         if message:
-            self._faults.add(self._place(directory / META), message)
+            self._findings.error(self._loc(directory / META), message)
             self._metas[directory] = None
 
-    def _place(self, file: Path) -> str:
-        return file.relative_to(self._root.parent).as_posix()
+    def _loc(self, file: Path) -> Loc:
+        return (file.relative_to(self._root.parent).as_posix(),)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from app.errors import FlowPackageError
+from app.errors import FieldError, FlowPackageError, Loc
 from app.flows.code.checks import (
     check_binding,
     check_circles,
@@ -21,8 +21,9 @@ from app.flows.code.checks import (
     check_support,
     check_values,
 )
-from app.flows.code.folder import PackageFaults, TemplateFolder
+from app.flows.code.folder import TemplateFolder
 from app.flows.code.templates import CodeTemplateReader
+from app.flows.findings import Findings
 from app.flows.flow import Flow
 from app.flows.keys import RESERVED_KEYS, is_key
 from app.flows.machine import SessionMachine
@@ -45,21 +46,21 @@ def load_package(package: str, taken: frozenset[str] = frozenset()) -> dict[str,
     Raises:
         FlowPackageError: something is wrong with it; the text names every fault.
     """
-    faults = PackageFaults()
-    loader = _Loader(faults, taken)
-    for module in _modules(package, faults):
+    findings = Findings()
+    loader = _Loader(findings, taken)
+    for module in _modules(package, findings):
         loader.take(module)
-    if faults:
-        raise FlowPackageError(package, list(faults))
+    if findings.errors:
+        raise FlowPackageError(package, [_line(fault) for fault in findings.errors])
     return loader.flows
 
 
 class _Loader:
     """Takes the flows and the stored models of modules, one module after the other."""
 
-    def __init__(self, faults: PackageFaults, taken: frozenset[str]) -> None:
+    def __init__(self, findings: Findings, taken: frozenset[str]) -> None:
         self.flows: dict[str, Flow] = {}
-        self._faults = faults
+        self._findings = findings
         self._taken = taken
         self._owners: dict[str, str] = {}
         self._folders: dict[Path, TemplateFolder] = {}
@@ -79,19 +80,19 @@ class _Loader:
         try:
             register_model(model)
         except ValueError as error:
-            self._faults.add(_name(model), str(error))
+            self._findings.error((_name(model),), str(error))
 
     def _flow(self, model: type[SessionModel]) -> None:
-        place = _name(model)
-        key = self._key(model, place)
+        loc = (_name(model),)
+        key = self._key(model, loc)
         machine: Any = model.machine
         if not (isclass(machine) and issubclass(machine, SessionMachine)):
-            self._faults.add(place, "its machine is no subclass of SessionMachine")
+            self._findings.error(loc, "its machine is no subclass of SessionMachine")
             return
         folder = self._folder(importlib.import_module(machine.__module__))
-        check_binding(machine, model, place, self._faults)
-        templates = self._templates(machine, folder, _name(machine))
-        if not self._faults:
+        check_binding(machine, model, loc, self._findings)
+        templates = self._templates(machine, folder, (_name(machine),))
+        if not self._findings.errors:
             self.flows[key] = Flow(
                 key=key,
                 revision=0,
@@ -103,32 +104,32 @@ class _Loader:
                 description=_description(model),
             )
 
-    def _key(self, model: type[SessionModel], place: str) -> str:
+    def _key(self, model: type[SessionModel], loc: Loc) -> str:
         key = vars(model).get("key") or _snake_case(model.__name__)
         if not is_key(key):
-            self._faults.add(place, f"key {key!r} does not match {FLOW_KEY_PATTERN}")
+            self._findings.error(loc, f"key {key!r} does not match {FLOW_KEY_PATTERN}")
         elif key in RESERVED_KEYS:
-            self._faults.add(place, f"key {key!r} is reserved")
+            self._findings.error(loc, f"key {key!r} is reserved")
         elif key in self._taken:
-            self._faults.add(place, f"key {key!r} is taken by a flow of the product")
-        elif self._owners.setdefault(key, place) != place:
-            self._faults.add(place, f"key {key!r} is taken by {self._owners[key]}")
+            self._findings.error(loc, f"key {key!r} is taken by a flow of the product")
+        elif self._owners.setdefault(key, _name(model)) != _name(model):
+            self._findings.error(loc, f"key {key!r} is taken by {self._owners[key]}")
         return str(key)
 
     def _templates(
-        self, machine: type[SessionMachine], folder: TemplateFolder, place: str
+        self, machine: type[SessionMachine], folder: TemplateFolder, loc: Loc
     ) -> dict[str, Template]:
-        reader = CodeTemplateReader(folder, self._faults)
+        reader = CodeTemplateReader(folder, self._findings)
         read = {
-            state_id: reader.read(value, f"{place}, state {state_id!r}")
+            state_id: reader.read(value, (*loc, f"state {state_id!r}"))
             for state_id, value in machine.templates.items()
         }
         known = {state_id: template for state_id, template in read.items() if template is not None}
-        check_support(machine, place, self._faults)
-        check_values(machine, place, self._faults)
-        check_circles(machine, place, self._faults)
-        check_names(machine, place, self._faults)
-        check_events(machine, known, place, self._faults)
+        check_support(machine, loc, self._findings)
+        check_values(machine, loc, self._findings)
+        check_circles(machine, loc, self._findings)
+        check_names(machine, loc, self._findings)
+        check_events(machine, known, loc, self._findings)
         return known
 
     def _folder(self, module: ModuleType) -> TemplateFolder:
@@ -139,28 +140,28 @@ class _Loader:
         root = next((path / "templates" for path in above if (path / "templates").is_dir()), None)
         root = root or beside / "templates"
         if root not in self._folders:
-            self._folders[root] = TemplateFolder(root, self._faults)
+            self._folders[root] = TemplateFolder(root, self._findings)
         return self._folders[root]
 
 
-def _modules(package: str, faults: PackageFaults) -> Iterator[ModuleType]:
+def _modules(package: str, findings: Findings) -> Iterator[ModuleType]:
     """The package and all modules below it; a fault for each that cannot be imported."""
     # As `python -m` would: a command's own search path lacks the directory that it is run in.
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)
-    root = _imported(package, faults)
+    root = _imported(package, findings)
     if root is None:
         return
     yield root
     for info in pkgutil.walk_packages(
         getattr(root, "__path__", []), f"{package}.", onerror=lambda _: None
     ):
-        module = _imported(info.name, faults)
+        module = _imported(info.name, findings)
         if module is not None:
             yield module
 
 
-def _imported(name: str, faults: PackageFaults) -> ModuleType | None:
+def _imported(name: str, findings: Findings) -> ModuleType | None:
     try:
         return importlib.import_module(name)
     except Exception as error:  # noqa: BLE001 - the user's own code may raise anything
@@ -168,8 +169,14 @@ def _imported(name: str, faults: PackageFaults) -> ModuleType | None:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if own in f.filename]
         where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
         text = " ".join(str(error).split())
-        faults.add(f"module {name}", f"{type(error).__name__}: {text}{where}")
+        findings.error((f"module {name}",), f"{type(error).__name__}: {text}{where}")
         return None
+
+
+def _line(fault: FieldError) -> str:
+    """A fault in one line: `flows.AskMachine, state 'asking', chain 2: is empty`."""
+    place = "".join(f" {key}" if isinstance(key, int) else f", {key}" for key in fault["loc"])
+    return f"{place.removeprefix(', ')}: {fault['msg']}"
 
 
 def _name(cls: type) -> str:

@@ -1,79 +1,20 @@
-"""The templates of a flow in code, as its machine writes them, made into template trees."""
+"""The templates of a flow in code: Python beside the forms of a manifest, texts are files."""
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import override
 
-from app.flows.code.folder import PackageFaults, TemplateFolder
-from app.flows.template import (
-    Call,
-    Chain,
-    Invoke,
-    Map,
-    Node,
-    Parallel,
-    Queue,
-    Render,
-    Template,
-)
+from app.errors import Loc
+from app.flows.code.folder import TemplateFolder
+from app.flows.findings import Findings
+from app.flows.grammar import TemplateReader
+from app.flows.template import Call, Chain, Invoke, Map, Node, Parallel, Queue, Render
 from app.invokers.pool import check_class
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _ChainForm(_Form):
-    chain: list[Any]
-
-
-class _ParallelForm(_Form):
-    parallel: dict[str, Any]
-
-
-class _MapParts(_Form):
-    over: str
-    template: Any
-    index_field: str = "map_index"
-    value_field: str = "map_value"
-
-
-class _MapForm(_Form):
-    map: _MapParts
-
-
-class _QueueForm(_Form):
-    queue: str
-    template: Any
-
-
-class _InvokeForm(_Form):
-    invoke: str
-    template: str
-    config: dict[str, Any] = {}
-    timeout: float | None = Field(None, gt=0)
-    retries: int | None = Field(None, ge=0, le=100)
-
-
-class _CallForm(_Form):
-    call: Any
-
-
-_FORMS: dict[str, type[_Form]] = {
-    "chain": _ChainForm,
-    "parallel": _ParallelForm,
-    "map": _MapForm,
-    "queue": _QueueForm,
-    "invoke": _InvokeForm,
-    "call": _CallForm,
-}
-
-
-class CodeTemplateReader:
+class CodeTemplateReader(TemplateReader):
     """Reads the templates of one flow.
 
     A text is the path of a file; a list is a chain; an object has the form that it would have in a
@@ -81,150 +22,91 @@ class CodeTemplateReader:
     them nest.
     """
 
-    def __init__(self, folder: TemplateFolder, faults: PackageFaults) -> None:
+    def __init__(self, folder: TemplateFolder, findings: Findings) -> None:
+        super().__init__(findings)
         self._folder = folder
-        self._faults = faults
+        self._forms["call"] = self._call
 
-    def read(self, value: Any, place: str) -> Template | None:
-        """The template of a state; None where it cannot be read."""
-        match value:
-            case str():
-                return self._folder.read(value, place)
-            case Render(text):
-                self._folder.check(text, place)
-                return value
-            case list():
-                return self._chain(value, place)
-            case dict():
-                return self._form(value, place)
-            case Invoke():
-                return self._invoke(value, place)
-            case _:
-                return self._composed(value, place)
+    @override
+    def _bare(self, text: str, loc: Loc) -> Render | Invoke | None:
+        """A text alone is the path of a file."""
+        return self._folder.read(text, loc)
 
-    def _part(self, value: Any, place: str) -> Node | None:
-        """A template inside another one: a text that is only rendered is a step as well."""
-        template = self.read(value, place)
-        if isinstance(template, Render):
-            return Invoke(template.text, "verbatim")
-        return template
+    @override
+    def _form(self, value: object, loc: Loc) -> dict[Any, Any] | None:
+        form = _as_form(value)
+        if isinstance(form, dict):
+            return form
+        self._findings.error(loc, f"a {type(value).__name__} is no template")
+        return None
 
-    def _composed(self, value: Any, place: str) -> Node | None:
-        match value:
-            case Chain(parts):
-                return self._chain(parts, place)
-            case Parallel(keyed):
-                return self._parallel(keyed, place)
-            case Map():
-                return self._map(value, place)
-            case Queue():
-                return self._queue(value, place)
-            case _:
-                return self._call(value, place)
-
-    def _form(self, given: dict[Any, Any], place: str) -> Node | None:
-        key = next((key for key in _FORMS if key in given), None)
-        if key is None:
-            known = ", ".join(_FORMS)
-            self._faults.add(place, f"an object must have one of the keys {known}")
-            return None
-        try:
-            form = _FORMS[key].model_validate(given)
-        except ValidationError as error:
-            for fault in error.errors(include_url=False, include_input=False):
-                where = ".".join(str(part) for part in fault["loc"])
-                self._faults.add(place, f"{where}: {fault['msg']}")
-            return None
-        return self._formed(form, place)
-
-    def _formed(self, form: _Form, place: str) -> Node | None:
-        match form:
-            case _ChainForm():
-                return self._chain(form.chain, place)
-            case _ParallelForm():
-                return self._parallel(form.parallel, place)
-            case _MapForm(map=parts):
-                read = Map(parts.over, parts.template, parts.index_field, parts.value_field)
-                return self._map(read, place)
-            case _QueueForm():
-                return self._queue(Queue(form.queue, form.template), place)
-            case _InvokeForm():
-                text, name = form.template, form.invoke
-                return self._invoke(
-                    Invoke(text, name, form.config, form.timeout, form.retries), place
-                )
-            case _CallForm():
-                return self._call(form.call, place)
-            case _:
-                raise TypeError(f"{type(form).__name__} is none of the forms")
-
-    def _invoke(self, invoke: Invoke, place: str) -> Invoke:
-        if self._folder.holds(invoke.text):
-            self._faults.add(
-                place,
-                f"{invoke.text!r} is a file, but with an invoker the template is the text itself;"
+    @override
+    def _invoke(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        text = value.get("template")
+        if isinstance(text, str) and self._folder.holds(text):
+            self._findings.error(
+                loc,
+                f"{text!r} is a file, but with an invoker the template is the text itself;"
                 " write the path alone and name the invoker in its meta.yaml",
             )
-        if "." in invoke.invoker and (fault := check_class(invoke.invoker)):
-            self._faults.add(place, fault)
-        self._folder.check(invoke.text, place)
-        return invoke
+        return super()._invoke(value, loc)
 
-    def _chain(self, parts: Iterable[Any], place: str) -> Chain | None:
-        read = [self._part(part, f"{place}, chain {i}") for i, part in enumerate(parts)]
-        if not read:
-            self._faults.add(place, "the chain is empty")
-        known = tuple(part for part in read if part is not None)
-        return Chain(known) if read and len(known) == len(read) else None
-
-    def _parallel(self, keyed: dict[str, Any], place: str) -> Parallel | None:
-        read = {key: self._part(part, f"{place}, parallel {key!r}") for key, part in keyed.items()}
-        if not read:
-            self._faults.add(place, "nothing is parallel")
-        known = {key: part for key, part in read.items() if part is not None}
-        return Parallel(known) if read and len(known) == len(read) else None
-
-    def _map(self, given: Map, place: str) -> Map | None:
-        for field in (given.index_field, given.value_field):
-            if not field.isidentifier():
-                self._faults.add(place, f"{field!r} cannot be the name of a field")
-        if given.index_field == given.value_field:
-            self._faults.add(place, f"index and value cannot both be {given.index_field!r}")
-        try:
-            jmespath.compile(given.over)
-        except JMESPathError as error:
-            reason = " ".join(str(error).split())
-            self._faults.add(place, f"{given.over!r} is no JMESPath: {reason}")
-        part = self._part(given.part, f"{place}, map")
-        if part is None:
-            return None
-        return Map(given.over, part, given.index_field, given.value_field)
-
-    def _queue(self, given: Queue, place: str) -> Queue | None:
-        if not given.name:
-            self._faults.add(place, "the queue has no name")
-        part = self._part(given.part, f"{place}, queue {given.name!r}")
-        return None if part is None else Queue(given.name, part)
-
-    def _call(self, function: Any, place: str) -> Call | None:
-        if isinstance(function, Call):
-            function = function.function
+    def _call(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        self._findings.members(value, loc, ("call",))
+        function = value["call"]
         if isinstance(function, str):
-            function = self._function(function, place)
+            function = self._function(function, (*loc, "call"))
         elif not callable(function):
-            kind = type(function).__name__
-            self._faults.add(place, f"a {kind} is no template")
+            self._findings.error((*loc, "call"), f"a {type(function).__name__} is no function")
             return None
         return None if function is None else Call(function)
 
-    def _function(self, path: str, place: str) -> Callable[..., Any] | None:
+    def _function(self, path: str, loc: Loc) -> Callable[..., Any] | None:
         module, _, name = path.rpartition(".")
         try:
             found = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
-            self._faults.add(place, f"there is no function {path!r}: {error}")
+            self._findings.error(loc, f"there is no function {path!r}: {error}")
             return None
         if not callable(found):
-            self._faults.add(place, f"{path!r} is no function")
+            self._findings.error(loc, f"{path!r} is no function")
             return None
         return found  # type: ignore[no-any-return] # callable, which is all that is asked
+
+    @override
+    def _check_text(self, text: str, loc: Loc) -> None:
+        self._folder.check(text, loc)
+
+    @override
+    def _check_invoker(self, name: str, loc: Loc) -> None:
+        if "." in name and (fault := check_class(name)):
+            self._findings.error(loc, fault)
+
+
+def _as_form(value: object) -> object:
+    """What is written in Python as a manifest would have it; what is no template as it is."""
+    match value:
+        case list():
+            return {"chain": value}
+        case Invoke() | Chain() | Parallel() | Map() | Queue() | Call():
+            return _form_of(value)
+        case _:
+            return {"call": value} if callable(value) else value
+
+
+def _form_of(node: Node) -> dict[str, Any]:
+    match node:
+        case Invoke(text, invoker, config, timeout, retries):
+            form = {"invoke": invoker, "template": text, "config": config}
+            return form | {"timeout": timeout, "retries": retries}
+        case Chain(parts):
+            return {"chain": list(parts)}
+        case Parallel(keyed):
+            return {"parallel": keyed}
+        case Map(over, part, index, item):
+            fields = {"index_field": index, "value_field": item}
+            return {"map": {"over": over, "template": part, **fields}}
+        case Queue(name, part):
+            return {"queue": name, "template": part}
+        case Call(function):
+            return {"call": function}

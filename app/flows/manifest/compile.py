@@ -105,7 +105,7 @@ def _check_spec(spec: object, findings: Findings, invokers: Collection[str]) -> 
         chart = ChartReader(fields, findings).read(given["statechart"], ("spec", "statechart"))
     if "templates" in given:
         loc = ("spec", "templates")
-        templates = ManifestTemplateReader(findings, invokers).read(given["templates"], loc)
+        templates = ManifestTemplateReader(findings, invokers).read_all(given["templates"], loc)
     if chart is not None and templates is not None:
         ChartChecks(chart, templates, findings, ("spec", "templates")).run()
     if isinstance(spec, dict) and not findings.errors:
@@ -138,7 +138,7 @@ def _templates(spec: object) -> dict[str, Template]:
         ValueError: one is wrong all the same.
     """
     findings = Findings()
-    read = ManifestTemplateReader(findings, check_texts=False).read(spec, ())
+    read = ManifestTemplateReader(findings, check_texts=False).read_all(spec, ())
     if findings.errors:
         raise ValueError(f"{findings.errors[0]['loc']}: {findings.errors[0]['msg']}")
     return {state: template for state, template in read.items() if template is not None}

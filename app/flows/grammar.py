@@ -1,0 +1,215 @@
+"""The grammar of templates, one for flows in code and in manifests: forms, limits, messages."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from app.errors import Loc
+from app.flows.findings import Findings
+from app.flows.template import Chain, Invoke, Map, Node, Parallel, Queue, Render, Template
+
+MAX_TEMPLATES = 500
+MAX_TEXT_CHARS = 50_000
+MAX_PATH_CHARS = 1000
+MAX_TIMEOUT_SECONDS = 3600
+MAX_RETRIES = 20
+MAX_LOC = 130  # keys and indexes that lead to a template
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
+_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
+
+
+class TemplateReader(ABC):
+    """Reads the templates of one flow as the tree that the engine runs, each fault with its loc.
+
+    What a text alone means, what may be written instead of an object, and whether Python may be
+    called depends on how the flow is written: subclasses say so.
+
+    Args:
+        findings: where faults go.
+    """
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._seen = 0
+        self._forms: dict[str, Callable[[dict[str, Any], Loc], Node | None]] = {
+            "invoke": self._invoke,
+            "chain": self._chain,
+            "parallel": self._parallel,
+            "map": self._map,
+            "queue": self._queue,
+        }
+
+    def read(self, value: object, loc: Loc) -> Template | None:
+        """The template of a state; None where something is wrong with it."""
+        match value:
+            case str():
+                return self._bare(value, loc)
+            case Render(text):
+                return None if self._text(text, loc) is None else value
+            case _:
+                return self._node(value, loc) if self._counted(loc) else None
+
+    @abstractmethod
+    def _bare(self, text: str, loc: Loc) -> Render | Invoke | None:
+        """The template that a text alone stands for."""
+
+    @abstractmethod
+    def _form(self, value: object, loc: Loc) -> dict[Any, Any] | None:
+        """A template that is no text as an object with one of the forms; None if it is none."""
+
+    @abstractmethod
+    def _check_text(self, text: str, loc: Loc) -> None:
+        """Find faults in a Jinja2 text."""
+
+    @abstractmethod
+    def _check_invoker(self, name: str, loc: Loc) -> None:
+        """Find that an invoker is not there."""
+
+    def _counted(self, loc: Loc) -> bool:
+        """Whether one template more is not too many."""
+        self._seen += 1
+        if self._seen == MAX_TEMPLATES + 1:
+            self._findings.error(loc, f"a flow has at most {MAX_TEMPLATES} templates")
+        return self._seen <= MAX_TEMPLATES
+
+    def _part(self, value: object, loc: Loc) -> Node | None:
+        """A template inside another one; what a text there renders to is its result."""
+        if len(loc) > MAX_LOC:
+            self._findings.error(loc[:8], "templates nest too deep")
+            return None
+        if isinstance(value, str | Render) and not self._counted(loc):
+            return None
+        template = self.read(value, loc)
+        return Invoke(template.text, "verbatim") if isinstance(template, Render) else template
+
+    def _node(self, value: object, loc: Loc) -> Node | None:
+        given = self._form(value, loc)
+        if given is None:
+            return None
+        forms = [form for form in self._forms if form in given]
+        if len(forms) == 1:
+            return self._forms[forms[0]](given, loc)
+        self._findings.error(loc, f"must have exactly one of {', '.join(self._forms)}")
+        return None
+
+    def _invoke(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        known = ("invoke", "template", "config", "timeout", "retries")
+        given = self._findings.members(value, loc, known)
+        text = self._text(given.get("template"), (*loc, "template"))
+        config = given.get("config")
+        config = {} if config is None else self._findings.mapping(config, (*loc, "config"))
+        timeout = self._number(
+            given.get("timeout"), (*loc, "timeout"), 0.001, MAX_TIMEOUT_SECONDS, whole=False
+        )
+        retries = self._number(given.get("retries"), (*loc, "retries"), 0, MAX_RETRIES, whole=True)
+        invoker = self._invoker(given["invoke"], (*loc, "invoke"))
+        if text is None or invoker is None:
+            return None
+        return Invoke(text, invoker, config, timeout, None if retries is None else int(retries))
+
+    def _invoker(self, name: object, loc: Loc) -> str | None:
+        if not isinstance(name, str) or not name:
+            self._findings.error(loc, "must be the name of an invoker")
+            return None
+        self._check_invoker(name, loc)
+        return name
+
+    def _chain(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        self._findings.members(value, loc, ("chain",))
+        loc = (*loc, "chain")
+        given = self._findings.items(value["chain"], loc)
+        if value["chain"] == []:
+            self._findings.error(loc, "is empty; a chain has at least one template")
+        parts = [self._part(part, (*loc, index)) for index, part in enumerate(given)]
+        whole = [part for part in parts if part is not None]
+        return Chain(tuple(whole)) if whole and len(whole) == len(parts) else None
+
+    def _parallel(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        self._findings.members(value, loc, ("parallel",))
+        loc = (*loc, "parallel")
+        given = self._findings.mapping(value["parallel"], loc)
+        if value["parallel"] == {}:
+            self._findings.error(loc, "nothing is parallel; there is at least one template")
+        parts = {key: self._keyed(key, part, loc) for key, part in given.items()}
+        whole = {key: part for key, part in parts.items() if part is not None}
+        return Parallel(whole) if whole and len(whole) == len(parts) else None
+
+    def _keyed(self, key: object, part: object, loc: Loc) -> Node | None:
+        if isinstance(key, str):
+            return self._part(part, (*loc, key))
+        self._findings.error(loc, f"{key!r} is a key, but no text")
+        return None
+
+    def _map(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        self._findings.members(value, loc, ("map",))
+        loc = (*loc, "map")
+        known = ("over", "template", "index_field", "value_field")
+        given = self._findings.members(value["map"], loc, known)
+        path = self._path(given.get("over"), (*loc, "over"))
+        index, item = (
+            self._name(given.get(f"{key}_field", f"map_{key}"), (*loc, f"{key}_field"))
+            for key in ("index", "value")
+        )
+        if index is not None and index == item:
+            reason = f"index and value cannot both be {index!r}"
+            self._findings.error(loc, f"index_field and value_field must differ: {reason}")
+        part = self._part(given.get("template"), (*loc, "template"))
+        if path is None or index is None or item is None or part is None:
+            return None
+        return Map(path, part, index, item)
+
+    def _queue(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        given = self._findings.members(value, loc, ("queue", "template"))
+        name = given["queue"]
+        part = self._part(given.get("template"), (*loc, "template"))
+        if not isinstance(name, str) or not _QUEUE.fullmatch(name):
+            self._findings.error((*loc, "queue"), "a queue's name is letters, digits, _ and -")
+            return None
+        return None if part is None else Queue(name, part)
+
+    def _text(self, value: object, loc: Loc) -> str | None:
+        if not isinstance(value, str):
+            self._findings.error(loc, "must be a text")
+            return None
+        if len(value) > MAX_TEXT_CHARS:
+            self._findings.error(loc, f"is longer than {MAX_TEXT_CHARS} characters")
+            return None
+        self._check_text(value, loc)
+        return value
+
+    def _path(self, value: object, loc: Loc) -> str | None:
+        if not isinstance(value, str) or not value.strip():
+            self._findings.error(loc, "must be a JMESPath")
+            return None
+        if len(value) > MAX_PATH_CHARS:
+            self._findings.error(loc, f"is longer than {MAX_PATH_CHARS} characters")
+            return None
+        try:
+            jmespath.compile(value)
+        except (JMESPathError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:300]
+            self._findings.error(loc, f"is not a JMESPath: {reason}")
+        return value
+
+    def _name(self, value: object, loc: Loc) -> str | None:
+        if isinstance(value, str) and _NAME.fullmatch(value):
+            return value
+        self._findings.error(loc, "must be a name: a letter or _, then letters, digits or _")
+        return None
+
+    def _number(
+        self, value: object, loc: Loc, least: float, most: float, *, whole: bool
+    ) -> float | None:
+        if value is None:
+            return None
+        kinds = int if whole else (int, float)
+        if isinstance(value, kinds) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        kind = "a whole number" if whole else "a number"
+        self._findings.error(loc, f"must be {kind} from {least:g} to {most:g}")
+        return None
