@@ -61,7 +61,7 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
             for queue in settings.worker.queues
         ]
         async with leases.renewing():
-            picking = [asyncio.create_task(worker.serve()) for worker in workers]
+            picking = [asyncio.create_task(worker.async_run()) for worker in workers]
             tasks = [
                 asyncio.create_task(sweep(runtime, workers)),
                 asyncio.create_task(_show_life(runtime)),

@@ -5,8 +5,10 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from arq.worker import Worker, func
 from redis.exceptions import RedisError
 from structlog import get_logger
+from typing_extensions import override
 
 from app.kit.redis import LimitedRedis
 from app.kit.tasks import end_tasks
@@ -14,6 +16,7 @@ from app.queue.keys import bulk_key, queue_key, wake_key
 
 log = get_logger(__name__)
 
+_RUN_STEP = "run_step"
 _POLL_SECONDS = 0.25
 _AWAY_SECONDS = 0.5
 _GATHER_SECONDS = 0.003
@@ -45,11 +48,13 @@ end
 return taken"""
 
 
-class QueueWorker:
-    """Serves one queue: waits for its wake list, and looks at the queue now and then.
+class QueueWorker(Worker):
+    """Serves one queue, when arq's `async_run` runs it.
 
-    Steps leave the queue when they start. One that is lost with its worker is published again by
-    the sweeper.
+    arq polls each half second, which is most of a turn; this one waits for the queue's wake list.
+    A step's id is the id of its job, which has no other content, and leaves the queue when it
+    starts, where arq's jobs stay until they end and are read again and again by every worker. One
+    that is lost with its worker is published again by the sweeper.
 
     Args:
         redis: where the queue is.
@@ -69,11 +74,19 @@ class QueueWorker:
         run_step: Callable[[str], Awaitable[None]],
         concurrency: int,
     ) -> None:
+        async def job(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 - as arq calls it
+            await run_step(*args)
+
+        # Without a pool arq opens no connection: every command has the limits of `redis`.
+        super().__init__(
+            [func(job, name=_RUN_STEP)],
+            queue_name=queue_key(namespace, queue),
+            max_jobs=concurrency,
+            handle_signals=False,
+        )
         self.queue = queue
         self._redis = redis
-        self._run_step = run_step
-        self._concurrency = concurrency
-        self._keys = [key(namespace, queue) for key in (queue_key, bulk_key, wake_key)]
+        self._keys = [self.queue_name, bulk_key(namespace, queue), wake_key(namespace, queue)]
         self._take = redis.register_script(_TAKE)
         self._notified = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -83,7 +96,7 @@ class QueueWorker:
     @property
     def free(self) -> int:
         """How many steps can be started now."""
-        return self._concurrency - len(self._running)
+        return self.max_jobs - len(self._running)
 
     def running(self) -> list[asyncio.Task[None]]:
         """The steps that run."""
@@ -97,7 +110,8 @@ class QueueWorker:
         if not self.free:
             self._has_room.clear()
 
-    async def serve(self) -> None:
+    @override
+    async def main(self) -> None:
         """Serve until cancelled. Without Redis it waits for it to come back."""
         listener = asyncio.create_task(self._listen())
         try:
@@ -145,7 +159,7 @@ class QueueWorker:
 
     async def _run(self, step_id: str) -> None:
         try:
-            await self._run_step(step_id)
+            await self.functions[_RUN_STEP].coroutine(self.ctx, step_id)
         except Exception as error:
             # A step that could not even be claimed: the sweeper publishes it again.
             log.warning("step not run", step_id=step_id, exc_info=error)
