@@ -28,6 +28,7 @@ Part = Postgres | Valkey | Api | Worker
 
 WORD_SECONDS = 0.1  # `echo` pauses so long before each further word: long messages take long
 MAX_ATTEMPTS = 3
+MAX_LOSSES = 2
 LEASE_SECONDS = 2.0
 DRAIN_SECONDS = 2
 PATIENCE = 40.0  # for what must come in the end, on a loaded machine
@@ -39,6 +40,7 @@ _ENVIRONMENT = {
     "STATEWRIGHT_STEP__SWEEP_SECONDS": "0.2",
     "STATEWRIGHT_STEP__REPUBLISH_SECONDS": "0.5",
     "STATEWRIGHT_STEP__MAX_ATTEMPTS": str(MAX_ATTEMPTS),
+    "STATEWRIGHT_STEP__MAX_LOSSES": str(MAX_LOSSES),
     "STATEWRIGHT_LLM__ECHO_DELAY_SECONDS": str(WORD_SECONDS),
     "STATEWRIGHT_WORKER__DRAIN_SECONDS": str(DRAIN_SECONDS),
 }

@@ -10,7 +10,7 @@ from tests.faults.checks import check_all, check_database, texts
 from tests.faults.load import Client, Conversation, load, long_text, message
 from tests.faults.system import (
     DRAIN_SECONDS,
-    MAX_ATTEMPTS,
+    MAX_LOSSES,
     System,
     until,
 )
@@ -78,7 +78,7 @@ async def test_a_step_that_kills_its_worker_fails_in_the_end(
     await system.until_running(poisoned.thread_id, 2)
     await system.kill(other)
     await worker.start()
-    await system.until_running(poisoned.thread_id, MAX_ATTEMPTS)
+    await system.until_running(poisoned.thread_id, MAX_LOSSES + 1)
     await system.kill(worker)
     await other.start()
     await poisoned.answered()
@@ -86,7 +86,7 @@ async def test_a_step_that_kills_its_worker_fails_in_the_end(
     failure = thread["messages"][-1]
     assert failure["status"] == "failed"
     assert failure["content"][0]["content_type"] == "error"
-    assert str(MAX_ATTEMPTS) in failure["content"][0]["error_message"]
+    assert f"{MAX_LOSSES + 1} attempts ended" in failure["content"][0]["error_message"]
 
     await poisoned.say("and now?")
     await poisoned.answered()
