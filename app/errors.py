@@ -1,6 +1,7 @@
-"""Every error a caller may see: one class for each, with its HTTP status and its stable code.
+"""The errors that clients may see, each with its HTTP status and its stable code.
 
-`app.api.http.problems` renders them as RFC 9457 problem documents; nothing else does.
+An error that only one part of the app raises stands beside that part's code, derived from one of
+these. `app.api.http.problems` renders them all as RFC 9457 problem documents; nothing else does.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -89,7 +90,7 @@ class ForbiddenError(StatewrightError):
 
 
 class NotFoundError(StatewrightError):
-    """Not there, or not the caller's: the two cannot be told apart."""
+    """Not there, or not the caller's: the two look the same."""
 
     status = 404
     code = "not-found"

@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     _refuse_default_key(settings)
     configure_logging(settings.log_level)
-    code_flows(settings.flows_package)  # what is wrong with them is told before anything starts
+    code_flows(settings.flows_package)  # what is wrong with them is raised before anything starts
     app = StatewrightApi(
         title="Statewright",
         version=version("statewright"),

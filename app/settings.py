@@ -128,7 +128,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("STATEWRIGHT_REDIS_URL", "REDIS_URL"),
     )
     dev: bool = Field(default=False, description="Set by `statewright dev`: default keys allowed")
-    redis_prefix: str = Field(default="statewright", description="Starts every Redis key")
+    redis_prefix: str = Field(
+        default="statewright", description="Starts every Redis key, in braces"
+    )
     flows_package: str | None = Field(None, description="Python package with flows in code")
     log_level: str = "INFO"
     api: ApiSettings = ApiSettings()

@@ -20,7 +20,7 @@ async def authenticate(keys: KeyCache, secret_key: str, authorization: str | Non
 
     Raises:
         UnauthorizedError: no key, or an unknown, expired or revoked one. One sentence for all:
-            an answer that told them apart would help to guess keys.
+            an answer that differed would help to guess keys.
     """
     scheme, _, credentials = (authorization or "").strip().partition(" ")
     api_key = credentials.strip()

@@ -28,7 +28,7 @@ class KeyCache:
     """Finds API keys by id; remembers them only while their changes are heard.
 
     A revoked key is forgotten when its revocation is committed. Keys that expire are asked for
-    each time, since expiry goes by the database's clock. Should the connection that hears of
+    each time, since expiry goes by the database's clock. Should the connection that listens for
     changes hang, everything is forgotten after `keep` seconds all the same.
     """
 
@@ -44,7 +44,7 @@ class KeyCache:
     async def open(
         cls, pool: asyncpg.Pool, database_url: str, keep: float = _KEEP_SECONDS
     ) -> AsyncIterator[Self]:
-        """A cache that hears of changes while the block lasts."""
+        """A cache that listens for changes while the block lasts."""
         cache = cls(pool, keep)
         listening = listen(
             database_url, CHANNEL, began=cache._began, heard=cache._heard, ended=cache._ended

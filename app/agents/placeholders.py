@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.errors import Loc
+
 NAME_PATTERN = "[a-zA-Z_][a-zA-Z0-9_.]*"
 _PLACEHOLDER = re.compile(r"\{\{\s*(" + NAME_PATTERN + r")\s*\}\}")
-
-Loc = tuple[str | int, ...]
 
 
 def find_placeholders(value: Any, loc: Loc = ()) -> Iterator[tuple[Loc, str]]:

@@ -104,16 +104,16 @@ def _wrong_entities(
         if name not in values:
             continue
         entity, kind = entities.get(values[name]), _KIND_OF_TYPE[variable.type]
-        wanted = variable.collection_content_type
+        content_type = variable.collection_content_type
         if entity is None or entity.kind != kind:
             yield {
                 "loc": ["values", name],
                 "msg": f"variable {name!r}: there is no {kind.value} {values[name][:100]!r}",
             }
-        elif wanted and entity.content_type != wanted:
+        elif content_type and entity.content_type != content_type:
             yield {
                 "loc": ["values", name],
-                "msg": f"variable {name!r}: {entity.id} does not hold {wanted.value} entries",
+                "msg": f"variable {name!r}: {entity.id} does not hold {content_type.value} entries",
             }
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response, status
+from fastapi import APIRouter, Path, Response, status
 
 from app.agents import service
 from app.agents.record import (
@@ -13,7 +13,7 @@ from app.agents.record import (
     UpdateAgentRequest,
 )
 from app.agents.resolve import resolve_agent
-from app.api.deps import DbDep, IdempotencyKey, PageToken, Reader, RuntimeDep, Writer
+from app.api.deps import DbDep, IdempotencyKey, PageSize, PageToken, Reader, RuntimeDep, Writer
 from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.errors import faults_within
@@ -26,7 +26,6 @@ router = APIRouter(prefix="/v1/ai/agents", tags=["agents"])
 # `response_model_exclude_unset`: templates are answered as they were written, without defaults.
 
 AgentId = Annotated[str, Path(description="Id of an agent.", examples=["agt_01k8zq5d3v"])]
-Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
 
 
 # The domain knows only places inside the body.
@@ -45,7 +44,7 @@ async def create(
 
 @router.get("", response_model_exclude_unset=True)
 async def list_(
-    caller: Reader, db: DbDep, page_token: PageToken = None, limit: Limit = 50
+    caller: Reader, db: DbDep, page_token: PageToken = None, limit: PageSize = 50
 ) -> Data[Page[AgentRecord]]:
     """The org's agents, newest first."""
     items, token = await service.list_agents(db, caller, limit=limit, page_token=page_token)
@@ -91,7 +90,7 @@ async def revisions(
     db: DbDep,
     agent_id: AgentId,
     page_token: PageToken = None,
-    limit: Limit = 50,
+    limit: PageSize = 50,
 ) -> Data[Page[AgentRevisionRecord]]:
     """What the agent was after each change, newest first."""
     items, token = await service.list_revisions(

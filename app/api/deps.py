@@ -83,11 +83,10 @@ async def _transaction(request: Request) -> AsyncIterator[AsyncSession]:
 DbDep = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 
 
-# Any valid key. Most endpoints want one of the next three instead.
+# Any valid key. Most endpoints want one of the next two instead.
 CallerDep = Annotated[Caller, Security(_ApiKey())]
 Reader = Annotated[Caller, Security(_ApiKey(KeyScope.READ))]
 Writer = Annotated[Caller, Security(_ApiKey(KeyScope.WRITE))]
-Admin = Annotated[Caller, Security(_ApiKey(KeyScope.ADMIN))]
 
 IdempotencyKey = Annotated[
     str | None,
@@ -104,4 +103,4 @@ PageToken = Annotated[
     str | None,
     Query(max_length=500, description="`next_token` of the page before; none: the first page"),
 ]
-PageSize = Annotated[int, Query(ge=1, le=100, description="Most items of one page")]
+PageSize = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]

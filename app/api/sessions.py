@@ -85,8 +85,8 @@ class TaskState(WireModel):
     next_actions: list[str]
 
 
-def _body(told: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(told), media_type="application/json")
+def _body(answer: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(answer), media_type="application/json")
 
 
 @router.post("/start_session", response_model=AIResponse, responses=problem_responses(422))

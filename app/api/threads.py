@@ -5,7 +5,16 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response, status
 from pydantic import Field
 
-from app.api.deps import DbDep, IdempotencyKey, PageToken, Reader, RuntimeDep, Wait, Writer
+from app.api.deps import (
+    DbDep,
+    IdempotencyKey,
+    PageSize,
+    PageToken,
+    Reader,
+    RuntimeDep,
+    Wait,
+    Writer,
+)
 from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.errors import UnsupportedFeatureError
@@ -29,7 +38,6 @@ from app.wire.thread_requests import (
 router = APIRouter(prefix="/v1/ai/threads", tags=["threads"])
 
 ThreadId = Annotated[str, Path(description="Id of a thread.", examples=["ath_01k8zq5d3v"])]
-Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
 MessageNumber = Annotated[int, Path(ge=0, lt=2**31, description="Index of a message, from 0.")]
 
 
@@ -72,7 +80,7 @@ async def start(
 
 @router.get("")
 async def list_(
-    caller: Reader, db: DbDep, page_token: PageToken = None, limit: Limit = 50
+    caller: Reader, db: DbDep, page_token: PageToken = None, limit: PageSize = 50
 ) -> Data[Page[AgentThreadRecord]]:
     """The threads that the caller may read, newest first, without their messages."""
     return await search(caller, db, SearchThreadsRequest(limit=limit, page_token=page_token))
@@ -184,7 +192,7 @@ async def submit_feedback(
     message_number: MessageNumber,
     request: SubmitFeedbackRequest,
 ) -> Data[UserFeedbackRecord]:
-    """Rate an answer; rating it again replaces what the caller said before."""
+    """Rate an answer; rating it again replaces the rating of before."""
     return Data(
         data=await thread_search.submit_feedback(db, caller, thread_id, message_number, request)
     )

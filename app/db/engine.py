@@ -193,7 +193,7 @@ def _terminate(connection: Any, *_: Any) -> None:
 
 
 def _ping(connection: Any, *_: Any) -> None:
-    """As `pool_pre_ping` does; but a server that hangs is told from other waits."""
+    """As `pool_pre_ping` does; but a server that hangs raises an error of its own."""
     try:
         connection.ping()
     except OSError as error:

@@ -36,7 +36,7 @@ async def listen(
             async with _connection(database_url) as connection:
                 gone = asyncio.Event()
                 connection.add_termination_listener(lambda _connection, gone=gone: gone.set())
-                await connection.add_listener(channel, lambda *told: heard(told[-1]))
+                await connection.add_listener(channel, lambda *notified: heard(notified[-1]))
                 began()
                 try:
                     await gone.wait()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _TETHER = str(Path(__file__).with_name("tether.py"))
-_TOLD = "statewright: "  # how a command of ours begins to tell its error
+_REPORT = "statewright: "  # how a command of ours begins to report its error
 _TAIL_BYTES = 10_000
 
 
@@ -134,10 +134,10 @@ class Process:
         await process.wait()
 
     def last_words(self) -> str:
-        """What its log ends with: the error that it told, or its last line."""
+        """What its log ends with: the error that it reported, or its last line."""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
             lines = log.read().decode(errors="replace").strip().splitlines()
-        told = [number for number, line in enumerate(lines) if line.startswith(_TOLD)]
-        last = "\n".join(lines[told[-1] if told else -1 :]) or "(empty)"
-        return f"The end of {self.log}: {last.removeprefix(_TOLD)}"
+        reports = [number for number, line in enumerate(lines) if line.startswith(_REPORT)]
+        last = "\n".join(lines[reports[-1] if reports else -1 :]) or "(empty)"
+        return f"The end of {self.log}: {last.removeprefix(_REPORT)}"

@@ -17,8 +17,8 @@ _END_SECONDS = 1.0
 async def guarded(call: Awaitable[str], name: str) -> str:
     """The result of a call; whatever it raises is an error of the invoker contract.
 
-    The call runs in a task of its own. So a `CancelledError` that it raises itself can be told
-    from the end of the surrounding task, and a `SystemExit` does not stop the event loop.
+    The call runs in a task of its own. So a `CancelledError` that it raises itself is not
+    taken for the end of the surrounding task, and a `SystemExit` does not stop the event loop.
 
     Args:
         call: what runs.

@@ -1,1 +1,1 @@
-"""Product-free helpers: nothing in here knows what an agent or a session is."""
+"""Product-free helpers: nothing in here imports the rest of the app."""

@@ -1,6 +1,6 @@
 """Structured logs: one JSON object per line on stderr, with ids from the context and no secrets.
 
-A line that cannot be written is lost: whoever logs never hears of it.
+A line that cannot be written is lost: logging never raises.
 """
 
 import json

@@ -170,14 +170,14 @@ async def set_pinned(db: AsyncSession, caller: Caller, thread_id: str, *, pinned
         values = {"session_id": thread_id, "user_id": caller.user_id, "org_id": caller.org_id}
         await db.exec(insert(Pin).values(**values).on_conflict_do_nothing())
     else:
-        mine = (col(Pin.session_id) == thread_id, col(Pin.user_id) == caller.user_id)
-        await db.exec(delete(Pin).where(*mine))
+        pin = (col(Pin.session_id) == thread_id, col(Pin.user_id) == caller.user_id)
+        await db.exec(delete(Pin).where(*pin))
 
 
 async def submit_feedback(
     db: AsyncSession, caller: Caller, thread_id: str, idx: int, request: SubmitFeedbackRequest
 ) -> UserFeedbackRecord:
-    """Rate an assistant message; rating it again replaces what the caller said before.
+    """Rate an assistant message; rating it again replaces the rating of before.
 
     Raises:
         NotFoundError: there is no such thread, or no such message in it.
@@ -191,21 +191,21 @@ async def submit_feedback(
         raise NotFoundError(f"Thread {thread_id!r} has no message {idx}.")
     if message.role != "assistant":
         raise BadRequestError("Only messages of the assistant can be rated.")
-    said = request.model_dump()
+    rating = request.model_dump()
     row = {
         "id": new_id("fb"),
         "session_id": thread_id,
         "org_id": caller.org_id,
         "message_idx": idx,
         "created_by": caller.user_id,
-        **said,
+        **rating,
     }
     statement = (
         insert(Feedback)
         .values(**row)
         .on_conflict_do_update(
             index_elements=["session_id", "message_idx", "created_by"],
-            set_={**said, "modified": NOW},
+            set_={**rating, "modified": NOW},
         )
         .returning(Feedback)
     )

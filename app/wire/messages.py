@@ -110,7 +110,7 @@ AgentContent: TypeAlias = Annotated[
         custom_error_message="not a content block: text, tool_use, tool_result or error",
     ),
 ]
-"""One block of a message, told apart by `content_type`."""
+"""One block of a message; `content_type` says which kind."""
 
 
 def plain_text(content: list[dict[str, Any]]) -> str:

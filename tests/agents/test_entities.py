@@ -1,54 +1,43 @@
-"""Entities: what typed variables point at."""
+"""Entities: what typed variables point at; made through manifests, found by their ids."""
 
+import httpx
 import pytest
 
-from app.access.service import create_key
-from app.agents.entities import EntityKind, create_entity, find_entities
-from app.agents.record import CollectionContentType
+from app.agents.entities import find_entities
 from app.db.engine import Database
-from app.errors import BadRequestError, ConflictError
-from app.settings import Settings
-
-
-@pytest.fixture
-async def org_id(database: Database, settings: Settings) -> str:
-    async with database.transaction() as db:
-        return (await create_key(db, settings, org="Acme", user="ann@acme.example")).org_id
+from tests.support.http import NewKey
+from tests.support.manifests import apply_entity, manifest, send
 
 
 @pytest.mark.parametrize(
-    ("kind", "prefix"),
-    [(EntityKind.DATASET, "ds_"), (EntityKind.DEVICE, "dv_"), (EntityKind.COLLECTION, "cl_")],
+    ("kind", "prefix"), [("Dataset", "ds_"), ("Device", "dv_"), ("Collection", "cl_")]
 )
 async def test_an_entity_is_found_by_its_id_in_its_org_only(
-    database: Database, org_id: str, kind: EntityKind, prefix: str
+    client: httpx.AsyncClient, new_key: NewKey, database: Database, kind: str, prefix: str
 ) -> None:
-    async with database.transaction() as db:
-        made = await create_entity(db, org_id, kind, "one", properties={"a": 1})
+    org_id = (await new_key()).org_id
+    entity_id = await apply_entity(client, kind, "one", {"properties": {"a": 1}})
 
     async with database.transaction() as db:
-        found = await find_entities(db, org_id, [made.id, "ds_none"])
-        elsewhere = await find_entities(db, "org_other", [made.id])
+        found = await find_entities(db, org_id, [entity_id, "ds_none"])
+        elsewhere = await find_entities(db, "org_other", [entity_id])
 
-    assert made.id.startswith(prefix)
-    assert list(found) == [made.id]
-    assert (found[made.id].kind, found[made.id].properties) == (kind, {"a": 1})
+    assert entity_id.startswith(prefix)
+    assert list(found) == [entity_id]
+    assert (found[entity_id].kind, found[entity_id].properties) == (kind, {"a": 1})
     assert elsewhere == {}
 
 
-async def test_a_name_is_taken_once_for_each_kind(database: Database, org_id: str) -> None:
-    async with database.transaction() as db:
-        await create_entity(db, org_id, EntityKind.DATASET, "one")
-        await create_entity(db, org_id, EntityKind.DEVICE, "one")
+async def test_a_name_is_taken_once_for_each_kind(client: httpx.AsyncClient) -> None:
+    dataset = await apply_entity(client, "Dataset", "one")
+    device = await apply_entity(client, "Device", "one")
 
-    with pytest.raises(ConflictError, match="a Dataset named 'one'"):
-        async with database.transaction() as db:
-            await create_entity(db, org_id, EntityKind.DATASET, "one")
+    assert dataset != device
+    assert await apply_entity(client, "Dataset", "one", {"properties": {"a": 1}}) == dataset
 
 
-async def test_only_a_collection_has_a_content_type(database: Database, org_id: str) -> None:
-    with pytest.raises(BadRequestError, match="only a Collection"):
-        async with database.transaction() as db:
-            await create_entity(
-                db, org_id, EntityKind.DEVICE, "x", content_type=CollectionContentType.EVENT
-            )
+async def test_only_a_collection_has_a_content_type(client: httpx.AsyncClient) -> None:
+    refused = await send(client, "apply", manifest("Device", "x", {"contentType": "event"}))
+
+    assert refused.status_code == 400
+    assert [fault["loc"] for fault in refused.json()["errors"]] == [["spec", "contentType"]]

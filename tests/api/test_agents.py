@@ -9,10 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.access.caller import KeyScope
-from app.agents.entities import EntityKind, create_entity
-from app.agents.record import CollectionContentType
-from app.db.models import Entity
 from tests.support.http import NewKey
+from tests.support.manifests import apply_entity
 
 AGENTS = "/v1/ai/agents"
 
@@ -387,21 +385,15 @@ class TestPreview:
     """Resolving, seen through `preview`; a launch starts a thread with the same request."""
 
     @pytest.fixture
-    async def entities(self, api: FastAPI, client: httpx.AsyncClient) -> dict[str, Entity]:
-        org_id = (await create(client, name="for its org id"))["org_id"]
-        other = EntityKind.COLLECTION
-        async with api.state.database.transaction() as db:
-            return {
-                "dataset": await create_entity(db, org_id, EntityKind.DATASET, "d"),
-                "device": await create_entity(db, org_id, EntityKind.DEVICE, "d"),
-                "events": await create_entity(
-                    db, org_id, other, "e", content_type=CollectionContentType.EVENT
-                ),
-                "files": await create_entity(
-                    db, org_id, other, "f", content_type=CollectionContentType.FILE
-                ),
-                "bare": await create_entity(db, org_id, other, "b"),
-            }
+    async def entities(self, client: httpx.AsyncClient) -> dict[str, str]:
+        """The ids of one of each."""
+        return {
+            "dataset": await apply_entity(client, "Dataset", "d"),
+            "device": await apply_entity(client, "Device", "d"),
+            "events": await apply_entity(client, "Collection", "e", {"contentType": "event"}),
+            "files": await apply_entity(client, "Collection", "f", {"contentType": "file"}),
+            "bare": await apply_entity(client, "Collection", "b"),
+        }
 
     async def preview(
         self, client: httpx.AsyncClient, made: dict[str, Any], **launch: Any
@@ -450,7 +442,7 @@ class TestPreview:
         ]
 
     async def test_typed_values_must_exist_with_the_right_kind_and_content(
-        self, client: httpx.AsyncClient, entities: dict[str, Entity]
+        self, client: httpx.AsyncClient, entities: dict[str, str]
     ) -> None:
         made = await create(
             client,
@@ -463,25 +455,25 @@ class TestPreview:
             ],
         )
         good = {
-            "ds": entities["dataset"].id,
-            "dv": entities["device"].id,
-            "any": entities["bare"].id,
-            "ev": entities["events"].id,
+            "ds": entities["dataset"],
+            "dv": entities["device"],
+            "any": entities["bare"],
+            "ev": entities["events"],
         }
 
         assert (await self.preview(client, made, values=good)).status_code == 200
         for name, wrong in (
-            ("ds", entities["device"].id),
+            ("ds", entities["device"]),
             ("dv", "dv_none"),
-            ("any", entities["dataset"].id),
-            ("ev", entities["files"].id),
-            ("ev", entities["bare"].id),
+            ("any", entities["dataset"]),
+            ("ev", entities["files"]),
+            ("ev", entities["bare"]),
             ("ev", ""),
         ):
             answer = await self.preview(client, made, values=good | {name: wrong})
             assert [loc for loc, _ in faults(answer)] == [f"body.values.{name}"]
         everything = await self.preview(
-            client, made, values={"ds": "no", "dv": "no", "ev": entities["files"].id, "x": "1"}
+            client, made, values={"ds": "no", "dv": "no", "ev": entities["files"], "x": "1"}
         )
         assert {loc for loc, _ in faults(everything)} == {
             f"body.values.{name}" for name in ("ds", "dv", "any", "ev", "x")
@@ -490,7 +482,7 @@ class TestPreview:
     async def test_another_orgs_entity_does_not_exist(
         self,
         client: httpx.AsyncClient,
-        entities: dict[str, Entity],
+        entities: dict[str, str],
         stranger: dict[str, str],
     ) -> None:
         declared = body(text="{{who}}", variables=[{"name": "who", "type": "dataset_id"}])
@@ -498,7 +490,7 @@ class TestPreview:
 
         answer = await client.post(
             f"{AGENTS}/{made['agent_id']}/preview",
-            json={"values": {"who": entities["dataset"].id}},
+            json={"values": {"who": entities["dataset"]}},
             headers=stranger,
         )
 

@@ -12,7 +12,7 @@ from sqlalchemy import CursorResult, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import KeyScope
-from app.api.deps import Admin, CallerDep, DatabaseDep, DbDep, Reader, Writer
+from app.api.deps import CallerDep, DatabaseDep, DbDep, Reader, Writer
 from app.db.engine import Database
 from app.errors import ConflictError, EventNotAcceptedError
 from app.kit.paging import decode_token
@@ -122,7 +122,8 @@ async def write(caller: Writer) -> str:
 
 
 @faults.get("/admin")
-async def admin(caller: Admin) -> str:
+async def admin(caller: CallerDep) -> str:
+    caller.require(KeyScope.ADMIN)
     return caller.email
 
 

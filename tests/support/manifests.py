@@ -37,6 +37,15 @@ def manifest(kind: str, name: str, spec: dict[str, Any] | None = None, **metadat
     }
 
 
+async def apply_entity(
+    client: httpx.AsyncClient, kind: str, name: str, spec: dict[str, Any] | None = None
+) -> str:
+    """The id of a Dataset, Device or Collection that is there afterwards."""
+    applied = await post(client, "apply", manifest(kind, name, spec))
+    entity_id: str = applied["data"]["manifest"]["status"]["id"]
+    return entity_id
+
+
 def secret(name: str = "key", value: str = "hunter2-very-secret", **config: Any) -> Any:
     return manifest("Secret", name, {"config": {"value": value, **config}})
 

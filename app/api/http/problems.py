@@ -103,11 +103,11 @@ def as_statewright_error(error: Exception) -> StatewrightError:
     if isinstance(error, PageTokenError):
         fault: FieldError = {"loc": ["query", "page_token"], "msg": str(error)}
         return BadRequestError(str(error), errors=[fault])
-    return _as_seen(error)
+    return _public_error(error)
 
 
-def _as_seen(error: Exception) -> StatewrightError:
-    """What a client is told of an error that no code of ours raised."""
+def _public_error(error: Exception) -> StatewrightError:
+    """What a client may know of an error that no code of ours raised."""
     if isinstance(error, _UNAVAILABLE) or is_database_failure(error):
         _log.warning("a part of the service failed", exc_info=error)
         return UnavailableError(

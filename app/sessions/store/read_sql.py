@@ -27,8 +27,8 @@ MESSAGES = """
 SELECT idx, role, content, status, created FROM message
 WHERE session_id = $1 AND idx >= $2 ORDER BY idx"""
 
-# $1 session, $2 org: what a client that polls is told; the last message, if the last transition
-# made it, as who sent its event was told. What is left of a chain that is done are
+# $1 session, $2 org: the answer to a client that polls; with the last message if the last
+# transition made it, as the answer to its event had it. What is left of a chain that is done are
 # parts that turned out to be empty.
 STATUS = f"""
 SELECT {_HEAD}, p.total, p.done,
