@@ -17,6 +17,9 @@ _LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]+)(#[^)]*)?\)")
 _CODE = re.compile(r"`(?:(?P<module>[\w/]+)\.)?(?P<name>\w+(?:\.\w+)*)`")
 _HEAD = re.compile(r"^\*\*(\w+(?: \w+)?):\*\*", re.MULTILINE)
 _SETTING = re.compile(r"`STATEWRIGHT_(\w+)`")
+_SETTING_ROW = re.compile(
+    r"^\| `STATEWRIGHT_(\w+)` \| ([\d,]+|`[\w]+`|true|false) \|", re.MULTILINE
+)
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.relative_to(_ROOT).as_posix())
@@ -29,6 +32,13 @@ def test_links_lead_to_what_they_name(page: Path) -> None:
 def test_settings_that_are_named_exist() -> None:
     named = {name for page in _PAGES for name in _SETTING.findall(page.read_text())}
     assert named - set(_settings()) == set()
+
+
+def test_the_readme_has_the_defaults_of_settings() -> None:
+    rows = _SETTING_ROW.findall((_ROOT / "README.md").read_text())
+    assert len(rows) > 10
+    for name, default in rows:
+        assert default.strip("`").replace(",", "") == _default(name), name
 
 
 def test_every_decision_is_in_the_index_with_what_enforces_it() -> None:
@@ -74,6 +84,21 @@ def _names(file: Path) -> frozenset[str]:
             case ast.Name(ctx=ast.Store()):
                 found.add(node.id)
     return frozenset(found)
+
+
+def _default(name: str) -> str:
+    value: object = Settings.model_construct()
+    for part in name.lower().split("__"):
+        value = getattr(value, part)
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.0f}"
+        case list():
+            return ",".join(value)
+        case _:
+            return str(value)
 
 
 def _settings(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
