@@ -17,7 +17,7 @@ from app.api.deps import DbDep, IdempotencyKey, PageSize, PageToken, Reader, Run
 from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.errors import faults_within
-from app.threads.commands import AgentOrigin, start_thread
+from app.threads.launch import prepare_launch, start_launch
 from app.threads.record import AgentThreadRecord
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
@@ -116,14 +116,8 @@ async def launch(
     async with runtime.database.transaction() as db:
         agent = await service.get_agent(db, caller, agent_id)
         with _in_body():
-            resolved = await resolve_agent(db, caller, agent, request)
-    record = await start_thread(
-        runtime,
-        caller,
-        resolved,
-        agent=AgentOrigin(agent.agent_id, agent.revision, request.model_dump(mode="json")),
-        idempotency_key=idempotency_key,
-    )
+            prepared = await prepare_launch(db, caller, agent, request)
+    record = await start_launch(runtime, caller, prepared, idempotency_key=idempotency_key)
     return answer(record, status.HTTP_201_CREATED)
 
 

@@ -20,8 +20,8 @@ from app.api.schemas import Data, Page, answer
 from app.errors import UnsupportedFeatureError
 from app.threads import commands
 from app.threads import search as thread_search
+from app.threads.cursor import Cursor
 from app.threads.delta import read_thread, wait_for_delta
-from app.threads.dialogue import Cursor
 from app.threads.record import AgentThreadDelta, AgentThreadRecord
 from app.threads.search import (
     SearchThreadsRequest,

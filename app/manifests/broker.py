@@ -14,7 +14,6 @@ from app.kit.written_order import in_order
 from app.manifests.applied import Applied
 from app.manifests.context import Context
 from app.manifests.journal import LOG_COLUMNS, read_journal
-from app.manifests.launch import Launch
 from app.manifests.model.diff import FieldChange, compare
 from app.manifests.model.envelope import (
     API_VERSION,
@@ -27,6 +26,7 @@ from app.manifests.model.envelope import (
 from app.manifests.model.reference import Reference
 from app.manifests.model.schema import manifest_schema
 from app.manifests.model.table import Column, GetQuery, Table, to_table
+from app.threads.launch import Launch
 
 RowT = TypeVar("RowT")
 

@@ -15,7 +15,8 @@ from app.sessions.turn.opening import open_session, session_id_for
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition import TransitionInput
 from app.sessions.visibility import check_usable
-from app.threads.dialogue import Cursor, DialogueReader
+from app.threads.cursor import Cursor
+from app.threads.dialogue import DialogueReader
 from app.threads.record import thread_fields
 from app.wire.messages import InitialMessage, UserMessage, plain_text
 from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest

@@ -6,7 +6,8 @@ from app.access.caller import Caller
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
 from app.sessions.visibility import check_usable
-from app.threads.dialogue import Cursor, DialogueReader, ThreadDelta
+from app.threads.cursor import Cursor
+from app.threads.dialogue import DialogueReader, ThreadDelta
 from app.threads.record import thread_fields
 
 

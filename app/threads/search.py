@@ -16,7 +16,7 @@ from app.db.paging import newest_page
 from app.errors import BadRequestError, NotFoundError
 from app.kit.ids import new_id
 from app.sessions.visibility import check_creator, check_usable, existing, usable_by
-from app.threads.dialogue import Cursor
+from app.threads.cursor import Cursor
 from app.threads.record import AgentThreadRecord
 from app.wire.messages import WireModel
 from app.wire.thread_requests import ThreadVisibility

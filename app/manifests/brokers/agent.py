@@ -15,13 +15,14 @@ from app.db.models import Agent, Session
 from app.errors import BadRequestError, faults_within
 from app.manifests.brokers.bases.stored import StoredBroker, attribute
 from app.manifests.context import Context
-from app.manifests.launch import Launch, launch_of
+from app.manifests.launch import launch_of
 from app.manifests.model.camel import to_camel_keys, to_snake_keys
 from app.manifests.model.envelope import Manifest
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column
 from app.manifests.session_log import session_events
+from app.threads.launch import Launch
 from app.wire.thread_requests import FLOW_KEY_PATTERN, StartAgentThreadRequest
 
 _KIND_OF_TYPE = {

@@ -5,10 +5,9 @@ from typing import Any
 from app.access.caller import Caller
 from app.errors import AnswerTimeoutError
 from app.manifests.journal import Entry
-from app.manifests.launch import Launch
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
-from app.threads.commands import start_thread
+from app.threads.launch import Launch, start_launch
 from app.wire.messages import plain_text
 
 
@@ -23,7 +22,7 @@ async def prompt_agent(
     Raises:
         AnswerTimeoutError: the time was up; the session goes on.
     """
-    started = await start_thread(runtime, caller, launch.request, agent=launch.agent)
+    started = await start_launch(runtime, caller, launch)
     session_id: str = started["thread_id"]
     entry.detail["sessionId"] = session_id
     seconds = runtime.settings.session.prompt_wait_seconds

@@ -1,0 +1,65 @@
+"""Launching an agent: its placeholders filled, and a thread started from the result."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.access.caller import Caller
+from app.agents.record import AgentRecord
+from app.agents.resolve import resolve_agent
+from app.sessions.runtime import Runtime
+from app.threads.commands import AgentOrigin, start_thread
+from app.wire.messages import InitialMessage
+from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A thread to be started, and the agent that it is of."""
+
+    request: StartAgentThreadRequest
+    agent: AgentOrigin
+
+
+async def prepare_launch(
+    db: AsyncSession,
+    caller: Caller,
+    agent: AgentRecord,
+    values: LaunchAgentRequest,
+    *,
+    message: InitialMessage | None = None,
+    asked: dict[str, Any] | None = None,
+) -> Launch:
+    """Fill an agent's placeholders; nothing is started, and no transaction waits for what is.
+
+    Args:
+        db: the transaction that reads.
+        caller: who launches.
+        agent: as it is stored.
+        values: for its placeholders.
+        message: said after the messages of the template.
+        asked: what the client asked for, to tell a repeated request; by default the values.
+
+    Raises:
+        BadRequestError: the agent's variables need other values.
+    """
+    request = await resolve_agent(db, caller, agent, values)
+    if message is not None:
+        request = request.model_copy(update={"messages": [*request.messages, message]})
+    asked = asked if asked is not None else values.model_dump(mode="json")
+    return Launch(request, AgentOrigin(agent.agent_id, agent.revision, asked))
+
+
+async def start_launch(
+    runtime: Runtime, caller: Caller, launch: Launch, *, idempotency_key: str | None = None
+) -> dict[str, Any]:
+    """Start the thread of a launch; its record.
+
+    Raises:
+        BadRequestError: the org has no such flow.
+        IdempotencyMismatchError: the key came before, with another request.
+    """
+    return await start_thread(
+        runtime, caller, launch.request, agent=launch.agent, idempotency_key=idempotency_key
+    )
