@@ -11,6 +11,7 @@ from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.threads import (
     THREADS,
     Reader,
+    answered,
     data,
     read,
     send,
@@ -66,13 +67,12 @@ async def test_a_failed_turn_shows_an_error_and_the_thread_goes_on(
     "fault",
     [
         Reply(status=429, headers={"Retry-After": "0"}),
-        Reply(status=429, headers={"Retry-After": "86400"}),
         Reply(status=500),
         Reply(delay=1.6),
         Reply(text=LONG, cut_after=6, word_delay=0.03),
         Reply(text=LONG, cut_after=0),
     ],
-    ids=["429", "429 for a day", "500", "slow", "cut", "cut at once"],
+    ids=["429", "500", "slow", "cut", "cut at once"],
 )
 async def test_what_may_pass_is_tried_again(
     client: httpx.AsyncClient, worker: None, model: OpenAiServer, fault: Reply
@@ -87,6 +87,18 @@ async def test_what_may_pass_is_tried_again(
     assert texts(thread) == ["Hi", "Another answer, at last."]
     assert reader.transcript == transcript(thread["messages"])
     assert len(model.requests) == 2
+
+
+async def test_a_wait_longer_than_the_step_may_live_fails_at_once(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+) -> None:
+    model.script(Reply(status=429, headers={"Retry-After": str(3 * 86_400)}))
+
+    thread = await answered(client, "Hi")
+
+    error = thread["messages"][-1]["content"][-1]["error_message"]
+    assert "not to be asked again before 20" in error
+    assert len(model.requests) == 1
 
 
 async def test_a_retried_attempt_resets_what_was_shown(

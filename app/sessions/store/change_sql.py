@@ -42,7 +42,7 @@ _WRITES = """
   WHERE v.session_id = c.id AND i.deleted ? v.key
 )
 , new_invocation AS (
-  INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status, expires_at)
+  INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status, deadline)
   SELECT n.id, c.id, c.org_id, c.version, n.state, n.event, n.input, 'running',
     clock_timestamp() + n.seconds * interval '1 second'
   FROM changed c, i, jsonb_to_record(i.invocation)

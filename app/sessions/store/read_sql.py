@@ -79,4 +79,4 @@ WHERE t.session_id = $1 AND t.version = $2 AND v.status <> 'done' AND v.model IS
 # Invocations that have run for longer than they may.
 OVERDUE = """
 SELECT v.org_id, v.session_id, v.id FROM invocation v
-WHERE v.status = 'running' AND v.expires_at < clock_timestamp() LIMIT 100"""
+WHERE v.status = 'running' AND v.deadline < clock_timestamp() LIMIT 100"""

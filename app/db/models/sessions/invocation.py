@@ -23,14 +23,14 @@ class Invocation(SQLModel, table=True):
 
     `version` is the version that the session got when it entered `state`: a record for readers of
     the table. What fences the completion is the session's own version, with the step's attempt.
-    After `expires_at` it fails. `model` is the session's as it was when the invocation failed: what
+    After `deadline` it fails. `model` is the session's as it was when the invocation failed: what
     it can be resumed from.
     """
 
     __tablename__ = "invocation"
     __table_args__ = (
         Index("ix_invocation_session", "session_id"),
-        Index("ix_invocation_deadline", "expires_at", postgresql_where="status = 'running'"),
+        Index("ix_invocation_deadline", "deadline", postgresql_where="status = 'running'"),
     )
 
     id: str = Field(primary_key=True)
@@ -45,6 +45,6 @@ class Invocation(SQLModel, table=True):
     status: InvocationStatus = enum_column(InvocationStatus, InvocationStatus.RUNNING)
     error: str | None = None
     model: bytes | None = None
-    expires_at: datetime | None = moment()
+    deadline: datetime | None = moment()
     created: datetime = created_at()
     finished_at: datetime | None = moment()
