@@ -40,7 +40,8 @@ async def test_a_step_of_a_killed_worker_is_done_by_another(system: System, clie
     await system.kill(first)
     system.resume(second)
     await conversation.answered()
-    assert (await system.step_of(conversation.thread_id))["attempt"] == 2
+    step = await system.step_of(conversation.thread_id)
+    assert (step["attempt"], step["losses"], step["failures"]) == (2, 1, 0)
     await check_all(system, client, [conversation])
 
 
