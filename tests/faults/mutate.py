@@ -20,6 +20,7 @@ _ROOT = Path(__file__).parents[2]
 _COPIED = ("app", "migrations", "tests", "pyproject.toml", "alembic.ini")
 _SQL = "app/sessions/store/change_sql.py"
 _STEP_SQL = "app/sessions/store/step_sql.py"
+_RENEW_WAITS = "WHERE t.status = 'running' FOR UPDATE OF t"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ MUTATIONS = {
             (_SQL, "AND s.version = i.version", ""),
             (_SQL, "AND t.status = 'running' AND t.attempt = i.attempt", ""),
             (_STEP_SQL, "t.status = 'running' AND t.attempt = i.attempt", "true"),
-            (_STEP_SQL, "AND t.attempt = m.attempt AND t.status = 'running'", ""),
+            (_STEP_SQL, "AND h.attempt = t.attempt", ""),
         ),
         ("test_a_late_result_is_discarded",),
     ),
@@ -67,6 +68,33 @@ MUTATIONS = {
             "test_twenty_messages_with_one_key[redis]",
             "test_twenty_messages_with_one_key[no redis]",
         ),
+    ),
+    # An outcome that the database does not take at once is given up.
+    "kept outcomes": Mutation(
+        (
+            (
+                "app/sessions/steps/runner.py",
+                "                if not is_infrastructure(error):\n                    raise",
+                "                if is_infrastructure(error) or error:\n                    raise",
+            ),
+        ),
+        ("test_a_result_outlives_a_lock_on_its_session",),
+    ),
+    # A renewal waits for rows that others have locked.
+    "skipped locks": Mutation(
+        ((_STEP_SQL, "WHERE t.status = 'running' FOR UPDATE OF t SKIP LOCKED", _RENEW_WAITS),),
+        ("test_a_locked_step_does_not_cost_others_their_leases",),
+    ),
+    # Each command waits for a server that did not answer the one before.
+    "breaker": Mutation(
+        (
+            (
+                "app/kit/redis.py",
+                'raise RedisConnectionError("Redis did not work a moment ago.")',
+                "pass",
+            ),
+        ),
+        ("test_an_event_under_a_hung_redis_is_taken_in_a_second_and_answered",),
     ),
 }
 
