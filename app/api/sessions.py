@@ -125,6 +125,20 @@ async def start_ephemeral_session(
     return _body(await commands.start_session(runtime, caller, flow, start))
 
 
+@router.post(
+    "/sessions/{session_id}/retry", response_model=AIResponse, responses=problem_responses(422)
+)
+async def retry(
+    caller: Writer,
+    runtime: RuntimeDep,
+    flow: FlowKey,
+    session_id: SessionId,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Go on from the steps that failed in the last turn; results that are there are kept."""
+    return _body(await commands.retry_session(runtime, caller, flow, session_id, idempotency_key))
+
+
 @router.post("/event", response_model=AIResponse, responses=problem_responses(422))
 async def event(
     caller: Reader,

@@ -1,6 +1,7 @@
 """Flows from manifests over HTTP, with a real worker."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,13 @@ async def flows(api: FastAPI, client: httpx.AsyncClient, new_key: NewKey) -> Non
         await save(api, key, manifest["metadata"]["name"], manifest["spec"])
 
 
-async def save(api: FastAPI, key: CreatedKey, name: str, spec: dict[str, Any]) -> None:
+async def save(
+    api: FastAPI,
+    key: CreatedKey,
+    name: str,
+    spec: dict[str, Any],
+    invokers: Collection[str] = ("verbatim", "echo"),
+) -> None:
     caller = Caller(key.org_id, key.user_id, "", key.key_id, frozenset({KeyScope.ADMIN}))
     async with api.state.database.transaction() as db:
         await save_flow(
@@ -36,7 +43,7 @@ async def save(api: FastAPI, key: CreatedKey, name: str, spec: dict[str, Any]) -
             name,
             spec,
             description=None,
-            invokers={"verbatim", "echo"},
+            invokers=invokers,
             taken=frozenset(),
         )
 

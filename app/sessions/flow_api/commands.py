@@ -12,12 +12,18 @@ from app.access.caller import Caller
 from app.errors import BadRequestError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.select import select
-from app.sessions.flow_api.responses import change_response, model_response, status_response
+from app.sessions.flow_api.responses import (
+    change_response,
+    model_response,
+    started_response,
+    status_response,
+)
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change, NewSession
 from app.sessions.store.snapshot import PollStatus, SessionHead
 from app.sessions.turn.admission import EventRequest, admit, request_hash
 from app.sessions.turn.opening import open_session, session_id_for
+from app.sessions.turn.resuming import retry_invocation
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition import TransitionInput
 from app.sessions.visibility import check_usable
@@ -92,6 +98,25 @@ async def send_event(
         request,
         allow=lambda session: _allowed(caller, key, session),
         answer=lambda _before, flow, change: change_response(flow, change),
+    )
+
+
+async def retry_session(
+    runtime: Runtime, caller: Caller, key: str, session_id: str, idempotency_key: str | None
+) -> dict[str, Any]:
+    """Let the invocation that failed in the last turn go on from the steps that failed.
+
+    Raises:
+        NotFoundError: there is no such session of that flow.
+        NothingToRetryError: the last turn did not fail, or the session has moved on since.
+    """
+    return await retry_invocation(
+        runtime,
+        caller,
+        session_id,
+        idempotency_key=idempotency_key,
+        allow=lambda session: _allowed(caller, key, session),
+        answer=started_response(session_id),
     )
 
 

@@ -46,6 +46,17 @@ def change_response(flow: Flow, change: Change) -> dict[str, Any]:
     return _waiting(flow, change.session_id, change.state, change.error, last)
 
 
+def started_response(session_id: str) -> dict[str, Any]:
+    """Of a session in which an invocation was just started, before its steps are counted."""
+    return {
+        "session_id": session_id,
+        "next_actions": [POLL],
+        "response": None,
+        "error": None,
+        "progress": None,
+    }
+
+
 def status_response(flow: Flow, status: PollStatus) -> dict[str, Any]:
     """Of a session as it is now."""
     session = status.session

@@ -1,0 +1,71 @@
+"""Resuming a failed invocation: from the steps that failed, with the results that are there."""
+
+from collections.abc import Callable
+from typing import Any
+
+from app.access.caller import Caller
+from app.errors import ConflictError
+from app.kit.ids import new_id
+from app.sessions.runtime import Runtime
+from app.sessions.store.change import Change, ClientEvent, NewInvocation
+from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.admission import request_hash
+
+RETRY_EVENT = "retry"
+
+
+class NothingToRetryError(ConflictError):
+    """The session's last transition was not the end of a failed invocation."""
+
+    code = "nothing-to-retry"
+    title = "Nothing to retry"
+
+
+async def retry_invocation(
+    runtime: Runtime,
+    caller: Caller,
+    session_id: str,
+    *,
+    idempotency_key: str | None,
+    allow: Callable[[Snapshot], None],
+    answer: dict[str, Any],
+) -> dict[str, Any]:
+    """Let the invocation that failed last go on; its session is as it was before the failure.
+
+    Args:
+        runtime: of the process.
+        caller: who wants it.
+        session_id: whose invocation failed.
+        idempotency_key: the same key is answered the same, and retried once.
+        allow: raises where the caller may not send to the session.
+        answer: what the client gets; it is kept with the event.
+
+    Raises:
+        NotFoundError: there is no such session in the caller's org.
+        NothingToRetryError: no invocation failed last, or the session has moved on since.
+    """
+    async with runtime.locks.hold(session_id):
+        before, previous = await runtime.store.load_for_event(
+            caller.org_id, session_id, idempotency_key
+        )
+        allow(before)
+        hash_ = request_hash(RETRY_EVENT)
+        if previous is not None:
+            return previous.for_request(hash_)
+        failed = await runtime.store.failed_invocation(before)
+        if failed is None:
+            raise NothingToRetryError("The session's last turn did not fail, or it has moved on.")
+        event_id = new_id("evt")
+        change = Change.of(before, cause=f"event:{event_id}", event=RETRY_EVENT, error=None)
+        change.state = failed.state
+        change.invocation = NewInvocation(
+            failed.state, failed.event, failed.input, runtime.settings.step.invocation_seconds
+        )
+        change.client_event = ClientEvent(
+            event_id, RETRY_EVENT, "", caller.user_id, hash_.hex(), idempotency_key, answer
+        )
+        due = await runtime.store.resume(failed, change)
+        if due is None:
+            raise NothingToRetryError("The session has moved on meanwhile.")
+        await runtime.queue.publish(due, wake=session_id)
+    return answer
