@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from inspect import isawaitable
 from typing import Any
 
 from statemachine import State
@@ -21,6 +20,7 @@ from app.errors import (
 )
 from app.flows.machine import Recording, SessionMachine, is_library_event
 from app.flows.model.session_model import SessionModel
+from app.flows.own_code import OwnCode
 from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.template import Node, Render, Template
 
@@ -97,7 +97,8 @@ class Flow:
             BadRequestError: the flow does not take the data.
         """
         try:
-            return self._checked(self.model.seed(seed_data))
+            made = OwnCode(self.key).call(lambda: self.model.seed(seed_data))
+            return self._checked(made)
         except StatewrightError:
             raise
         except Exception as error:  # the flow's own code
@@ -124,11 +125,11 @@ class Flow:
         if (known := self._fixed.get((None, ""))) is not None:
             return known
         try:
-            machine = self._bind(model, None, actor_input="")
+            code = OwnCode(self.key)
+            machine = code.call(lambda: self._bind(model, None, actor_input=""))
             # A chart without async callbacks has entered it already.
-            started: Any = machine.configuration_values or machine.activate_initial_state()
-            if isawaitable(started):
-                await started
+            if not machine.configuration_values:
+                await code.run(machine.activate_initial_state)
         except StatewrightError:
             raise
         except Exception as error:  # the flow's own code
@@ -158,9 +159,8 @@ class Flow:
             return known
         machine = self._bind(model, state)
         try:
-            sent: Any = machine.send(event, actor_input=actor_input)
-            if isawaitable(sent):
-                await sent
+            code = OwnCode(self.key, state)
+            await code.run(lambda: machine.send(event, actor_input=actor_input))
         except TransitionNotAllowed as error:
             raise self._refusal(state, event) from error
         except StatewrightError as error:

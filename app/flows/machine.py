@@ -1,10 +1,20 @@
 """The base of every flow's statechart: python-statemachine with its traps closed."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from types import FunctionType
 from typing import Any, ClassVar
 
 from statemachine import StateChart
+from statemachine.callbacks import CallbackWrapper
+from statemachine.event_data import TriggerData
+from typing_extensions import override
+
+from app.errors import EventRefusedError
+from app.flows.own_code import contained
+
+# Most events of one move: the one that came, those that hooks send, those of the library.
+MAX_EVENTS = 200
 
 ROLES = ("user", "assistant", "system")
 
@@ -27,7 +37,8 @@ class SessionMachine(StateChart[Any]):
     of the session won the race, so they must not touch the world: that is what steps are for.
     A hook takes any of `event`, `source`, `target` and `actor_input` as arguments, reads and
     changes `self.model`, and may call `record` to override what the dialogue keeps of the
-    transition, or `say` to add messages of its own. A hook, guard or validator that raises an
+    transition, or `say` to add messages of its own. It may send events, but none with a delay. It
+    ends within seconds, or the event is refused. A hook, guard or validator that raises an
     error refuses the event: the client reads the text of an `EventRefusedError` or of a plain
     `ValueError`, and of any other error only its kind.
 
@@ -48,7 +59,27 @@ class SessionMachine(StateChart[Any]):
     def __init__(self, model: Any, **inputs: Any) -> None:
         self.recording: Recording | None = None
         self.messages: list[tuple[str, str]] = []
+        self._events_sent = 0
         super().__init__(model, state_field="_configuration", **inputs)
+        if self._callbacks.has_async_callbacks:
+            # The library runs each in a task: one that ends by `SystemExit` stops the event loop.
+            for callback in self._called():
+                callback._callback = contained(callback._callback)  # noqa: SLF001 - no public way
+
+    @override
+    def _put_nonblocking(self, trigger_data: TriggerData, internal: bool = False) -> None:
+        """Queue an event: every way to send one, also a hook's own, comes by here.
+
+        Raises:
+            EventRefusedError: it has a delay, for which the library would block the event loop, or
+                it is one of events that send each other without end.
+        """
+        if trigger_data.event is not None and trigger_data.event.delay:
+            raise EventRefusedError("The flow's code sends an event with a delay.")
+        self._events_sent += 1
+        if self._events_sent > MAX_EVENTS:
+            raise EventRefusedError(f"The flow's code sends more than {MAX_EVENTS} events at once.")
+        super()._put_nonblocking(trigger_data, internal)
 
     @property
     def is_plain(self) -> bool:
@@ -57,9 +88,13 @@ class SessionMachine(StateChart[Any]):
         So it is without guards, hooks, validators and actions, be they the chart's, the model's
         or a listener's, and without any method of its own.
         """
-        executors = self._callbacks._registry.values()  # noqa: SLF001 - there is no public way
-        called_back = any(True for executor in executors for _ in executor)
+        called_back = any(True for _ in self._called())
         return not (called_back or self._class_listeners or _has_methods(type(self)))
+
+    def _called(self) -> Iterator[CallbackWrapper]:
+        """Every callback, be it the chart's, the model's or a listener's."""
+        for executor in self._callbacks._registry.values():  # noqa: SLF001 - there is no public way
+            yield from executor
 
     def record(self, recording: Recording) -> None:
         """Override what the dialogue keeps of the current transition.

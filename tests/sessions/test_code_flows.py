@@ -8,6 +8,7 @@ import orjson
 import pytest
 import yaml
 
+from app.flows import own_code
 from app.settings import Settings
 from tests.support.flows import Session
 
@@ -98,6 +99,64 @@ async def test_an_invoker_that_would_end_the_worker_fails_its_step(
     for _ in range(2):
         session = await Session.start(client, "leaving")
         assert (await session.send("go"))["error"] == "Leaver: SystemExit: 3"
+
+
+@pytest.mark.parametrize("flow", ["blocking", "waiting"])
+@pytest.mark.parametrize(
+    ("event", "said", "told"),
+    [
+        ("go", "delay", "an event with a delay"),
+        ("go", "exit", "(CodeExitError)"),
+        ("go", "cancel", "(CodeExitError)"),
+        ("ping", "", "more than 200 events"),
+        ("pong", "", "more than 200 events"),
+    ],
+)
+async def test_hooks_that_would_hold_the_service_up_are_refused(
+    client: httpx.AsyncClient, flow: str, event: str, said: str, told: str
+) -> None:
+    await _refused(client, flow, event, said, told)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("wait", "takes longer than 0.2 seconds"),
+        ("stay", "takes longer than 0.2 seconds"),
+        ("async exit", "(CodeExitError)"),
+    ],
+)
+async def test_an_async_hook_has_a_deadline(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, said: str, told: str
+) -> None:
+    monkeypatch.setattr(own_code, "MAX_SECONDS", 0.2)
+    await _refused(client, "waiting", "go", said, told)
+
+
+async def _refused(client: httpx.AsyncClient, flow: str, event: str, said: str, told: str) -> None:
+    """The event is refused, and the session is as it was."""
+    session = await Session.start(client, flow)
+    answer = await session.post(event, said)
+    assert answer.status_code == 409, answer.text
+    problem = answer.json()
+    assert problem["type"].endswith("event-refused")
+    assert told in problem["detail"]
+    assert problem["current_state"] == "a"
+    assert await session.model("count") == 0
+    assert (await session.send("go", "fine"))["response"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("flow", "said"), [("blocking", "block"), ("waiting", "block"), ("waiting", "async block")]
+)
+async def test_a_hook_that_blocks_the_event_loop_is_logged(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, flow: str, said: str
+) -> None:
+    session = await Session.start(client, flow)
+    assert (await session.send("go", said))["response"] == "b"
+    (line,) = [line for line in caplog.text.splitlines() if "blocks the event loop" in line]
+    for part in (f"'flow': '{flow}'", "'state': 'a'", "'seconds': 0.1"):
+        assert part in line
 
 
 async def test_a_seed_that_fails_is_a_bad_request(client: httpx.AsyncClient) -> None:
