@@ -16,6 +16,7 @@ from app.invokers.http_client import guarded_client
 from app.invokers.http_config import HttpAuth, HttpConfig, HttpMethod, plain
 from app.invokers.invoker import InvocationContext, Invoker, InvokerError, TransientInvokerError
 from app.invokers.oauth import OauthTokens
+from app.kit.storable import clean_text, text_fault
 
 _TRANSIENT = frozenset({408, 425, 429})
 _MAX_TEXT = 300
@@ -100,7 +101,7 @@ class HttpInvoker(Invoker):
         raise InvokerError(text)
 
     def _text(self, response: httpx2.Response) -> str:
-        if "\x00" in response.text:
+        if text_fault(response.text) is not None:
             raise InvokerError("the API's answer is no text")
         return response.text
 
@@ -108,7 +109,7 @@ class HttpInvoker(Invoker):
         for secret in [*self._config.secrets(), *self._tokens.known()]:
             if len(secret) >= _MIN_SECRET:
                 text = text.replace(secret, "***")
-        return text.replace("\x00", "�")
+        return clean_text(text)
 
 
 def _payload(method: HttpMethod, content: str, headers: dict[str, str]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The text of an answer, out of the pieces in which a model gives it."""
 
+from app.kit.storable import clean_text
+
 _TAGS = {"<think>": "</think>", "<thinking>": "</thinking>"}
 
 
@@ -25,11 +27,11 @@ class AnswerText:
         piece, self._half = self._half + piece, ""
         if "\ud800" <= piece[-1:] <= "\udbff":  # the other half comes with the next piece
             piece, self._half = piece[:-1], piece[-1]
-        return self._spoken(_storable(piece))
+        return self._spoken(clean_text(piece))
 
     def end(self) -> str:
         """What is left when the last piece was fed."""
-        text = self._spoken(_storable(self._half))
+        text = self._spoken(clean_text(self._half))
         self._half = ""
         if self._closing is None:
             text += self._held
@@ -77,11 +79,3 @@ class AnswerText:
             self._held = text
         self._speaks = not any(opening.startswith(text) for opening in _TAGS)
         return False
-
-
-def _storable(text: str) -> str:
-    """The text without what PostgreSQL cannot keep."""
-    if text.isascii():
-        return text.replace("\x00", "\ufffd")
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return whole.replace("\x00", "\ufffd")

@@ -9,6 +9,7 @@ import httpx2
 from typing_extensions import override
 
 from app.invokers.invoker import TransientInvokerError
+from app.kit.storable import clean_text
 
 _END = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"')
 _DATA = b"data:"
@@ -129,8 +130,7 @@ def _checked(body: bytes) -> bytes:
     for choice in value.get("choices") or []:
         if isinstance(choice, dict) and choice.get("finish_reason") == "":
             choice["finish_reason"] = None  # which the SDKs take for what it means
-    text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
-    return text.decode("utf-16-le", "replace").encode()
+    return clean_text(json.dumps(value, ensure_ascii=False)).encode()
 
 
 def _is_error(value: Any) -> bool:
