@@ -18,7 +18,7 @@ from app.flows.graph import Graph, StepScope, leaves, parse_result
 from app.flows.template import Chain, Invoke, Map, Node, Parallel, Queue
 from app.sessions.steps.completion import InvocationContinues, InvocationEnds, StepCompletion
 from app.sessions.store.claim import Claim
-from app.sessions.turn.transition import new_steps
+from app.sessions.turn.planning import new_steps
 from tests.support.step_rows import StepRowsInMemory
 
 DATA: dict[str, Any] = {"none": [], "one": ["a"], "three": [1, "b", {"c": None}], "scalar": 5}

@@ -10,7 +10,7 @@ from app.kit.batch import Batch
 from app.sessions.store.change import DueStep, NewStep, StepFence, due_steps
 from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.store import ChildResult
-from app.sessions.turn.transition import new_steps
+from app.sessions.turn.planning import new_steps
 
 
 @dataclass(frozen=True, slots=True)

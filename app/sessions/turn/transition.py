@@ -4,17 +4,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from app.db.models import MessageStatus, StepKind
+from app.db.models import MessageStatus
 from app.errors import ConflictError
 from app.flows.flow import ERROR_EVENT, Entered, Flow
-from app.flows.graph import DEFAULT_QUEUE, Graph, PlannedStep, StepPlan, StepScope
 from app.flows.machine import Recording
 from app.flows.model.session_model import SessionModel
 from app.flows.rendering.jinja import TemplateError, storable
-from app.flows.template import Invoke, Render
-from app.kit.ids import new_id
-from app.sessions.store.change import Change, NewInvocation, NewMessage, NewStep, StepFence
+from app.flows.template import Render
+from app.sessions.store.change import Change, NewInvocation, NewMessage, StepFence
 from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.planning import new_steps
 from app.sessions.turn.rendering import ReadDialogue, RenderSource
 from app.settings import Settings
 from app.wire.messages import plain_text
@@ -248,37 +247,6 @@ class TransitionRun:
             moment=datetime.now(UTC),
             read_dialogue=read_dialogue,
         )
-
-
-def new_steps(
-    graph: Graph,
-    plan: StepPlan,
-    invocation_id: str,
-    parents: dict[str, str],
-    max_attempts: int,
-) -> list[NewStep]:
-    """The steps of a plan. `parents` maps the paths of composites that are there to their ids.
-
-    A plan with nothing to run becomes one step that carries its result: a worker ends it.
-    """
-    done = PlannedStep("", StepKind.LEAF, DEFAULT_QUEUE, StepScope(), result=plan.result)
-    planned = plan.steps or [done]
-    ids = dict(parents)
-    steps = []
-    for step in planned:
-        ids[step.path] = new_id("stp")
-        attempts = max_attempts
-        if step.kind == StepKind.LEAF and step.result is None:
-            attempts = _attempts(graph, step.path, max_attempts)
-        parent = ids.get(step.path.rpartition("/")[0]) if step.path else None
-        steps.append(NewStep(ids[step.path], invocation_id, parent, step, attempts))
-    return steps
-
-
-def _attempts(graph: Graph, path: str, default: int) -> int:
-    node, _ = graph.find(path)
-    retries = node.retries if isinstance(node, Invoke) else None
-    return default if retries is None else retries + 1
 
 
 def _raw(given: TransitionInput) -> NewMessage:
