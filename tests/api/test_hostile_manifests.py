@@ -166,20 +166,20 @@ async def test_a_refused_secret_is_told_to_nobody(
 async def test_a_secret_is_told_to_nobody(
     client: httpx.AsyncClient, api: FastAPI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = []
+    answers = []
     for value in (VALUE, VALUE, f"{VALUE}-2"):
         body = secret(spec={"config": {"value": value}})
-        told.append((await client.post("/api/v1/cli/apply/", json=body)).text)
-    told += [
+        answers.append((await client.post("/api/v1/cli/apply/", json=body)).text)
+    answers += [
         (await client.post(f"/api/v1/cli/{verb}/secrets/?name=key")).text
         for verb in ("describe", "get", "logs", "delete")
     ]
 
-    operations = [json.loads(text)["data"].get("operation") for text in told[:3]]
+    operations = [json.loads(text)["data"].get("operation") for text in answers[:3]]
     assert operations == ["created", "unchanged", "updated"]
-    changes = json.loads(told[2])["data"]["diff"]
+    changes = json.loads(answers[2])["data"]["diff"]
     assert changes == [{"path": "/spec/config/value", "op": "replace", "from": "***", "to": "***"}]
-    await assert_untold(api, caplog, *told)
+    await assert_untold(api, caplog, *answers)
 
 
 async def test_a_secret_keeps_its_value_when_none_is_given(client: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""Applying manifests over HTTP: whole or not at all, told what changed, one after the other."""
+"""Applying manifests over HTTP: whole or not at all, one after the other, and what changed."""
 
 import asyncio
 

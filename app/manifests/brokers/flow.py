@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from app.catalog.revisions import delete_flow, newest_revision, save_flow
 from app.db.models import FlowRevision
+from app.errors import Loc
 from app.invokers.pool import built_in_invokers
 from app.manifests.broker import Broker
 from app.manifests.context import Context
@@ -17,8 +18,6 @@ from app.manifests.model.envelope import Manifest, bad_manifest
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column, GetQuery
-
-_Place = tuple[str | int, ...]
 
 
 class FlowSpec(ManifestModel):
@@ -175,14 +174,14 @@ def _refuse_keys(spec: FlowSpec) -> None:
             raise bad_manifest([{"loc": [*place, "config", "api_key"], "msg": msg}])
 
 
-def _invokes(value: Any, place: _Place) -> Iterator[tuple[_Place, dict[str, Any]]]:
+def _invokes(value: Any, loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
     """The invoker templates of a tree; its depth is bounded by the loader."""
     if isinstance(value, dict):
         if isinstance(value.get("invoke"), str):
-            yield place, value
+            yield loc, value
             return
         for key, item in value.items():
-            yield from _invokes(item, (*place, key))
+            yield from _invokes(item, (*loc, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _invokes(item, (*place, index))
+            yield from _invokes(item, (*loc, index))

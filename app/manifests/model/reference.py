@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from app.errors import Loc
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -16,5 +18,5 @@ class Reference:
 
     kind: str
     name: str
-    path: tuple[str | int, ...]
+    path: Loc
     must_exist: bool = True
