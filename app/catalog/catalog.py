@@ -59,7 +59,7 @@ class FlowCatalog:
         return frozenset(self._in_code)
 
     async def check(self, org_id: str, key: str) -> None:
-        """Raise `BadRequestError` where an agent's template names a flow that is not there."""
+        """Raises `BadRequestError` where an agent's template names a flow that is not there."""
         try:
             await self.get(org_id, key)
         except NotFoundError as error:

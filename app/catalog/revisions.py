@@ -24,7 +24,7 @@ async def save_flow(
     invokers: Collection[str],
     taken: Collection[str],
 ) -> tuple[FlowRevision, list[FieldError]]:
-    """Save a flow as its next revision, or find that nothing changed.
+    """Saves a flow as its next revision, or finds that nothing changed.
 
     Args:
         db: the transaction.
@@ -71,7 +71,7 @@ async def save_flow(
 
 
 async def delete_flow(db: AsyncSession, caller: Caller, newest: FlowRevision) -> None:
-    """Let a flow be gone as of its next revision; sessions that run go on at theirs."""
+    """Deletes a flow as of its next revision; sessions that run go on at theirs."""
     gone = FlowRevision(
         org_id=caller.org_id,
         key=newest.key,

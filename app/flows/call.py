@@ -46,7 +46,7 @@ async def _called(function: Callable[[dict[str, Any]], Any], data: dict[str, Any
 
 
 def _in_thread(function: Callable[[dict[str, Any]], Any], data: dict[str, Any]) -> Any:
-    """Call the function; a future cannot carry StopIteration out of a thread, and never ends."""
+    """Calls the function; a future cannot carry StopIteration out of a thread, and never ends."""
     try:
         return function(data)
     except BaseException as error:  # noqa: BLE001 - SystemExit and its like too end only the call

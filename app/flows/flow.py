@@ -254,7 +254,7 @@ class Flow:
     def _remembered(
         self, machine: SessionMachine, move: tuple[str | None, str], entered: Entered
     ) -> Entered:
-        """Keep an outcome of a machine that decides nothing by itself: it never changes."""
+        """Keeps an outcome of a machine that decides nothing by itself: it never changes."""
         if machine.is_plain:
             self._fixed[move] = entered
         return entered

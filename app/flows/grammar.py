@@ -64,11 +64,11 @@ class TemplateReader(ABC):
 
     @abstractmethod
     def _check_text(self, text: str, loc: Loc) -> None:
-        """Find faults in a Jinja2 text."""
+        """Finds faults in a Jinja2 text."""
 
     @abstractmethod
     def _check_invoker(self, name: str, loc: Loc) -> None:
-        """Find that an invoker is not there."""
+        """Finds that an invoker is not there."""
 
     def _counted(self, loc: Loc) -> bool:
         """Whether one template more is not too many."""

@@ -1,4 +1,4 @@
-"""The base of every flow's statechart: python-statemachine with its traps closed."""
+"""The base of every flow's statechart: python-statemachine, set to refuse what goes wrong."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -48,7 +48,7 @@ class SessionMachine(StateChart[Any]):
         shows_errors: whether a failed invocation leaves an error block in the dialogue.
     """
 
-    # A chart swallows a callback's error and still moves, and takes any event by default.
+    # By default a chart catches a callback's error and still moves, and takes any event.
     catch_errors_as_events = False
     allow_event_without_transition = False
     atomic_configuration_update = True
@@ -68,7 +68,7 @@ class SessionMachine(StateChart[Any]):
 
     @override
     def _put_nonblocking(self, trigger_data: TriggerData, internal: bool = False) -> None:
-        """Queue an event: every way to send one, also a hook's own, comes by here.
+        """Queues an event: every way to send one, also a hook's own, comes by here.
 
         Raises:
             EventRefusedError: it has a delay, for which the library would block the event loop, or
@@ -97,7 +97,7 @@ class SessionMachine(StateChart[Any]):
             yield from executor
 
     def record(self, recording: Recording) -> None:
-        """Override what the dialogue keeps of the current transition.
+        """Overrides what the dialogue keeps of the current transition.
 
         Raises:
             ValueError: it is no `Recording`, nor the value of one.
@@ -105,7 +105,7 @@ class SessionMachine(StateChart[Any]):
         self.recording = Recording(recording)
 
     def say(self, role: str, text: str) -> None:
-        """Add a message to the dialogue.
+        """Adds a message to the dialogue.
 
         Raises:
             ValueError: the role is none of `ROLES`, or the text is no text.

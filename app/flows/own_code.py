@@ -128,7 +128,7 @@ async def _settled(awaitable: Awaitable[Any]) -> tuple[Any, Exception | None]:
 
 @coroutine
 def _watched(awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
-    """Await, and look at the time that the code takes from one wait to the next."""
+    """Awaits, and times what the code takes from one wait to the next."""
     steps: Any = awaitable.__await__()
     advance: Callable[[], Any] = partial(next, steps)
     while True:
@@ -147,7 +147,7 @@ def _watched(awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
 
 
 def _report(start: float) -> None:
-    """Log that the code held the event loop since `start`, if that is too long."""
+    """Logs that the code held the event loop since `start`, if that is too long."""
     seconds = perf_counter() - start
     if seconds > _BLOCKING_SECONDS:
         log.warning("the flow's code blocks the event loop", seconds=round(seconds, 3))

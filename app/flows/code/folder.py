@@ -92,7 +92,7 @@ class TemplateFolder:
         return Render(text)
 
     def check(self, text: str, loc: Loc) -> None:
-        """Find what is wrong with a text, and with the templates that it includes."""
+        """Finds what is wrong with a text, and with the templates that it includes."""
         self._check(text, loc, set())
 
     def holds(self, path: str) -> bool:

@@ -66,7 +66,7 @@ class _Loader:
         self._folders: dict[Path, TemplateFolder] = {}
 
     def take(self, module: ModuleType) -> None:
-        """Add what the module itself defines."""
+        """Adds what the module itself defines."""
         for item in list(vars(module).values()):
             if not isclass(item) or item.__module__ != module.__name__:
                 continue

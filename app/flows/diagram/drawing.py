@@ -53,7 +53,7 @@ class _State:
     listed: list[str] = field(default_factory=list)
 
     def list(self, line: str) -> None:
-        """Write a line into its rectangle, which grows."""
+        """Writes a line into its rectangle, which grows."""
         if len(self.listed) == _MAX_LINES:
             self.listed[-1] = "…"
             return
@@ -95,7 +95,7 @@ class Drawing:
         invokes: bool,
         current: bool,
     ) -> int:
-        """Add a state; its index is what edges name it by. The first one is drawn on top."""
+        """Adds a state; its index is what edges name it by. The first one is drawn on top."""
         kinds = {"final": final, "compound": compound, "invokes": invokes, "current": current}
         half = max(_width(name, 8.2), _width(id_, 7.0), 70.0) / 2 + 14
         box = Box(left=half, right=half, height=_NODE_HEIGHT)
@@ -104,7 +104,7 @@ class Drawing:
         return len(self._states) - 1
 
     def add_edge(self, source: int, target: int, lines: list[str], *, dashed: bool) -> None:
-        """Add an edge with its label, line by line."""
+        """Adds an edge with its label, line by line."""
         if len(lines) > _MAX_LINES:
             lines = [*lines[: _MAX_LINES - 1], f"and {len(lines) - _MAX_LINES + 1} more"]
         width = max((_width(line) for line in lines), default=0.0)

@@ -104,7 +104,7 @@ def _wish(box: Box, *, upper: bool, lower: bool) -> tuple[float, float]:
 
 
 def _spread(rank: list[Box], wishes: list[tuple[float, float]]) -> None:
-    """Put the boxes of a rank as near to the wished places as they can be without overlap.
+    """Places the boxes of a rank as near to the wished places as is possible without overlap.
 
     Less the room that those before it need, places only have to ascend: what remains is isotonic
     regression, solved by pooling neighbours that are in the wrong order.

@@ -31,7 +31,7 @@ class ChartChecks:
         self._loc = loc
 
     def run(self) -> None:
-        """Run them all."""
+        """Runs them all."""
         self._pair()
         for state in self._chart.leaves():
             template = self._templates.get(state.id)

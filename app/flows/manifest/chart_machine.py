@@ -16,7 +16,7 @@ from app.flows.manifest.facade import INPUTS
 # The library keeps every class by its name, for ever: all of these share one.
 _NAME = "ManifestMachine"
 
-# What the reader of charts has checked itself, with places and gentler.
+# What the reader of charts has checked itself: its faults have places, and some are warnings.
 _OWN_CHECKS: dict[str, Any] = {
     "validate_disconnected_states": False,
     "validate_trap_states": False,
@@ -39,7 +39,7 @@ def machine_of(statechart: dict[str, Any], fields: frozenset[str]) -> type[Sessi
     builder = DefinitionBuilder(evaluator=_Evaluator(fields | INPUTS), hooks=_NoHooks())
     states = builder.build_class_kwargs(definition, is_invoked=False)
     chart = create_machine_class_from_definition(_NAME, **states, **_OWN_CHECKS)
-    # That function knows no other base than the library's own; ours has its traps closed.
+    # That function knows no other base than the library's own; ours has safe defaults.
     bases: Any = (SessionMachine, chart)
     return cast(type[SessionMachine], StateMachineMetaclass(_NAME, bases, {"__module__": __name__}))
 

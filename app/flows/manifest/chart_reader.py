@@ -148,7 +148,7 @@ class ChartReader:
         return events
 
     def _resolve(self, state: ChartState) -> None:
-        """Check the targets of a state's transitions, now that all states are known."""
+        """Checks the targets of a state's transitions, now that all states are known."""
         for transition in state.transitions:
             target = self._chart.states.get(transition.target or "")
             if transition.target is not None and target is None:

@@ -32,7 +32,7 @@ def compile_flow(
     renderer: TemplateRenderer,
     description: str | None = None,
 ) -> Flow:
-    """Make a flow of a spec that `check_flow` found nothing wrong with. Keep it: it takes a while.
+    """Makes a flow of a spec that `check_flow` found nothing wrong with. Keep it: it takes a while.
 
     Args:
         key: what the flow is called in URLs.
@@ -124,7 +124,7 @@ def _fields(model: object, findings: Findings) -> frozenset[str]:
 
 
 def _try(spec: Mapping[str, Any], fields: frozenset[str], findings: Findings) -> None:
-    """Have the library make the machine: it may know of a fault that the checks above do not."""
+    """Has the library make the machine: it may know of a fault that the checks above do not."""
     try:
         machine_of(spec["statechart"], fields)
     except Exception as error:  # noqa: BLE001 - whatever the library raises, it refuses the chart

@@ -56,7 +56,7 @@ class Clock:
         self._end = time.thread_time() + seconds
 
     def tick(self) -> None:
-        """Raise `EvaluationError` when the time is up."""
+        """Raises `EvaluationError` when the time is up."""
         if time.thread_time() > self._end:
             raise EvaluationError("The flow's expressions take too long on this session's data.")
 
@@ -65,7 +65,7 @@ Evaluate = Callable[[Names], Any]
 
 
 def compile_expression(text: object, names: Collection[str]) -> Evaluate:
-    """Make a function of an expression.
+    """Makes a function of an expression.
 
     Args:
         text: the expression; anything but a text is refused.

@@ -40,7 +40,7 @@ class Facade:
         return getattr(self._model, name)
 
     def tick(self) -> None:
-        """Raise `EvaluationError` when the event's expressions took too long."""
+        """Raises `EvaluationError` when the event's expressions took too long."""
         self._clock.tick()
 
     def __getattr__(self, name: str) -> Any:

@@ -60,7 +60,7 @@ Loc = list[str | int]
 
 
 def model_from_schema(name: str, properties: dict[str, Any]) -> type[SessionModel]:
-    """Make the class that carries these properties beside the built-in fields.
+    """Makes the class that carries these properties beside the built-in fields.
 
     Args:
         name: of the class. Keep it constant; the class is freed with its last reference.

@@ -61,7 +61,7 @@ class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
         }
 
     def mark_persisted(self, keys: str | Iterable[str]) -> None:
-        """Take note that new values were written, or deleted ones removed; all keys or none.
+        """Records that new values were written, or deleted ones removed; all keys or none.
 
         Raises:
             KeyError: nothing of a key is waiting to be persisted.

@@ -56,7 +56,7 @@ class SessionModel(VersionedModel):
 
     @classmethod
     def seed(cls, seed_data: dict[str, Any]) -> Self:
-        """Make the model of a new session from what the client sent; override to do more.
+        """Makes the model of a new session from what the client sent; override to do more.
 
         Args:
             seed_data: values of the flow's own fields, by name.

@@ -34,7 +34,7 @@ class VersionedModel(BaseModel):
         include: IncEx | None = None,
         exclude: IncEx | None = None,
     ) -> bytes:
-        """Give `b"<schema version>:<0|1>:<payload>"`: JSON, as a zstandard frame if compressed.
+        """Gives `b"<schema version>:<0|1>:<payload>"`: JSON, as a zstandard frame if compressed.
 
         Args:
             compression: whether to compress the payload.
@@ -51,7 +51,7 @@ class VersionedModel(BaseModel):
 
     @classmethod
     def deserialize(cls, data: bytes) -> Self:
-        """Read back what `serialize` gave, of this schema version or an older one.
+        """Reads back what `serialize` gave, of this schema version or an older one.
 
         Raises:
             SerializationError: the bytes are damaged, or of a version that cannot be upgraded.
@@ -154,7 +154,7 @@ ModelT = TypeVar("ModelT", bound=VersionedModel)
 
 
 def register_model(cls: type[ModelT]) -> type[ModelT]:
-    """Let a class be made from stored bytes that name it; usable as a decorator.
+    """Lets a class be made from stored bytes that name it; usable as a decorator.
 
     Raises:
         ValueError: another class has the name.

@@ -20,7 +20,7 @@ class DialogueFormat(StrEnum):
 
 
 def format_dialogue(messages: Dialogue, form: DialogueFormat = DialogueFormat.YAML) -> str:
-    """Write messages, each a (role, text), in that form.
+    """Writes messages, each a (role, text), in that form.
 
     YAML, JSON and Python hold a list of `{"role": …, "content": …}`; chat is a line `role: text`
     for each message; question-answer puts what the user said as `Q:` above what was said to it as
