@@ -193,6 +193,14 @@ class AnswerTimeoutError(StatewrightError):
     title = "No answer in time"
 
 
+class TurnFailedError(StatewrightError):
+    """The session's turn ended with an error, so that there is no answer."""
+
+    status = 502
+    code = "turn-failed"
+    title = "The turn failed"
+
+
 class FlowPackageError(RuntimeError):
     """A package of flows cannot be served; its text has a line for each thing that is wrong.
 

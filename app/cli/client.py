@@ -95,6 +95,8 @@ class Client:
         if answer.is_success and "data" in document:
             return document
         detail = document.get("detail") or f"{self._url} answered {answer.status_code}."
+        if isinstance(error := document.get("error"), str):
+            detail = f"{detail} {error}"
         if session_id := document.get("session_id"):
             detail = f"{detail} (session {session_id})"
         faults = document.get("errors")

@@ -154,8 +154,10 @@ async def test_a_secret_that_expired_is_not_used(
     gone = {"config": {"expirationDate": "2020-01-01T00:00:00Z"}}
     await apply(client, document("Secret", "key", gone))
 
-    session_id = (await prompt(client, "hello")).json()["data"]["session_id"]
+    refused = await prompt(client, "hello")
 
+    assert refused.status_code == 502
+    session_id = refused.json()["session_id"]
     assert model.requests == []
     texts = [item["text"] for item in await logs(client, "session", session_id)]
     assert any("Secret 'key' has expired" in text for text in texts), texts
@@ -216,6 +218,22 @@ async def test_an_answer_that_does_not_come_is_a_504(client: httpx.AsyncClient) 
     session_id = response.json()["session_id"]
     described = await client.post(f"/api/v1/cli/describe/session/?name={session_id}")
     assert described.json()["data"]["status"]["running"] is True
+
+
+async def test_a_turn_that_fails_is_no_answer(client: httpx.AsyncClient, worker: None) -> None:
+    broken = {"invoke": "http", "template": "{}", "config": {"connection": "nowhere"}}
+    connection = document(
+        "ApiConnection", "nowhere", {"connection": {"baseUrl": "http://127.0.0.1:9", "timeout": 1}}
+    )
+    await apply(client, connection, *product(broken | {"retries": 0}))
+
+    response = await prompt(client, "my own words")
+
+    assert response.status_code == 502
+    problem = response.json()
+    assert problem["error"]
+    assert problem["session_id"].startswith("ath_")
+    assert "my own words" not in response.text
 
 
 async def test_rotation_encrypts_anew(client: httpx.AsyncClient, api: FastAPI) -> None:

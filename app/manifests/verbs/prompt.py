@@ -3,12 +3,12 @@
 from typing import Any
 
 from app.access.caller import Caller
-from app.errors import AnswerTimeoutError
+from app.errors import AnswerTimeoutError, TurnFailedError
 from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
 from app.threads.launch import Launch, start_launch
-from app.wire.messages import plain_text
+from app.wire.messages import AgentRole, plain_text
 
 
 async def prompt_agent(
@@ -17,10 +17,11 @@ async def prompt_agent(
     """Start the session, and wait until nothing runs in it any more.
 
     Returns:
-        `{session_id, response, status}`: the text of the last message, and the session's state.
+        `{session_id, response, status}`: the last answer's text, and the session's state.
 
     Raises:
         AnswerTimeoutError: the time was up; the session goes on.
+        TurnFailedError: the turn ended with an error.
     """
     started = await start_launch(runtime, caller, launch)
     session_id: str = started["thread_id"]
@@ -38,6 +39,20 @@ async def prompt_agent(
             f"The answer did not come within {seconds:g} seconds; the session goes on.",
             extra={"session_id": session_id},
         )
-    last = await runtime.store.messages(session_id, max(0, view.session.message_count - 1))
-    response = plain_text(last[-1].content) if last else ""
-    return {"session_id": session_id, "response": response, "status": view.session.state}
+    if view.session.task_error is not None:
+        raise TurnFailedError(
+            "The agent's turn failed.",
+            extra={"session_id": session_id, "error": view.session.task_error},
+        )
+    return {
+        "session_id": session_id,
+        "response": await _last_answer(runtime, session_id),
+        "status": view.session.state,
+    }
+
+
+async def _last_answer(runtime: Runtime, session_id: str) -> str:
+    """The text of the last message that is not the user's own."""
+    messages = await runtime.store.messages(session_id)
+    answers = (plain_text(m.content) for m in reversed(messages) if m.role != AgentRole.USER)
+    return next(answers, "")
