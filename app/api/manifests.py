@@ -41,7 +41,7 @@ router = APIRouter(
     prefix="/api/v1/cli",
     tags=["manifests"],
     route_class=ManifestRoute,
-    responses=problem_responses(405, 501, 504),
+    responses=problem_responses(405, 501, 502, 504),
 )
 
 
