@@ -18,16 +18,12 @@ from app.api.deps import (
 from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.errors import UnsupportedFeatureError
-from app.threads import commands
-from app.threads import search as thread_search
+from app.threads import commands, feedback, sharing
 from app.threads.cursor import Cursor
 from app.threads.delta import read_thread, wait_for_delta
+from app.threads.feedback import SubmitFeedbackRequest, UserFeedbackRecord
 from app.threads.record import AgentThreadDelta, AgentThreadRecord
-from app.threads.search import (
-    SearchThreadsRequest,
-    SubmitFeedbackRequest,
-    UserFeedbackRecord,
-)
+from app.threads.search import SearchThreadsRequest, search_threads
 from app.wire.messages import WireModel
 from app.wire.thread_requests import (
     SendMessageRequest,
@@ -91,7 +87,7 @@ async def search(
     caller: Reader, db: DbDep, request: SearchThreadsRequest
 ) -> Data[Page[AgentThreadRecord]]:
     """Find threads by status, agent, creator or text, newest first."""
-    items, token = await thread_search.search_threads(db, caller, request)
+    items, token = await search_threads(db, caller, request)
     return Data(data=Page(items=items, next_token=token))
 
 
@@ -175,13 +171,13 @@ async def set_visibility(
     request: UpdateThreadVisibilityRequest,
 ) -> Data[AgentThreadRecord]:
     """Open a thread to the org, or close it again; only who started it may."""
-    return Data(data=await thread_search.set_visibility(db, caller, thread_id, request.visibility))
+    return Data(data=await sharing.set_visibility(db, caller, thread_id, request.visibility))
 
 
 @router.post("/{thread_id}/pin", status_code=status.HTTP_204_NO_CONTENT)
 async def pin(caller: Writer, db: DbDep, thread_id: ThreadId, request: PinThreadRequest) -> None:
     """Pin a thread for the caller, or unpin it; nobody else sees it."""
-    await thread_search.set_pinned(db, caller, thread_id, pinned=request.pinned)
+    await sharing.set_pinned(db, caller, thread_id, pinned=request.pinned)
 
 
 @router.post("/{thread_id}/messages/{message_number}/feedback")
@@ -193,6 +189,4 @@ async def submit_feedback(
     request: SubmitFeedbackRequest,
 ) -> Data[UserFeedbackRecord]:
     """Rate an answer; rating it again replaces the rating of before."""
-    return Data(
-        data=await thread_search.submit_feedback(db, caller, thread_id, message_number, request)
-    )
+    return Data(data=await feedback.submit_feedback(db, caller, thread_id, message_number, request))

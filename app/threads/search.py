@@ -1,37 +1,21 @@
-"""Threads beside their dialogue: lists and searches, visibility, pins and feedback."""
+"""Lists and searches of threads."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from sqlalchemy import ColumnElement, func, or_
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, delete, select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
-from app.db.models import Feedback, Message, Pin, Session
-from app.db.models.columns import NOW
+from app.db.models import Message, Pin, Session
 from app.db.paging import newest_page
-from app.errors import BadRequestError, NotFoundError
-from app.kit.ids import new_id
-from app.sessions.visibility import check_creator, check_usable, existing, usable_by
+from app.sessions.visibility import existing, usable_by
 from app.threads.cursor import Cursor
 from app.threads.record import AgentThreadRecord
 from app.wire.messages import WireModel
 from app.wire.thread_requests import ThreadVisibility
-
-_NEGATIVE = {
-    "incorrect",
-    "incomplete",
-    "tool_failure",
-    "refused_valid_request",
-    "formatting",
-    "slow",
-    "unsafe",
-}
-_POSITIVE = {"correct", "helpful", "good_tool_use"}
-_EITHER = "other"
 
 
 class SearchThreadsRequest(WireModel):
@@ -45,46 +29,6 @@ class SearchThreadsRequest(WireModel):
     )
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     page_token: str | None = Field(None, max_length=500)
-
-
-class SubmitFeedbackRequest(WireModel):
-    """A rating of one assistant message."""
-
-    sentiment: Literal["positive", "negative"]
-    categories: list[str] = Field([], max_length=20)
-    notes: str | None = Field(None, max_length=10_000)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        fitting = (_POSITIVE if self.sentiment == "positive" else _NEGATIVE) | {_EITHER}
-        for category in self.categories:
-            if category not in fitting:
-                raise ValueError(
-                    f"category {category!r} does not go with {self.sentiment} feedback; "
-                    f"these do: {', '.join(sorted(fitting))}"
-                )
-        self.categories = sorted(set(self.categories))
-        if self.notes is not None and not self.notes.strip():
-            self.notes = None
-        if _EITHER in self.categories and self.notes is None:
-            raise ValueError("category 'other' needs notes")
-        return self
-
-
-class UserFeedbackRecord(WireModel):
-    """Feedback as its author sees it."""
-
-    feedback_id: str
-    thread_id: str
-    message_sequence_num: int
-    org_id: str
-    created: datetime
-    created_by: str
-    modified: datetime
-    modified_by: str
-    sentiment: Literal["positive", "negative"]
-    categories: list[str]
-    notes: str | None
 
 
 async def search_threads(
@@ -102,7 +46,7 @@ async def search_threads(
     page, token = await newest_page(
         db, query, Session, limit=request.limit, page_token=request.page_token
     )
-    return [_record(session, pinned_at) for session, pinned_at in page], token
+    return [thread_record(session, pinned_at) for session, pinned_at in page], token
 
 
 def _conditions(caller: Caller, request: SearchThreadsRequest) -> list[ColumnElement[bool]]:
@@ -130,7 +74,8 @@ def _contains(text: str) -> str:
     return f"%{escaped}%"
 
 
-def _record(session: Session, pinned_at: datetime | None) -> AgentThreadRecord:
+def thread_record(session: Session, pinned_at: datetime | None) -> AgentThreadRecord:
+    """The record of a thread in a list, without its messages."""
     return AgentThreadRecord(
         thread_id=session.id,
         org_id=session.org_id,
@@ -146,94 +91,3 @@ def _record(session: Session, pinned_at: datetime | None) -> AgentThreadRecord:
         forked_from_message_sequence_num=session.forked_from_message,
         pinned_at=pinned_at,
     )
-
-
-async def set_visibility(
-    db: AsyncSession, caller: Caller, thread_id: str, visibility: ThreadVisibility
-) -> AgentThreadRecord:
-    """Open a thread to the org, or close it again.
-
-    Raises:
-        NotFoundError: there is no such thread.
-        ForbiddenError: somebody else started it.
-    """
-    thread = await _find(db, caller, thread_id)
-    check_creator(caller, thread)
-    thread.visibility = visibility
-    return _record(thread, None)
-
-
-async def set_pinned(db: AsyncSession, caller: Caller, thread_id: str, *, pinned: bool) -> None:
-    """Pin a thread for the caller, or unpin it; what is so already stays as it is."""
-    await _find_readable(db, caller, thread_id)
-    if pinned:
-        values = {"session_id": thread_id, "user_id": caller.user_id, "org_id": caller.org_id}
-        await db.exec(insert(Pin).values(**values).on_conflict_do_nothing())
-    else:
-        pin = (col(Pin.session_id) == thread_id, col(Pin.user_id) == caller.user_id)
-        await db.exec(delete(Pin).where(*pin))
-
-
-async def submit_feedback(
-    db: AsyncSession, caller: Caller, thread_id: str, idx: int, request: SubmitFeedbackRequest
-) -> UserFeedbackRecord:
-    """Rate an assistant message; rating it again replaces the rating of before.
-
-    Raises:
-        NotFoundError: there is no such thread, or no such message in it.
-        BadRequestError: the message is not the assistant's.
-    """
-    thread = await _find_readable(db, caller, thread_id)
-    message = await db.get(Message, (thread_id, idx))
-    if message is None:
-        if thread.invocation_id is not None and idx == thread.message_count:
-            raise BadRequestError("The message is still being generated; rate it when it is done.")
-        raise NotFoundError(f"Thread {thread_id!r} has no message {idx}.")
-    if message.role != "assistant":
-        raise BadRequestError("Only messages of the assistant can be rated.")
-    rating = request.model_dump()
-    row = {
-        "id": new_id("fb"),
-        "session_id": thread_id,
-        "org_id": caller.org_id,
-        "message_idx": idx,
-        "created_by": caller.user_id,
-        **rating,
-    }
-    statement = (
-        insert(Feedback)
-        .values(**row)
-        .on_conflict_do_update(
-            index_elements=["session_id", "message_idx", "created_by"],
-            set_={**rating, "modified": NOW},
-        )
-        .returning(Feedback)
-    )
-    feedback = (await db.exec(statement)).scalars().one()
-    return UserFeedbackRecord(
-        feedback_id=feedback.id,
-        thread_id=thread_id,
-        message_sequence_num=idx,
-        org_id=feedback.org_id,
-        created=feedback.created,
-        created_by=feedback.created_by,
-        modified=feedback.modified,
-        modified_by=feedback.created_by,
-        sentiment=request.sentiment,
-        categories=feedback.categories,
-        notes=feedback.notes,
-    )
-
-
-async def _find_readable(db: AsyncSession, caller: Caller, thread_id: str) -> Session:
-    thread = await _find(db, caller, thread_id)
-    check_usable(caller, thread)
-    return thread
-
-
-async def _find(db: AsyncSession, caller: Caller, thread_id: str) -> Session:
-    query = select(Session).where(*existing(caller), Session.id == thread_id)
-    thread = (await db.exec(query)).one_or_none()
-    if thread is None:
-        raise NotFoundError(f"There is no session {thread_id!r}.")
-    return thread
