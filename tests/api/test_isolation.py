@@ -82,8 +82,9 @@ LISTS = {"manifests_get", "sessions_list_user_sessions"}
 
 # These name it in the body instead.
 IN_BODY = {"sessions_event": "session_id"}
-# These are refused to the owner too, for another reason (a prompt: the agent has no use for it).
-REFUSED = {"threads_submit_tool_results", "manifests_prompt"}
+# These are refused to the owner too, for another reason (a prompt: the agent has no use for it;
+# a retry: nothing failed).
+REFUSED = {"threads_submit_tool_results", "manifests_prompt", "sessions_retry"}
 
 # Bodies that the owner's own request would succeed with.
 BODIES: dict[str, Any] = {

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+import structlog
 import yaml
 
 from app.flows import own_code
@@ -150,8 +151,14 @@ async def _refused(client: httpx.AsyncClient, flow: str, event: str, said: str, 
     ("flow", "said"), [("blocking", "block"), ("waiting", "block"), ("waiting", "async block")]
 )
 async def test_a_hook_that_blocks_the_event_loop_is_logged(
-    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, flow: str, said: str
+    client: httpx.AsyncClient,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    flow: str,
+    said: str,
 ) -> None:
+    # A logger keeps the configuration of its first use, which may have been another test's.
+    monkeypatch.setattr(own_code, "log", structlog.get_logger(own_code.__name__))
     session = await Session.start(client, flow)
     assert (await session.send("go", said))["response"] == "b"
     (line,) = [line for line in caplog.text.splitlines() if "blocks the event loop" in line]

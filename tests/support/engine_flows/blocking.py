@@ -71,7 +71,7 @@ async def _stay() -> Any:
     """Waits on for a while when it is cancelled."""
     for _ in range(3):
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(2)
         except asyncio.CancelledError:
             continue
 
