@@ -36,6 +36,8 @@ def prompt(
             say_document(data, output)
         else:
             say(data["session_id"] if output is Format.NAME else data["response"])
+            if data["cut"]:
+                say("The answer is cut: it ended at the limit of its length.", err=True)
 
 
 def _values(pairs: Sequence[str]) -> dict[str, str]:

@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
+from typing import TypeVar
 
 from structlog import get_logger
 
 from app.invokers.invoker import InvokerError, TransientInvokerError
 
+T = TypeVar("T")
 log = get_logger(__name__)
 
 # How long a call that was cancelled may take to end; it is left to itself after that.
 _END_SECONDS = 1.0
 
 
-async def guarded(call: Awaitable[str], name: str) -> str:
+async def guarded(call: Awaitable[T], name: str) -> T:
     """The result of a call; whatever it raises is an error of the invoker contract.
 
     The call runs in a task of its own. So a `CancelledError` that it raises itself is not
@@ -47,7 +49,7 @@ async def guarded(call: Awaitable[str], name: str) -> str:
     return result
 
 
-async def _outcome(call: Awaitable[str], name: str) -> str | InvokerError:
+async def _outcome(call: Awaitable[T], name: str) -> T | InvokerError:
     try:
         return await call
     except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from app.errors import PublicError
@@ -24,10 +25,19 @@ class TransientInvokerError(InvokerError):
         self.retry_after = retry_after
 
 
-class CutAnswer(str):
-    """An answer that ended at the limit of its length: the text as far as it came."""
+class Finish(StrEnum):
+    """Why an answer ended."""
 
-    __slots__ = ()
+    COMPLETE = "complete"
+    LENGTH = "length"  # at the limit of its length: the text is not all there was to say
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an invoker gave back, and whether that is all of it."""
+
+    text: str
+    finish: Finish = Finish.COMPLETE
 
 
 async def discard(_text: str) -> None:
@@ -75,8 +85,8 @@ class Invoker(ABC):
         """
 
     @abstractmethod
-    async def invoke(self, content: str, context: InvocationContext) -> str:
-        """Send `content`, give back the answer.
+    async def invoke(self, content: str, context: InvocationContext) -> str | Answer:
+        """Send `content`, give back the answer; a bare text is one that is complete.
 
         Raises:
             TransientInvokerError: it may work later; the step is tried again.

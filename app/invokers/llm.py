@@ -13,7 +13,7 @@ from app.invokers.chat_models import providers
 from app.invokers.config import read_config
 from app.invokers.echo import EchoInvoker
 from app.invokers.egress import parse_networks
-from app.invokers.invoker import CutAnswer, InvocationContext, Invoker
+from app.invokers.invoker import Answer, Finish, InvocationContext, Invoker
 from app.invokers.llm_config import LlmConfig
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LlmInvoker(Invoker):
-    """Sends the content as a chat and gives back the text of the answer.
+    """Sends the content as a chat and gives back the answer.
 
     The content is a YAML or JSON list of `{role: system|user|assistant, content: text}`; any other
     text is one user message. Nothing of it is logged.
@@ -52,20 +52,20 @@ class LlmInvoker(Invoker):
         return cls(parsed)
 
     @override
-    async def invoke(self, content: str, context: InvocationContext) -> str:
+    async def invoke(self, content: str, context: InvocationContext) -> Answer:
         if self._config.provider is None:
-            return await self._echo.invoke(content, context)
+            return Answer(await self._echo.invoke(content, context))
         connection = await self._connect()
         pieces: list[str] = []
-        answer_type: type[str] = str
+        finish = Finish.COMPLETE
         async with aclosing(connection.ask(parse_chat(content), context)) as answer:
             async for piece in answer:
-                if isinstance(piece, CutAnswer):
-                    answer_type = CutAnswer
+                if isinstance(piece, Finish):
+                    finish = piece
                     continue
                 pieces.append(piece)
                 await context.emit(piece)
-        return answer_type("".join(pieces))
+        return Answer("".join(pieces), finish)
 
     @override
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 import app.invokers
 from app.invokers.guard import guarded
-from app.invokers.invoker import InvocationContext, Invoker
+from app.invokers.invoker import Answer, InvocationContext, Invoker
 from app.invokers.llm_config import complete_config
 from app.invokers.sync import SyncInvoker, SyncInvokerLike
 from app.kit.registry import Registry, discover
@@ -63,11 +63,12 @@ class PooledInvoker(Invoker):
         return self._calls == 0
 
     @override
-    async def invoke(self, content: str, context: InvocationContext) -> str:
+    async def invoke(self, content: str, context: InvocationContext) -> Answer:
         self._calls += 1
         try:
             async with self._gate:
-                return await guarded(self._opened().invoke(content, context), self._name)
+                answer = await guarded(self._opened().invoke(content, context), self._name)
+                return answer if isinstance(answer, Answer) else Answer(answer)
         finally:
             self._calls -= 1
             if self._retired and self.is_idle:
@@ -116,7 +117,7 @@ class Invokers:
 
     def resolve(
         self, name: str, config: dict[str, Any] | None = None, *, trusted: bool = False
-    ) -> Invoker:
+    ) -> PooledInvoker:
         """The invoker of that name with that config; the same one for the same arguments.
 
         Args:

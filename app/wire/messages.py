@@ -70,8 +70,16 @@ class AgentToolResultContent(WireModel):
     raw_response: dict[str, Any] | None = Field(None, description="Not used; kept for readers.")
 
 
+class ErrorCode(StrEnum):
+    """What is wrong with a message, as its error block names it."""
+
+    INVOCATION_FAILED = "invocation_failed"
+    CANCELLED = "cancelled"
+    CUT_BY_LENGTH = "cut_by_length"
+
+
 class AgentErrorContent(WireModel):
-    """Why a message could not be generated."""
+    """Why a message could not be generated, or not to its end."""
 
     content_type: Literal["error"] = "error"
     error_message: str = Field(
@@ -116,6 +124,16 @@ AgentContent: TypeAlias = Annotated[
 def plain_text(content: list[dict[str, Any]]) -> str:
     """The text of a message's stored blocks; blocks of other kinds have none."""
     return "".join(block.get("text", "") for block in content)
+
+
+def error_block(message: str, code: ErrorCode) -> dict[str, Any]:
+    """A block that says what is wrong with a message, as it is stored."""
+    return {"content_type": "error", "error_message": message, "error_code": code}
+
+
+def is_cut(content: list[dict[str, Any]]) -> bool:
+    """Whether the text of a message's stored blocks ended at the limit of its length."""
+    return any(block.get("error_code") == ErrorCode.CUT_BY_LENGTH for block in content)
 
 
 def _now() -> datetime:

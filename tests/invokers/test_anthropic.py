@@ -63,7 +63,7 @@ async def ask(response: bytes, sink: Sink | None = None) -> tuple[str, list[byte
         )
         try:
             context = InvocationContext("stp_1", timeout=10, emit=sink or Sink())
-            return await invoker.invoke("hi", context), requests
+            return (await invoker.invoke("hi", context)).text, requests
         finally:
             await invoker.close()
             assert len(requests) == 1

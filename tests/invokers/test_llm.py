@@ -57,7 +57,7 @@ async def failure(llm: LlmInvoker, seconds: float = 10.0) -> InvokerError:
 async def test_streams_each_piece_as_it_comes(server: OpenAiServer, llm: LlmInvoker) -> None:
     server.script(Reply(text="one two three"))
     sink = Sink()
-    assert await llm.invoke("hi", context(sink)) == "one two three"
+    assert (await llm.invoke("hi", context(sink))).text == "one two three"
     assert sink.pieces == ["one", " two", " three"]
 
 
@@ -70,7 +70,7 @@ async def test_a_piece_is_emitted_before_the_answer_is_complete(
     await sink.first.wait()
     assert sink.text == "one"
     assert not call.done()
-    assert await call == "one two"
+    assert (await call).text == "one two"
 
 
 async def test_sends_the_chat_the_key_the_parameters_and_the_step_id(
@@ -99,7 +99,7 @@ async def test_sends_the_chat_the_key_the_parameters_and_the_step_id(
 async def test_without_streaming(server: OpenAiServer) -> None:
     llm = make(server, stream=False)
     sink = Sink()
-    assert await llm.invoke("hi", context(sink)) == DEFAULT_TEXT
+    assert (await llm.invoke("hi", context(sink))).text == DEFAULT_TEXT
     await llm.close()
     assert sink.pieces == [DEFAULT_TEXT]
     assert not server.requests[0].body.get("stream")
@@ -110,9 +110,9 @@ async def test_a_server_that_cannot_stream_is_asked_once_only(
 ) -> None:
     server.default = Reply(never_stream=True)
     sink = Sink()
-    assert await llm.invoke("hi", context(sink)) == DEFAULT_TEXT
+    assert (await llm.invoke("hi", context(sink))).text == DEFAULT_TEXT
     assert sink.pieces == [DEFAULT_TEXT]
-    assert await llm.invoke("hi", context()) == DEFAULT_TEXT
+    assert (await llm.invoke("hi", context())).text == DEFAULT_TEXT
     assert [bool(request.body.get("stream")) for request in server.requests] == [True, False, False]
 
 
@@ -238,7 +238,7 @@ async def test_the_environment_says_nothing(
     monkeypatch.setenv("OPENAI_PROJECT_ID", "from-environment")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     llm = make(server, api_key=None)
-    assert await llm.invoke("hi", context()) == DEFAULT_TEXT
+    assert (await llm.invoke("hi", context())).text == DEFAULT_TEXT
     await llm.close()
     assert "from-environment" not in str(server.requests)
 
@@ -259,13 +259,15 @@ async def test_cancelling_stops_the_request(server: OpenAiServer, llm: LlmInvoke
     with pytest.raises(asyncio.CancelledError):
         await call
     server.default = Reply()
-    assert await llm.invoke("hi", context()) == DEFAULT_TEXT
+    assert (await llm.invoke("hi", context())).text == DEFAULT_TEXT
 
 
 async def test_many_calls_at_once_share_one_invoker(server: OpenAiServer, llm: LlmInvoker) -> None:
     server.script(*(Reply(text=f"answer {number}", word_delay=0.01) for number in range(20)))
     answers = await asyncio.gather(*(llm.invoke("hi", context()) for _ in range(20)))
-    assert sorted(answers) == sorted(f"answer {number}" for number in range(20))
+    assert sorted(answer.text for answer in answers) == sorted(
+        f"answer {number}" for number in range(20)
+    )
 
 
 async def test_nothing_of_the_content_or_the_key_is_logged(
@@ -283,7 +285,7 @@ async def test_nothing_of_the_content_or_the_key_is_logged(
 async def test_with_no_provider_the_echo_model_answers() -> None:
     sink = Sink()
     answer = await LlmInvoker.from_config({}).invoke("hi there", context(sink))
-    assert answer == sink.text == "[echo model] You said: hi there"
+    assert answer.text == sink.text == "[echo model] You said: hi there"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 
 from app.invokers.chat_models.answer_text import AnswerText
 from app.invokers.invoker import (
-    CutAnswer,
+    Answer,
+    Finish,
     InvocationContext,
     InvokerError,
     TransientInvokerError,
@@ -57,6 +58,10 @@ def chunk(delta: dict[str, Any], finish: str | None = None) -> str:
 
 
 async def ask(llm: LlmInvoker, sink: Sink | None = None) -> str:
+    return (await whole(llm, sink)).text
+
+
+async def whole(llm: LlmInvoker, sink: Sink | None = None) -> Answer:
     return await llm.invoke("hi", InvocationContext("stp_1", emit=sink or Sink()))
 
 
@@ -101,9 +106,7 @@ async def test_an_answer_cut_by_length_is_kept_and_marked(
     server: OpenAiServer, llm: LlmInvoker
 ) -> None:
     server.default = Reply(text="as far as", finish_reason="length")
-    answer = await ask(llm)
-    assert answer == "as far as"
-    assert isinstance(answer, CutAnswer)
+    assert await whole(llm) == Answer("as far as", Finish.LENGTH)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +262,8 @@ async def test_an_empty_stream_does_not_turn_streaming_off(server: OpenAiServer)
 async def test_streaming_is_switched_off_in_settings(server: OpenAiServer) -> None:
     settings = LlmSettings(provider="openai", base_url=server.base_url, model="m", stream=False)
     invokers = Invokers(settings)
-    assert await invokers.resolve("llm").invoke("x", InvocationContext("stp_1")) == DEFAULT_TEXT
+    answer = await invokers.resolve("llm").invoke("x", InvocationContext("stp_1"))
+    assert answer.text == DEFAULT_TEXT
     await invokers.close()
     assert not server.requests[0].body.get("stream")
 

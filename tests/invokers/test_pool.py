@@ -75,9 +75,9 @@ def test_the_built_in_ones_are_found() -> None:
 
 
 async def test_built_in_names(invokers: Invokers) -> None:
-    assert await invokers.resolve("verbatim").invoke("x", CONTEXT) == "x"
-    assert await invokers.resolve("llm").invoke("x", CONTEXT) == "[echo model] You said: x"
-    assert await invokers.resolve("echo").invoke("x", CONTEXT) == "[echo model] You said: x"
+    assert (await invokers.resolve("verbatim").invoke("x", CONTEXT)).text == "x"
+    assert (await invokers.resolve("llm").invoke("x", CONTEXT)).text == "[echo model] You said: x"
+    assert (await invokers.resolve("echo").invoke("x", CONTEXT)).text == "[echo model] You said: x"
 
 
 @pytest.mark.parametrize("name", ["nobody", "Verbatim", "", "os.path", HERE])
@@ -111,7 +111,7 @@ def test_a_path_to_no_invoker_says_so(path: str, says: str) -> None:
 
 async def test_the_seeds_invoker_by_its_dotted_path(invokers: Invokers) -> None:
     path = "genie_flow_invoker.invoker.verbatim.VerbatimInvoker"
-    assert await invokers.resolve(path, {}, trusted=True).invoke("x", CONTEXT) == "x"
+    assert (await invokers.resolve(path, {}, trusted=True).invoke("x", CONTEXT)).text == "x"
 
 
 def test_a_bad_config_is_refused_when_resolved() -> None:
@@ -136,7 +136,7 @@ async def test_the_longest_unused_are_closed_and_open_again(invokers: Invokers) 
     for invoker in others:
         await invoker.invoke("x", CONTEXT)
     assert [made.closed for made in Counting.made] == [1, 0, 0]
-    assert await first.invoke("x", CONTEXT) == "x!"
+    assert (await first.invoke("x", CONTEXT)).text == "x!"
     assert [made.closed for made in Counting.made] == [1, 0, 0, 1]
 
 
@@ -150,7 +150,7 @@ async def test_one_that_runs_is_not_closed(invokers: Invokers) -> None:
     await invokers.close()
     assert [made.closed for made in Counting.made] == [0, 1, 1, 1]
     Counting.made[0].gate.set()
-    assert await call == "wait!"
+    assert (await call).text == "wait!"
     assert Counting.made[0].closed == 1
 
 
@@ -163,9 +163,9 @@ async def test_the_default_provider_may_be_on_this_machine() -> None:
             api_key=SecretStr("operator-key"),
         )
         invokers = Invokers(settings)
-        assert await invokers.resolve("llm").invoke("x", CONTEXT) == DEFAULT_TEXT
+        assert (await invokers.resolve("llm").invoke("x", CONTEXT)).text == DEFAULT_TEXT
         config = {"model": "other-model", "parameters": {"temperature": 0}}
-        assert await invokers.resolve("llm", config).invoke("x", CONTEXT) == DEFAULT_TEXT
+        assert (await invokers.resolve("llm", config).invoke("x", CONTEXT)).text == DEFAULT_TEXT
         await invokers.close()
         assert [request.body["model"] for request in server.requests] == [
             "default-model",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from app.flows.graph import Graph, StepScope, leaves, parse_result
 from app.flows.template import Chain, Invoke, Map, Node, Parallel, Queue
+from app.invokers.invoker import Answer
 from app.sessions.steps.completion import InvocationContinues, InvocationEnds, StepCompletion
 from app.sessions.store.claim import Claim
 from app.sessions.turn.planning import new_steps
@@ -109,20 +110,20 @@ class Invocation:
                 if isinstance(outcome, InvocationEnds):
                     assert not running
                     assert not self.rows.queued()
-                    return outcome.result
+                    return outcome.result.text
                 assert isinstance(outcome, InvocationContinues)
                 if outcome.claimed is not None:
                     running.append(outcome.claimed)
 
     async def _finish(self, claim: Claim) -> Any:
         if claim.result is not None:
-            return InvocationEnds(claim.result)
+            return InvocationEnds(Answer(claim.result))
         node, queue = self.graph.find(claim.path)
         assert isinstance(node, Invoke)
         assert self.rows.rows[claim.step_id].step.planned.queue == queue
         result = rendered(node, claim.scope)
         self.ran.append(result)
-        return await self._completion.finish(claim, result, self._graph)
+        return await self._completion.finish(claim, Answer(result), self._graph)
 
     async def _graph(self) -> Graph:
         return self.graph

@@ -163,3 +163,27 @@ async def test_cancel_ends_the_call(
     assert [m["status"] for m in thread["messages"]] == [
         "completed", "cancelled", "completed", "completed",
     ]  # fmt: skip
+
+
+async def test_an_answer_cut_by_length_is_kept_and_says_so(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+) -> None:
+    model.script(Reply(text=LONG, finish_reason="length", word_delay=0.02), Reply(text="More."))
+    thread = await start(client, "Hi")
+    reader = Reader(client, thread["thread_id"], thread["messages"], thread["continuation_token"])
+
+    await reader.follow()
+
+    thread = await read(client, thread["thread_id"])
+    assert reader.transcript == transcript(thread["messages"])
+    role, status, text, (block,) = reader.transcript[1]
+    assert (role, status, text) == ("assistant", "completed", LONG)
+    assert block == {
+        "content_type": "error",
+        "error_code": "cut_by_length",
+        "error_message": "The answer ended at the limit of its length.",
+    }
+    await send(client, thread["thread_id"], "Go on")
+    thread = await settled(client, thread["thread_id"])
+    assert transcript(thread["messages"])[3] == ("assistant", "completed", "More.", [])
+    assert [m["content"] for m in model.requests[1].body["messages"]] == ["Hi", LONG, "Go on"]

@@ -30,9 +30,9 @@ from app.invokers.chat_models import providers
 from app.invokers.chat_models.answer_text import AnswerText
 from app.invokers.chat_models.answers import ModelAnswers, NotStreamedError
 from app.invokers.chat_models.errors import as_invoker_error, causes
-from app.invokers.chat_models.outcome import is_cut
+from app.invokers.chat_models.outcome import finish_of
 from app.invokers.http_client import guarded_client, operator_client
-from app.invokers.invoker import CutAnswer, InvocationContext
+from app.invokers.invoker import Finish, InvocationContext
 from app.invokers.llm_config import LlmConfig
 
 
@@ -55,10 +55,10 @@ class LlmConnection:
 
     async def ask(
         self, chat: list[ChatMessage], context: InvocationContext
-    ) -> AsyncGenerator[str, None]:
-        """The answer in the pieces in which it comes; one piece when the server does not stream.
+    ) -> AsyncGenerator[str | Finish, None]:
+        """The answer in the pieces in which it comes, and at last why it ended.
 
-        Where it is cut, the last piece is an empty `CutAnswer`.
+        It is one piece when the server does not stream.
 
         Raises:
             TransientInvokerError: it may work later.
@@ -82,7 +82,7 @@ class LlmConnection:
 
     async def _pieces(
         self, messages: list[ModelMessage], settings: ModelSettings
-    ) -> AsyncGenerator[str, None]:
+    ) -> AsyncGenerator[str | Finish, None]:
         if self._stream:
             try:
                 async with aclosing(self._streamed(messages, settings)) as pieces:
@@ -99,12 +99,11 @@ class LlmConnection:
         said = "".join(part.content for part in response.parts if isinstance(part, TextPart))
         answer = text.feed(said) + text.end()
         yield answer
-        if is_cut(response, answer, reasoned=text.reasoned):
-            yield CutAnswer()
+        yield finish_of(response, answer, reasoned=text.reasoned)
 
     async def _streamed(
         self, messages: list[ModelMessage], settings: ModelSettings
-    ) -> AsyncGenerator[str, None]:
+    ) -> AsyncGenerator[str | Finish, None]:
         text, said = AnswerText(), False
         async with model_request_stream(self._model, messages, model_settings=settings) as stream:
             async for event in stream:
@@ -114,8 +113,7 @@ class LlmConnection:
             rest = text.end()
             if rest:
                 yield rest
-            if is_cut(stream.get(), "said" if said else rest, reasoned=text.reasoned):
-                yield CutAnswer()
+            yield finish_of(stream.get(), "said" if said else rest, reasoned=text.reasoned)
 
 
 def to_model_messages(chat: list[ChatMessage]) -> list[ModelMessage]:

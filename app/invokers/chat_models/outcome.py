@@ -2,13 +2,13 @@
 
 from pydantic_ai.messages import ModelResponse, ThinkingPart, ToolCallPart
 
-from app.invokers.invoker import InvokerError
+from app.invokers.invoker import Finish, InvokerError
 
 _MAX_REFUSAL = 500
 
 
-def is_cut(response: ModelResponse, text: str, *, reasoned: bool) -> bool:
-    """Whether the answer ended at the limit of its length.
+def finish_of(response: ModelResponse, text: str, *, reasoned: bool) -> Finish:
+    """Why the answer ended.
 
     Args:
         response: what the model gave.
@@ -25,7 +25,7 @@ def is_cut(response: ModelResponse, text: str, *, reasoned: bool) -> bool:
         raise InvokerError("the answer was withheld by the provider's content filter")
     if not text.strip():
         raise InvokerError(f"the model gave no answer: {_reason(response, reasoned=reasoned)}")
-    return response.finish_reason == "length"
+    return Finish.LENGTH if response.finish_reason == "length" else Finish.COMPLETE
 
 
 def _reason(response: ModelResponse, *, reasoned: bool) -> str:

@@ -8,7 +8,7 @@ from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
 from app.threads.launch import Launch, start_launch
-from app.wire.messages import AgentRole, plain_text
+from app.wire.messages import AgentRole, is_cut, plain_text
 
 
 async def prompt_agent(
@@ -17,7 +17,8 @@ async def prompt_agent(
     """Start the session, and wait until nothing runs in it any more.
 
     Returns:
-        `{session_id, response, status}`: the last answer's text, and the session's state.
+        `{session_id, response, cut, status}`: the last answer's text, whether it ended at the limit
+        of its length, and the session's state.
 
     Raises:
         AnswerTimeoutError: the time was up; the session goes on.
@@ -44,15 +45,16 @@ async def prompt_agent(
             "The agent's turn failed.",
             extra={"session_id": session_id, "error": view.session.task_error},
         )
+    content = await _last_answer(runtime, session_id)
     return {
         "session_id": session_id,
-        "response": await _last_answer(runtime, session_id),
+        "response": plain_text(content),
+        "cut": is_cut(content),
         "status": view.session.state,
     }
 
 
-async def _last_answer(runtime: Runtime, session_id: str) -> str:
-    """The text of the last message that is not the user's own."""
+async def _last_answer(runtime: Runtime, session_id: str) -> list[dict[str, Any]]:
+    """The blocks of the last message that is not the user's own."""
     messages = await runtime.store.messages(session_id)
-    answers = (plain_text(m.content) for m in reversed(messages) if m.role != AgentRole.USER)
-    return next(answers, "")
+    return next((m.content for m in reversed(messages) if m.role != AgentRole.USER), [])

@@ -8,7 +8,7 @@ from app.db.models import StepKind, StepStatus
 from app.flows.flow import Flow
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import PollStatus, SessionHead
-from app.wire.messages import WireModel, plain_text
+from app.wire.messages import WireModel, is_cut, plain_text
 
 POLL = "poll"
 
@@ -31,6 +31,9 @@ class AIResponse(WireModel):
     response: str | None = Field(
         None, description="What was said last; null if nothing was, or an invocation runs."
     )
+    cut: bool = Field(
+        default=False, description="Whether the response ended at the limit of its length."
+    )
     error: str | None = Field(None, description="Why the last invocation failed, if it did.")
     progress: Progress | None = Field(None, description="While an invocation runs.")
 
@@ -52,6 +55,7 @@ def started_response(session_id: str) -> dict[str, Any]:
         "session_id": session_id,
         "next_actions": [POLL],
         "response": None,
+        "cut": False,
         "error": None,
         "progress": None,
     }
@@ -72,6 +76,7 @@ def model_response(flow: Flow, session: SessionHead, model: str) -> dict[str, An
         "session_id": session.id,
         "next_actions": actions,
         "response": model,
+        "cut": False,
         "error": session.task_error,
         "progress": None,
     }
@@ -82,6 +87,7 @@ def _running(session_id: str, error: str | None, total: int, done: int) -> dict[
         "session_id": session_id,
         "next_actions": [POLL],
         "response": None,
+        "cut": False,
         "error": error,
         "progress": {"total_number_of_subtasks": total, "number_of_subtasks_executed": done},
     }
@@ -94,6 +100,7 @@ def _waiting(
         "session_id": session_id,
         "next_actions": flow.next_actions(state),
         "response": plain_text(last) if last is not None else None,
+        "cut": is_cut(last or []),
         "error": error,
         "progress": None,
     }

@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from structlog import get_logger
 
@@ -16,6 +17,7 @@ from app.flows.rendering.jinja import storable
 from app.flows.select import select
 from app.flows.template import Call, Invoke
 from app.invokers.invoker import (
+    Answer,
     InvocationContext,
     InvokerError,
     TransientInvokerError,
@@ -31,6 +33,7 @@ from app.sessions.turn.ending import is_infrastructure
 from app.sessions.turn.rendering import RenderSource
 from app.sessions.turn.run import dialogue_reader
 
+T = TypeVar("T")
 log = get_logger(__name__)
 
 # Until another worker, which may have the flow or reach the database, takes the step.
@@ -41,7 +44,7 @@ _ELSEWHERE_SECONDS = 1.0
 class Answered:
     """The invoker's answer."""
 
-    result: str
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +118,10 @@ class AttemptRunner:
         flow, _ = await self._node(claim)
         return await self._source(flow, claim, None).graph(flow.node(claim.state))
 
-    async def _result(self, claim: Claim) -> str:
+    async def _result(self, claim: Claim) -> Answer:
         flow, node = await self._node(claim)
         if claim.result is not None:
-            return claim.result
+            return Answer(claim.result)
         match node:
             case Invoke():
                 return await self._invoke(flow, claim, node)
@@ -126,7 +129,7 @@ class AttemptRunner:
                 data = await self._source(flow, claim, None).data({"dialogue"})
                 timeout = self._settings.timeout_seconds
                 answer = call(function, data | claim.scope.visible())
-                return storable(await _in_time(answer, timeout))
+                return Answer(storable(await _in_time(answer, timeout)))
             case _:
                 raise InvokerError(f"There is nothing to invoke at {claim.path!r}.")
 
@@ -141,7 +144,7 @@ class AttemptRunner:
             raise FlowMissingError(f"A worker does not have flow {session.flow!r}.") from error
         return flow, node
 
-    async def _invoke(self, flow: Flow, claim: Claim, node: Invoke) -> str:
+    async def _invoke(self, flow: Flow, claim: Claim, node: Invoke) -> Answer:
         name, config = await self._connections.resolve(
             claim.session.org_id, node.invoker, node.config
         )
@@ -151,7 +154,8 @@ class AttemptRunner:
         timeout = node.timeout or self._settings.timeout_seconds
         emit = PartialWriter(self._runtime, claim).emit if claim.makes_answer else discard
         context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
-        return storable(await _in_time(invoker.invoke(content, context), timeout))
+        answer = await _in_time(invoker.invoke(content, context), timeout)
+        return replace(answer, text=storable(answer.text))
 
     def _source(self, flow: Flow, claim: Claim, history: int | None) -> RenderSource:
         return RenderSource(
@@ -191,7 +195,7 @@ def _moment_in(seconds: float) -> str:
         return "the end of time"
 
 
-async def _in_time(answer: Awaitable[str], seconds: float) -> str:
+async def _in_time(answer: Awaitable[T], seconds: float) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await answer

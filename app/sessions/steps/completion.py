@@ -6,6 +6,7 @@ from typing import Protocol
 
 from app.db.models import StepKind, StepStatus
 from app.flows.graph import Graph
+from app.invokers.invoker import Answer
 from app.kit.batch import Batch
 from app.sessions.store.change import DueStep, NewStep, StepFence, due_steps
 from app.sessions.store.claim import Claim, Composite
@@ -17,7 +18,7 @@ from app.sessions.turn.planning import new_steps
 class InvocationEnds:
     """The step was the last one: this is the invocation's result, to be written by the caller."""
 
-    result: str
+    result: Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class StepRows(Protocol):
 
 @dataclass(slots=True)
 class _Rise:
-    """How far the result of a step has risen: it stands at `path` as `value`.
+    """How far the answer of a step has risen: it stands at `path` as `value`.
 
     Attributes:
         graph: makes the invocation's step graph; asked only where its templates are needed.
@@ -79,7 +80,7 @@ class _Rise:
     claim: Claim
     graph: Callable[[], Awaitable[Graph]]
     path: str
-    value: str
+    value: Answer
     done: list[tuple[str, str]] = field(default_factory=list)
     to_come: int = 0
 
@@ -105,12 +106,12 @@ class StepCompletion:
         self._counts = Batch(rows.count)
 
     async def finish(
-        self, claim: Claim, result: str, graph: Callable[[], Awaitable[Graph]]
+        self, claim: Claim, answer: Answer, graph: Callable[[], Awaitable[Graph]]
     ) -> InvocationEnds | InvocationContinues | Superseded:
-        """Write a step's result, unless the whole invocation ends with it."""
+        """Write a step's answer, unless the whole invocation ends with it."""
         known = {claim.parent.path: claim.parent} if claim.parent is not None else {}
         while True:
-            rise = _Rise(claim, graph, claim.path, result)
+            rise = _Rise(claim, graph, claim.path, answer)
             while rise.path:
                 above = rise.path.rpartition("/")[0]
                 if above not in known:
@@ -121,7 +122,7 @@ class StepCompletion:
                 started = await self._complete_parent(rise, parent, known)
                 if started is None:
                     continue
-                if await self._write(rise, result, parent, started):
+                if await self._write(rise, answer.text, parent, started):
                     return _continues(claim, started, parent)
                 break
             else:
@@ -137,7 +138,7 @@ class StepCompletion:
         """Rise above `parent` if that ends it (None); else the steps that start now in it."""
         if parent.kind is StepKind.CHAIN:
             graph = await rise.graph()
-            plan = graph.follow(parent.path, rise.path, parent.scope, rise.value)
+            plan = graph.follow(parent.path, rise.path, parent.scope, rise.value.text)
             if plan.result is None:
                 rise.to_come = plan.to_come
                 ids = {path: composite.id for path, composite in known.items()}
@@ -145,14 +146,14 @@ class StepCompletion:
                 steps = new_steps(graph, plan, invocation_id, ids, self._max_attempts)
                 self._claim_one(steps)
                 return steps
-            rise.value = plan.result
+            rise.value = replace(rise.value, text=plan.result)
         elif parent.remaining > 1:
             return []
         else:
             results = await self._rows.results(parent.id)
-            whole = results | {rise.path: rise.value}
-            rise.value = (await rise.graph()).assemble(parent.path, whole)
-        rise.done.append((parent.id, rise.value))
+            whole = results | {rise.path: rise.value.text}
+            rise.value = Answer((await rise.graph()).assemble(parent.path, whole))
+        rise.done.append((parent.id, rise.value.text))
         rise.path = parent.path
         return None
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 from structlog import get_logger
 from structlog.contextvars import bound_contextvars
 
+from app.invokers.invoker import Answer
 from app.kit.batch import Batch
 from app.sessions.runtime import Runtime
 from app.sessions.steps.attempt import Answered, AttemptRunner, Failed, Outcome, TryAgain, failed
@@ -123,20 +124,20 @@ class StepRunner:
 
     async def _write(self, claim: Claim, outcome: Outcome) -> Following:
         match outcome:
-            case Answered(result):
-                return await self._finish(claim, result)
+            case Answered(answer):
+                return await self._finish(claim, answer)
             case Failed(error):
                 log.warning("step failed", error=error, attempt=claim.attempt)
-                return await self._end(claim, _ending(claim, "", error), None)
+                return await self._end(claim, _ending(claim, Answer(""), error), None)
             case TryAgain():
                 await self._put_back(claim, outcome)
                 return None
 
-    async def _finish(self, claim: Claim, result: str) -> Following:
+    async def _finish(self, claim: Claim, answer: Answer) -> Following:
         """Write a result and what follows it: the next steps, or the invocation's end."""
-        match await self._completion.finish(claim, result, lambda: self._attempts.graph(claim)):
+        match await self._completion.finish(claim, answer, lambda: self._attempts.graph(claim)):
             case InvocationEnds(whole):
-                return await self._end(claim, _ending(claim, whole, None), result)
+                return await self._end(claim, _ending(claim, whole), answer.text)
             case InvocationContinues(due, claimed):
                 await self._runtime.queue.publish(due)
                 self._runtime.wakeups.notify_soon(claim.session.id)
@@ -171,11 +172,12 @@ class StepRunner:
             await self._runtime.queue.publish([due], delay=again.delay)
 
 
-def _ending(claim: Claim, result: str, error: str | None) -> TransitionInput:
+def _ending(claim: Claim, answer: Answer, error: str | None = None) -> TransitionInput:
     return TransitionInput(
         claim.event,
-        result,
+        answer.text,
         f"invocation:{claim.invocation_id}",
+        finish=answer.finish,
         error=error,
         made_by=claim.fence if claim.makes_answer else None,
     )

@@ -11,12 +11,15 @@ from app.flows.machine import Recording
 from app.flows.model.session_model import SessionModel
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
+from app.invokers.invoker import Finish
 from app.sessions.store.change import Change, NewInvocation, NewMessage, StepFence
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.planning import new_steps
 from app.sessions.turn.rendering import ReadDialogue, RenderSource
 from app.settings import Settings
-from app.wire.messages import plain_text
+from app.wire.messages import AgentRole, ErrorCode, error_block, plain_text
+
+_CUT = "The answer ended at the limit of its length."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class TransitionInput:
         cause: `event:<id>` or `invocation:<id>`.
         content: the input as message blocks, where a client sent it so; or what was generated
             before an invocation was cut short.
+        finish: whether the input is all that the model had to say.
         error: why the invocation failed.
         cancelled: whether it failed because the user wanted it to.
         made_by: the attempt that generated the input.
@@ -39,6 +43,7 @@ class TransitionInput:
     input: str
     cause: str
     content: list[dict[str, Any]] | None = None
+    finish: Finish = Finish.COMPLETE
     error: str | None = None
     cancelled: bool = False
     made_by: StepFence | None = None
@@ -46,7 +51,7 @@ class TransitionInput:
 
     def failed(self, error: str) -> "TransitionInput":
         """The same end of an invocation as a failure: with empty input."""
-        return replace(self, input="", content=None, error=error)
+        return replace(self, input="", content=None, finish=Finish.COMPLETE, error=error)
 
     @property
     def internal(self) -> bool:
@@ -147,6 +152,8 @@ class TransitionRun:
             EventNotAcceptedError: the state does not take the event.
         """
         await self._enter(await self._move(event, self._given.input))
+        if self._given.finish is Finish.LENGTH:
+            self._mark_cut()
 
     async def fail(self) -> None:
         """Lead a failed invocation out of its chain of invoker states.
@@ -217,6 +224,12 @@ class TransitionRun:
             message.made_by = self._given.made_by
             self.change.messages.append(message)
 
+    def _mark_cut(self) -> None:
+        """Have the last message that came of a cut answer say so."""
+        answers = (m for m in reversed(self.change.messages) if m.role == AgentRole.ASSISTANT)
+        if (message := next(answers, None)) is not None:
+            message.content.append(error_block(_CUT, ErrorCode.CUT_BY_LENGTH))
+
     async def _invoke(self) -> None:
         """Plan the steps of the invoker state that was entered."""
         change, flow, limits = self.change, self._flow, self._limits
@@ -257,14 +270,10 @@ def _raw(given: TransitionInput) -> NewMessage:
 
 def failure_message(given: TransitionInput) -> NewMessage:
     """What a failed invocation leaves in the dialogue: what was generated, and why it ended."""
-    block = {
-        "content_type": "error",
-        "error_message": given.error,
-        "error_code": "cancelled" if given.cancelled else "invocation_failed",
-    }
+    code = ErrorCode.CANCELLED if given.cancelled else ErrorCode.INVOCATION_FAILED
     return NewMessage(
         "assistant",
-        [*(given.content or []), block],
+        [*(given.content or []), error_block(given.error or "", code)],
         MessageStatus.CANCELLED if given.cancelled else MessageStatus.FAILED,
         given.made_by,
     )
