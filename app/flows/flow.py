@@ -194,10 +194,13 @@ class Flow:
         """Whether the state says itself what follows when its invocation failed."""
         return ERROR_EVENT in self._events(state)
 
+    def has(self, state: str) -> bool:
+        """Whether it is a state of the flow; one that is stored may be another revision's."""
+        return all(part in self._states for part in state.split(" "))
+
     def rests(self, state: str) -> bool:
         """Whether the flow has the state, and somebody can act in it."""
-        known = all(part in self._states for part in state.split(" "))
-        return known and not self.invokes(state) and bool(self.next_actions(state))
+        return self.has(state) and not self.invokes(state) and bool(self.next_actions(state))
 
     def resting_state(self) -> str | None:
         """The first state in which somebody can act; or else the first that invokes nothing."""

@@ -70,6 +70,17 @@ WHERE s.id IS NULL OR s.modified > clock_timestamp() - i.age * interval '1 secon
 PAST_STATES = """
 SELECT target FROM transition WHERE session_id = $1 ORDER BY version DESC LIMIT 200"""
 
+# $1 session: the state in which a client acted last.
+LAST_ACTED = """
+SELECT source FROM transition WHERE session_id = $1 AND source IS NOT NULL AND cause LIKE 'event:%'
+ORDER BY version DESC LIMIT 1"""
+
+# $1 the last id that was looked at, $2 how many: sessions in which no invocation runs, by id.
+IDLE = f"""
+SELECT s.id, s.org_id, s.flow, s.flow_revision, s.state, s.version, s.invocation_id
+FROM session s LEFT JOIN invocation v ON v.id = s.invocation_id AND v.status = 'running'
+WHERE s.id > $1 AND v.id IS NULL AND {NOT_EXPIRED_SQL} ORDER BY s.id LIMIT $2"""
+
 # $1 session, $2 its version: the failed invocation whose end was the session's last transition.
 FAILED_INVOCATION = """
 SELECT v.id, v.state, v.event, v.input FROM transition t

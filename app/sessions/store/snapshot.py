@@ -4,7 +4,7 @@ import base64
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import asyncpg
 
@@ -69,6 +69,18 @@ class Snapshot(SessionHead):
     def values(self) -> dict[str, bytes]:
         """The secondary store's values as they are stored."""
         return {key: base64.b64decode(value) for key, value in (self.stored_values or {}).items()}
+
+
+class IdleSession(NamedTuple):
+    """A session in which no invocation runs; `invocation_id` may name one that is over."""
+
+    id: str
+    org_id: str
+    flow: str
+    flow_revision: int
+    state: str
+    version: int
+    invocation_id: str | None
 
 
 @cache

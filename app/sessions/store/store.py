@@ -13,6 +13,7 @@ from app.sessions.store import change_sql, read_sql, step_sql
 from app.sessions.store.change import Change, DueStep, NewStep, StepFence
 from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.snapshot import (
+    IdleSession,
     PollStatus,
     PreviousAnswer,
     SessionWithInvocation,
@@ -252,6 +253,15 @@ class SessionStore:
         """The states that a session was in, the latest first, as far as it matters."""
         rows = await self._pool.fetch(read_sql.PAST_STATES, session_id)
         return [row["target"] for row in rows]
+
+    async def last_acted_state(self, session_id: str) -> str | None:
+        """The state in which a client acted last: it invokes nothing, whatever the flow is."""
+        state: str | None = await self._pool.fetchval(read_sql.LAST_ACTED, session_id)
+        return state
+
+    async def idle(self, after: str, most: int) -> list[IdleSession]:
+        """Sessions in which no invocation runs, by id, from the one after `after` on."""
+        return [IdleSession(*row) for row in await self._pool.fetch(read_sql.IDLE, after, most)]
 
     async def dialogue(self, session_id: str, limit: int | None) -> list[tuple[str, str]]:
         """The most recent messages that have text, oldest first, as (role, text)."""

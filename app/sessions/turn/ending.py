@@ -53,10 +53,31 @@ async def close_invocation(
     """End an invocation from outside, as cancel and a deadline do; False: it was over already."""
     try:
         change = await ending_change(runtime, before, failure)
-    except NotFoundError:
-        change = _put_back(None, before, failure, [])
+    except NotFoundError:  # the flow is not here: nobody can say more than where a client acted
+        change = _failure(before, failure)
+        change.state = await runtime.store.last_acted_state(before.id) or before.state
     error = failure.error or ""
     if not await runtime.store.close(invocation_id, change, error, cancelled=failure.cancelled):
+        return False
+    await announce(runtime, change)
+    return True
+
+
+async def free_stranded(runtime: Runtime, flow: Flow, before: Snapshot) -> bool:
+    """Put a session that waits for no invocation into a state in which somebody can act.
+
+    False: it was changed meanwhile, and is to be looked at again.
+    """
+    failure = TransitionInput(
+        "stranded",
+        "",
+        f"stranded:{before.version}",
+        error=f"In state {before.state!r} no invocation was running. This is a fault of the "
+        "service; the session was put back.",
+    )
+    past_states = await runtime.store.past_states(before.id)
+    change = _put_back(flow, before, failure, past_states)
+    if not await runtime.store.admit(change):
         return False
     await announce(runtime, change)
     return True
@@ -68,14 +89,18 @@ def is_infrastructure(error: Exception) -> bool:
 
 
 def _put_back(
-    flow: Flow | None, before: Snapshot, failure: TransitionInput, past_states: list[str]
+    flow: Flow, before: Snapshot, failure: TransitionInput, past_states: list[str]
 ) -> Change:
-    change = Change.of(before, cause=failure.cause, event=failure.event, error=failure.error)
-    change.model = before.model
-    if flow is None:
-        return change
+    """The session in the last state in which somebody can act, with its model as it was."""
+    change = _failure(before, failure)
     resting = (state for state in past_states if flow.rests(state))
     change.state = next(resting, None) or flow.resting_state() or before.state
     if flow.machine.shows_errors:
         change.messages.append(failure_message(failure))
+    return change
+
+
+def _failure(before: Snapshot, failure: TransitionInput) -> Change:
+    change = Change.of(before, cause=failure.cause, event=failure.event, error=failure.error)
+    change.model = before.model
     return change

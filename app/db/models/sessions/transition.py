@@ -11,7 +11,8 @@ from app.db.models.columns import created_at
 class Transition(SQLModel, table=True):
     """The change that made the session's version `version`; 1 is the session's start.
 
-    `cause` is `event:<id>` or `invocation:<id>`, unique in the session: nothing is applied twice.
+    `cause` is `event:<id>`, `invocation:<id>` or, where the watchdog freed the session,
+    `stranded:<version>`. It is unique in the session: nothing is applied twice.
     """
 
     __tablename__ = "transition"
