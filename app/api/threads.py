@@ -23,6 +23,7 @@ from app.threads.cursor import Cursor
 from app.threads.delta import read_thread, wait_for_delta
 from app.threads.feedback import SubmitFeedbackRequest, UserFeedbackRecord
 from app.threads.record import AgentThreadDelta, AgentThreadRecord
+from app.threads.retry import retry_thread
 from app.threads.search import SearchThreadsRequest, search_threads
 from app.wire.messages import WireModel
 from app.wire.thread_requests import (
@@ -148,6 +149,18 @@ async def cancel(caller: Writer, runtime: RuntimeDep, thread_id: ThreadId) -> Re
     """Stop the answer that is being generated; with none there is nothing to stop."""
     await commands.cancel_thread(runtime, caller, thread_id)
     return answer(await read_thread(runtime, caller, thread_id, load_messages=False))
+
+
+@router.post(
+    "/{thread_id}/retry",
+    response_model=Data[AgentThreadRecord],
+    responses=problem_responses(422),
+)
+async def retry(
+    caller: Writer, runtime: RuntimeDep, thread_id: ThreadId, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Have an answer that failed generated again; read it with `delta`, from the token given."""
+    return answer(await retry_thread(runtime, caller, thread_id, idempotency_key))
 
 
 @router.post(

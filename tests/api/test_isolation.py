@@ -84,7 +84,7 @@ LISTS = {"manifests_get", "sessions_list_user_sessions"}
 IN_BODY = {"sessions_event": "session_id"}
 # These are refused to the owner too, for another reason (a prompt: the agent has no use for it;
 # a retry: nothing failed).
-REFUSED = {"threads_submit_tool_results", "manifests_prompt", "sessions_retry"}
+REFUSED = {"threads_submit_tool_results", "manifests_prompt", "sessions_retry", "threads_retry"}
 
 # Bodies that the owner's own request would succeed with.
 BODIES: dict[str, Any] = {

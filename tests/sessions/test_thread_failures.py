@@ -187,3 +187,29 @@ async def test_an_answer_cut_by_length_is_kept_and_says_so(
     thread = await settled(client, thread["thread_id"])
     assert transcript(thread["messages"])[3] == ("assistant", "completed", "More.", [])
     assert [m["content"] for m in model.requests[1].body["messages"]] == ["Hi", LONG, "Go on"]
+
+
+async def test_an_answer_that_failed_is_generated_again_to_the_same_message(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+) -> None:
+    model.script(*[Reply(status=500)] * 4, Reply(text="At last.", word_delay=0.02))
+    thread = await answered(client, "Hi")
+    url = f"{THREADS}/{thread['thread_id']}/retry"
+    assert [m["status"] for m in thread["messages"]] == ["completed", "failed"]
+
+    records = [data(await client.post(url, headers={"Idempotency-Key": "k"})) for _ in range(2)]
+
+    assert records[0] == records[1]
+    assert (records[0]["status"], records[0]["messages"]) == ("roboto_turn", [])
+    reader = Reader(
+        client, thread["thread_id"], thread["messages"], records[0]["continuation_token"]
+    )
+    await reader.follow()
+    thread = await read(client, thread["thread_id"])
+    assert reader.transcript == transcript(thread["messages"])
+    said = [(m["role"], m["status"]) for m in thread["messages"]]
+    assert said == [("user", "completed"), ("assistant", "failed"), ("assistant", "completed")]
+    assert texts(thread)[-1] == "At last."
+    assert [m["content"] for m in model.requests[-1].body["messages"]] == ["Hi"]
+    assert len(model.requests) == 5
+    assert (await client.post(url)).status_code == 409

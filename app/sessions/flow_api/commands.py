@@ -116,7 +116,7 @@ async def retry_session(
         session_id,
         idempotency_key=idempotency_key,
         allow=lambda session: _allowed(caller, key, session),
-        answer=started_response(session_id),
+        answer=lambda before, _change: started_response(before.id),
     )
 
 

@@ -19,7 +19,7 @@ from app.sessions.turn.run import transition_run
 from app.sessions.turn.transition import TransitionInput
 
 # Other changes of the session that may win the race before the client gets a 409.
-_TRIES = 5
+TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ async def admit(
         SessionBusyError: others change the session all the time.
     """
     async with runtime.locks.hold(session_id) as lock:
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             before, previous = await runtime.store.load_for_event(
                 caller.org_id, session_id, request.idempotency_key
             )

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from app.access.caller import Caller
-from app.errors import ConflictError
+from app.errors import ConflictError, SessionBusyError
 from app.kit.ids import new_id
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change, ClientEvent, NewInvocation
 from app.sessions.store.snapshot import Snapshot
-from app.sessions.turn.admission import request_hash
+from app.sessions.store.store import FailedInvocation
+from app.sessions.turn.admission import TRIES, request_hash
 
 RETRY_EVENT = "retry"
 
@@ -28,7 +29,7 @@ async def retry_invocation(
     *,
     idempotency_key: str | None,
     allow: Callable[[Snapshot], None],
-    answer: dict[str, Any],
+    answer: Callable[[Snapshot, Change], dict[str, Any]],
 ) -> dict[str, Any]:
     """Let the invocation that failed last go on; its session is as it was before the failure.
 
@@ -38,34 +39,53 @@ async def retry_invocation(
         session_id: whose invocation failed.
         idempotency_key: the same key is answered the same, and retried once.
         allow: raises where the caller may not send to the session.
-        answer: what the client gets; it is kept with the event.
+        answer: makes what the client gets; it is kept with the event.
 
     Raises:
         NotFoundError: there is no such session in the caller's org.
         NothingToRetryError: no invocation failed last, or the session has moved on since.
+        SessionBusyError: others change the session all the time.
     """
+    hash_ = request_hash(RETRY_EVENT)
     async with runtime.locks.hold(session_id):
-        before, previous = await runtime.store.load_for_event(
-            caller.org_id, session_id, idempotency_key
-        )
-        allow(before)
-        hash_ = request_hash(RETRY_EVENT)
-        if previous is not None:
-            return previous.for_request(hash_)
-        failed = await runtime.store.failed_invocation(before)
-        if failed is None:
-            raise NothingToRetryError("The session's last turn did not fail, or it has moved on.")
-        event_id = new_id("evt")
-        change = Change.of(before, cause=f"event:{event_id}", event=RETRY_EVENT, error=None)
-        change.state = failed.state
-        change.invocation = NewInvocation(
-            failed.state, failed.event, failed.input, runtime.settings.step.invocation_seconds
-        )
-        change.client_event = ClientEvent(
-            event_id, RETRY_EVENT, "", caller.user_id, hash_.hex(), idempotency_key, answer
-        )
-        due = await runtime.store.resume(failed, change)
-        if due is None:
-            raise NothingToRetryError("The session has moved on meanwhile.")
+        for _ in range(TRIES):
+            before, previous = await runtime.store.load_for_event(
+                caller.org_id, session_id, idempotency_key
+            )
+            allow(before)
+            if previous is not None:
+                return previous.for_request(hash_)
+            failed = await runtime.store.failed_invocation(before)
+            if failed is None:
+                raise NothingToRetryError(
+                    "The session's last turn did not fail, or it has moved on."
+                )
+            change = _change(runtime, before, failed)
+            response = answer(before, change)
+            change.client_event = ClientEvent(
+                change.cause.partition(":")[2],
+                RETRY_EVENT,
+                "",
+                caller.user_id,
+                hash_.hex(),
+                idempotency_key,
+                response,
+            )
+            due = await runtime.store.resume(failed, change)
+            if due is not None:
+                break
+            # Somebody else changed the session: the next look finds another version of it.
+        else:
+            raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
         await runtime.queue.publish(due, wake=session_id)
-    return answer
+    return response
+
+
+def _change(runtime: Runtime, before: Snapshot, failed: FailedInvocation) -> Change:
+    """The session in the state in which the invocation ran, with a new one in place of it."""
+    change = Change.of(before, cause=f"event:{new_id('evt')}", event=RETRY_EVENT, error=None)
+    change.state = failed.state
+    change.invocation = NewInvocation(
+        failed.state, failed.event, failed.input, runtime.settings.step.invocation_seconds
+    )
+    return change

@@ -1,0 +1,42 @@
+"""Retrying the turn of a thread whose answer failed."""
+
+from typing import Any
+
+from app.access.caller import Caller
+from app.sessions.runtime import Runtime
+from app.sessions.store.change import Change
+from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.resuming import retry_invocation
+from app.sessions.visibility import check_usable
+from app.threads.cursor import Cursor
+from app.threads.record import thread_fields
+
+
+async def retry_thread(
+    runtime: Runtime, caller: Caller, thread_id: str, idempotency_key: str | None
+) -> dict[str, Any]:
+    """Let the answer that failed be generated again, to the same message of the user.
+
+    Raises:
+        NotFoundError: there is no such thread.
+        ForbiddenError: it is somebody else's.
+        NothingToRetryError: the last turn did not fail, or the thread has moved on since.
+    """
+    return await retry_invocation(
+        runtime,
+        caller,
+        thread_id,
+        idempotency_key=idempotency_key,
+        allow=lambda session: check_usable(caller, session),
+        answer=_record,
+    )
+
+
+def _record(before: Snapshot, change: Change) -> dict[str, Any]:
+    """The thread, with a token that leads on to the answer."""
+    return thread_fields(before) | {
+        "created": before.created.isoformat(),
+        "status": change.state,
+        "messages": [],
+        "continuation_token": Cursor(before.version + 1, change.message_count).token(),
+    }
