@@ -72,6 +72,7 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
                 await _drain(workers, settings.worker.drain_seconds)
             finally:
                 await end_tasks(*picking, *tasks)
+                await _drain(workers, 0)  # after a fault: nothing may run on without its pools
                 await invokers.close()
 
 
