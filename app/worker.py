@@ -65,6 +65,7 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
             tasks = [
                 asyncio.create_task(sweep(runtime, workers)),
                 asyncio.create_task(_show_life(runtime)),
+                asyncio.create_task(runtime.cancellations.listen(leases.check)),
             ]
             try:
                 yield asyncio.create_task(_first_fault([*picking, *tasks]))

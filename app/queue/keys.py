@@ -19,3 +19,8 @@ def wake_key(namespace: str, queue: str) -> str:
 def wake_channel(namespace: str) -> str:
     """The channel of the ids of sessions that changed."""
     return f"{namespace}:wake"
+
+
+def cancel_channel(namespace: str) -> str:
+    """The channel of the ids of invocations that ended before their steps."""
+    return f"{namespace}:cancelled"

@@ -8,6 +8,7 @@ from typing import Self
 from app.catalog.catalog import FlowCatalog
 from app.db.engine import Database
 from app.kit.redis import LimitedRedis, open_redis
+from app.queue.cancellations import Cancellations
 from app.queue.publisher import StepQueue
 from app.queue.wakeups import Wakeups
 from app.sessions.locks import SessionLocks
@@ -26,6 +27,7 @@ class Runtime:
     catalog: FlowCatalog
     queue: StepQueue
     wakeups: Wakeups
+    cancellations: Cancellations
     locks: SessionLocks
 
     @classmethod
@@ -50,5 +52,6 @@ class Runtime:
                     catalog=catalog,
                     queue=StepQueue(redis, namespace),
                     wakeups=wakeups,
+                    cancellations=Cancellations(redis, namespace),
                     locks=SessionLocks(redis, namespace, settings.session),
                 )

@@ -1,5 +1,6 @@
 """Turns whose model fails: tried again where it may pass, else an error that is survived."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 
 from app.invokers.llm import load_provider
 from app.settings import LlmSettings, Settings
+from app.worker import serving
 from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.threads import (
     THREADS,
@@ -146,6 +148,27 @@ async def test_the_system_prompt_and_the_dialogue_reach_the_model(
         ("system", "Be {{ brief }}: 'yes'."),
         ("user", odd),
     ]
+
+
+@pytest.mark.parametrize("with_redis", [True, False], ids=["redis", "no redis"])
+async def test_cancel_reaches_the_call(
+    client: httpx.AsyncClient, model: OpenAiServer, settings: Settings, with_redis: bool
+) -> None:
+    settings.step.lease_seconds = 60.0 if with_redis else 1.5
+    settings.step.timeout_seconds = 60.0
+    settings.worker.drain_seconds = 0
+    if not with_redis:
+        settings = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    model.script(Reply(gate=asyncio.Event()))
+    async with serving(settings):
+        thread = await start(client, "Hi")
+        async with asyncio.timeout(10):
+            await model.arrived.wait()
+
+        data(await client.post(f"{THREADS}/{thread['thread_id']}/cancel"))
+
+        async with asyncio.timeout(1):
+            await model.left.wait()
 
 
 async def test_cancel_ends_the_call(

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from app.kit.tasks import end_tasks
 from tests.support.local_server import LocalServer
 
 DEFAULT_TEXT = "Hello from the test model."
@@ -80,12 +81,15 @@ class OpenAiServer(LocalServer):
     Attributes:
         requests: every request that came in, in order.
         default: the answer once the script has run out.
+        arrived: set by the first request.
+        left: set by the first client that goes while it waits for a gate.
     """
 
     def __init__(self, default: Reply | None = None) -> None:
         self.default = default or Reply()
         self.requests: list[RecordedRequest] = []
         self.arrived = asyncio.Event()
+        self.left = asyncio.Event()
         self._script: deque[Reply] = deque()
         super().__init__(Route("/v1/chat/completions", self._answer, methods=["POST"]))
 
@@ -107,7 +111,7 @@ class OpenAiServer(LocalServer):
         reply = self._script.popleft() if self._script else self.default
         await asyncio.sleep(reply.delay)
         if reply.gate is not None:
-            await reply.gate.wait()
+            await self._wait(request, reply.gate)
         if reply.status != 200:
             error = {"message": reply.message, "type": "scripted", "code": None}
             return JSONResponse({"error": error}, reply.status, reply.headers)
@@ -120,6 +124,20 @@ class OpenAiServer(LocalServer):
         if reply.cut_after is not None:
             return StreamingResponse(_half(reply), 200, reply.headers, "application/json")
         return JSONResponse(_completion(reply), 200, reply.headers)
+
+    async def _wait(self, request: Request, gate: asyncio.Event) -> None:
+        opened, gone = asyncio.create_task(gate.wait()), asyncio.create_task(_disconnect(request))
+        try:
+            await asyncio.wait({opened, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                self.left.set()
+        finally:
+            await end_tasks(opened, gone)
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _events(reply: Reply) -> AsyncIterator[str]:

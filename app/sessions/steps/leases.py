@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, NamedTuple, TypeVar
 
 from structlog import get_logger
 
 from app.kit.tasks import end_tasks
 from app.sessions.store.change import StepFence
+from app.sessions.store.claim import Claim
 from app.sessions.store.store import SessionStore
 
 T = TypeVar("T")
@@ -19,6 +20,11 @@ class LeaseLostError(Exception):
     """Somebody else has the step, or it is over: whatever comes of the call is to be dropped."""
 
 
+class _Call(NamedTuple):
+    invocation_id: str
+    task: asyncio.Task[Any]
+
+
 class Leases:
     """The steps that this worker holds."""
 
@@ -26,8 +32,9 @@ class Leases:
         self._store = store
         self._lease = lease
         # With the call that a lost lease ends; None where a result is being written.
-        self._held: dict[StepFence, asyncio.Task[Any] | None] = {}
+        self._held: dict[StepFence, _Call | None] = {}
         self._lost: set[StepFence] = set()
+        self._may_be_lost = asyncio.Event()
 
     @asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
@@ -38,14 +45,19 @@ class Leases:
         finally:
             await end_tasks(task)
 
-    async def run(self, fence: StepFence, work: Coroutine[Any, Any, T]) -> T:
+    def check(self, invocation_id: str) -> None:
+        """Renew at once if a step of the invocation runs here: it may be over."""
+        if any(call and call.invocation_id == invocation_id for call in self._held.values()):
+            self._may_be_lost.set()
+
+    async def run(self, claim: Claim, work: Coroutine[Any, Any, T]) -> T:
         """Do the work of a step for as long as its lease is ours.
 
         Raises:
             LeaseLostError: it was lost; the work was cancelled.
         """
-        task = asyncio.create_task(work)
-        self._held[fence] = task
+        fence, task = claim.fence, asyncio.create_task(work)
+        self._held[fence] = _Call(claim.invocation_id, task)
         try:
             return await task
         except asyncio.CancelledError:
@@ -68,7 +80,10 @@ class Leases:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(self._lease / 3)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._lease / 3):
+                    await self._may_be_lost.wait()
+            self._may_be_lost.clear()
             try:
                 await self._renew()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next beat tries again
@@ -80,6 +95,6 @@ class Leases:
             return
         ours = await self._store.renew(held, self._lease)
         for fence in held:
-            if fence.step_id not in ours and (task := self._held.get(fence)):
+            if fence.step_id not in ours and (call := self._held.get(fence)):
                 self._lost.add(fence)
-                task.cancel()
+                call.task.cancel()

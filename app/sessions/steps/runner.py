@@ -89,7 +89,7 @@ class StepRunner:
                 f"The step was given up: {claim.losses} attempts ended without an answer, "
                 "as when a worker is killed."
             )
-        return await self._leases.run(claim.fence, self._attempts.run(claim))
+        return await self._leases.run(claim, self._attempts.run(claim))
 
     async def _settled(self, claim: Claim, outcome: Outcome) -> Following:
         with self._leases.keeping(claim.fence):
@@ -156,6 +156,8 @@ class StepRunner:
         others = [step for step in change.due if step != own]
         partial = partial_key(self._runtime.settings.redis_namespace, *claim.fence)
         await self._runtime.queue.publish(others, wake=change.session_id, outdated=[partial])
+        if ending.error is not None and not claim.makes_answer:
+            await self._runtime.cancellations.publish(claim.invocation_id)  # its other steps
         return own
 
     async def _put_back(self, claim: Claim, again: TryAgain) -> None:

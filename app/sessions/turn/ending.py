@@ -59,6 +59,7 @@ async def close_invocation(
     error = failure.error or ""
     if not await runtime.store.close(invocation_id, change, error, cancelled=failure.cancelled):
         return False
+    await runtime.cancellations.publish(invocation_id)
     await announce(runtime, change)
     return True
 
