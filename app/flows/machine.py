@@ -45,7 +45,6 @@ class SessionMachine(StateChart[Any]):
     Attributes:
         templates: one for each state, by the state's id: a path below the `templates` folder, a
             list of templates (a chain), an object as in a manifest, a function, or a template tree.
-        shows_errors: whether a failed invocation leaves an error block in the dialogue.
     """
 
     # By default a chart catches a callback's error and still moves, and takes any event.
@@ -54,7 +53,6 @@ class SessionMachine(StateChart[Any]):
     atomic_configuration_update = True
 
     templates: ClassVar[dict[str, Any]] = {}
-    shows_errors: ClassVar[bool] = False
 
     def __init__(self, model: Any, **inputs: Any) -> None:
         self.recording: Recording | None = None

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.invokers.llm import load_provider
 from app.settings import LlmSettings, Settings
 from app.worker import serving
+from tests.sessions.test_yaml_flows import save
+from tests.support.http import NewKey
 from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.threads import (
     THREADS,
@@ -19,6 +23,7 @@ from tests.support.threads import (
     send,
     settled,
     start,
+    text_of,
     texts,
     transcript,
 )
@@ -236,3 +241,78 @@ async def test_an_answer_that_failed_is_generated_again_to_the_same_message(
     assert [m["content"] for m in model.requests[-1].body["messages"]] == ["Hi"]
     assert len(model.requests) == 5
     assert (await client.post(url)).status_code == 409
+
+
+DESK: dict[str, Any] = {
+    "statechart": {
+        "states": {
+            "waiting": {"initial": True, "transitions": [{"event": "ask", "target": "working"}]},
+            "working": {"transitions": [{"event": "done", "target": "waiting"}]},
+        }
+    },
+    "templates": {
+        "waiting": "{{ actor_input }}",
+        "working": {"invoke": "llm", "template": "{{ chat_history }}"},
+    },
+}
+
+
+@pytest.fixture
+async def desk(api: FastAPI, client: httpx.AsyncClient, new_key: NewKey) -> None:
+    """Flows from manifests that ask a model; `sorry` has words of its own for a failure."""
+    key = await new_key()
+    await save(api, key, "desk", DESK, invokers={"llm"})
+    words = {"waiting": "{% if task_error %}Sorry.{% else %}{{ actor_input }}{% endif %}"}
+    sorry = DESK | {"templates": DESK["templates"] | words}
+    await save(api, key, "sorry", sorry, invokers={"llm"})
+
+
+@pytest.mark.usefixtures("worker", "desk")
+@pytest.mark.parametrize(("flow", "says"), [("desk", None), ("sorry", "Sorry.")])
+async def test_a_failed_turn_of_any_flow_shows_why(
+    client: httpx.AsyncClient, model: OpenAiServer, flow: str, says: str | None
+) -> None:
+    model.script(Reply(status=400, message="the prompt is odd"), Reply(text="Better."))
+    thread = await start(client, "Hi", flow=flow)
+    reader = Reader(client, thread["thread_id"], thread["messages"], thread["continuation_token"])
+
+    await reader.follow("waiting")
+
+    thread = await read(client, thread["thread_id"])
+    assert reader.transcript == transcript(thread["messages"])
+    role, status, text, (block,) = reader.transcript[1]
+    assert (role, status, text) == ("assistant", "failed", "")
+    assert block["error_code"] == "invocation_failed"
+    assert "the prompt is odd" in block["error_message"]
+    assert texts(thread)[2:] == ([says] if says else [])
+    told = (await client.post(f"/v1/ai/{flow}/event", json=polling(thread))).json()
+    assert told["response"] == says
+    assert told["error"] == block["error_message"]
+
+    await send(client, thread["thread_id"], "Again")
+    await reader.follow("waiting")
+    assert texts(await read(client, thread["thread_id"]))[-1] == "Better."
+
+
+@pytest.mark.parametrize("flow", ["chat", "desk"])
+async def test_cancel_keeps_what_a_model_said_before_it_stalled(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer, desk: None, flow: str
+) -> None:
+    model.script(Reply(text="Once upon a time", gate=asyncio.Event(), gate_after=2))
+    thread = await start(client, "Hi", flow=flow)
+    reader = Reader(client, thread["thread_id"], thread["messages"], thread["continuation_token"])
+    while len(reader.messages) < 2 or text_of(reader.messages[1]) != "Once upon":
+        await reader.poll(wait=5)
+
+    data(await client.post(f"{THREADS}/{thread['thread_id']}/cancel"))
+
+    thread = await read(client, thread["thread_id"])
+    role, status, text, (block,) = transcript(thread["messages"])[1]
+    assert (role, status, text) == ("assistant", "cancelled", "Once upon")
+    assert block["error_code"] == "cancelled"
+    told = (await client.post(f"/v1/ai/{flow}/event", json=polling(thread))).json()
+    assert told["response"] == "Once upon"
+
+
+def polling(thread: dict[str, Any]) -> dict[str, Any]:
+    return {"session_id": thread["thread_id"], "event": "poll"}

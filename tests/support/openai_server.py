@@ -33,6 +33,7 @@ class Reply:
         never_stream: answer with a plain body even when a stream was asked for.
         finish: whether a stream ends with a finish reason and `[DONE]`.
         gate: the response waits for this event too.
+        gate_after: it waits so only before this piece of a stream.
         lines: the events of a stream, where one is asked for; without the empty lines between.
         message_body: members of the answer's message, in place of its text.
         finish_reason: why the answer ended.
@@ -49,6 +50,7 @@ class Reply:
     never_stream: bool = False
     finish: bool = True
     gate: asyncio.Event | None = None
+    gate_after: int | None = None
     lines: Sequence[str | bytes] | None = None
     message_body: dict[str, Any] | None = None
     finish_reason: str | None = "stop"
@@ -110,7 +112,7 @@ class OpenAiServer(LocalServer):
         self.arrived.set()
         reply = self._script.popleft() if self._script else self.default
         await asyncio.sleep(reply.delay)
-        if reply.gate is not None:
+        if reply.gate is not None and reply.gate_after is None:
             await self._wait(request, reply.gate)
         if reply.status != 200:
             error = {"message": reply.message, "type": "scripted", "code": None}
@@ -147,6 +149,8 @@ async def _events(reply: Reply) -> AsyncIterator[str]:
     for number, piece in enumerate(words):
         if number == reply.cut_after:
             raise ConnectionCutError
+        if reply.gate is not None and number == reply.gate_after:
+            await reply.gate.wait()
         await asyncio.sleep(reply.word_delay)
         yield _event({"content": piece if number == 0 else f" {piece}"}, None)
     if reply.finish:

@@ -37,7 +37,6 @@ class ChatMachine(SessionMachine):
         "client_tool_turn": Render(""),
         "goals_failed": Render(""),
     }
-    shows_errors = True
 
 
 class Chat(SessionModel):

@@ -99,7 +99,7 @@ def _waiting(
     return {
         "session_id": session_id,
         "next_actions": flow.next_actions(state),
-        "response": plain_text(last) if last is not None else None,
+        "response": plain_text(last or []) or None,
         "cut": is_cut(last or []),
         "error": error,
         "progress": None,

@@ -21,13 +21,12 @@ from app.invokers.invoker import (
     InvocationContext,
     InvokerError,
     TransientInvokerError,
-    discard,
 )
 from app.invokers.pool import Invokers
 from app.kit.registry import UnknownNameError
 from app.sessions.runtime import Runtime
 from app.sessions.steps.connections import ConnectionResolver
-from app.sessions.steps.partial_output import PartialWriter
+from app.sessions.steps.partial_output import partial_output
 from app.sessions.store.claim import Claim
 from app.sessions.turn.ending import is_infrastructure
 from app.sessions.turn.rendering import RenderSource
@@ -152,9 +151,9 @@ class AttemptRunner:
         source = self._source(flow, claim, invoker.history)
         content = await source.render(node.text, claim.scope.visible())
         timeout = node.timeout or self._settings.timeout_seconds
-        emit = PartialWriter(self._runtime, claim).emit if claim.makes_answer else discard
-        context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
-        answer = await _in_time(invoker.invoke(content, context), timeout)
+        with partial_output(self._runtime, claim) as emit:
+            context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
+            answer = await _in_time(invoker.invoke(content, context), timeout)
         return replace(answer, text=storable(answer.text))
 
     def _source(self, flow: Flow, claim: Claim, history: int | None) -> RenderSource:

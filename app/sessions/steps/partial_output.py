@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.invokers.invoker import discard
 from app.queue.keys import wake_channel
 from app.sessions.runtime import Runtime
 from app.sessions.store.claim import Claim
@@ -34,6 +37,19 @@ async def read_partial(redis: Redis, namespace: str, step_id: str, attempt: int)
     return raw.decode() if raw else ""
 
 
+@contextmanager
+def partial_output(runtime: Runtime, claim: Claim) -> Iterator[Callable[[str], Awaitable[None]]]:
+    """Takes what an attempt emits; readers are shown it where it is the answer itself."""
+    if not claim.makes_answer:
+        yield discard
+        return
+    writer = PartialWriter(runtime, claim)
+    try:
+        yield writer.emit
+    finally:
+        writer.close()
+
+
 class PartialWriter:
     """Collects what an attempt emits, and shows it to readers every 50 ms at the most.
 
@@ -48,12 +64,26 @@ class PartialWriter:
         self._pending: list[str] = []
         self._flushed = time.monotonic()
         self._lock = asyncio.Lock()
+        self._later: asyncio.Task[None] | None = None
 
     async def emit(self, text: str) -> None:
         """Take the next piece."""
         self._pending.append(text)
-        if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+        pause = self._flushed + _FLUSH_SECONDS - time.monotonic()
+        if pause <= 0:
             await self._flush()
+        elif self._later is None:  # a model that stalls now must not hold back what it said
+            self._later = asyncio.create_task(self._flush_after(pause))
+
+    def close(self) -> None:
+        """Write nothing more: the whole answer is there, or none is wanted."""
+        if self._later is not None:
+            self._later.cancel()
+
+    async def _flush_after(self, pause: float) -> None:
+        await asyncio.sleep(pause)
+        self._later = None
+        await self._flush()
 
     async def _flush(self) -> None:
         async with self._lock:

@@ -96,12 +96,11 @@ def _put_back(
     change = _failure(before, failure)
     resting = (state for state in past_states if flow.rests(state))
     change.state = next(resting, None) or flow.resting_state() or before.state
-    if flow.machine.shows_errors:
-        change.messages.append(failure_message(failure))
     return change
 
 
 def _failure(before: Snapshot, failure: TransitionInput) -> Change:
     change = Change.of(before, cause=failure.cause, event=failure.event, error=failure.error)
     change.model = before.model
+    change.messages.append(failure_message(failure))
     return change

@@ -156,7 +156,7 @@ class TransitionRun:
             self._mark_cut()
 
     async def fail(self) -> None:
-        """Lead a failed invocation out of its chain of invoker states.
+        """Lead a failed invocation out of its chain of invoker states; the dialogue says why.
 
         A state that takes the event `error` says itself what follows. Any other gets the event that
         ends it, with empty input; the next invoker state must not act on that, and is left too.
@@ -165,6 +165,7 @@ class TransitionRun:
             EventNotAcceptedError: a state takes neither.
             EndlessFailureError: all that follows are invoker states that were left already.
         """
+        self.change.messages.append(failure_message(self._given))
         left: set[str] = set()
         while self.change.state not in left:
             left.add(self.change.state)
@@ -179,8 +180,6 @@ class TransitionRun:
             self._record(entered)
         else:
             raise EndlessFailureError(f"State {self.change.state!r} does not end with a failure.")
-        if self._flow.machine.shows_errors:
-            self.change.messages.append(failure_message(self._given))
 
     def pack(self) -> Change:
         """The change, with the model as it is stored."""
@@ -248,7 +247,8 @@ class TransitionRun:
         async def read_dialogue(limit: int | None) -> list[tuple[str, str]]:
             stored = await self._read_dialogue(limit)
             added = [(m.role, plain_text(m.content)) for m in self.change.messages]
-            return [*stored, *added][-limit if limit else None :]
+            said = [(role, text) for role, text in [*stored, *added] if text]
+            return said[-limit if limit else None :]
 
         return RenderSource(
             flow=self._flow,
