@@ -16,6 +16,7 @@ from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.http.query import check_query
 from app.api.http.request_log import RequestLogMiddleware
 from app.flows.library import code_flows
+from app.invokers.llm import check_llm_settings
 from app.kit.log import configure_logging
 from app.kit.signals import when_asked_to_stop
 from app.manifests.verbs.service import ManifestService
@@ -36,12 +37,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The API, ready to be served. Nothing is connected before its lifespan starts.
 
     Raises:
+        LlmSettingsError: the default provider of models is set wrongly.
         FlowPackageError: the flows in code cannot be served.
         DefaultSecretKeyError: the secret key is the default one, and this is not dev mode.
     """
     settings = settings or get_settings()
     _refuse_default_key(settings)
     configure_logging(settings.log_level)
+    check_llm_settings(settings.llm, settings.security.egress_allow)  # as workers do
     code_flows(settings.flows_package)  # what is wrong with them is raised before anything starts
     app = StatewrightApi(
         title="Statewright",

@@ -2,6 +2,7 @@
 
 import asyncio
 import pkgutil
+from collections.abc import Sequence
 from contextlib import aclosing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -14,7 +15,8 @@ from app.invokers.config import read_config
 from app.invokers.echo import EchoInvoker
 from app.invokers.egress import parse_networks
 from app.invokers.invoker import Answer, Finish, InvocationContext, Invoker
-from app.invokers.llm_config import LlmConfig
+from app.invokers.llm_config import LlmConfig, complete_config
+from app.settings import LlmSettings
 
 if TYPE_CHECKING:
     from app.invokers.chat_models.connection import LlmConnection
@@ -79,6 +81,22 @@ class LlmInvoker(Invoker):
                 # In a thread: importing takes seconds, in which leases must be renewed.
                 self._connection = await asyncio.to_thread(_open_connection, self._config)
             return self._connection
+
+
+class LlmSettingsError(ValueError):
+    """The operator's default provider is set so that no model would ever answer."""
+
+
+def check_llm_settings(llm: LlmSettings, egress_allow: Sequence[str] = ()) -> None:
+    """Refuse a default provider that does not exist, or cannot be reached as it is set.
+
+    Raises:
+        LlmSettingsError: the text says what is wrong.
+    """
+    try:
+        LlmInvoker.from_config(complete_config({}, llm, egress_allow))
+    except ValueError as error:
+        raise LlmSettingsError(f"STATEWRIGHT_LLM__…: {error}") from None
 
 
 def provider_names() -> list[str]:

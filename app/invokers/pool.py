@@ -17,6 +17,7 @@ from typing_extensions import override
 import app.invokers
 from app.invokers.guard import guarded
 from app.invokers.invoker import Answer, InvocationContext, Invoker
+from app.invokers.llm import check_llm_settings
 from app.invokers.llm_config import complete_config
 from app.invokers.sync import SyncInvoker, SyncInvokerLike
 from app.kit.registry import Registry, discover
@@ -102,18 +103,18 @@ class Invokers:
         max_idle: how many unused invokers are kept; the longest unused are closed first.
 
     Raises:
-        ValueError: the default provider is set wrongly; the text says what is wrong.
+        LlmSettingsError: the default provider is set wrongly; the text says what is wrong.
     """
 
     def __init__(
         self, llm: LlmSettings, egress_allow: Sequence[str] = (), *, max_idle: int = MAX_IDLE
     ) -> None:
+        check_llm_settings(llm, egress_allow)
         self._llm = llm
         self._egress_allow = tuple(egress_allow)
         self._max_idle = max_idle
         self._built_in = built_in_invokers()
         self._pooled: OrderedDict[str, PooledInvoker] = OrderedDict()
-        self.resolve("llm")
 
     def resolve(
         self, name: str, config: dict[str, Any] | None = None, *, trusted: bool = False

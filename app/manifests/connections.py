@@ -60,6 +60,7 @@ class ManifestConnections:
         parameters = {_snake(key): value for key, value in spec["parameters"].items()}
         return {
             "model": spec["model"],
+            "stream": spec.get("stream", True),
             **config,
             "parameters": parameters | (config.get("parameters") or {}),
             "provider": spec["type"],

@@ -15,9 +15,10 @@ from app.invokers.invoker import (
     InvokerError,
     TransientInvokerError,
 )
-from app.invokers.llm import LlmInvoker
+from app.invokers.llm import LlmInvoker, LlmSettingsError
 from app.invokers.pool import Invokers
-from app.settings import LlmSettings
+from app.main import create_app
+from app.settings import LlmSettings, Settings
 from tests.support.openai_server import DEFAULT_TEXT, OpenAiServer, Reply
 from tests.support.sinks import Sink
 
@@ -296,9 +297,13 @@ async def test_azure_gets_its_version_and_its_key(server: OpenAiServer) -> None:
         (LlmSettings(base_url="http://models.local"), "need a provider"),
     ],
 )
-def test_a_wrong_default_provider_is_refused_at_once(settings: LlmSettings, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_workers_and_the_api_refuse_a_wrong_default_provider_at_start(
+    settings: LlmSettings, says: str
+) -> None:
+    with pytest.raises(LlmSettingsError, match=says):
         Invokers(settings)
+    with pytest.raises(LlmSettingsError, match=says):
+        create_app(Settings(dev=True, llm=settings))
 
 
 def test_an_empty_setting_is_none() -> None:

@@ -12,7 +12,7 @@ from app.invokers.pool import built_in_invokers
 from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
 from app.manifests.model.envelope import Envelope, Manifest, bad_manifest
-from app.manifests.model.field_types import BaseUrl, SecretName
+from app.manifests.model.field_types import ModelUrl, SecretName
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column
@@ -26,10 +26,17 @@ class ProviderSpec(ManifestModel):
     """How a model is reached."""
 
     type: str = Field(description="Which API it speaks.", examples=["openai"])
-    base_url: BaseUrl | None = Field(None, description="Left out: the provider's own.")
+    base_url: ModelUrl | None = Field(
+        None,
+        description="Left out: the provider's own. A query goes out with each request; with Azure's"
+        " `api-version` in it, so does the key as `api-key`.",
+    )
     model: str = Field(description="Which model answers.", min_length=1, max_length=200)
     api_key: SecretName | None = Field(None, description="Name of the Secret with the key.")
     parameters: ProviderParameters = ProviderParameters()
+    stream: bool = Field(
+        default=True, description="false: ask for whole answers, as some servers cannot stream."
+    )
 
     @field_validator("type")
     @classmethod

@@ -19,6 +19,12 @@ def _secret_name(name: str) -> str:
 
 
 def _base_url(url: str) -> str:
+    if "?" in url:
+        raise ValueError("must not have a query")
+    return _model_url(url)
+
+
+def _model_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         port_is_fine = parts.port is None or parts.port > 0
@@ -28,8 +34,8 @@ def _base_url(url: str) -> str:
         raise ValueError("must be an http or https URL")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user or password; name Secrets instead")
-    if parts.query or parts.fragment or any(char.isspace() for char in url):
-        raise ValueError("must not have a query, a fragment or spaces")
+    if parts.fragment or any(char.isspace() for char in url):
+        raise ValueError("must not have a fragment or spaces")
     return url
 
 
@@ -40,3 +46,5 @@ def _in_utc(moment: datetime) -> datetime:
 Moment: TypeAlias = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 SecretName: TypeAlias = Annotated[str, Field(max_length=200), AfterValidator(_secret_name)]
 BaseUrl: TypeAlias = Annotated[str, Field(max_length=2_000), AfterValidator(_base_url)]
+# Its query goes out with each request, such as Azure's `api-version`.
+ModelUrl: TypeAlias = Annotated[str, Field(max_length=2_000), AfterValidator(_model_url)]
