@@ -84,8 +84,8 @@ class StepRowsInMemory:
             if row.step.parent_id == composite_id and row.status is StepStatus.DONE
         }
 
-    async def renew(self, held: Sequence[StepFence], lease: float) -> set[str]:
-        return {fence.step_id for fence in held if self._is_held(*fence)}
+    async def renew(self, held: Sequence[StepFence], lease: float) -> dict[str, bool]:
+        return {fence.step_id: True for fence in held if self._is_held(*fence)}
 
     async def count(self, results: list[ChildResult]) -> list[bool]:
         return [self._count(result) for result in results]

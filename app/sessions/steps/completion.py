@@ -48,8 +48,8 @@ class StepRows(Protocol):
     async def results(self, composite_id: str) -> dict[str, str]:
         """The results of a composite's children that are done, by path."""
 
-    async def renew(self, held: Sequence[StepFence], lease: float) -> set[str]:
-        """Renew leases; the ids of the steps that are still ours."""
+    async def renew(self, held: Sequence[StepFence], lease: float) -> dict[str, bool]:
+        """Renew leases; the ids of the steps that are still ours, False where a row is locked."""
 
     async def count(self, results: list[ChildResult]) -> list[bool]:
         """Write results after which their parallels and maps go on; whether each was written."""

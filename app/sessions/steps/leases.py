@@ -35,6 +35,7 @@ class Leases:
         self._held: dict[StepFence, _Call | None] = {}
         self._lost: set[StepFence] = set()
         self._may_be_lost = asyncio.Event()
+        self._renewing_locked: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
@@ -43,7 +44,7 @@ class Leases:
         try:
             yield
         finally:
-            await end_tasks(task)
+            await end_tasks(*filter(None, [task, self._renewing_locked]))
 
     def check(self, invocation_id: str) -> None:
         """Renew at once if a step of the invocation runs here: it may be over."""
@@ -93,8 +94,24 @@ class Leases:
         held = list(self._held)
         if not held:
             return
-        ours = await self._store.renew(held, self._lease)
+        renewed = await self._store.renew(held, self._lease)
         for fence in held:
-            if fence.step_id not in ours and (call := self._held.get(fence)):
+            if fence.step_id not in renewed and (call := self._held.get(fence)):
                 self._lost.add(fence)
                 call.task.cancel()
+        locked = [fence for fence in held if renewed.get(fence.step_id) is False]
+        if locked and (self._renewing_locked is None or self._renewing_locked.done()):
+            self._renewing_locked = asyncio.create_task(self._renew_locked(locked))
+
+    async def _renew_locked(self, locked: list[StepFence]) -> None:
+        """Renew leases whose rows are locked: the owner must be the first to get them.
+
+        One row at a time, over one connection: what waits for a row holds no other.
+        """
+        try:
+            while locked := [fence for fence in locked if fence in self._held]:
+                fence = locked.pop(0)
+                if not await self._store.renew_locked(fence, self._lease):
+                    locked.append(fence)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next beat tries again
+            log.warning("locked leases not renewed", error=type(error).__name__)

@@ -117,7 +117,7 @@ WHERE id = $1 AND attempt = $2 AND status = 'running'
 RETURNING queue"""
 
 # $1 ids, $2 attempts, $3 lease in seconds. Steps that do not come back are lost. A row that
-# somebody has locked comes back, and is renewed the next time: it must not hold up the others.
+# somebody has locked comes back as not renewed: it must not hold up the others.
 RENEW = """
 WITH held AS (SELECT * FROM unnest($1::text[], $2::int[]) AS h(id, attempt))
 , free AS (
@@ -128,8 +128,15 @@ WITH held AS (SELECT * FROM unnest($1::text[], $2::int[]) AS h(id, attempt))
   UPDATE step t SET lease_until = clock_timestamp() + $3 * interval '1 second'
   FROM free WHERE t.id = free.id
 )
-SELECT t.id FROM step t JOIN held h ON h.id = t.id AND h.attempt = t.attempt
+SELECT t.id, free.id IS NOT NULL AS renewed
+FROM step t JOIN held h ON h.id = t.id AND h.attempt = t.attempt LEFT JOIN free ON free.id = t.id
 WHERE t.status = 'running'"""
+
+# $1 step, $2 attempt, $3 lease in seconds. Waits where somebody has locked the row, and so is
+# before everybody who only looks whether it is free.
+RENEW_LOCKED = """
+UPDATE step SET lease_until = clock_timestamp() + $3 * interval '1 second'
+WHERE id = $1 AND attempt = $2 AND status = 'running'"""
 
 # Steps of the queues `mine (queue, most)` that are due and that were not published for $1 seconds,
 # those whose worker was lost first. `now()`, since an index is not asked for a volatile value.

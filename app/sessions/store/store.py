@@ -196,11 +196,19 @@ class SessionStore:
         )
         return None if queue is None else DueStep(fence.step_id, queue)
 
-    async def renew(self, held: Sequence[StepFence], lease: float) -> set[str]:
-        """Renew leases; the ids of the steps that are still ours."""
+    async def renew(self, held: Sequence[StepFence], lease: float) -> dict[str, bool]:
+        """Renew leases; the ids of the steps that are still ours, False where a row is locked."""
         ids, attempts = [fence.step_id for fence in held], [fence.attempt for fence in held]
         rows = await self._pool.fetch(step_sql.RENEW, ids, attempts, lease)
-        return {row["id"] for row in rows}
+        return {row["id"]: row["renewed"] for row in rows}
+
+    async def renew_locked(self, fence: StepFence, lease: float) -> bool:
+        """Renew a lease once nobody has locked its row; False: not within a lock's timeout."""
+        try:
+            await self._pool.execute(step_sql.RENEW_LOCKED, *fence, lease)
+        except asyncpg.LockNotAvailableError:
+            return False
+        return True
 
     async def sweep(self, republish: float, queues: list[str], pause: float) -> list[DueStep]:
         """Due steps that nobody claimed, and lapsed ones, of queues whose turn it is.
