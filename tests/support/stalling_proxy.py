@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that can be made to hang: what is connected stays so, nothing is answered."""
+"""A way to a server that can be made to hang, or be cut."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,33 +8,44 @@ from urllib.parse import urlsplit
 
 
 class StallingProxy:
-    """Passes bytes on while `flowing` is set."""
+    """Passes bytes on while `flowing` is set: else what is connected stays so, without an answer.
+
+    Args:
+        target: host and port.
+    """
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.url = ""
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database_url: str) -> AsyncIterator[Self]:
-        """Listen while the block lasts; `url` is the database's, through the proxy."""
-        parts = urlsplit(database_url)
+    async def open(cls, url: str) -> AsyncIterator[Self]:
+        """Listen while the block lasts; the proxy's `url` is the server's, through it."""
+        parts = urlsplit(url)
         proxy = cls((parts.hostname or "", parts.port or 5432))
         server = await asyncio.start_server(proxy._accept, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         credentials = parts.netloc.rpartition("@")[0]
         # Without TLS: only the connection itself is to hang.
+        query = "sslmode=disable" if parts.scheme.startswith("postgres") else parts.query
         netloc = f"{credentials}@127.0.0.1:{port}"
-        proxy.url = parts._replace(netloc=netloc, query="sslmode=disable").geturl()
+        proxy.url = parts._replace(netloc=netloc, query=query).geturl()
         try:
             yield proxy
         finally:
             proxy.flowing.set()
             server.close()
             await asyncio.gather(*proxy._tasks)
+
+    def cut(self) -> None:
+        """Reset all connections; new ones are taken."""
+        for writer in list(self._writers):
+            writer.transport.abort()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
@@ -43,12 +54,22 @@ class StallingProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self.flowing.wait()
-        there_reader, there_writer = await asyncio.open_connection(*self._target)
-        await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+        try:
+            there_reader, there_writer = await asyncio.open_connection(*self._target)
+        except OSError:  # the server is away, as its clients may see
+            writer.transport.abort()
+            return
+        both = {writer, there_writer}
+        self._writers |= both
+        try:
+            await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+        finally:
+            self._writers -= both
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await source.read(65536):
                 await self.flowing.wait()
                 sink.write(data)
+                await sink.drain()
         sink.close()
