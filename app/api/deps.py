@@ -103,4 +103,12 @@ PageToken = Annotated[
     str | None,
     Query(max_length=500, description="`next_token` of the page before; none: the first page"),
 ]
+FailedStep = Annotated[
+    str | None,
+    Query(
+        max_length=1000,
+        description="Path of a step that must be one of those that are done again; none: any.",
+        examples=["/1"],
+    ),
+]
 PageSize = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]

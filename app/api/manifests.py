@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.api.deps import CallerDep, RuntimeDep
+from app.api.deps import CallerDep, FailedStep, RuntimeDep
 from app.api.http.problems import problem_responses
 from app.api.manifest_route import ManifestRoute
 from app.db.models import Org
@@ -128,9 +128,25 @@ async def get(  # noqa: PLR0917 - one for each query parameter
     desc: Annotated[
         str | None, Query(description="Column to sort by, downwards.", max_length=100)
     ] = None,
+    *,
+    failed: Annotated[
+        bool, Query(description="Sessions whose last turn failed and can be retried.")
+    ] = False,
+    flow: Annotated[str | None, Query(description="Sessions of a flow.", max_length=200)] = None,
+    agent: Annotated[
+        str | None, Query(description="Sessions of an agent, by name or id.", max_length=200)
+    ] = None,
 ) -> Response:
     """Resources of a kind as a table."""
-    given = {"name": name or None, "i": i, "asc": asc or None, "desc": desc or None}
+    given = {
+        "name": name or None,
+        "i": i,
+        "asc": asc or None,
+        "desc": desc or None,
+        "failed": failed,
+        "flow": flow or None,
+        "agent": agent or None,
+    }
     query = GetQuery.model_validate({key: value for key, value in given.items() if value})
     return _rendered(await service.get(caller, kind, query))
 
@@ -172,6 +188,20 @@ async def undeploy(
 ) -> Response:
     """Let a resource not be prompted any more."""
     return _rendered(await service.undeploy(caller, kind, name, dry_run=dry_run))
+
+
+@router.post("/retry/{kind}/", response_model=ManifestAnswer)
+async def retry(
+    caller: CallerDep,
+    service: ServiceDep,
+    kind: Kind,
+    name: Name = "",
+    step: FailedStep = None,
+    *,
+    dry_run: DryRun = False,
+) -> Response:
+    """Let the turn of a session that failed go on from the steps that failed."""
+    return _rendered(await service.retry(caller, kind, name, step, dry_run=dry_run))
 
 
 @router.post("/logs/{kind}/", response_model=ManifestAnswer)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import ConfigDict, Field
 
 from app.access.caller import KeyScope
-from app.api.deps import DbDep, IdempotencyKey, Reader, RuntimeDep, Wait, Writer
+from app.api.deps import DbDep, FailedStep, IdempotencyKey, Reader, RuntimeDep, Wait, Writer
 from app.api.http.problems import problem_responses
 from app.api.schemas import Page
 from app.sessions.flow_api import commands
@@ -133,10 +133,14 @@ async def retry(
     runtime: RuntimeDep,
     flow: FlowKey,
     session_id: SessionId,
+    *,
+    step: FailedStep = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Go on from the steps that failed in the last turn; results that are there are kept."""
-    return _body(await commands.retry_session(runtime, caller, flow, session_id, idempotency_key))
+    return _body(
+        await commands.retry_session(runtime, caller, flow, session_id, step, idempotency_key)
+    )
 
 
 @router.post("/event", response_model=AIResponse, responses=problem_responses(422))

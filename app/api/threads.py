@@ -7,6 +7,7 @@ from pydantic import Field
 
 from app.api.deps import (
     DbDep,
+    FailedStep,
     IdempotencyKey,
     PageSize,
     PageToken,
@@ -77,10 +78,18 @@ async def start(
 
 @router.get("")
 async def list_(
-    caller: Reader, db: DbDep, page_token: PageToken = None, limit: PageSize = 50
+    caller: Reader,
+    db: DbDep,
+    *,
+    failed: Annotated[
+        bool, Query(description="Only those whose last turn failed and can be retried.")
+    ] = False,
+    page_token: PageToken = None,
+    limit: PageSize = 50,
 ) -> Data[Page[AgentThreadRecord]]:
     """The threads that the caller may read, newest first, without their messages."""
-    return await search(caller, db, SearchThreadsRequest(limit=limit, page_token=page_token))
+    request = SearchThreadsRequest(failed=failed, limit=limit, page_token=page_token)
+    return await search(caller, db, request)
 
 
 @router.post("/search")
@@ -157,10 +166,15 @@ async def cancel(caller: Writer, runtime: RuntimeDep, thread_id: ThreadId) -> Re
     responses=problem_responses(422),
 )
 async def retry(
-    caller: Writer, runtime: RuntimeDep, thread_id: ThreadId, idempotency_key: IdempotencyKey = None
+    caller: Writer,
+    runtime: RuntimeDep,
+    thread_id: ThreadId,
+    *,
+    step: FailedStep = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Have an answer that failed generated again; read it with `delta`, from the token given."""
-    return answer(await retry_thread(runtime, caller, thread_id, idempotency_key))
+    return answer(await retry_thread(runtime, caller, thread_id, step, idempotency_key))
 
 
 @router.post(

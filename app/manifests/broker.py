@@ -121,6 +121,10 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """Let the resource not be used any more."""
         self.not_supported("undeploy")
 
+    async def retry(self, context: Context, name: str, step: str | None) -> None:
+        """Let what failed last in the resource go on, if the step is part of it."""
+        self.not_supported("retry")
+
     async def logs(self, context: Context, name: str, limit: int) -> Table:
         """The most recent log entries of a resource, oldest first."""
         row = await self.require(context, name)

@@ -13,7 +13,11 @@ from app.threads.record import thread_fields
 
 
 async def retry_thread(
-    runtime: Runtime, caller: Caller, thread_id: str, idempotency_key: str | None
+    runtime: Runtime,
+    caller: Caller,
+    thread_id: str,
+    step: str | None,
+    idempotency_key: str | None,
 ) -> dict[str, Any]:
     """Let the answer that failed be generated again, to the same message of the user.
 
@@ -21,11 +25,13 @@ async def retry_thread(
         NotFoundError: there is no such thread.
         ForbiddenError: it is somebody else's.
         NothingToRetryError: the last turn did not fail, or the thread has moved on since.
+        StepNotFailedError: the step is not one that has to be done again.
     """
     return await retry_invocation(
         runtime,
         caller,
         thread_id,
+        step=step,
         idempotency_key=idempotency_key,
         allow=lambda session: check_usable(caller, session),
         answer=_record,

@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.access.caller import Caller
 from app.db.models import Message, Pin, Session
 from app.db.paging import newest_page
+from app.sessions.turn.resuming import last_turn_failed
 from app.sessions.visibility import existing, usable_by
 from app.threads.cursor import Cursor
 from app.threads.record import AgentThreadRecord
@@ -26,6 +27,9 @@ class SearchThreadsRequest(WireModel):
     created_by: str | None = Field(None, description="Started by this user.", max_length=100)
     text: str | None = Field(
         None, description="In the title or a message, in any case.", min_length=1, max_length=500
+    )
+    failed: bool = Field(
+        default=False, description="Only those whose last turn failed and can be retried."
     )
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     page_token: str | None = Field(None, max_length=500)
@@ -57,6 +61,8 @@ def _conditions(caller: Caller, request: SearchThreadsRequest) -> list[ColumnEle
         found.append(Session.agent_id == request.agent_id)
     if request.created_by is not None:
         found.append(Session.created_by == request.created_by)
+    if request.failed:
+        found.append(last_turn_failed())
     if request.text is not None:
         pattern = _contains(request.text)
         blocks = func.jsonb_array_elements(Message.content)

@@ -84,7 +84,10 @@ LISTS = {"manifests_get", "sessions_list_user_sessions"}
 IN_BODY = {"sessions_event": "session_id"}
 # These are refused to the owner too, for another reason (a prompt: the agent has no use for it;
 # a retry: nothing failed).
-REFUSED = {"threads_submit_tool_results", "manifests_prompt", "sessions_retry", "threads_retry"}
+RETRIES = {"manifests_retry", "sessions_retry", "threads_retry"}
+REFUSED = {"threads_submit_tool_results", "manifests_prompt", *RETRIES}
+# These are of another kind than Agent.
+OTHER_KINDS = {"/api/v1/cli/retry/{kind}/": ("Session", _thread)}
 
 # Bodies that the owner's own request would succeed with.
 BODIES: dict[str, Any] = {
@@ -161,6 +164,9 @@ async def test_lists_hold_nothing_of_another_org(
 
 async def _url(client: httpx.AsyncClient, path: str, naming: list[str]) -> str:
     query = []
+    if path in OTHER_KINDS:
+        kind, make = OTHER_KINDS[path]
+        return f"{path.replace('{kind}', kind)}?name={await make(client)}"
     if "{kind}" in path:
         query = [f"{name}={await _made(client, name)}" for name in naming]
     for name in re.findall(r"{(\w+)}", path):

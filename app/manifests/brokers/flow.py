@@ -98,6 +98,7 @@ spec:
         found = [row for row in await context.db.exec(newest) if not row.deleted]
         if query is None:
             return found
+        query.refuse_filters(self.kind)
         field, upwards = query.order(self.columns) or ("key", True)
         found = [row for row in found if query.name in (None, row.key)]
         found.sort(key=lambda row: getattr(row, field) or "", reverse=not upwards)

@@ -3,19 +3,21 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from sqlmodel import col
+from sqlalchemy import ColumnElement, or_
+from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
 
-from app.db.models import Session
+from app.db.models import Agent, Session
 from app.errors import VerbNotAllowedError
 from app.manifests.brokers.bases.stored import StoredBroker, attribute
 from app.manifests.context import Context
 from app.manifests.model.envelope import Envelope, Manifest
 from app.manifests.model.metadata import ManifestModel
-from app.manifests.model.table import Column
+from app.manifests.model.table import Column, GetQuery
 from app.manifests.session_log import session_events
-from app.sessions.visibility import select_sessions
+from app.sessions.turn.resuming import check_retry, last_turn_failed, retry_invocation
+from app.sessions.visibility import check_usable, select_sessions
 
 
 class SessionSpec(ManifestModel):
@@ -45,6 +47,7 @@ class SessionBroker(StoredBroker[SessionSpec, Session]):
         attribute("flow"),
         attribute("state"),
         attribute("title"),
+        attribute("error", field="task_error"),
         attribute("messages", "integer", field="message_count"),
         attribute("agentId", field="agent_id"),
         attribute("created", "datetime"),
@@ -64,6 +67,36 @@ spec:
     @override
     def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
         return select_sessions(context.caller)
+
+    @override
+    def conditions(self, query: GetQuery) -> list[ColumnElement[bool]]:
+        found = [last_turn_failed()] if query.failed else []
+        if query.flow is not None:
+            found.append(col(Session.flow) == query.flow)
+        if query.agent is not None:
+            named = select(Agent.id).where(
+                Agent.org_id == Session.org_id, Agent.name == query.agent
+            )
+            agent_id = col(Session.agent_id)
+            found.append(or_(agent_id == query.agent, agent_id.in_(named)))
+        return found
+
+    @override
+    async def retry(self, context: Context, name: str, step: str | None) -> None:
+        await self.require(context, name)
+        runtime, caller = context.runtime, context.caller
+        if context.dry_run:
+            await check_retry(runtime, caller, name, step)
+            return
+        await retry_invocation(
+            runtime,
+            caller,
+            name,
+            step=step,
+            idempotency_key=None,
+            allow=lambda session: check_usable(caller, session),
+            answer=lambda before, _change: {"session_id": before.id},
+        )
 
     @override
     def parse(self, envelope: Envelope) -> Manifest[SessionSpec]:

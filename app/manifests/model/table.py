@@ -28,12 +28,29 @@ class Column:
 
 
 class GetQuery(ManifestModel):
-    """The query of a list: a name, the number of items, the order."""
+    """The query of a list: a name, the number of items, the order, and what narrows it.
+
+    `failed`, `flow` and `agent` narrow lists of sessions.
+    """
 
     name: str | None = Field(None, max_length=200)
     i: int = Field(10, ge=1, le=1000)
     asc: str | None = Field(None, max_length=100)
     desc: str | None = Field(None, max_length=100)
+    failed: bool = False
+    flow: str | None = Field(None, max_length=200)
+    agent: str | None = Field(None, max_length=200)
+
+    def refuse_filters(self, kind: str) -> None:
+        """Raise `BadRequestError` if the list of a kind that has no filters is to be narrowed."""
+        given = {"failed": self.failed, "flow": self.flow, "agent": self.agent}
+        names = [name for name, value in given.items() if value]
+        if names:
+            msg = f"only sessions are narrowed by it, and this is kind {kind}"
+            raise BadRequestError(
+                f"{names[0]}: {msg}.",
+                errors=[{"loc": ["query", name], "msg": msg} for name in names],
+            )
 
     def order(self, columns: Sequence[Column]) -> tuple[str, bool] | None:
         """The database column to sort by, and whether upwards; None if none was asked for.

@@ -24,6 +24,7 @@ _PAST = {
     "delete": "deleted",
     "deploy": "deployed",
     "undeploy": "undeployed",
+    "retry": "retried",
     "prompt": "prompted",
 }
 _OK = 200

@@ -105,6 +105,20 @@ class ManifestService:
             dry_run=dry_run,
         )
 
+    async def retry(
+        self, caller: Caller, kind: str, name: str, step: str | None, *, dry_run: bool = False
+    ) -> Answer:
+        """Let what failed last in a resource go on."""
+        return await self._verbs.run(
+            caller,
+            "retry",
+            kind,
+            name,
+            lambda context, broker: broker.retry(context, name, step),
+            changes=True,
+            dry_run=dry_run,
+        )
+
     async def logs(self, caller: Caller, kind: str, name: str, limit: int) -> Answer:
         """The most recent log entries of a resource, oldest first."""
         found = await self._verbs.run(

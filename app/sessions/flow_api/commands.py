@@ -101,19 +101,26 @@ async def send_event(
     )
 
 
-async def retry_session(
-    runtime: Runtime, caller: Caller, key: str, session_id: str, idempotency_key: str | None
+async def retry_session(  # noqa: PLR0917 - who asks for what, and how it is known again
+    runtime: Runtime,
+    caller: Caller,
+    key: str,
+    session_id: str,
+    step: str | None,
+    idempotency_key: str | None,
 ) -> dict[str, Any]:
     """Let the invocation that failed in the last turn go on from the steps that failed.
 
     Raises:
         NotFoundError: there is no such session of that flow.
         NothingToRetryError: the last turn did not fail, or the session has moved on since.
+        StepNotFailedError: the step is not one that has to be done again.
     """
     return await retry_invocation(
         runtime,
         caller,
         session_id,
+        step=step,
         idempotency_key=idempotency_key,
         allow=lambda session: _allowed(caller, key, session),
         answer=lambda before, _change: started_response(before.id),

@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.access.caller import Caller
 from app.db.models import Session
 from app.db.paging import newest_page
+from app.sessions.turn.resuming import last_turn_failed
 from app.sessions.visibility import select_sessions
 from app.wire.messages import WireModel
 
@@ -23,6 +24,9 @@ class UserSessionsRequest(WireModel):
         description="The `email` of a session's `user_info`, or a user's id; none: the caller.",
         max_length=320,
         examples=["ann@example.com"],
+    )
+    failed: bool = Field(
+        default=False, description="Only those whose last turn failed and can be retried."
     )
     limit: Annotated[int, Field(ge=1, le=200, description="Most items of one page.")] = 50
     page_token: str | None = Field(
@@ -37,6 +41,7 @@ class SessionItem(WireModel):
     flow: str
     state: str
     running: bool = Field(description="Whether an invocation runs.")
+    error: str | None = Field(None, description="Why the last invocation failed, if it did.")
     created: datetime
     modified: datetime
     created_by: str
@@ -55,6 +60,8 @@ async def user_sessions(
         Session.flow == key,
         or_(col(Session.created_by) == user, col(Session.user_info)["email"].astext == user),
     )
+    if request.failed:
+        query = query.where(last_turn_failed())
     page, token = await newest_page(
         db, query, Session, limit=request.limit, page_token=request.page_token
     )
@@ -67,6 +74,7 @@ def _item(session: Session) -> SessionItem:
         flow=session.flow,
         state=session.state,
         running=session.invocation_id is not None,
+        error=session.task_error,
         created=session.created,
         modified=session.modified,
         created_by=session.created_by,

@@ -85,7 +85,12 @@ WHERE s.id > $1 AND v.id IS NULL AND {NOT_EXPIRED_SQL} ORDER BY s.id LIMIT $2"""
 FAILED_INVOCATION = """
 SELECT v.id, v.state, v.event, v.input FROM transition t
 JOIN invocation v ON v.session_id = t.session_id AND t.cause = 'invocation:' || v.id
-WHERE t.session_id = $1 AND t.version = $2 AND v.status <> 'done' AND v.model IS NOT NULL"""
+WHERE t.session_id = $1 AND t.version = $2 AND v.status = 'failed' AND v.model IS NOT NULL"""
+
+# $1 invocation: the leaves that it did not finish, those that failed first.
+UNFINISHED_STEPS = """
+SELECT path FROM step WHERE invocation_id = $1 AND kind = 'leaf' AND status <> 'done'
+ORDER BY status <> 'failed', created, path"""
 
 # Invocations that have run for longer than they may.
 OVERDUE = """

@@ -247,6 +247,11 @@ class SessionStore:
         row = await self._pool.fetchrow(read_sql.FAILED_INVOCATION, session.id, session.version)
         return None if row is None else FailedInvocation(*row)
 
+    async def unfinished_steps(self, invocation_id: str) -> list[str]:
+        """The paths of the leaves that an invocation did not finish, those that failed first."""
+        rows = await self._pool.fetch(read_sql.UNFINISHED_STEPS, invocation_id)
+        return [row["path"] for row in rows]
+
     async def composites(self, invocation_id: str) -> dict[str, Composite]:
         """The open composites of an invocation, by path."""
         rows = await self._pool.fetch(read_sql.COMPOSITES, invocation_id)

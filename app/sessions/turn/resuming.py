@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import ColumnElement, and_, func
+from sqlmodel import col, select
+
 from app.access.caller import Caller
+from app.db.models import Invocation, InvocationStatus, Session, Transition
 from app.errors import ConflictError, SessionBusyError
 from app.kit.ids import new_id
 from app.sessions.runtime import Runtime
@@ -13,6 +17,15 @@ from app.sessions.store.store import FailedInvocation
 from app.sessions.turn.admission import TRIES, request_hash
 
 RETRY_EVENT = "retry"
+_CAUSE = "invocation:"
+_MOST_PATHS = 10  # that an error lists
+
+
+class StepNotFailedError(ConflictError):
+    """The step that a retry names is not one that has to be done again."""
+
+    code = "step-not-failed"
+    title = "Step did not fail"
 
 
 class NothingToRetryError(ConflictError):
@@ -22,11 +35,29 @@ class NothingToRetryError(ConflictError):
     title = "Nothing to retry"
 
 
+def last_turn_failed() -> ColumnElement[bool]:
+    """The condition that a session's last transition is the end of a failed invocation."""
+    ended = select(Invocation.id).where(
+        col(Transition.session_id) == Session.id,
+        col(Transition.version) == Session.version,
+        col(Invocation.id) == func.substr(Transition.cause, len(_CAUSE) + 1),
+        col(Invocation.status) == InvocationStatus.FAILED,
+        col(Invocation.model).is_not(None),
+    )
+    return and_(col(Session.task_error).is_not(None), ended.exists())
+
+
+async def check_retry(runtime: Runtime, caller: Caller, session_id: str, step: str | None) -> None:
+    """Raise what `retry_invocation` would raise now of a session that the caller may use."""
+    await _failed(runtime, await runtime.store.load(caller.org_id, session_id), step)
+
+
 async def retry_invocation(
     runtime: Runtime,
     caller: Caller,
     session_id: str,
     *,
+    step: str | None,
     idempotency_key: str | None,
     allow: Callable[[Snapshot], None],
     answer: Callable[[Snapshot, Change], dict[str, Any]],
@@ -37,6 +68,7 @@ async def retry_invocation(
         runtime: of the process.
         caller: who wants it.
         session_id: whose invocation failed.
+        step: path of the step that must be one of those that are done again; None for any.
         idempotency_key: the same key is answered the same, and retried once.
         allow: raises where the caller may not send to the session.
         answer: makes what the client gets; it is kept with the event.
@@ -44,9 +76,10 @@ async def retry_invocation(
     Raises:
         NotFoundError: there is no such session in the caller's org.
         NothingToRetryError: no invocation failed last, or the session has moved on since.
+        StepNotFailedError: the step is not one of those that the invocation did not finish.
         SessionBusyError: others change the session all the time.
     """
-    hash_ = request_hash(RETRY_EVENT)
+    hash_ = request_hash(RETRY_EVENT, *([] if step is None else [step]))
     async with runtime.locks.hold(session_id):
         for _ in range(TRIES):
             before, previous = await runtime.store.load_for_event(
@@ -55,11 +88,7 @@ async def retry_invocation(
             allow(before)
             if previous is not None:
                 return previous.for_request(hash_)
-            failed = await runtime.store.failed_invocation(before)
-            if failed is None:
-                raise NothingToRetryError(
-                    "The session's last turn did not fail, or it has moved on."
-                )
+            failed = await _failed(runtime, before, step)
             change = _change(runtime, before, failed)
             response = answer(before, change)
             change.client_event = ClientEvent(
@@ -79,6 +108,20 @@ async def retry_invocation(
             raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
         await runtime.queue.publish(due, wake=session_id)
     return response
+
+
+async def _failed(runtime: Runtime, before: Snapshot, step: str | None) -> FailedInvocation:
+    failed = await runtime.store.failed_invocation(before)
+    if failed is None:
+        raise NothingToRetryError("The session's last turn did not fail, or it has moved on.")
+    if step is not None:
+        unfinished = await runtime.store.unfinished_steps(failed.id)
+        if step not in unfinished:
+            paths = ", ".join(repr(path) for path in unfinished[:_MOST_PATHS])
+            raise StepNotFailedError(
+                f"Step {step[:200]!r} is not one that failed; what is left to do: {paths}."
+            )
+    return failed
 
 
 def _change(runtime: Runtime, before: Snapshot, failed: FailedInvocation) -> Change:

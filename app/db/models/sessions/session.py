@@ -21,6 +21,11 @@ class Session(SQLModel, table=True):
     __table_args__ = (
         Index("ix_session_page", "org_id", "created", "id"),
         Index("ix_session_agent", "org_id", "agent_id"),
+        Index(
+            "ix_session_failed",
+            *("org_id", "created", "id"),
+            postgresql_where="task_error IS NOT NULL",
+        ),
         Index("ix_session_expiry", "expires_at", postgresql_where="expires_at IS NOT NULL"),
     )
 

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic
 
+from sqlalchemy import ColumnElement
 from sqlmodel import select
 from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
@@ -60,6 +61,11 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         query: SelectOfScalar[Any] = select(self.table)
         return query.where(self.table.org_id == context.caller.org_id)
 
+    def conditions(self, query: GetQuery) -> list[ColumnElement[bool]]:
+        """The conditions that the filters of a query stand for; most kinds have none."""
+        query.refuse_filters(self.kind)
+        return []
+
     def has_name(self, name: str) -> Any:
         """The condition that a row has this name."""
         return getattr(self.table, self.name_field) == name
@@ -85,6 +91,7 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
             return everything
         if query.name is not None:
             statement = statement.where(self.has_name(query.name))
+        statement = statement.where(*self.conditions(query))
         field, upwards = query.order(self.columns) or (self.sort_by, self.sort_upwards)
         column = getattr(self.table, field)
         statement = statement.order_by(column if upwards else column.desc(), self.table.id)
