@@ -5,7 +5,7 @@ What is slow to import is imported by the commands that need it: the others answ
 
 import typer
 
-from app.cli import apply, keys, logs, prompt, resources, run, service
+from app.cli import apply, keys, logs, prompt, resources, retry, run, service
 
 __all__ = ["app"]
 
@@ -34,6 +34,7 @@ app.command()(resources.describe)
 app.command()(resources.delete)
 app.command()(resources.deploy)
 app.command()(resources.undeploy)
+app.command()(retry.retry)
 app.command()(logs.logs)
 app.command()(prompt.prompt)
 

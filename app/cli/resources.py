@@ -16,6 +16,21 @@ KindArgument = Annotated[
 NameArgument = Annotated[str | None, typer.Argument(help="Name of the resource.")]
 
 
+FailedOption = Annotated[
+    bool, typer.Option("--failed", help="Sessions whose last turn failed and can be retried.")
+]
+FlowOption = Annotated[str | None, typer.Option("--flow", help="Sessions of this flow.")]
+AgentOption = Annotated[
+    str | None, typer.Option("--agent", help="Sessions of this agent, by name or id.")
+]
+
+
+def selector(*, failed: bool, flow: str | None, agent: str | None) -> dict[str, str]:
+    """What narrows a list of sessions, as the parameters of `get`."""
+    given = {"failed": "true" if failed else None, "flow": flow, "agent": agent}
+    return {name: value for name, value in given.items() if value}
+
+
 def target(kind: str, name: str | None) -> tuple[str, str]:
     """Kind and name, given as two words or as KIND/NAME.
 
@@ -43,6 +58,9 @@ def get(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most resources.")] = 100,
     sort_by: Annotated[str | None, typer.Option(help="Column to sort by.")] = None,
     descending: Annotated[bool, typer.Option("--desc", help="The largest first.")] = False,
+    failed: FailedOption = False,
+    flow: FlowOption = None,
+    agent: AgentOption = None,
 ) -> None:
     """List resources of a kind: a table, or their manifests (-o yaml, -o json)."""
     with one_line_errors(), open_client() as client:
@@ -52,6 +70,7 @@ def get(
             query["name"] = name
         if sort_by:
             query["desc" if descending else "asc"] = sort_by
+        query |= selector(failed=failed, flow=flow, agent=agent)
         data = client.ask("get", kind, query=query)["data"]
         _show(client, data, output, single=bool(name))
         if not name and len(data["data"]["items"]) == limit:
