@@ -114,18 +114,7 @@ class OpenAiServer(LocalServer):
         await asyncio.sleep(reply.delay)
         if reply.gate is not None and reply.gate_after is None:
             await self._wait(request, reply.gate)
-        if reply.status != 200:
-            error = {"message": reply.message, "type": "scripted", "code": None}
-            return JSONResponse({"error": error}, reply.status, reply.headers)
-        if reply.raw is not None:
-            return Response(reply.raw, 200, reply.headers, "application/json")
-        if body.get("stream") and reply.lines is not None:
-            return Response(_joined(reply.lines), 200, reply.headers, "text/event-stream")
-        if body.get("stream") and not reply.never_stream:
-            return StreamingResponse(_events(reply), 200, reply.headers, "text/event-stream")
-        if reply.cut_after is not None:
-            return StreamingResponse(_half(reply), 200, reply.headers, "application/json")
-        return JSONResponse(_completion(reply), 200, reply.headers)
+        return response_of(reply, stream=bool(body.get("stream")))
 
     async def _wait(self, request: Request, gate: asyncio.Event) -> None:
         opened, gone = asyncio.create_task(gate.wait()), asyncio.create_task(_disconnect(request))
@@ -135,6 +124,22 @@ class OpenAiServer(LocalServer):
                 self.left.set()
         finally:
             await end_tasks(opened, gone)
+
+
+def response_of(reply: Reply, *, stream: bool) -> Response:
+    """The response to a request that asks for a stream, or not; its delay is over."""
+    if reply.status != 200:
+        error = {"message": reply.message, "type": "scripted", "code": None}
+        return JSONResponse({"error": error}, reply.status, reply.headers)
+    if reply.raw is not None:
+        return Response(reply.raw, 200, reply.headers, "application/json")
+    if stream and reply.lines is not None:
+        return Response(_joined(reply.lines), 200, reply.headers, "text/event-stream")
+    if stream and not reply.never_stream:
+        return StreamingResponse(_events(reply), 200, reply.headers, "text/event-stream")
+    if reply.cut_after is not None:
+        return StreamingResponse(_half(reply), 200, reply.headers, "application/json")
+    return JSONResponse(_completion(reply), 200, reply.headers)
 
 
 async def _disconnect(request: Request) -> None:

@@ -84,6 +84,11 @@ class Reader:
         """Read one delta, and apply it."""
         params: dict[str, Any] = {"next_token": self.token, "wait": wait}
         delta: dict[str, Any] = data(await self._client.get(self._url, params=params))
+        self.apply(delta)
+        return delta
+
+    def apply(self, delta: dict[str, Any]) -> None:
+        """Bring what is held up to date with a delta."""
         self.deltas.append(delta)
         self.token = delta["continuation_token"]
         self.status = delta["status"] or self.status
@@ -97,7 +102,6 @@ class Reader:
             else:
                 assert idx == len(self.messages), "the delta leaves a gap"
                 self.messages.append(dict(message))
-        return delta
 
     async def follow(self, status: str = "user_turn") -> None:
         """Poll until the thread has the status."""
