@@ -15,8 +15,12 @@ LEFT JOIN step t ON t.session_id = s.id AND t.status IN ('waiting', 'queued', 'r
 WHERE s.state <> 'user_turn' OR s.invocation_id IS NOT NULL OR v.id IS NOT NULL
   OR t.id IS NOT NULL"""
 
+# A step that failed, and was resumed, has the message of its failure beside that of its answer.
+_NOT_RESUMED = """(m.status = 'completed' OR NOT EXISTS (
+  SELECT FROM event e WHERE e.session_id = m.session_id AND e.name = 'retry'))"""
+
 # Each gives the rows that must not be.
-_FAULTS = {
+FAULTS = {
     "a gap in the transitions": """
         SELECT s.id, s.version, count(t.version), min(t.version), max(t.version)
         FROM session s LEFT JOIN transition t ON t.session_id = s.id GROUP BY s.id
@@ -35,12 +39,13 @@ _FAULTS = {
         SELECT s.id, s.message_count, count(m.idx), max(m.idx)
         FROM session s LEFT JOIN message m ON m.session_id = s.id GROUP BY s.id
         HAVING count(m.idx) <> s.message_count OR max(m.idx) <> s.message_count - 1""",
-    "an answer of an attempt that had lost its step": """
+    "an answer of an attempt that had lost its step": f"""
         SELECT m.session_id, m.idx, m.attempt, t.attempt, t.status
-        FROM message m JOIN step t ON t.id = m.step_id WHERE m.attempt <> t.attempt""",
-    "a step that answered twice": """
-        SELECT step_id, count(*) FROM message WHERE step_id IS NOT NULL
-        GROUP BY step_id HAVING count(*) > 1""",
+        FROM message m JOIN step t ON t.id = m.step_id
+        WHERE m.attempt <> t.attempt AND {_NOT_RESUMED}""",
+    "a step that answered twice": f"""
+        SELECT step_id, count(*) FROM message m
+        WHERE step_id IS NOT NULL AND {_NOT_RESUMED} GROUP BY step_id HAVING count(*) > 1""",
 }
 
 _MESSAGES = "SELECT role, content FROM message WHERE session_id = $1 ORDER BY idx"
@@ -83,7 +88,7 @@ async def check_database(system: System) -> None:
         await until(is_quiet, what="all sessions come to rest")
     except AssertionError as error:
         raise AssertionError(f"stuck: {still_open}") from error
-    for fault, sql in _FAULTS.items():
+    for fault, sql in FAULTS.items():
         rows = await system.query(sql)
         assert not rows, f"{fault}: {rows}"
 

@@ -12,7 +12,7 @@ import httpx
 
 from tests.faults.system import PATIENCE, System, until
 
-_BUSY = "urn:statewright:problem:session-busy"
+BUSY_PROBLEM = "urn:statewright:problem:session-busy"
 
 
 def message(text: str) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def long_text(start: str, words: int) -> str:
 
 def says_try_again(response: httpx.Response) -> bool:
     if response.status_code == 409:
-        return bool(response.json()["type"] == _BUSY)
+        return bool(response.json()["type"] == BUSY_PROBLEM)
     return response.status_code == 503
 
 

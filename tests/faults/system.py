@@ -6,7 +6,7 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,9 +59,14 @@ async def until(
 
 
 class System:
-    """All parts of one deployment. `heal` makes it whole again after a test."""
+    """All parts of one deployment. `heal` makes it whole again after a test.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: where its data and logs are.
+        environment: further settings of APIs and workers.
+    """
+
+    def __init__(self, directory: Path, environment: Mapping[str, str] | None = None) -> None:
         self._directory = directory
         self.postgres = Postgres(
             directory,
@@ -76,27 +81,31 @@ class System:
         self.apis: list[Api] = []
         self.workers: list[Worker] = []
         self.base_urls: list[str] = []
-        for number in range(2):
-            self._add_pair(number)
         self.api_key = ""
+        self._extra = dict(environment or {})
 
-    def _add_pair(self, number: int) -> None:
-        settings = self._settings(free_port())
-        environment = child_environment(settings) | _ENVIRONMENT
-        base_url = f"http://127.0.0.1:{settings.api.port}"
+    async def _add_pair(self, number: int) -> None:
+        name, port = f"api-{number}", free_port()
+        base_url = f"http://127.0.0.1:{port}"
         self.base_urls.append(base_url)
-        log = self._directory / f"api-{number}.log"
+        environment = await self._environment(name, port)
+        log = self._directory / f"{name}.log"
         self.apis.append(Api(base_url=base_url, log=log, environment=environment))
-        log = self._directory / f"worker-{number}.log"
-        self.workers.append(Worker(f"worker-{number}", log=log, environment=environment))
+        name = f"worker-{number}"
+        environment = await self._environment(name, port)
+        log = self._directory / f"{name}.log"
+        self.workers.append(Worker(name, log=log, environment=environment))
 
-    def _settings(self, port: int) -> Settings:
-        return Settings(
-            database_url=self.postgres.url,
-            redis_url=self.valkey.url,
-            dev=True,
-            api=ApiSettings(port=port),
+    async def _environment(self, name: str, port: int) -> dict[str, str]:
+        database_url, redis_url = await self.addresses_for(name)
+        settings = Settings(
+            database_url=database_url, redis_url=redis_url, dev=True, api=ApiSettings(port=port)
         )
+        return child_environment(settings) | _ENVIRONMENT | self._extra
+
+    async def addresses_for(self, name: str) -> tuple[str, str]:
+        """Where the process of that name finds PostgreSQL and Redis."""
+        return self.postgres.url, self.valkey.url
 
     @property
     def parts(self) -> list[Part]:
@@ -107,8 +116,10 @@ class System:
         """Start everything, with an empty database and a key."""
         await asyncio.gather(self.postgres.start(), self.valkey.start())
         await migrate(self.postgres.url)
+        for number in range(2):
+            await self._add_pair(number)
         async with Database.open(self.postgres.url) as database, database.transaction() as db:
-            settings = self._settings(0)
+            settings = Settings(dev=True)
             key = await create_key(db, settings, org="Acme", user="ann@acme.example")
         self.api_key = key.api_key
         await self.heal()
@@ -117,6 +128,11 @@ class System:
         """Continue what was stopped, start what was killed, forget all sessions."""
         for log in self._logs():
             log.write_bytes(b"")  # processes append
+        await self.restore()
+        await self.query("TRUNCATE session CASCADE")
+
+    async def restore(self) -> None:
+        """Continue what was stopped, start what was killed."""
         for part in self.parts:
             self.resume(part)
         stages: list[list[Part]] = [[self.postgres, self.valkey], [*self.apis, *self.workers]]
@@ -125,7 +141,6 @@ class System:
         served: list[Postgres | Valkey | Api] = [self.postgres, self.valkey, *self.apis]
         for service in served:
             await until(service.is_healthy, what=f"{service.process.name} is up")
-        await self.query("TRUNCATE session CASCADE")
 
     async def tear_down(self) -> None:
         """Kill everything."""
@@ -159,6 +174,14 @@ class System:
         try:
             rows: list[Any] = await connection.fetch(sql, *arguments)
             return rows
+        finally:
+            await connection.close()
+
+    async def query_script(self, sql: str) -> None:
+        """Run many statements at once, without results."""
+        connection = await asyncpg.connect(self.postgres.url)
+        try:
+            await connection.execute(sql)
         finally:
             await connection.close()
 
