@@ -1,12 +1,14 @@
 # `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage faults-teeth check format bench
+.PHONY: help setup run test coverage faults-teeth chaos chaos-teeth check format bench
 
 BIN := .venv/bin
 UV := .uv/bin/uv
 UV_VERSION := 0.13.8
 WORKERS ?= 4
 ARGS ?=
+SEED ?= 1
+SECONDS ?= 60
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,6 +35,9 @@ coverage: setup ## Run the tests and show what they do not reach; takes twice as
 
 faults-teeth: setup ## Show that the fault tests fail without the fence, the sweeper, the idempotency key
 	$(BIN)/python tests/faults/mutate.py $(ARGS)
+
+chaos: setup ## Run random sessions under random faults: make chaos SEED="1 2" SECONDS=60; ARGS=--help for more
+	$(BIN)/python -m tests.chaos.run --seed $(SEED) --seconds $(SECONDS) $(ARGS)
 
 CHECKS := check-format check-lint check-types check-imports check-migrations
 .PHONY: $(CHECKS)

@@ -1,0 +1,1 @@
+"""The flows in code that the chaos run drives."""

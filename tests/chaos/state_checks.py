@@ -1,0 +1,54 @@
+"""What must be true of the deployment once all is healed: it comes to rest, whole and empty."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+from redis.asyncio import Redis
+
+from tests.chaos.deployment import Deployment
+from tests.faults.checks import FAULTS
+
+QUIET_SECONDS = 60.0
+_PARTIAL_SECONDS = 2.0  # after an answer, what readers saw of it is gone
+_INVOKERS = ("working", "order", "pay", "roboto_turn")
+
+_OPEN = """
+SELECT s.id, s.flow, s.state, s.invocation_id, v.id AS invocation, v.status AS invocation_status,
+  t.id AS step, t.path, t.status, t.attempt, t.failures, t.losses, t.run_after, t.lease_until,
+  t.error
+FROM session s
+LEFT JOIN invocation v ON v.session_id = s.id AND v.status = 'running'
+LEFT JOIN step t ON t.session_id = s.id AND t.status IN ('waiting', 'queued', 'running')
+WHERE s.invocation_id IS NOT NULL OR v.id IS NOT NULL OR t.id IS NOT NULL
+  OR s.state = ANY($1::text[])"""
+_EXPIRED = "SELECT id FROM session WHERE expires_at < clock_timestamp() - interval '10 seconds'"
+
+
+async def check_rest(deployment: Deployment) -> list[str]:
+    """Wait until nothing is open; then look at what is there."""
+    deadline = time.time() + QUIET_SECONDS
+    while still_open := await deployment.query(_OPEN, list(_INVOKERS)):
+        if time.time() > deadline:
+            return [f"stuck: {dict(row)}" for row in still_open]
+        await asyncio.sleep(0.5)
+    found = [
+        f"{fault}: {dict(row)}"
+        for fault, sql in FAULTS.items()
+        for row in await deployment.query(sql)
+    ]
+    found += [f"expired, and still there: {row['id']}" for row in await deployment.query(_EXPIRED)]
+    await asyncio.sleep(_PARTIAL_SECONDS)
+    return [*found, *[f"left in Redis: {key}" for key in await _partial_keys(deployment)]]
+
+
+async def _partial_keys(deployment: Deployment) -> list[str]:
+    async with Redis.from_url(deployment.valkey.url) as redis:
+        return [key.decode() async for key in redis.scan_iter("{statewright}:partial:*")]
+
+
+def check_logs(deployment: Deployment) -> Iterator[str]:
+    """Faults of the deployment are warnings in the logs; an error is one of ours."""
+    for line in deployment.logs().splitlines():
+        if '"unexpected error"' in line or '"step failed","exc' in line:
+            yield f"in a log: {line[:1500]}"
