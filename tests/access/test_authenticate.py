@@ -89,7 +89,7 @@ async def test_revoked_and_expired_keys_are_refused_at_once(
     database: Database, secret_key: str, key: CreatedKey, column: str
 ) -> None:
     await authenticate(KeyCache(database.pool), secret_key, f"Bearer {key.api_key}")
-    await database.pool.execute(f"UPDATE api_key SET {column} = clock_timestamp()")
+    await database.pool.execute(f"UPDATE api_key SET {column} = clock_timestamp()")  # noqa: S608 - a constant
 
     await refused(database, secret_key, f"Bearer {key.api_key}")
 
