@@ -79,6 +79,10 @@ class SessionSettings(BaseModel):
         60.0, gt=0, le=600, description="How long `prompt` waits for an agent's answer"
     )
     history_messages: int = Field(200, gt=0, description="Most recent messages an LLM is shown")
+    # Even as YAML escapes, ten bytes each, they stay below what a manifest's template may render.
+    history_characters: int = Field(
+        90_000, gt=0, description="Characters that they may have together; the newest goes whole"
+    )
 
 
 class LlmSettings(BaseModel):

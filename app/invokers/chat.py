@@ -13,7 +13,7 @@ from app.invokers.invoker import InvokerError
 
 Role = Literal["system", "user", "assistant"]
 
-MAX_CHARACTERS = 2_000_000
+MAX_CHARACTERS = 4_000_000
 MAX_MESSAGES = 10_000
 
 _ROLES = frozenset(get_args(Role))

@@ -166,7 +166,7 @@ async def read_model(
     if len(model.secondary_store):
         whole["secondary_store"] = model.secondary_store.model_dump(mode="json")
     if path is None or "dialogue" in path or "@" in path or "*" in path:
-        dialogue = await runtime.store.dialogue(session_id, None)
+        dialogue = await runtime.store.dialogue(session_id, None, None)
         whole["dialogue"] = [{"role": role, "content": text} for role, text in dialogue]
     try:
         found = whole if path is None else select(path, whole)

@@ -45,9 +45,34 @@ LEFT JOIN LATERAL (
 ) p ON s.invocation_id IS NOT NULL
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
-# $1 session, $2 how many, the newest first; null for all.
-DIALOGUE = """
-SELECT role, content FROM message WHERE session_id = $1 ORDER BY idx DESC LIMIT $2"""
+_LENGTH = """
+  (SELECT coalesce(sum(length(block->>'text')), 0)
+   FROM jsonb_array_elements(m.content) AS block)"""
+
+# $1 session, $2 how many, $3 how many characters together, null for any number: whole messages, the
+# newest first; read one by one, so that what lies further back costs nothing. The newest and the
+# user's newest are there however long they are.
+DIALOGUE = f"""
+WITH RECURSIVE shown AS (
+  (SELECT m.idx, m.role, m.content, 1 AS number, {_LENGTH} AS characters
+   FROM message m WHERE m.session_id = $1 ORDER BY m.idx DESC LIMIT 1)
+  UNION ALL
+  SELECT m.idx, m.role, m.content, s.number + 1, s.characters + l.characters
+  FROM shown s JOIN message m ON m.session_id = $1 AND m.idx = s.idx - 1
+  CROSS JOIN LATERAL (SELECT {_LENGTH} AS characters) l
+  WHERE ($2::int IS NULL OR s.number < $2)
+    AND ($3::int IS NULL OR s.characters + l.characters <= $3)
+)
+, asked AS (
+  SELECT m.idx, m.role, m.content FROM message m
+  WHERE m.session_id = $1 AND m.role = 'user' AND m.idx < (SELECT min(idx) FROM shown)
+    AND NOT EXISTS (SELECT 1 FROM shown WHERE role = 'user')
+    AND ($2::int IS NULL OR m.idx > (SELECT max(idx) FROM shown) - $2)
+  ORDER BY m.idx DESC LIMIT 1
+)
+SELECT role, content FROM (
+  SELECT idx, role, content FROM shown UNION ALL SELECT idx, role, content FROM asked) h
+ORDER BY idx DESC"""
 
 # $1 session, $2 org: the session, and the step that is making its next message, if one is.
 VIEW = f"""

@@ -276,9 +276,11 @@ class SessionStore:
         """Sessions in which no invocation runs, by id, from the one after `after` on."""
         return [IdleSession(*row) for row in await self._pool.fetch(read_sql.IDLE, after, most)]
 
-    async def dialogue(self, session_id: str, limit: int | None) -> list[tuple[str, str]]:
-        """The most recent messages that have text, oldest first, as (role, text)."""
-        rows = await self._pool.fetch(read_sql.DIALOGUE, session_id, limit)
+    async def dialogue(
+        self, session_id: str, limit: int | None, characters: int | None
+    ) -> list[tuple[str, str]]:
+        """The most recent messages that have text, whole, oldest first, as (role, text)."""
+        rows = await self._pool.fetch(read_sql.DIALOGUE, session_id, limit, characters)
         messages = [(row["role"], plain_text(row["content"])) for row in reversed(rows)]
         return [(role, text) for role, text in messages if text]
 

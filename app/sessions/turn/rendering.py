@@ -19,7 +19,7 @@ from app.flows.template import Node, map_paths
 
 log = get_logger(__name__)
 
-# The most recent messages, oldest first, as (role, text); None for all of them.
+# The most recent messages, oldest first, as (role, text), at most so many.
 ReadDialogue = Callable[[int | None], Awaitable[list[tuple[str, str]]]]
 
 _DIALOGUE = {"chat_history", "dialogue", ANY_NAME}
@@ -33,7 +33,7 @@ class RenderSource:
         load_model: the session's model; asked only where a template reads a field of it.
         moment: what `current_datetime` shows; fixed for all steps of an invocation.
         task_error: why the last invocation failed, if it did.
-        history: how many of the most recent messages `chat_history` holds; None for all.
+        history: how many of the most recent messages `chat_history` holds; None for any number.
     """
 
     flow: Flow

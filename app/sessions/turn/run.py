@@ -41,9 +41,10 @@ def transition_run(
 
 
 def dialogue_reader(runtime: Runtime, session_id: str) -> ReadDialogue:
-    """Reads the stored dialogue of a session."""
+    """Reads the stored dialogue of a session, as far back as templates are shown it."""
+    characters = runtime.settings.session.history_characters
 
     async def read_dialogue(limit: int | None) -> list[tuple[str, str]]:
-        return await runtime.store.dialogue(session_id, limit)
+        return await runtime.store.dialogue(session_id, limit, characters)
 
     return read_dialogue

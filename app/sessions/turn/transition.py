@@ -14,6 +14,7 @@ from app.flows.template import Render
 from app.invokers.invoker import Finish
 from app.sessions.store.change import Change, NewInvocation, NewMessage, StepFence
 from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.history import recent
 from app.sessions.turn.planning import new_steps
 from app.sessions.turn.rendering import ReadDialogue, RenderSource
 from app.settings import Settings
@@ -67,11 +68,13 @@ class TurnLimits:
         max_attempts: of a step whose template does not say.
         invocation_seconds: after which an invocation fails by itself.
         compression: whether stored models are compressed.
+        history_characters: of the dialogue that its templates are shown.
     """
 
     max_attempts: int
     invocation_seconds: float
     compression: bool
+    history_characters: int
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -80,6 +83,7 @@ class TurnLimits:
             settings.step.max_attempts,
             settings.step.invocation_seconds,
             settings.session.compression,
+            settings.session.history_characters,
         )
 
 
@@ -248,7 +252,7 @@ class TransitionRun:
             stored = await self._read_dialogue(limit)
             added = [(m.role, plain_text(m.content)) for m in self.change.messages]
             said = [(role, text) for role, text in [*stored, *added] if text]
-            return said[-limit if limit else None :]
+            return recent(said, limit, self._limits.history_characters)
 
         return RenderSource(
             flow=self._flow,
