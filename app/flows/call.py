@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from app.errors import error_text
 from app.invokers.guard import guarded
-from app.invokers.invoker import InvokerError, TransientInvokerError
+from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError
 
 # A function that never returns keeps its thread; the others must not wait for it.
 _threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="call")
@@ -58,8 +58,9 @@ def _failure(function: Callable[..., Any], error: BaseException) -> InvokerError
     if isinstance(error, InvokerError):
         return error
     text = error_text(f"{_name(function)}: {type(error).__name__}: {error}")
-    transient = isinstance(error, ConnectionError | TimeoutError)
-    return TransientInvokerError(text) if transient else InvokerError(text)
+    if isinstance(error, ConnectionError | TimeoutError):
+        return TransientInvokerError(text, kind=FailureKind.of(error))
+    return InvokerError(text)
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from structlog import get_logger
 
-from app.invokers.invoker import InvokerError, TransientInvokerError
+from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError
 
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -65,5 +65,5 @@ def as_failure(error: BaseException, name: str) -> InvokerError:
     log.error("a call failed with an error of its own", name=name, exc_info=error)
     text = f"{name} failed ({type(error).__name__})"
     if isinstance(error, ConnectionError | TimeoutError):
-        return TransientInvokerError(text)
+        return TransientInvokerError(text, kind=FailureKind.of(error))
     return InvokerError(text)

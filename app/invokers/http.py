@@ -12,9 +12,15 @@ from typing_extensions import override
 
 from app.invokers.config import read_config
 from app.invokers.egress import parse_networks
-from app.invokers.http_client import guarded_client
+from app.invokers.http_client import failure_kind, guarded_client
 from app.invokers.http_config import HttpAuth, HttpConfig, HttpMethod, plain
-from app.invokers.invoker import InvocationContext, Invoker, InvokerError, TransientInvokerError
+from app.invokers.invoker import (
+    FailureKind,
+    InvocationContext,
+    Invoker,
+    InvokerError,
+    TransientInvokerError,
+)
 from app.invokers.oauth import OauthTokens
 from app.kit.storable import clean_text, text_fault
 
@@ -76,7 +82,9 @@ class HttpInvoker(Invoker):
             raise InvokerError("the address of the request is no URL") from None
         except httpx2.HTTPError as error:
             reason = self._clean(str(error) or type(error).__name__)
-            raise TransientInvokerError(f"the API did not answer: {reason}") from None
+            raise TransientInvokerError(
+                f"the API did not answer: {reason}", kind=failure_kind(error)
+            ) from None
 
     async def _authorization(self) -> dict[str, str]:
         config = self._config
@@ -97,12 +105,12 @@ class HttpInvoker(Invoker):
             return
         text = f"the API answered {status}: {self._clean(response.text[:_MAX_TEXT])}"
         if status in _TRANSIENT or status >= 500:  # noqa: PLR2004 - 5xx
-            raise TransientInvokerError(text, retry_after=_retry_after(response))
-        raise InvokerError(text)
+            raise TransientInvokerError(text, status=status, retry_after=_retry_after(response))
+        raise InvokerError(text, status=status)
 
     def _text(self, response: httpx2.Response) -> str:
         if text_fault(response.text) is not None:
-            raise InvokerError("the API's answer is no text")
+            raise InvokerError("the API's answer is no text", kind=FailureKind.ANSWER)
         return response.text
 
     def _clean(self, text: str) -> str:

@@ -16,7 +16,7 @@ from app.invokers.egress import (
     parse_networks,
     resolve_with_system,
 )
-from app.invokers.invoker import InvokerError
+from app.invokers.invoker import FailureKind, InvokerError
 
 MAX_ANSWER_BYTES = 10_000_000
 MAX_SECONDS = 600.0
@@ -72,6 +72,13 @@ def guarded_client(
 def operator_client(*, wrap: Wrap = _as_it_is) -> httpx2.AsyncClient:
     """A client for what the operator's own settings name: any address, this machine included."""
     return guarded_client(_ANY_ADDRESS, wrap=wrap)
+
+
+def failure_kind(error: httpx2.HTTPError) -> FailureKind:
+    """What failed, where a client of this module raised an error."""
+    if isinstance(error, httpx2.TimeoutException):
+        return FailureKind.TIMEOUT
+    return FailureKind.ANSWER if isinstance(error, httpx2.DecodingError) else FailureKind.CONNECTION
 
 
 class BoundedTransport(httpx2.AsyncHTTPTransport):

@@ -9,19 +9,72 @@ from typing import Any, ClassVar, Self
 from app.errors import PublicError
 
 
+class FailureKind(StrEnum):
+    """What failed in a call."""
+
+    TIMEOUT = "timeout"  # no answer, or no end of it, in time
+    CONNECTION = "connection"  # there was none, or it broke off
+    STATUS = "status"  # the answer is an HTTP status that says so
+    ANSWER = "answer"  # it came, and cannot be read
+    OTHER = "other"
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """The kind of an error that somebody's own code raised."""
+        if isinstance(error, TimeoutError):
+            return cls.TIMEOUT
+        return cls.CONNECTION if isinstance(error, ConnectionError) else cls.OTHER
+
+
+# Statuses by which a server says that it, or one behind it, did not get ready in time.
+_TIMEOUT_STATUSES = frozenset({408, 504})
+
+
 class InvokerError(PublicError):
-    """The call failed for good; the text is shown in the session and holds no secret."""
+    """The call failed for good; the text is shown in the session and holds no secret.
+
+    Args:
+        message: the text.
+        kind: what failed.
+        status: of the answer, where that failed it; `kind` need not be given then.
+    """
+
+    def __init__(
+        self, message: str, *, kind: FailureKind = FailureKind.OTHER, status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind if status is None else FailureKind.STATUS
+        self.status = status
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What a retry policy may call it: its kind, or its status and the status's class."""
+        if self.status is None:
+            return frozenset({self.kind.value})
+        names = {str(self.status), f"{self.status // 100}xx"}
+        timeout = {FailureKind.TIMEOUT.value} if self.status in _TIMEOUT_STATUSES else set()
+        return frozenset(names | timeout)
 
 
 class TransientInvokerError(InvokerError):
     """The call may work later: no connection, a timeout, 429 or 5xx.
 
     Args:
+        message: the text.
+        kind: what failed.
+        status: of the answer, where that failed it.
         retry_after: seconds that the other side asked us to wait, if it said so.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: FailureKind = FailureKind.OTHER,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, kind=kind, status=status)
         self.retry_after = retry_after
 
 

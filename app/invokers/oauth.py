@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx2
 
+from app.invokers.http_client import failure_kind
 from app.invokers.http_config import HttpConfig, plain
 from app.invokers.invoker import InvokerError, TransientInvokerError
 
@@ -59,12 +60,13 @@ class OauthTokens:
             )
         except httpx2.HTTPError as error:
             raise TransientInvokerError(
-                f"the token server did not answer: {type(error).__name__}"
+                f"the token server did not answer: {type(error).__name__}", kind=failure_kind(error)
             ) from None
-        if answer.status_code >= 500:  # noqa: PLR2004 - 5xx
-            raise TransientInvokerError(f"the token server answered {answer.status_code}")
+        status = answer.status_code
+        if status >= 500:  # noqa: PLR2004 - 5xx
+            raise TransientInvokerError(f"the token server answered {status}", status=status)
         if not answer.is_success:
-            raise InvokerError(f"the token server answered {answer.status_code}")
+            raise InvokerError(f"the token server answered {status}", status=status)
         return _read(answer)
 
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 from app.errors import error_text
 from app.invokers.config import InvokerConfig, read_config
 from app.invokers.invoker import (
+    FailureKind,
     InvocationContext,
     Invoker,
     InvokerError,
@@ -85,7 +86,7 @@ class SyncInvoker(Invoker):
             finally:
                 self._idle.put(invoker)
         except (ConnectionError, TimeoutError) as error:
-            raise TransientInvokerError(self._fault(error)) from error
+            raise TransientInvokerError(self._fault(error), kind=FailureKind.of(error)) from error
         except BaseException as error:
             # The class is the user's own code, and so is the text of its error. None of them may
             # leave the thread as it is: a future cannot carry StopIteration and would never end.

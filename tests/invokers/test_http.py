@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.invokers.http import HttpInvoker
-from app.invokers.invoker import InvocationContext, InvokerError, TransientInvokerError
+from app.invokers.invoker import FailureKind, InvocationContext, InvokerError, TransientInvokerError
 from tests.support.http_server import HttpServer, Says
 from tests.support.sinks import Sink
 
@@ -104,7 +104,9 @@ async def test_oauth_failures(server: HttpServer) -> None:
     config = {**OAUTH, "token_url": f"{server.url}/token"}
     server.script(Says(status=503), Says(status=400), Says("nonsense"))
 
-    assert isinstance(await failure(server, **config), TransientInvokerError)
+    away = await failure(server, **config)
+    assert isinstance(away, TransientInvokerError)
+    assert away.names == {"503", "5xx"}
     for _ in range(2):
         error = await failure(server, **config)
         assert not isinstance(error, TransientInvokerError)
@@ -119,6 +121,8 @@ async def test_what_may_pass_is_transient(server: HttpServer, status: int) -> No
     assert isinstance(error, TransientInvokerError)
     assert error.retry_after == 7.0
     assert str(error) == f"the API answered {status}: later"
+    assert error.names - {"timeout"} == {str(status), f"{status // 100}xx"}
+    assert ("timeout" in error.names) == (status == 408)
 
 
 @pytest.mark.parametrize("status", [302, 400, 403, 404])
@@ -130,12 +134,26 @@ async def test_what_will_not_pass_is_final_and_tells_no_secret(
 
     assert not isinstance(error, TransientInvokerError)
     assert str(error) == f"the API answered {status}: bad key ***"
+    assert error.names == {str(status), f"{status // 100}xx"}
     assert len(server.requests) == 1
 
 
 async def test_no_answer_in_time(server: HttpServer) -> None:
     server.script(Says(delay=5.0))
-    assert isinstance(await failure(server, timeout=0.05), TransientInvokerError)
+    error = await failure(server, timeout=0.05)
+    assert isinstance(error, TransientInvokerError)
+    assert (error.kind, error.names) == (FailureKind.TIMEOUT, {"timeout"})
+
+
+async def test_nobody_listening(server: HttpServer) -> None:
+    error = await failure(server, base_url="http://127.0.0.1:1")
+    assert isinstance(error, TransientInvokerError)
+    assert (error.kind, error.names) == (FailureKind.CONNECTION, {"connection"})
+
+
+async def test_an_answer_that_is_no_text(server: HttpServer) -> None:
+    server.script(Says("a\0b"))
+    assert (await failure(server)).names == {"answer"}
 
 
 async def test_only_allowed_addresses(server: HttpServer) -> None:

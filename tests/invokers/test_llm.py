@@ -125,6 +125,7 @@ async def test_a_status_that_may_pass_is_transient_and_asked_once(
     assert isinstance(error, TransientInvokerError)
     assert str(status) in str(error)
     assert "come back" in str(error)
+    assert error.names - {"timeout"} == {str(status), f"{status // 100}xx"}
     assert error.retry_after is None
     assert len(server.requests) == 1
 
@@ -152,6 +153,7 @@ async def test_another_4xx_is_final_and_tells_why_without_the_key(
     error = await failure(llm)
     assert not isinstance(error, TransientInvokerError)
     assert str(error) == f"the model answered {status}: key *** is not good"
+    assert error.names == {str(status), "4xx"}
 
 
 async def test_a_long_error_is_cut(server: OpenAiServer, llm: LlmInvoker) -> None:
@@ -166,6 +168,7 @@ async def test_a_slow_answer_is_transient(server: OpenAiServer, stream: bool) ->
     error = await failure(llm, seconds=0.3)
     await llm.close()
     assert isinstance(error, TransientInvokerError)
+    assert error.names == {"timeout"}
 
 
 async def test_a_stream_that_drags_on_is_transient(server: OpenAiServer, llm: LlmInvoker) -> None:
@@ -178,7 +181,9 @@ async def test_a_cut_stream_is_transient(
     server: OpenAiServer, llm: LlmInvoker, cut_after: int
 ) -> None:
     server.script(*[Reply(text="one two three", cut_after=cut_after)] * 2)
-    assert isinstance(await failure(llm), TransientInvokerError)
+    error = await failure(llm)
+    assert isinstance(error, TransientInvokerError)
+    assert error.names == {"connection"}
 
 
 async def test_a_stream_that_ends_without_saying_so_is_transient(
@@ -195,7 +200,9 @@ async def test_an_unreadable_answer_is_transient(
 ) -> None:
     server.default = Reply(raw=raw)
     llm = make(server, stream=stream)
-    assert isinstance(await failure(llm), TransientInvokerError)
+    error = await failure(llm)
+    assert isinstance(error, TransientInvokerError)
+    assert error.names == {"answer"}
     await llm.close()
 
 
@@ -209,7 +216,9 @@ async def test_a_cut_body_is_transient(server: OpenAiServer, stream: bool) -> No
 
 async def test_nobody_listening_is_transient(server: OpenAiServer) -> None:
     llm = make(server, base_url="http://127.0.0.1:1/v1")
-    assert isinstance(await failure(llm), TransientInvokerError)
+    error = await failure(llm)
+    assert isinstance(error, TransientInvokerError)
+    assert error.names == {"connection"}
     await llm.close()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 from typing_extensions import override
 
-from app.invokers.invoker import TransientInvokerError
+from app.invokers.invoker import FailureKind, TransientInvokerError
 from app.kit.storable import clean_text
 
 _END = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"')
@@ -83,9 +83,11 @@ class _Events(httpx2.AsyncByteStream):
         if rest:
             yield self._line(bytes(rest))
         if self._empty:
-            raise TransientInvokerError("the model answered with an empty stream")
+            raise TransientInvokerError(
+                "the model answered with an empty stream", kind=FailureKind.ANSWER
+            )
         if not self._complete:
-            raise TransientInvokerError("the model's answer broke off")
+            raise TransientInvokerError("the model's answer broke off", kind=FailureKind.CONNECTION)
 
     @override
     async def aclose(self) -> None:
@@ -126,7 +128,9 @@ def _checked(body: bytes) -> bytes:
     if _is_error(value):
         raise UpstreamError(value)
     if not isinstance(value, dict) or not (value.get("choices") or "content" in value):
-        raise TransientInvokerError("the model did not answer: its answer cannot be read")
+        raise TransientInvokerError(
+            "the model did not answer: its answer cannot be read", kind=FailureKind.ANSWER
+        )
     for choice in value.get("choices") or []:
         if isinstance(choice, dict) and choice.get("finish_reason") == "":
             choice["finish_reason"] = None  # which the SDKs take for what it means

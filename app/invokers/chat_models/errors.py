@@ -14,26 +14,26 @@ from pydantic_ai.exceptions import (
 )
 
 from app.invokers.chat_models.answers import UpstreamError
-from app.invokers.invoker import InvokerError, TransientInvokerError
+from app.invokers.http_client import failure_kind
+from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError
 
 _MAX_TEXT = 500
 _MAX_FAULTS = 10
 # Request timeout, too early, too many requests; and all of 5xx.
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
-_TRANSIENT_WORDS = frozenset(
-    {
-        "api_error",
-        "overloaded_error",
-        "rate_limit_error",
-        "rate_limit_exceeded",
-        "server_error",
-        "internal_error",
-        "internal_server_error",
-        "service_unavailable",
-        "timeout_error",
-        "timeout",
-    }
-)
+# What bodies call an error that has a status of its own.
+_TRANSIENT_WORDS = {
+    "api_error": 500,
+    "overloaded_error": 529,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "service_unavailable": 503,
+    "timeout_error": 504,
+    "timeout": 504,
+}
 
 
 def as_invoker_error(error: Exception, api_key: str) -> InvokerError:
@@ -52,22 +52,25 @@ def as_invoker_error(error: Exception, api_key: str) -> InvokerError:
         return _from_status(error, api_key)
     text = _clean(_plain_text(error), api_key)
     if _may_pass(error):
-        return TransientInvokerError(f"the model did not answer: {text}")
+        return TransientInvokerError(f"the model did not answer: {text}", kind=_kind(error))
     return InvokerError(f"the model request failed: {text}")
 
 
 def _from_status(error: ModelHTTPError, api_key: str) -> InvokerError:
     text = f"the model answered {error.status_code}: {_clean(_upstream_text(error.body), api_key)}"
-    if error.status_code in _TRANSIENT_STATUSES or error.status_code >= 500:  # noqa: PLR2004 - 5xx
-        return TransientInvokerError(text, retry_after=error.retry_after)
-    return InvokerError(text)
+    if _is_transient(error.status_code):
+        return TransientInvokerError(text, status=error.status_code, retry_after=error.retry_after)
+    return InvokerError(text, status=error.status_code)
 
 
 def _from_body(body: object, api_key: str) -> InvokerError:
     """An error that came with status 200: what it says decides whether it may pass."""
     text = f"the model answered with an error: {_clean(_upstream_text(body), api_key)}"
-    passes = any(word in _TRANSIENT_WORDS or _is_transient(word) for word in _codes(body))
-    return TransientInvokerError(text) if passes else InvokerError(text)
+    statuses = [status for word in _codes(body) if (status := _status_of(word))]
+    passing = [status for status in statuses if _is_transient(status)]
+    if passing:
+        return TransientInvokerError(text, status=passing[0])
+    return InvokerError(text, status=statuses[0] if statuses else None)
 
 
 def _codes(body: object) -> list[str]:
@@ -79,9 +82,25 @@ def _codes(body: object) -> list[str]:
     return [str(members[name]) for name in ("code", "type", "status") if name in members]
 
 
-def _is_transient(status: str) -> bool:
-    number = int(status) if status.isdecimal() and len(status) == 3 else 0  # noqa: PLR2004 - a status
-    return number in _TRANSIENT_STATUSES or number >= 500  # noqa: PLR2004 - 5xx
+def _status_of(word: str) -> int | None:
+    if word.isdecimal() and len(word) == 3:  # noqa: PLR2004 - a status
+        return int(word)
+    return _TRANSIENT_WORDS.get(word)
+
+
+def _is_transient(status: int) -> bool:
+    return status in _TRANSIENT_STATUSES or status >= 500  # noqa: PLR2004 - 5xx
+
+
+def _kind(error: Exception) -> FailureKind:
+    """What failed in a request that may work later; the client's own error says it best."""
+    for cause in causes(error):
+        if isinstance(cause, httpx2.HTTPError):
+            return failure_kind(cause)
+        if isinstance(cause, ModelRequestTimeout):
+            return FailureKind.TIMEOUT
+    connection = isinstance(error, ModelConnectionError)
+    return FailureKind.CONNECTION if connection else FailureKind.ANSWER
 
 
 def _may_pass(error: Exception) -> bool:
