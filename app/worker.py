@@ -3,15 +3,13 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import uvloop
-from redis.exceptions import RedisError
 from structlog import get_logger
 
 from app.access.crypto import Vault
 from app.invokers.pool import Invokers
-from app.kit.ids import new_id
 from app.kit.log import configure_logging
 from app.kit.tasks import end_tasks
 from app.manifests.connections import ManifestConnections
@@ -24,9 +22,6 @@ from app.sessions.steps.sweeper import sweep
 from app.settings import Settings
 
 log = get_logger(__name__)
-
-_HEALTH_SECONDS = 2.0
-_HEALTH_TTL = 6
 
 
 def run(settings: Settings) -> None:
@@ -60,19 +55,23 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
             )
             for queue in settings.worker.queues
         ]
+        fingerprints = runtime.catalog.fingerprints
         async with leases.renewing():
             picking = [asyncio.create_task(worker.async_run()) for worker in workers]
+            # Until it takes no more steps.
+            showing = asyncio.create_task(
+                runtime.live_workers.show(settings.worker.queues, fingerprints)
+            )
             tasks = [
                 asyncio.create_task(sweep(runtime, workers)),
-                asyncio.create_task(_show_life(runtime)),
                 asyncio.create_task(runtime.cancellations.listen(leases.check)),
             ]
             try:
-                yield asyncio.create_task(_first_fault([*picking, *tasks]))
-                await end_tasks(*picking)
+                yield asyncio.create_task(_first_fault([*picking, showing, *tasks]))
+                await end_tasks(*picking, showing)
                 await _drain(workers, settings.worker.drain_seconds)
             finally:
-                await end_tasks(*picking, *tasks)
+                await end_tasks(*picking, showing, *tasks)
                 await _drain(workers, 0)  # after a fault: nothing may run on without its pools
                 await invokers.close()
 
@@ -103,16 +102,3 @@ async def _drain(workers: list[QueueWorker], seconds: float) -> None:
     if running:
         _, late = await asyncio.wait(running, timeout=seconds)
         await end_tasks(*late)
-
-
-async def _show_life(runtime: Runtime) -> None:
-    """Keep the key that readiness looks for; it lapses when the worker dies."""
-    key = f"{runtime.settings.redis_namespace}:worker:{new_id('wrk')}"
-    try:
-        while True:
-            with suppress(RedisError, OSError):
-                await runtime.redis.set(key, b"1", ex=_HEALTH_TTL)
-            await asyncio.sleep(_HEALTH_SECONDS)
-    finally:
-        with suppress(RedisError, OSError):
-            await runtime.redis.delete(key)

@@ -58,6 +58,11 @@ class FlowCatalog:
         """The keys that no manifest may take."""
         return frozenset(self._in_code)
 
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """What tells the flows in code of this process from those of another release."""
+        return frozenset(filter(None, (flow.fingerprint for flow in self._in_code.values())))
+
     async def check(self, org_id: str, key: str) -> None:
         """Raises `BadRequestError` where an agent's template names a flow that is not there."""
         try:

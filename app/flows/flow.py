@@ -55,6 +55,7 @@ class Flow:
     Args:
         key: what the flow is called in URLs.
         revision: 0 for flows in code; manifests count from 1.
+        fingerprint: of the code, for flows in code.
         trusted: code of ours or of the user's own package, not a manifest.
         bind: makes what the machine is bound to for one event; the model itself if it is trusted.
     """
@@ -70,6 +71,7 @@ class Flow:
         renderer: TemplateRenderer,
         trusted: bool,
         description: str | None = None,
+        fingerprint: str | None = None,
         bind: Callable[[SessionModel], Any] | None = None,
     ) -> None:
         self.key = key
@@ -80,6 +82,7 @@ class Flow:
         self.renderer = renderer
         self.trusted = trusted
         self.description = description
+        self.fingerprint = fingerprint
         self._subject = bind or (lambda model: model)
         self._states: dict[str, State] = {s.id: s for s in machine.states_map.values()}
         # By state and event ("" for the start): outcomes that nothing but those two decide.

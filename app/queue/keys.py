@@ -24,3 +24,8 @@ def wake_channel(namespace: str) -> str:
 def cancel_channel(namespace: str) -> str:
     """The channel of the ids of invocations that ended before their steps."""
     return f"{namespace}:cancelled"
+
+
+def worker_key(namespace: str, worker: str) -> str:
+    """What a worker that lives has; `*` for the pattern of all."""
+    return f"{namespace}:worker:{worker}"

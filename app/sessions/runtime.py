@@ -9,6 +9,7 @@ from app.catalog.catalog import FlowCatalog
 from app.db.engine import Database
 from app.kit.redis import LimitedRedis, open_redis
 from app.queue.cancellations import Cancellations
+from app.queue.live_workers import LiveWorkers
 from app.queue.publisher import StepQueue
 from app.queue.wakeups import Wakeups
 from app.sessions.locks import SessionLocks
@@ -28,6 +29,7 @@ class Runtime:
     queue: StepQueue
     wakeups: Wakeups
     cancellations: Cancellations
+    live_workers: LiveWorkers
     locks: SessionLocks
 
     @classmethod
@@ -53,5 +55,6 @@ class Runtime:
                     queue=StepQueue(redis, namespace),
                     wakeups=wakeups,
                     cancellations=Cancellations(redis, namespace),
+                    live_workers=LiveWorkers(redis, namespace),
                     locks=SessionLocks(redis, namespace, settings.session),
                 )

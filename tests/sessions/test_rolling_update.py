@@ -1,14 +1,18 @@
 """Two workers with different flows, as while a new release is rolled out."""
 
 import asyncio
+from collections.abc import Callable
+from typing import cast
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.db.engine import Database
+from app.sessions.store.protocol import PROTOCOL
 from app.settings import Settings
 from app.worker import serving
-from tests.support.flows import Session
+from tests.support.flows import Session, WritePackage
 
 
 @pytest.fixture
@@ -33,3 +37,93 @@ async def test_a_worker_without_the_flow_leaves_its_steps_to_one_that_has_it(
                 await session.poll()
     assert session.told["error"] is None
     assert session.told["next_actions"] == ["go"]
+
+
+_FLOW = """
+from app.flows import Call, Render, SessionMachine, SessionModel, State
+from .answers import answer
+
+
+class AskingMachine(SessionMachine):
+    a = State(initial=True)
+    {working} = State()
+
+    go = a.to({working})
+    done = {working}.to(a, on="keep")
+
+    templates = {{"a": Render("{{{{ answer }}}}"), "{working}": Call(answer)}}
+
+    def keep(self) -> None:
+        self.model.answer = self.model.actor_input
+
+
+class Asking(SessionModel):
+    machine = AskingMachine
+    answer: str = "-"
+"""
+Release = Callable[..., Settings]
+_ANSWERS = "async def answer(_data):\n    return {!r}\n"
+
+
+@pytest.fixture
+def release(settings: Settings, write_package: WritePackage) -> Release:
+    """Settings with a flow that gives an answer."""
+
+    def make(answer: str, working: str = "w") -> Settings:
+        files = {"asking.py": _FLOW.format(working=working), "answers.py": _ANSWERS.format(answer)}
+        return settings.model_copy(update={"flows_package": write_package(files)})
+
+    return make
+
+
+@pytest.fixture
+def older(api: FastAPI, release: Release) -> Settings:
+    """The release of the API; to be asked for before the client."""
+    api.state.settings = release("older")
+    return cast(Settings, api.state.settings)
+
+
+async def test_a_worker_leaves_steps_to_one_that_has_the_code_by_which_they_were_planned(
+    older: Settings, client: httpx.AsyncClient, release: Release
+) -> None:
+    async with serving(older), serving(release("newer")):
+        sessions = [await Session.start(client, "asking") for _ in range(12)]
+        told = await asyncio.gather(*(session.send("go") for session in sessions))
+    assert {one["response"] for one in told} == {"older"}
+
+
+async def test_when_the_code_is_gone_a_step_is_run_by_the_code_that_there_is(
+    older: Settings, client: httpx.AsyncClient, release: Release
+) -> None:
+    async with serving(older):
+        pass  # and its sign of life is gone with it
+    async with serving(release("newer")), asyncio.timeout(5):
+        session = await Session.start(client, "asking")
+        assert (await session.send("go"))["response"] == "newer"
+
+
+async def test_when_the_code_and_its_state_are_gone_the_session_goes_back(
+    older: Settings, client: httpx.AsyncClient, release: Release
+) -> None:
+    async with serving(release("newer", working="busy")), asyncio.timeout(5):
+        session = await Session.start(client, "asking")
+        told = await session.send("go")
+    assert told["next_actions"] == ["go"]
+    assert "Flow 'asking' was changed while it ran." in told["error"]
+
+
+async def test_a_step_of_a_newer_protocol_waits_for_a_newer_worker(
+    client: httpx.AsyncClient, database: Database, settings: Settings
+) -> None:
+    session = await Session.start(client, "chained")
+    await session.post("go", "hi")
+    await database.pool.execute("UPDATE step SET protocol = $1", PROTOCOL + 1)
+    async with serving(settings):
+        await asyncio.sleep(2 * settings.step.republish_seconds)
+        rows = await database.pool.fetch("SELECT attempt FROM step WHERE attempt > 0")
+        assert rows == []
+        await database.pool.execute("UPDATE step SET protocol = $1", PROTOCOL)
+        async with asyncio.timeout(10):
+            while session.told["next_actions"] == ["poll"]:
+                await session.poll()
+    assert session.told["error"] is None

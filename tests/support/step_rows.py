@@ -44,6 +44,7 @@ class StepRowsInMemory:
         parent = self.rows.get(row.step.parent_id or "")
         return Claim(
             step_id=step_id,
+            queue=row.step.planned.queue,
             path=row.step.planned.path,
             parent=None if parent is None else self._composite(parent),
             attempt=row.attempt,
@@ -53,6 +54,7 @@ class StepRowsInMemory:
             scope=row.step.planned.scope,
             result=row.result,
             invocation_id=row.step.invocation_id,
+            flow_fingerprint=None,
             event="done",
             state="working",
             actor_input="",

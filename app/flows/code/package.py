@@ -21,6 +21,7 @@ from app.flows.code.checks import (
     check_support,
     check_values,
 )
+from app.flows.code.fingerprint import fingerprint
 from app.flows.code.folder import TemplateFolder
 from app.flows.code.templates import CodeTemplateReader
 from app.flows.findings import Findings
@@ -47,8 +48,9 @@ def load_package(package: str, taken: frozenset[str] = frozenset()) -> dict[str,
         FlowPackageError: something is wrong with it; the text names every fault.
     """
     findings = Findings()
-    loader = _Loader(findings, taken)
-    for module in _modules(package, findings):
+    modules = list(_modules(package, findings))
+    loader = _Loader(findings, taken, fingerprint(modules[0]) if modules else "")
+    for module in modules:
         loader.take(module)
     if findings.errors:
         raise FlowPackageError(package, [_line(fault) for fault in findings.errors])
@@ -58,10 +60,11 @@ def load_package(package: str, taken: frozenset[str] = frozenset()) -> dict[str,
 class _Loader:
     """Takes the flows and the stored models of modules, one module after the other."""
 
-    def __init__(self, findings: Findings, taken: frozenset[str]) -> None:
+    def __init__(self, findings: Findings, taken: frozenset[str], fingerprint: str) -> None:
         self.flows: dict[str, Flow] = {}
         self._findings = findings
         self._taken = taken
+        self._fingerprint = fingerprint
         self._owners: dict[str, str] = {}
         self._folders: dict[Path, TemplateFolder] = {}
 
@@ -102,6 +105,7 @@ class _Loader:
                 renderer=folder.renderer,
                 trusted=True,
                 description=_description(model),
+                fingerprint=self._fingerprint,
             )
 
     def _key(self, model: type[SessionModel], loc: Loc) -> str:

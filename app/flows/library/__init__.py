@@ -1,5 +1,8 @@
 """The flows that ship with the product."""
 
+import sys
+
+from app.flows.code.fingerprint import fingerprint
 from app.flows.code.package import load_package
 from app.flows.flow import Flow
 from app.flows.library.chat import KEY, Chat, ChatMachine
@@ -21,6 +24,7 @@ def code_flows(package: str | None = None) -> dict[str, Flow]:
         renderer=TrustedRenderer(),
         trusted=True,
         description="A conversation with a model.",
+        fingerprint=fingerprint(sys.modules[__name__]),
     )
     own = load_package(package, frozenset({KEY})) if package else {}
     return {KEY: chat, **own}

@@ -79,7 +79,7 @@ def failed(error: Exception) -> Failed:
 
 
 class FlowMissingError(Exception):
-    """This worker does not have the step's flow, or not this revision of it; another may."""
+    """This worker does not have the step's flow as it was planned; another may."""
 
 
 class AttemptRunner:
@@ -119,6 +119,8 @@ class AttemptRunner:
 
     async def _result(self, claim: Claim) -> Answer:
         flow, node = await self._node(claim)
+        if await self._served_as_planned(flow, claim):
+            raise FlowMissingError(f"A worker has other code of flow {flow.key!r}.")
         if claim.result is not None:
             return Answer(claim.result)
         match node:
@@ -138,10 +140,27 @@ class AttemptRunner:
             flow = await self._runtime.catalog.get(
                 session.org_id, session.flow, session.flow_revision
             )
-            node, _ = Graph(flow.node(claim.state), {}, select).find(claim.path)
-        except (NotFoundError, DefinitionMismatchError, LookupError) as error:
+        except (NotFoundError, DefinitionMismatchError) as error:
             raise FlowMissingError(f"A worker does not have flow {session.flow!r}.") from error
-        return flow, node
+        return flow, await self._node_of(flow, claim)
+
+    async def _node_of(self, flow: Flow, claim: Claim) -> Unwrapped:
+        try:
+            return Graph(flow.node(claim.state), {}, select).find(claim.path)[0]
+        except (DefinitionMismatchError, LookupError) as error:
+            if await self._served_as_planned(flow, claim) is False:
+                raise InvokerError(f"Flow {flow.key!r} was changed while it ran.") from error
+            raise FlowMissingError(f"A worker does not have flow {flow.key!r}.") from error
+
+    async def _served_as_planned(self, flow: Flow, claim: Claim) -> bool | None:
+        """Whether another worker has the code by which the step was planned, where this has not.
+
+        None where it makes no difference, and where nobody knows.
+        """
+        planned = claim.flow_fingerprint
+        if planned in (None, flow.fingerprint):
+            return None
+        return await self._runtime.live_workers.serve(claim.queue, planned)
 
     async def _invoke(self, flow: Flow, claim: Claim, node: Invoke) -> Answer:
         name, config = await self._connections.resolve(

@@ -188,6 +188,7 @@ def _continues(claim: Claim, started: list[NewStep], parent: Composite) -> Invoc
     claimed = replace(
         claim,
         step_id=own.id,
+        queue=own.planned.queue,
         path=own.planned.path,
         parent=above.get(own.parent_id or "", parent),
         attempt=1,

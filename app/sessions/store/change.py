@@ -10,6 +10,7 @@ from app.db.models import MessageStatus, StepKind, StepStatus
 from app.flows.graph import PlannedStep
 from app.flows.model.session_model import SessionModel
 from app.kit.ids import new_id
+from app.sessions.store.protocol import PROTOCOL
 from app.sessions.store.snapshot import SessionHead
 
 
@@ -108,6 +109,7 @@ class NewStep:
             "attempt": 0 if self.lease is None else 1,
             "lease": self.lease,
             "max_attempts": self.max_attempts,
+            "protocol": PROTOCOL,
             "remaining": self.planned.remaining,
             "input": {
                 "previous_result": self.planned.scope.previous_result,
@@ -122,13 +124,15 @@ class NewStep:
 class NewInvocation:
     """An entry into an invoker state; `event` ends it, `input` is what its templates see.
 
-    It fails by itself after `seconds`.
+    It fails by itself after `seconds`. `flow_fingerprint` tells by which code of a flow in code the
+    state was entered.
     """
 
     state: str
     event: str
     input: str
     seconds: float
+    flow_fingerprint: str | None = None
     id: str = field(default_factory=lambda: new_id("inv"))
 
 

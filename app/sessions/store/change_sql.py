@@ -42,11 +42,12 @@ _WRITES = """
   WHERE v.session_id = c.id AND i.deleted ? v.key
 )
 , new_invocation AS (
-  INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status, deadline)
+  INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status, deadline,
+    flow_fingerprint)
   SELECT n.id, c.id, c.org_id, c.version, n.state, n.event, n.input, 'running',
-    clock_timestamp() + n.seconds * interval '1 second'
+    clock_timestamp() + n.seconds * interval '1 second', n.flow_fingerprint
   FROM changed c, i, jsonb_to_record(i.invocation)
-    AS n(id text, state text, event text, input text, seconds float)
+    AS n(id text, state text, event text, input text, seconds float, flow_fingerprint text)
   WHERE i.invocation IS NOT NULL
 )
 , new_event AS (
@@ -62,13 +63,13 @@ _WRITES = """
 NEW_STEPS = """
 , new_steps AS (
   INSERT INTO step (id, invocation_id, session_id, org_id, path, parent_id, kind, status, queue,
-    attempt, max_attempts, remaining, input, result, published_at, lease_until)
+    attempt, max_attempts, protocol, remaining, input, result, published_at, lease_until)
   SELECT p.id, p.invocation_id, g.id, g.org_id, p.path, p.parent_id, p.kind, p.status, p.queue,
-    p.attempt, p.max_attempts, p.remaining, p.input, p.result, clock_timestamp(),
+    p.attempt, p.max_attempts, p.protocol, p.remaining, p.input, p.result, clock_timestamp(),
     clock_timestamp() + p.lease * interval '1 second'
   FROM {guard} g, i, jsonb_to_recordset(i.steps) AS p(id text, invocation_id text, path text,
     parent_id text, kind text, status text, queue text, attempt int, max_attempts int,
-    remaining int, input jsonb, result text, lease float)
+    protocol int, remaining int, input jsonb, result text, lease float)
 )"""
 
 _SET_SESSION = """

@@ -46,11 +46,13 @@ class Claim:
     """One attempt of one step. `attempt` is its fence.
 
     `failures` counts the attempts that its invoker failed, `losses` those that ended without an
-    answer. `result` is set where there is nothing to run; `event` ends the invocation; `entered`
-    is when the session entered the state, which the render data show as the current time.
+    answer. `flow_fingerprint` is that of the code by which the state was entered. `result` is set
+    where there is nothing to run; `event` ends the invocation; `entered` is when the session
+    entered the state, which the render data show as the current time.
     """
 
     step_id: str
+    queue: str
     path: str
     parent: Composite | None
     attempt: int
@@ -60,6 +62,7 @@ class Claim:
     scope: StepScope
     result: str | None
     invocation_id: str
+    flow_fingerprint: str | None
     event: str
     state: str
     actor_input: str
@@ -81,6 +84,7 @@ class Claim:
         """The claim in a row that the claiming statement returns."""
         return cls(
             step_id=row["step_id"],
+            queue=row["step_queue"],
             path=row["path"],
             parent=Composite.from_row(row, "parent_") if row["parent_id"] else None,
             attempt=row["attempt"],
@@ -90,6 +94,7 @@ class Claim:
             scope=scope_of(row["step_input"]),
             result=row["step_result"],
             invocation_id=row["running_id"],
+            flow_fingerprint=row["flow_fingerprint"],
             event=row["ending_event"],
             state=row["invoker_state"],
             actor_input=row["actor_input"],

@@ -4,6 +4,7 @@ What changes the session with it is in `statements`.
 """
 
 from app.sessions.store.change_sql import NEW_STEPS
+from app.sessions.store.protocol import KNOWN_SQL
 from app.sessions.store.read_sql import STORED_VALUES
 
 # A step that is not the last. `counted` is the parallel or map that loses one open child; it must
@@ -91,7 +92,7 @@ _DUE = """
 CLAIM = f"""
 WITH due AS (
   SELECT t.id FROM step t JOIN invocation v ON v.id = t.invocation_id AND v.status = 'running'
-  WHERE t.id = ANY($1::text[]) AND {_DUE} FOR UPDATE OF t SKIP LOCKED
+  WHERE t.id = ANY($1::text[]) AND {_DUE} AND {KNOWN_SQL} FOR UPDATE OF t SKIP LOCKED
 )
 , claimed AS (
   UPDATE step t SET status = 'running', attempt = t.attempt + 1, published_at = clock_timestamp(),
@@ -101,10 +102,10 @@ WITH due AS (
   RETURNING t.*
 )
 SELECT t.id AS step_id, t.path, t.attempt, t.failures, t.losses, t.max_attempts,
-  t.input AS step_input, t.result AS step_result, v.id AS running_id, v.event AS ending_event,
-  v.input AS actor_input, v.state AS invoker_state, v.created AS entered, s.*, {STORED_VALUES},
-  t.parent_id, p.path AS parent_path, p.kind AS parent_kind, p.remaining AS parent_remaining,
-  p.input AS parent_input
+  t.queue AS step_queue, t.input AS step_input, t.result AS step_result, v.id AS running_id,
+  v.event AS ending_event, v.flow_fingerprint, v.input AS actor_input, v.state AS invoker_state,
+  v.created AS entered, s.*, {STORED_VALUES}, t.parent_id, p.path AS parent_path,
+  p.kind AS parent_kind, p.remaining AS parent_remaining, p.input AS parent_input
 FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id
   LEFT JOIN step p ON p.id = t.parent_id"""
 
@@ -140,19 +141,19 @@ WHERE id = $1 AND attempt = $2 AND status = 'running'"""
 
 # Steps of the queues `mine (queue, most)` that are due and that were not published for $1 seconds,
 # those whose worker was lost first. `now()`, since an index is not asked for a volatile value.
-_STALE = """
+_STALE = f"""
 , lost AS (
   SELECT d.id FROM mine m CROSS JOIN LATERAL (
     SELECT t.id FROM step t
     WHERE t.queue = m.queue AND t.status = 'running' AND t.lease_until < now()
-      AND t.published_at < now() - $1 * interval '1 second'
+      AND t.published_at < now() - $1 * interval '1 second' AND {KNOWN_SQL}
     ORDER BY t.lease_until LIMIT m.most FOR UPDATE SKIP LOCKED) d
 )
 , unclaimed AS (
   SELECT d.id FROM mine m CROSS JOIN LATERAL (
     SELECT t.id FROM step t
     WHERE t.queue = m.queue AND t.status = 'queued' AND t.run_after <= now()
-      AND t.published_at < now() - $1 * interval '1 second'
+      AND t.published_at < now() - $1 * interval '1 second' AND {KNOWN_SQL}
     ORDER BY t.published_at LIMIT m.most FOR UPDATE SKIP LOCKED) d
 )
 , stale AS (

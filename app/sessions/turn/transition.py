@@ -241,6 +241,7 @@ class TransitionRun:
             flow.ending_event(change.state),
             self._model.actor_input,
             limits.invocation_seconds,
+            flow.fingerprint,
         )
         graph = await self._source().graph(flow.node(change.state))
         change.steps = new_steps(

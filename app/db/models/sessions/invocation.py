@@ -24,7 +24,8 @@ class Invocation(SQLModel, table=True):
     `version` is the version that the session got when it entered `state`: a record for readers of
     the table. What fences the completion is the session's own version, with the step's attempt.
     After `deadline` it fails. `model` is the session's as it was when the invocation failed: what
-    it can be resumed from.
+    it can be resumed from. `flow_fingerprint` tells by which code of a flow in code `state` was
+    entered; null for flows of manifests, whose revision the session names.
     """
 
     __tablename__ = "invocation"
@@ -45,6 +46,7 @@ class Invocation(SQLModel, table=True):
     status: InvocationStatus = enum_column(InvocationStatus, InvocationStatus.RUNNING)
     error: str | None = None
     model: bytes | None = None
+    flow_fingerprint: str | None = None
     deadline: datetime | None = moment()
     created: datetime = created_at()
     finished_at: datetime | None = moment()

@@ -38,7 +38,8 @@ class Step(SQLModel, table=True):
     done, of a chain the leaves of the parts after the one that runs. `input` is what its render
     sees: `previous_result`, map index and value. `attempt` is the fence of what a worker writes.
     Of the attempts, `failures` were failed by the invoker, which `max_attempts` bounds, and
-    `losses` ended without an answer.
+    `losses` ended without an answer. `protocol` is that of the process that planned
+    it: the rules by which the row is read.
     """
 
     __tablename__ = "step"
@@ -66,6 +67,7 @@ class Step(SQLModel, table=True):
     failures: int = counter(0)
     losses: int = counter(0)
     max_attempts: int
+    protocol: int = counter(1)
     remaining: int = 0
     input: dict[str, Any] = json_column()
     result: str | None = None
