@@ -75,11 +75,11 @@ def clones(addresses: Addresses) -> Iterator[Clones]:
 @pytest.fixture
 def settings(clones: Clones) -> Iterator[Settings]:
     """Settings with a migrated database and Redis keys that only this test has."""
-    name = f"test_{secrets.token_hex(6)}"
+    database, prefix = clones.take(), f"test_{secrets.token_hex(6)}"
     yield Settings(
-        database_url=clones.create(name),
+        database_url=clones.addresses.database(database),
         redis_url=clones.addresses.redis_url,
-        redis_prefix=name,
+        redis_prefix=prefix,
         dev=True,
         step=StepSettings(
             lease_seconds=2.0,
@@ -90,8 +90,8 @@ def settings(clones: Clones) -> Iterator[Settings]:
         ),
         security={"encryption_keys": [_TEST_KEY]},
     )
-    clones.drop(name)
-    clones.forget(name)
+    clones.give_back(database)
+    clones.forget(prefix)
 
 
 @pytest.fixture
