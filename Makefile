@@ -6,6 +6,8 @@ BIN := .venv/bin
 UV := .uv/bin/uv
 UV_VERSION := 0.13.8
 WORKERS ?= 4
+# The tests start dozens of processes: without it each would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 ARGS ?=
 SEED ?= 1
 SECONDS ?= 60
