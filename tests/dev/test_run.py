@@ -131,29 +131,31 @@ def test_keys_are_listed_and_revoked_by_the_data_directory(shared_dev: RunningDe
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_however_it_ends_nothing_runs_on_and_nothing_is_lost(
-    place: Path, devs: list[RunningDev], end: signal.Signals
+    place: Path, devs: list[RunningDev]
 ) -> None:
-    data_dir = place / end.name
-    first = RunningDev(data_dir)
-    devs.append(first)
-    first.wait_until_up()
-    key, pids = first.state["api_key"], first.pids
-    with first.api() as api:
-        assert api.post("/v1/ai/agents", json=_AGENT).is_success
+    data_dir = place / "ends"
+    key = None
+    for end in (signal.SIGKILL, signal.SIGINT, signal.SIGINT):
+        dev = RunningDev(data_dir)
+        devs.append(dev)
+        dev.wait_until_up()
+        with dev.api() as api:
+            if key is None:
+                key = dev.state["api_key"]
+                assert api.post("/v1/ai/agents", json=_AGENT).is_success
+            assert dev.state["api_key"] == key
+            assert api.get("/v1/ai/agents/name/kept").is_success
 
-    assert first.stop(end) < 5
+        _ends(dev, end)
+        assert (data_dir / "dev.json").exists() == (end == signal.SIGKILL)
 
+
+def _ends(dev: RunningDev, end: signal.Signals) -> None:
+    """All its processes end, soon."""
+    pids = dev.pids
+    assert dev.stop(end) < 5
     wait_for(lambda: not any(map(is_alive, pids)), seconds=5, what="no child is left")
-    second = RunningDev(data_dir)
-    devs.append(second)
-    second.wait_until_up()
-    assert second.state["api_key"] == key
-    with second.api() as api:
-        assert api.get("/v1/ai/agents/name/kept").is_success
-    second.stop()
-    assert not (data_dir / "dev.json").exists()
 
 
 @pytest.mark.faults
