@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage faults-teeth chaos chaos-teeth check format bench
+.PHONY: help setup run test coverage faults-teeth compat chaos chaos-teeth check format bench
 
 BIN := .venv/bin
 UV := .uv/bin/uv
@@ -10,6 +10,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 ARGS ?=
 SEED ?= 1
+REV ?= origin/main
 SECONDS ?= 60
 
 help: ## List the commands
@@ -40,6 +41,9 @@ faults-teeth: setup ## Show that the fault tests fail without the fence, the swe
 
 chaos: setup ## Run random sessions under random faults: make chaos SEED="1 2" SECONDS=60; ARGS=--help for more
 	$(BIN)/python -m tests.chaos.run --seed $(SEED) --seconds $(SECONDS) $(ARGS)
+
+compat: setup ## Run an earlier commit's API and worker beside this tree's: make compat REV=1bd7663
+	$(BIN)/python -m tests.faults.compat $(REV)
 
 CHECKS := check-format check-lint check-types check-imports check-migrations
 .PHONY: $(CHECKS)
