@@ -11,7 +11,7 @@ from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import VersionedModel
 from app.flows.rendering.dialogue_format import DialogueFormat, format_dialogue
-from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render
+from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render, RetryPolicy
 
 __all__ = [
     "BadRequestError",
@@ -25,6 +25,7 @@ __all__ = [
     "Queue",
     "Recording",
     "Render",
+    "RetryPolicy",
     "SecondaryStore",
     "SessionMachine",
     "SessionModel",

@@ -52,6 +52,19 @@ class Findings:
             self.error(loc, "must be true or false")
         return value is True
 
+    def number(
+        self, value: object, loc: Loc, least: float, most: float, *, whole: bool = False
+    ) -> float | None:
+        """A number of a range, None where it is not given; anything else is an error."""
+        if value is None:
+            return None
+        kinds = int if whole else (int, float)
+        if isinstance(value, kinds) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        kind = "a whole number" if whole else "a number"
+        self.error(loc, f"must be {kind} from {least:g} to {most:g}")
+        return None
+
 
 def _add(found: list[FieldError], loc: Loc, message: str) -> None:
     fault: FieldError = {"loc": list(loc), "msg": message}

@@ -3,6 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import jmespath
@@ -10,17 +11,75 @@ from jmespath.exceptions import JMESPathError
 
 from app.errors import Loc
 from app.flows.findings import Findings
-from app.flows.template import Chain, Invoke, Map, Node, Parallel, Queue, Render, Template
+from app.flows.template import (
+    Chain,
+    Invoke,
+    Map,
+    Node,
+    Parallel,
+    Queue,
+    Render,
+    RetryPolicy,
+    Template,
+)
+from app.invokers.invoker import FailureKind
 
 MAX_TEMPLATES = 500
 MAX_TEXT_CHARS = 50_000
 MAX_PATH_CHARS = 1000
 MAX_TIMEOUT_SECONDS = 3600
+MIN_SECONDS = 0.001
 MAX_RETRIES = 20
+MAX_INTERVAL_SECONDS = 86_400
+MAX_COEFFICIENT = 100
 MAX_LOC = 130  # keys and indexes that lead to a template
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
+
+_KINDS = (FailureKind.TIMEOUT, FailureKind.CONNECTION, FailureKind.ANSWER)
+_STATUS = re.compile(r"[45](xx|[0-9][0-9])", re.ASCII)
+
+
+def read_retry(findings: Findings, given: dict[str, Any], loc: Loc) -> RetryPolicy | None:
+    """The `retry` of an object that may have `retries` instead; None where there is none."""
+    value, loc = given.get("retry"), (*loc, "retry")
+    if value is None:
+        return None
+    if given.get("retries") is not None:
+        findings.error(loc, "retries is short for retry.maximum_attempts; give one of the two")
+    known = [field.name for field in fields(RetryPolicy)]
+    given = findings.members(value, loc, known)
+    attempts = findings.number(
+        given.get("maximum_attempts"), (*loc, "maximum_attempts"), 1, MAX_RETRIES + 1, whole=True
+    )
+    first, longest = (
+        findings.number(given.get(name), (*loc, name), MIN_SECONDS, MAX_INTERVAL_SECONDS)
+        for name in ("initial_interval", "maximum_interval")
+    )
+    if first is not None and longest is not None and longest < first:
+        findings.error((*loc, "maximum_interval"), "must not be less than initial_interval")
+    coefficient = findings.number(
+        given.get("backoff_coefficient"), (*loc, "backoff_coefficient"), 1, MAX_COEFFICIENT
+    )
+    on = None if given.get("on") is None else _failures(findings, given["on"], (*loc, "on"))
+    most = None if attempts is None else int(attempts)
+    return RetryPolicy(most, first, coefficient, longest, on)
+
+
+def _failures(findings: Findings, value: object, loc: Loc) -> tuple[str, ...]:
+    """The failures that a policy names; a status may be a number or a text."""
+    if value == []:
+        findings.error(loc, "is empty; for no second attempt, maximum_attempts is 1")
+    names = []
+    for index, item in enumerate(findings.items(value, loc)):
+        name = str(item).lower() if isinstance(item, int | str) else ""
+        if name not in _KINDS and not _STATUS.fullmatch(name):
+            kinds = ", ".join(_KINDS)
+            msg = f"must be one of {kinds}, a status from 400 to 599, 4xx or 5xx"
+            findings.error((*loc, index), msg)
+        names.append(name)
+    return tuple(names)
 
 
 class TemplateReader(ABC):
@@ -98,19 +157,23 @@ class TemplateReader(ABC):
         return None
 
     def _invoke(self, value: dict[str, Any], loc: Loc) -> Node | None:
-        known = ("invoke", "template", "config", "timeout", "retries")
+        known = ("invoke", "template", "config", "timeout", "retries", "retry")
         given = self._findings.members(value, loc, known)
         text = self._text(given.get("template"), (*loc, "template"))
         config = given.get("config")
         config = {} if config is None else self._findings.mapping(config, (*loc, "config"))
-        timeout = self._number(
-            given.get("timeout"), (*loc, "timeout"), 0.001, MAX_TIMEOUT_SECONDS, whole=False
+        timeout = self._findings.number(
+            given.get("timeout"), (*loc, "timeout"), MIN_SECONDS, MAX_TIMEOUT_SECONDS
         )
-        retries = self._number(given.get("retries"), (*loc, "retries"), 0, MAX_RETRIES, whole=True)
+        retries = self._findings.number(
+            given.get("retries"), (*loc, "retries"), 0, MAX_RETRIES, whole=True
+        )
+        retry = read_retry(self._findings, given, loc)
         invoker = self._invoker(given["invoke"], (*loc, "invoke"))
         if text is None or invoker is None:
             return None
-        return Invoke(text, invoker, config, timeout, None if retries is None else int(retries))
+        most = None if retries is None else int(retries)
+        return Invoke(text, invoker, config, timeout, most, retry)
 
     def _invoker(self, name: object, loc: Loc) -> str | None:
         if not isinstance(name, str) or not name:
@@ -200,16 +263,4 @@ class TemplateReader(ABC):
         if isinstance(value, str) and _NAME.fullmatch(value):
             return value
         self._findings.error(loc, "must be a name: a letter or _, then letters, digits or _")
-        return None
-
-    def _number(
-        self, value: object, loc: Loc, least: float, most: float, *, whole: bool
-    ) -> float | None:
-        if value is None:
-            return None
-        kinds = int if whole else (int, float)
-        if isinstance(value, kinds) and not isinstance(value, bool) and least <= value <= most:
-            return value
-        kind = "a whole number" if whole else "a number"
-        self._findings.error(loc, f"must be {kind} from {least:g} to {most:g}")
         return None

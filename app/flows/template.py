@@ -4,12 +4,63 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.invokers.invoker import InvokerError, TransientInvokerError
+
 
 @dataclass(frozen=True, slots=True)
 class Render:
     """Text that is rendered and shown; the state waits for the user."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a step whose invoker failed is tried again; what is left out is the service's default.
+
+    The words are Temporal's. What infrastructure does to an attempt is no failure: it is not
+    counted, and not asked for here.
+
+    Attributes:
+        maximum_attempts: in all, with the first.
+        initial_interval: seconds before the second attempt, give or take half of them.
+        backoff_coefficient: how many times as long each wait is as the one before.
+        maximum_interval: seconds of the longest wait; one that the other side asks for may be
+            longer.
+        on: the failures after which it is tried again: `timeout`, `connection`, `answer` (one that
+            cannot be read), a status such as 429, or a class of them such as `5xx`. All others are
+            final at once. None for all that may pass: no connection, no answer in time or none
+            that can be read, 408, 425, 429 and 5xx.
+    """
+
+    maximum_attempts: int | None = None
+    initial_interval: float | None = None
+    backoff_coefficient: float | None = None
+    maximum_interval: float | None = None
+    on: tuple[str | int, ...] | None = None
+
+    def is_final(self, error: InvokerError) -> bool:
+        """Whether nothing is tried again after the error, however few attempts there were."""
+        if self.on is None:
+            return not isinstance(error, TransientInvokerError)
+        return not error.names.intersection(map(str, self.on))
+
+    def interval(self, failures: int, initial: float, most: float) -> float:
+        """The seconds to wait after so many failures, before any spread.
+
+        Args:
+            failures: so far, at least one.
+            initial: the default of `initial_interval`.
+            most: the default of `maximum_interval`.
+        """
+        first = initial if self.initial_interval is None else self.initial_interval
+        return min(first * (self.backoff_coefficient or 2) ** (failures - 1), self.ceiling(most))
+
+    def ceiling(self, most: float) -> float:
+        """The longest wait. A first wait that is longer than the default stands for itself."""
+        if self.maximum_interval is not None:
+            return self.maximum_interval
+        return max(most, self.initial_interval or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +72,9 @@ class Invoke:
         invoker: a built-in invoker, a Provider, or (code flows only) a class by its dotted path.
         config: the invoker's own settings.
         timeout: seconds that one attempt may take; None for the default.
-        retries: attempts after the first; None for the default.
+        retries: attempts after the first; None for the default. Short for a policy that says no
+            more than that.
+        retry: the policy; None for the default.
     """
 
     text: str
@@ -29,6 +82,14 @@ class Invoke:
     config: dict[str, Any] = field(default_factory=dict)
     timeout: float | None = None
     retries: int | None = None
+    retry: RetryPolicy | None = None
+
+    @property
+    def maximum_attempts(self) -> int | None:
+        """How often it is tried in all; None for the default."""
+        if self.retry is not None:
+            return self.retry.maximum_attempts
+        return None if self.retries is None else self.retries + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Manifests over HTTP: every kind's example goes round, and what the answers look like."""
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import yaml
 from fastapi import FastAPI
 
 from app.access.caller import KeyScope
+from app.flows.template import RetryPolicy
 from app.manifests.registry import all_brokers
 from tests.support.http import NewKey
 from tests.support.manifests import manifest, many, post, send
@@ -231,3 +233,16 @@ async def test_every_verb_is_in_the_journal(client: httpx.AsyncClient, api: Fast
         ("version", None, None, 200),
     ]
     assert all(row["duration_ms"] > 0 for row in rows)
+
+
+async def test_the_schema_of_flows_tells_of_retries(client: httpx.AsyncClient) -> None:
+    schema = (await post(client, "json-schema/flow"))["data"]
+    templates = schema["properties"]["spec"]["properties"]["templates"]
+
+    (shown,) = templates["examples"]
+    assert set(shown["answering"]["retry"]) == {field.name for field in fields(RetryPolicy)}
+    document = (await post(client, "example-manifest/flow"))["data"]
+    document["spec"]["templates"] |= shown
+    await post(client, "apply", document)
+    described = (await post(client, "describe/flow", name=document["metadata"]["name"]))["data"]
+    assert described["spec"]["templates"]["answering"] == shown["answering"]

@@ -17,7 +17,7 @@ from app.flows.findings import Findings
 from app.flows.library import code_flows
 from app.flows.manifest.compile import check_flow
 from app.flows.model.versioned import registered_model
-from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render
+from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render, RetryPolicy
 from tests.flows.specs import INVOKERS, changed
 from tests.support.flows import WritePackage
 
@@ -188,7 +188,9 @@ def test_all_faults_are_told_at_once(write_package: WritePackage) -> None:
         {"invoke": "echo", "template": "x", "timeout": "9"},
         {"invoke": "echo", "template": "x" * 50_001},
         {"invoke": "echo", "template": "x", "config": []},
-        {"invoke": "echo", "template": "x", "retry": 1},
+        {"invoke": "echo", "template": "x", "tries": 1},
+        {"invoke": "echo", "template": "x", "retry": {"on": ["never"]}},
+        {"invoke": "echo", "template": "x", "retries": 1, "retry": {}},
         {"invoke": "", "template": "x"},
         {"chain": {}},
         {"chain": [{"parallel": {}}]},
@@ -218,15 +220,46 @@ def test_templates_that_hold_themselves_are_refused(write_package: WritePackage)
     assert "templates nest too deep" in fault
 
 
-@pytest.mark.parametrize("line", ["retries: 21", "timeout: 3601", "timeout: 0"])
-def test_a_folder_has_the_limits_of_templates(write_package: WritePackage, line: str) -> None:
+def test_retry_policies_of_code_and_folders(write_package: WritePackage) -> None:
+    files = {
+        "templates/meta.yaml": "invoker: {type: echo}\nretry: {maximum_attempts: 3}",
+        "templates/x.jinja2": "x",
+        "templates/own/meta.yaml": "retries: 7",
+        "templates/own/x.jinja2": "x",
+        "a.py": flow(
+            working="['x.jinja2', 'own/x.jinja2', Invoke('T', 'echo', retry=RetryPolicy(\n"
+            "        initial_interval=0.5, on=(429, '5XX')))]"
+        ),
+    }
+    working = load_package(write_package(files))["flow"].templates["working"]
+    assert isinstance(working, Chain)
+    assert working.parts == (
+        Invoke("x", "echo", retry=RetryPolicy(3)),
+        Invoke("x", "echo", retries=7),
+        Invoke("T", "echo", retry=RetryPolicy(initial_interval=0.5, on=("429", "5xx"))),
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("retries: 21", "retries"),
+        ("timeout: 3601", "timeout"),
+        ("timeout: 0", "timeout"),
+        ("retry: 3", "retry"),
+        ("retry: {maximum_attempts: 0}", "retry, maximum_attempts"),
+    ],
+)
+def test_a_folder_has_the_limits_of_templates(
+    write_package: WritePackage, line: str, place: str
+) -> None:
     files = {
         "templates/meta.yaml": f"invoker: {{type: echo}}\n{line}",
         "templates/x.jinja2": "x",
         "a.py": flow(working="'x.jinja2'"),
     }
     (fault,) = faults_of(write_package(files))
-    assert fault.startswith(f"templates/meta.yaml, {line.partition(':')[0]}: ")
+    assert fault.startswith(f"templates/meta.yaml, {place}: ")
 
 
 def test_faults_of_statecharts(write_package: WritePackage) -> None:

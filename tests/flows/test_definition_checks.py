@@ -157,7 +157,8 @@ def test_transitions(key: str, value: Any, place: str, reason: str) -> None:
         ({"invoke": "llm", "template": "a\n\n{% if %}"}, "/template", "line 3"),
         ({"invoke": "llm", "template": "{{ a | nope }}"}, "/template", "no filter 'nope'"),
         ({"invoke": "llm", "template": "{% include 'x' %}"}, "/template", "cannot include"),
-        ({"invoke": "llm", "template": "x", "retry": 1}, "/retry", "not known here"),
+        ({"invoke": "llm", "template": "x", "tries": 1}, "/tries", "not known here"),
+        ({"invoke": "llm", "template": "x", "retry": 1}, "/retry", "must be an object"),
         ({"invoke": "llm", "template": "x", "timeout": 0}, "/timeout", "must be a number"),
         ({"invoke": "llm", "template": "x", "timeout": True}, "/timeout", "must be a number"),
         ({"invoke": "llm", "template": "x", "timeout": "9"}, "/timeout", "must be a number"),
@@ -198,6 +199,41 @@ def test_templates(value: Any, place: str, reason: str) -> None:
     found = told(check(changed("templates/extract", value)).errors)
     expected = f"{T}extract{place}"
     assert [message for where, message in found if where == expected and reason in message], found
+
+
+@pytest.mark.parametrize(
+    ("retry", "place", "reason"),
+    [
+        ({"attempts": 2}, "/attempts", "not known here; known are maximum_attempts, initial"),
+        ({"maximum_attempts": 0}, "/maximum_attempts", "a whole number from 1 to 21"),
+        ({"maximum_attempts": 2.5}, "/maximum_attempts", "a whole number"),
+        ({"initial_interval": 0}, "/initial_interval", "a number from 0.001 to 86400"),
+        ({"initial_interval": "1s"}, "/initial_interval", "a number"),
+        ({"backoff_coefficient": 0.5}, "/backoff_coefficient", "a number from 1 to 100"),
+        ({"maximum_interval": 1e9}, "/maximum_interval", "a number"),
+        ({"initial_interval": 5, "maximum_interval": 1}, "/maximum_interval", "not be less than"),
+        ({"on": "5xx"}, "/on", "must be a list"),
+        ({"on": []}, "/on", "is empty"),
+        ({"on": [429, "timeouts"]}, "/on/1", "one of timeout, connection, answer, a status"),
+        ({"on": [200]}, "/on/0", "a status from 400 to 599"),
+        ({"on": ["3xx"]}, "/on/0", "4xx or 5xx"),
+        ({"on": [True]}, "/on/0", "one of"),
+        ({"on": [{"status": 429}]}, "/on/0", "one of"),
+        ({"on": ["other"]}, "/on/0", "one of"),
+    ],
+)
+def test_retry_policies(retry: dict[str, Any], place: str, reason: str) -> None:
+    template = {"invoke": "llm", "template": "x", "retry": retry}
+    ((where, message),) = told(check(changed("templates/extract", template)).errors)
+    assert where == f"{T}extract/retry{place}"
+    assert reason in message
+
+
+def test_a_template_has_a_policy_or_a_number_of_retries() -> None:
+    template = {"invoke": "llm", "template": "x", "retries": 1, "retry": {"maximum_attempts": 2}}
+    ((where, message),) = told(check(changed("templates/extract", template)).errors)
+    assert where == f"{T}extract/retry"
+    assert "give one of the two" in message
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Resuming what failed: only what failed is done again, once, and the session is as it was."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.db.engine import Database
 from app.invokers.llm import load_provider
 from app.settings import LlmSettings, Settings
 from tests.sessions.test_sessions import polled
@@ -56,6 +58,7 @@ def settings(settings: Settings, model: OpenAiServer) -> Settings:
     settings.llm = LlmSettings(
         provider="openai", base_url=model.base_url, model="test-model", api_key="secret-key"
     )
+    settings.session.expire_sweep_seconds = 0.2
     settings.security.egress_allow = ["127.0.0.0/8"]
     return settings
 
@@ -164,3 +167,64 @@ async def test_only_sessions_are_narrowed(client: httpx.AsyncClient, kind: str) 
 
     assert refused.status_code == 400
     assert refused.json()["errors"][0]["loc"] == ["query", "failed"]
+
+
+def with_policy(**invoke: Any) -> dict[str, Any]:
+    """The flow with one step, whose template says more."""
+    working = {"invoke": "llm", "template": "{{ actor_input }}", **invoke}
+    return SPEC | {"templates": SPEC["templates"] | {"working": working}}
+
+
+SERVER_ERROR, NOT_FOUND, BUSY = (Reply(status=status) for status in (500, 404, 429))
+
+
+async def test_a_policy_says_what_is_tried_again_and_how_often(
+    api: FastAPI, client: httpx.AsyncClient, new_key: NewKey, worker: None, model: OpenAiServer
+) -> None:
+    """Each case: what a template says, what the model does, and how many requests came of it."""
+    key = await new_key()
+    slow, cut = Reply(delay=0.6), Reply(text="one two three", cut_after=1)
+    cases: list[tuple[dict[str, Any], list[Reply], int]] = [
+        ({"retry": {"maximum_attempts": 6}}, [SERVER_ERROR] * 5, 6),
+        ({"retry": {"maximum_attempts": 2}}, [SERVER_ERROR] * 2, 2),
+        ({"retries": 1}, [SERVER_ERROR] * 2, 2),
+        ({"retry": {"on": ["timeout", 429]}}, [SERVER_ERROR], 1),
+        ({"retry": {"on": ["timeout", 429]}}, [BUSY], 2),
+        ({"retry": {"on": ["timeout"]}, "timeout": 0.3}, [slow], 2),
+        ({"retry": {"on": ["5xx"]}, "timeout": 0.3}, [slow], 1),
+        ({"retry": {"on": ["connection"]}}, [cut], 2),
+        ({"retry": {"on": ["5xx", "404"]}}, [NOT_FOUND, SERVER_ERROR], 3),
+        ({"retry": {}}, [NOT_FOUND], 1),
+    ]
+    for number, (says, replies, requests) in enumerate(cases):
+        flow = f"case-{number}"
+        await save(api, key, flow, with_policy(**says), invokers={"llm"})
+        model.requests.clear()
+        model.script(*replies)
+        start = {"event": "go", "event_input": "hi"}
+        started = await client.post(f"/v1/ai/{flow}/start_ephemeral_session", json=start)
+        ended = await polled(client, flow, started.json()["session_id"])
+        answered = requests > len(replies)
+        assert (len(model.requests), ended["error"] is None) == (requests, answered), says
+
+
+@pytest.mark.usefixtures("worker")
+async def test_waits_are_the_policys(
+    api: FastAPI,
+    client: httpx.AsyncClient,
+    new_key: NewKey,
+    model: OpenAiServer,
+    database: Database,
+) -> None:
+    policy = {"initial_interval": 300, "backoff_coefficient": 1}
+    await save(api, await new_key(), "twice", with_policy(retry=policy), invokers={"llm"})
+    model.script(SERVER_ERROR)
+    start = {"event": "go", "event_input": "hi"}
+    await client.post("/v1/ai/twice/start_ephemeral_session", json=start)
+
+    query = "SELECT extract(epoch FROM run_after - now())::float FROM step WHERE failures > 0"
+    async with asyncio.timeout(10):
+        while (wait := await database.pool.fetchval(query)) is None:  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.05)
+
+    assert 140 < wait <= 300

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import Loc
 from app.flows.findings import Findings
-from app.flows.grammar import MAX_RETRIES, MAX_TIMEOUT_SECONDS
+from app.flows.grammar import MAX_RETRIES, MAX_TIMEOUT_SECONDS, read_retry
 from app.flows.rendering.jinja import TrustedRenderer, check_syntax
 from app.flows.template import Invoke, Render
 from app.invokers.pool import check_class
@@ -30,6 +30,7 @@ class _Meta(BaseModel):
         invoker: its `type` (a built-in invoker, a Provider or a dotted path) and its config.
         timeout: seconds that one attempt of a step may take.
         retries: attempts after the first.
+        retry: the policy, as a manifest has it; the nearest of it and `retries` is in effect.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -38,6 +39,7 @@ class _Meta(BaseModel):
     renderer: _RendererMeta | None = None
     timeout: float | None = Field(None, gt=0, le=MAX_TIMEOUT_SECONDS)
     retries: int | None = Field(None, ge=0, le=MAX_RETRIES)
+    retry: dict[str, Any] | None = None
 
     def below(self, above: "_Meta") -> "_Meta":
         """This one with what it inherits. A renderer replaces an invoker, and the reverse.
@@ -49,11 +51,13 @@ class _Meta(BaseModel):
             invoker = above.invoker | invoker
         if invoker is None and renderer is None:
             invoker, renderer = above.invoker, above.renderer
+        again = self if self.retries is not None or self.retry is not None else above
         return _Meta(
             invoker=invoker,
             renderer=renderer,
             timeout=above.timeout if self.timeout is None else self.timeout,
-            retries=above.retries if self.retries is None else self.retries,
+            retries=again.retries,
+            retry=again.retry,
         )
 
 
@@ -82,7 +86,9 @@ class TemplateFolder:
             return None
         if found.invoker is not None:
             config = dict(found.invoker)
-            return Invoke(text, config.pop("type"), config, found.timeout, found.retries)
+            retry = read_retry(self._findings, {"retry": found.retry}, self._loc(self._root / path))
+            type_ = config.pop("type")
+            return Invoke(text, type_, config, found.timeout, found.retries, retry)
         if found.renderer is None:
             self._findings.error(
                 self._loc(self._root / path),
@@ -151,7 +157,9 @@ class TemplateFolder:
         if own.invoker is not None and own.renderer is not None:
             self._findings.error(loc, "both an invoker and a renderer; only one can be in effect")
             return None
-        return own
+        faults = len(self._findings.errors)
+        read_retry(self._findings, own.model_dump(include={"retries", "retry"}), loc)
+        return own if len(self._findings.errors) == faults else None
 
     def _check_invoker(self, directory: Path) -> None:
         found = self._metas[directory]

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from typing_extensions import override
@@ -10,7 +11,7 @@ from app.errors import Loc
 from app.flows.code.folder import TemplateFolder
 from app.flows.findings import Findings
 from app.flows.grammar import TemplateReader
-from app.flows.template import Call, Chain, Invoke, Map, Node, Parallel, Queue, Render
+from app.flows.template import Call, Chain, Invoke, Map, Node, Parallel, Queue, Render, RetryPolicy
 from app.invokers.pool import check_class
 
 
@@ -96,9 +97,9 @@ def _as_form(value: object) -> object:
 
 def _form_of(node: Node) -> dict[str, Any]:
     match node:
-        case Invoke(text, invoker, config, timeout, retries):
+        case Invoke(text, invoker, config, timeout, retries, retry):
             form = {"invoke": invoker, "template": text, "config": config}
-            return form | {"timeout": timeout, "retries": retries}
+            return form | {"timeout": timeout, "retries": retries, "retry": _retry_form(retry)}
         case Chain(parts):
             return {"chain": list(parts)}
         case Parallel(keyed):
@@ -110,3 +111,9 @@ def _form_of(node: Node) -> dict[str, Any]:
             return {"queue": name, "template": part}
         case Call(function):
             return {"call": function}
+
+
+def _retry_form(policy: RetryPolicy | None) -> dict[str, Any] | None:
+    if policy is None:
+        return None
+    return asdict(policy) | {"on": None if policy.on is None else list(policy.on)}

@@ -33,7 +33,31 @@ class FlowSpec(ManifestModel):
 
     model: dict[str, Any] = Field({}, description="JSON Schema properties of the session.")
     statechart: dict[str, Any] = Field({}, description="The states, and the events that move it.")
-    templates: dict[str, Any] = Field({}, description="One for each state.")
+    templates: dict[str, Any] = Field(
+        {},
+        description="One for each state: a text, or an object with one of invoke, chain, parallel,"
+        " map and queue. An invoke has a template, and may have config, timeout (seconds of an"
+        " attempt), and either retries (attempts after the first) or retry: maximum_attempts,"
+        " initial_interval and maximum_interval (seconds), backoff_coefficient, and on, the"
+        " failures that are tried again while all others are final: timeout, connection, answer"
+        " (one that cannot be read), a status such as 429, a class of them such as 5xx.",
+        examples=[
+            {
+                "answering": {
+                    "invoke": "llm",
+                    "template": "{{ actor_input }}",
+                    "timeout": 30,
+                    "retry": {
+                        "maximum_attempts": 5,
+                        "initial_interval": 1,
+                        "backoff_coefficient": 2,
+                        "maximum_interval": 60,
+                        "on": ["timeout", "connection", 429, "5xx"],
+                    },
+                }
+            }
+        ],
+    )
 
 
 class FlowBroker(Broker[FlowSpec, FlowRevision]):

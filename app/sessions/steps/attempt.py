@@ -15,9 +15,10 @@ from app.flows.flow import Flow
 from app.flows.graph import Graph, Unwrapped
 from app.flows.rendering.jinja import storable
 from app.flows.select import select
-from app.flows.template import Call, Invoke
+from app.flows.template import Call, Invoke, RetryPolicy
 from app.invokers.invoker import (
     Answer,
+    FailureKind,
     InvocationContext,
     InvokerError,
     TransientInvokerError,
@@ -95,16 +96,19 @@ class AttemptRunner:
 
     async def run(self, claim: Claim) -> Outcome:
         """Run one attempt; whatever happens in it is an outcome, but its cancellation."""
+        policy = RetryPolicy()
         try:
-            return Answered(await self._result(claim))
+            flow, node = await self._node(claim)
+            policy = _policy_of(node)
+            return Answered(await self._result(flow, claim, node))
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
             return Failed("The step's own code cancelled it.")
         except FlowMissingError as error:
             return TryAgain(_ELSEWHERE_SECONDS, str(error), failures=0)
-        except TransientInvokerError as error:
-            return self._after_failure(claim, error)
+        except InvokerError as error:
+            return self._after_failure(claim, error, policy)
         except Exception as error:
             if is_infrastructure(error):
                 return TryAgain(_ELSEWHERE_SECONDS, public_text(error), failures=0)
@@ -117,8 +121,7 @@ class AttemptRunner:
         flow, _ = await self._node(claim)
         return await self._source(flow, claim, None).graph(flow.node(claim.state))
 
-    async def _result(self, claim: Claim) -> Answer:
-        flow, node = await self._node(claim)
+    async def _result(self, flow: Flow, claim: Claim, node: Unwrapped) -> Answer:
         if await self._served_as_planned(flow, claim):
             raise FlowMissingError(f"A worker has other code of flow {flow.key!r}.")
         if claim.result is not None:
@@ -188,16 +191,25 @@ class AttemptRunner:
             history=history or self._runtime.settings.session.history_messages,
         )
 
-    def _after_failure(self, claim: Claim, error: TransientInvokerError) -> TryAgain | Failed:
+    def _after_failure(
+        self, claim: Claim, error: InvokerError, policy: RetryPolicy
+    ) -> TryAgain | Failed:
         step, failures = self._settings, claim.failures + 1
-        if failures >= claim.max_attempts:
-            return Failed(str(error))
-        asked = error.retry_after or 0.0
+        if failures >= claim.max_attempts or policy.is_final(error):
+            return failed(error)
+        asked = (error.retry_after if isinstance(error, TransientInvokerError) else None) or 0.0
         if asked > step.invocation_seconds:
             return Failed(f"{error}; it is not to be asked again before {_moment_in(asked)}")
-        delay = min(step.backoff_seconds * 2 ** (failures - 1), step.backoff_max_seconds)
+        most = step.backoff_max_seconds
+        delay = policy.interval(failures, step.backoff_seconds, most)
         delay *= random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-        return TryAgain(max(delay, asked), str(error), failures=1)
+        return TryAgain(max(min(delay, policy.ceiling(most)), asked), str(error), failures=1)
+
+
+def _policy_of(node: Unwrapped) -> RetryPolicy:
+    """The policy of a template; that of the service where it has none."""
+    own = node.retry if isinstance(node, Invoke) else None
+    return own or RetryPolicy()
 
 
 def _is_cancelled() -> bool:
@@ -218,4 +230,6 @@ async def _in_time(answer: Awaitable[T], seconds: float) -> T:
         async with asyncio.timeout(seconds):
             return await answer
     except TimeoutError:
-        raise TransientInvokerError(f"No answer within {seconds:g} seconds.") from None
+        raise TransientInvokerError(
+            f"No answer within {seconds:g} seconds.", kind=FailureKind.TIMEOUT
+        ) from None

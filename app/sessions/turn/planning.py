@@ -34,5 +34,5 @@ def new_steps(
 
 def _attempts(graph: Graph, path: str, default: int) -> int:
     node, _ = graph.find(path)
-    retries = node.retries if isinstance(node, Invoke) else None
-    return default if retries is None else retries + 1
+    most = node.maximum_attempts if isinstance(node, Invoke) else None
+    return default if most is None else most
