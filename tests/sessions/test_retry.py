@@ -228,3 +228,59 @@ async def test_waits_are_the_policys(
             await asyncio.sleep(0.05)
 
     assert 140 < wait <= 300
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_step_on_a_queue_that_nobody_serves_ends(
+    api: FastAPI,
+    client: httpx.AsyncClient,
+    new_key: NewKey,
+    settings: Settings,
+) -> None:
+    settings.step.invocation_seconds = 0.5
+    step = {"queue": "nobodys", "template": "{{ actor_input }}"}
+    spec = SPEC | {"templates": SPEC["templates"] | {"working": step}}
+    await save(api, await new_key(), "twice", spec, invokers={"llm"})
+    start = {"event": "go", "event_input": "hi"}
+    started = await client.post("/v1/ai/twice/start_ephemeral_session", json=start)
+    session_id = started.json()["session_id"]
+
+    ended = await polled(client, "twice", session_id)
+
+    assert ended["error"] == (
+        "Not done within 0.5 seconds. Is there a worker for each of its queues?"
+    )
+    assert ended["next_actions"] == ["go"]
+    assert await listed(client) == [session_id]
+    event = {"session_id": session_id, "event": "go", "event_input": "again"}
+    again = await client.post("/v1/ai/twice/event", json=event)
+    assert (again.status_code, again.json()["error"]) == (200, None)
+
+
+async def test_a_state_that_takes_the_event_error_says_what_follows(
+    api: FastAPI, client: httpx.AsyncClient, new_key: NewKey, worker: None, model: OpenAiServer
+) -> None:
+    states = SPEC["statechart"]["states"]
+    working = states["working"]["transitions"]
+    spec = {
+        **SPEC,
+        "statechart": {
+            "states": {
+                **states,
+                "working": {"transitions": [*working, {"event": "error", "target": "sorry"}]},
+                "sorry": {"transitions": [{"event": "go", "target": "working"}]},
+            }
+        },
+        "templates": SPEC["templates"] | {"sorry": "It failed: {{ actor_input }}"},
+    }
+    await save(api, await new_key(), "twice", spec, invokers={"llm"})
+    session_id = await fail(client, model)
+
+    ended = await polled(client, "twice", session_id)
+    model.script(Reply(text="one"), Reply(text="two"))
+    await retry(client, session_id)
+    retried = await polled(client, "twice", session_id)
+
+    assert ended["response"] == "It failed: the model answered 400: odd"
+    assert ended["error"] == "the model answered 400: odd"
+    assert (retried["response"], retried["error"]) == ("two", None)
