@@ -13,11 +13,13 @@ from redis.exceptions import RedisError
 from app.api.deps import DatabaseDep, RedisDep, SettingsDep
 from app.api.http.problems import problem_responses
 from app.db.engine import UNAVAILABLE
+from app.db.migrate import is_migrated
 from app.errors import UnavailableError
 
 router = APIRouter(prefix="/health", tags=["health"])
 
 _CHECK_SECONDS = 2.0
+_NOT_MIGRATED = "not migrated"
 _FAILURES = (*UNAVAILABLE, RedisError, asyncpg.PostgresError)
 
 
@@ -47,7 +49,7 @@ async def ready(settings: SettingsDep, database: DatabaseDep, redis: RedisDep) -
     Without Redis turns go on, slower, and nobody knows of workers: that is `degraded`, a 200.
     """
     postgresql, (redis_state, worker) = await asyncio.gather(
-        _state(database.pool.fetchval("SELECT true")),
+        _state(is_migrated(database.pool), otherwise=_NOT_MIGRATED),
         _redis_and_worker(redis, f"{settings.redis_namespace}:worker:*"),
     )
     checks = {"postgresql": postgresql, "redis": redis_state, "worker": worker}
@@ -55,9 +57,10 @@ async def ready(settings: SettingsDep, database: DatabaseDep, redis: RedisDep) -
     if missing == ["redis", "worker"] and worker == "unknown":
         return Ready(status="degraded", checks=checks)
     if missing:
-        raise UnavailableError(
-            f"Not ready; missing: {', '.join(missing)}.", extra={"checks": checks}, retry_after=1
-        )
+        detail = f"Not ready; missing: {', '.join(missing)}."
+        if postgresql == _NOT_MIGRATED:
+            detail += " The database is not migrated: run `statewright migrate`."
+        raise UnavailableError(detail, extra={"checks": checks}, retry_after=1)
     return Ready(checks=checks)
 
 
@@ -74,9 +77,9 @@ async def _any_key(redis: Redis, pattern: str) -> bool:
     return False
 
 
-async def _state(check: Awaitable[bool]) -> str:
+async def _state(check: Awaitable[bool], otherwise: str = "missing") -> str:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
-            return "ok" if await check else "missing"
+            return "ok" if await check else otherwise
     except _FAILURES:
         return "missing"

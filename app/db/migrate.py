@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -27,6 +29,9 @@ _PATIENCE_SECONDS = 300.0
 _PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
+_AT_LEAST = "SELECT max(version_num) >= $1 FROM alembic_version"
+
+
 class MigrationTimeoutError(RuntimeError):
     """Others used the tables for so long that the migration was given up."""
 
@@ -34,6 +39,24 @@ class MigrationTimeoutError(RuntimeError):
 def scripts() -> Path:
     """The folder with the migrations."""
     return next(place for place in _PLACES if (place / "env.py").is_file())
+
+
+@cache
+def newest() -> str:
+    """The last migration of this release; their ids sort in the order in which they run."""
+    newest = ScriptDirectory(str(scripts())).get_current_head()
+    if newest is None:
+        raise RuntimeError("there are no migrations")
+    return newest
+
+
+async def is_migrated(pool: asyncpg.Pool) -> bool:
+    """Whether the database has the migrations of this release, and maybe of a newer one."""
+    try:
+        migrated: bool | None = await pool.fetchval(_AT_LEAST, newest())
+    except asyncpg.UndefinedTableError:
+        return False
+    return bool(migrated)
 
 
 async def migrate(

@@ -57,7 +57,7 @@ class LiveWorkers:
         keys = [key async for key in self._redis.scan_iter(match=pattern, count=1000)]
         values = await self._redis.mget(keys) if keys else []
         # A worker of the release before says nothing but that it lives.
-        shown = [orjson.loads(value) for value in values if value and value != b"1"]
+        shown = [orjson.loads(value) for value in values if value and value[:1] == b"{"]
         return {
             (queue, fingerprint)
             for worker in shown

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
+from app.db.engine import Database
 from app.settings import Settings
 from tests.support.http import Serve
 
@@ -95,6 +96,35 @@ async def test_no_postgresql(
     checks = await ask_with(api, serve, settings, database_url=url)
 
     assert checks == {"postgresql": "missing", "redis": "ok", "worker": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "state"),
+    [
+        ("DROP TABLE alembic_version", "not migrated"),
+        ("DELETE FROM alembic_version", "not migrated"),
+        ("UPDATE alembic_version SET version_num = '0001'", "not migrated"),
+        ("UPDATE alembic_version SET version_num = '9999'", "ok"),  # by a newer release
+    ],
+)
+async def test_a_database_that_is_not_migrated(
+    *,
+    client: httpx.AsyncClient,
+    database: Database,
+    settings: Settings,
+    redis: Redis,
+    statement: str,
+    state: str,
+) -> None:
+    await worker_lives(settings, redis)
+    await database.pool.execute(statement)
+
+    answer = await client.get("/health/ready")
+
+    assert answer.status_code == (200 if state == "ok" else 503)
+    assert answer.json()["checks"] == {"postgresql": state, "redis": "ok", "worker": "ok"}
+    if state != "ok":
+        assert answer.json()["detail"].endswith("run `statewright migrate`.")
 
 
 async def test_no_database(api: FastAPI, serve: Serve, settings: Settings, redis: Redis) -> None:
