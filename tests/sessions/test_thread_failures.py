@@ -13,6 +13,7 @@ from app.settings import LlmSettings, Settings
 from app.worker import serving
 from tests.sessions.test_yaml_flows import save
 from tests.support.http import NewKey
+from tests.support.manifests import post
 from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.threads import (
     THREADS,
@@ -20,6 +21,7 @@ from tests.support.threads import (
     answered,
     data,
     read,
+    said,
     send,
     settled,
     start,
@@ -186,6 +188,9 @@ async def test_cancel_ends_the_call(
     record = data(await client.post(f"{THREADS}/{thread['thread_id']}/cancel"))
 
     assert record["status"] == "user_turn"
+    # It did not fail: the user wanted it so.
+    assert (await client.post(f"{THREADS}/{thread['thread_id']}/retry")).status_code == 409
+    assert data(await client.get(THREADS, params={"failed": True}))["items"] == []
     await send(client, thread["thread_id"], "Go on")
     thread = await settled(client, thread["thread_id"])
     assert [m["status"] for m in thread["messages"]] == [
@@ -316,3 +321,20 @@ async def test_cancel_keeps_what_a_model_said_before_it_stalled(
 
 def polling(thread: dict[str, Any]) -> dict[str, Any]:
     return {"session_id": thread["thread_id"], "event": "poll"}
+
+
+async def test_failed_sessions_of_an_agent(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+) -> None:
+    model.script(*[Reply(status=400)] * 2)
+    await answered(client, "Hi")
+    body = {"name": "namer", "request_template": {"messages": [said("Hi")]}}
+    agent_id = data(await client.post("/v1/ai/agents", json=body), 201)["agent_id"]
+    launched = await client.post(f"/v1/ai/agents/{agent_id}/launch", json={})
+    thread_id = launched.json()["data"]["thread_id"]
+    await settled(client, thread_id)
+
+    for agent in ("namer", agent_id):
+        table = await post(client, "get/sessions", failed=True, agent=agent)
+        assert [item["name"] for item in table["data"]["data"]["items"]] == [thread_id]
+    assert len((await post(client, "get/sessions", failed=True))["data"]["data"]["items"]) == 2
