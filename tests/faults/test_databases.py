@@ -264,3 +264,25 @@ async def test_a_hook_that_raises_at_the_end_of_an_invocation_leads_back(
     assert "secret" not in session.told["error"]
     await session.send("go", "fine")
     assert (session.told["error"], await session.model("state")) == (None, "b")
+
+
+# As the start of a step leaves them, of which the statement of the cancel did not see the commit.
+_REOPEN = """
+UPDATE step SET status = 'queued', finished_at = NULL, published_at = now() - interval '1 minute'
+WHERE session_id = $1 AND status = 'superseded'"""
+
+
+async def test_steps_that_start_just_while_a_turn_is_cancelled_are_over(
+    http: httpx.AsyncClient, database: Database, model: OpenAiServer
+) -> None:
+    model.script(Reply(gate=asyncio.Event()))
+    thread_id = (await start(http, "Hi"))["thread_id"]
+    await model.arrived.wait()
+    data(await http.post(f"{THREADS}/{thread_id}/cancel"))
+    await database.pool.execute(_REOPEN, thread_id)
+
+    async def is_over() -> bool:
+        return [step["status"] for step in await _steps(database, thread_id)] == ["superseded"]
+
+    await until(is_over, what="the step is over", seconds=5)
+    assert len(model.requests) == 1

@@ -141,6 +141,8 @@ WHERE id = $1 AND attempt = $2 AND status = 'running'"""
 
 # Steps of the queues `mine (queue, most)` that are due and that were not published for $1 seconds,
 # those whose worker was lost first. `now()`, since an index is not asked for a volatile value.
+# Steps that were started just while their invocation ended from outside are open still, since the
+# statement that ended it did not see them yet: they are superseded here.
 _STALE = f"""
 , lost AS (
   SELECT d.id FROM mine m CROSS JOIN LATERAL (
@@ -156,11 +158,18 @@ _STALE = f"""
       AND t.published_at < now() - $1 * interval '1 second' AND {KNOWN_SQL}
     ORDER BY t.published_at LIMIT m.most FOR UPDATE SKIP LOCKED) d
 )
-, stale AS (
-  SELECT id, true AS lost FROM lost UNION ALL SELECT id, false FROM unclaimed
+, stale AS MATERIALIZED (
+  SELECT c.id, c.lost, t.invocation_id, v.status = 'running' AS is_open
+  FROM (SELECT id, true AS lost FROM lost UNION ALL SELECT id, false FROM unclaimed) c
+  JOIN step t ON t.id = c.id JOIN invocation v ON v.id = t.invocation_id
+)
+, over AS (
+  UPDATE step t SET status = 'superseded', finished_at = clock_timestamp(), lease_until = NULL
+  FROM (SELECT DISTINCT invocation_id FROM stale WHERE NOT is_open) s
+  WHERE t.invocation_id = s.invocation_id AND t.status IN ('waiting', 'queued', 'running')
 )
 , published AS (
-  UPDATE step t SET published_at = clock_timestamp() FROM stale s WHERE t.id = s.id
+  UPDATE step t SET published_at = clock_timestamp() FROM stale s WHERE t.id = s.id AND s.is_open
   RETURNING t.id, t.queue, s.lost
 )
 SELECT id, queue FROM published ORDER BY lost DESC"""
