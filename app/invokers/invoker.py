@@ -146,5 +146,8 @@ class Invoker(ABC):
             InvokerError: it never will; the step fails.
         """
 
+    async def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
+        """Load what calls need; it takes none of the time that a call may take."""
+
     async def close(self) -> None:  # noqa: B027 - most have nothing to close
         """Let go of connections."""

@@ -54,6 +54,11 @@ class LlmInvoker(Invoker):
         return cls(parsed)
 
     @override
+    async def prepare(self) -> None:
+        if self._config.provider is not None:
+            await self._connect()
+
+    @override
     async def invoke(self, content: str, context: InvocationContext) -> Answer:
         if self._config.provider is None:
             return Answer(await self._echo.invoke(content, context))

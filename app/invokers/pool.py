@@ -6,8 +6,8 @@ import importlib
 import inspect
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, Self, cast
 
@@ -64,17 +64,15 @@ class PooledInvoker(Invoker):
         return self._calls == 0
 
     @override
+    async def prepare(self) -> None:
+        async with self._in_use():
+            await guarded(self._opened().prepare(), self._name)
+
+    @override
     async def invoke(self, content: str, context: InvocationContext) -> Answer:
-        self._calls += 1
-        try:
-            async with self._gate:
-                answer = await guarded(self._opened().invoke(content, context), self._name)
-                return answer if isinstance(answer, Answer) else Answer(answer)
-        finally:
-            self._calls -= 1
-            if self._retired and self.is_idle:
-                await self._shut()
-            await self._after_call()
+        async with self._in_use(), self._gate:
+            answer = await guarded(self._opened().invoke(content, context), self._name)
+            return answer if isinstance(answer, Answer) else Answer(answer)
 
     @override
     async def close(self) -> None:
@@ -82,6 +80,17 @@ class PooledInvoker(Invoker):
         self._retired = True
         if self.is_idle:
             await self._shut()
+
+    @asynccontextmanager
+    async def _in_use(self) -> AsyncIterator[None]:
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            if self._retired and self.is_idle:
+                await self._shut()
+            await self._after_call()
 
     def _opened(self) -> Invoker:
         if self._invoker is None:

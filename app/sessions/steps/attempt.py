@@ -172,6 +172,7 @@ class AttemptRunner:
         invoker = self._invokers.resolve(name, config, trusted=flow.trusted)
         source = self._source(flow, claim, invoker.history)
         content = await source.render(node.text, claim.scope.visible())
+        await invoker.prepare()
         timeout = node.timeout or self._settings.timeout_seconds
         with partial_output(self._runtime, claim) as emit:
             context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
