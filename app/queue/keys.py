@@ -1,4 +1,4 @@
-"""The names of the queue's keys, all under the namespace of the settings."""
+"""The names of keys in Redis, all under the namespace of the settings."""
 
 
 def queue_key(namespace: str, queue: str) -> str:
@@ -29,3 +29,13 @@ def cancel_channel(namespace: str) -> str:
 def worker_key(namespace: str, worker: str) -> str:
     """What a worker that lives has; `*` for the pattern of all."""
     return f"{namespace}:worker:{worker}"
+
+
+def partial_key(namespace: str, step_id: str, attempt: int) -> str:
+    """What one attempt has generated so far."""
+    return f"{namespace}:partial:{step_id}:{attempt}"
+
+
+def partial_keys(namespace: str, step_id: str, attempt: int) -> list[str]:
+    """What all attempts up to that one have generated."""
+    return [partial_key(namespace, step_id, number) for number in range(1, attempt + 1)]

@@ -72,12 +72,13 @@ class StepQueue:
         by_queue: dict[str, list[str]] = defaultdict(list)
         for step_id, queue in steps:
             by_queue[queue].append(step_id)
-        if not by_queue and wake is None and unlock is None:
+        outdated = tuple(outdated)
+        if not by_queue and wake is None and unlock is None and not outdated:
             return
         first, *others = by_queue or [""]
         delay_ms = int(delay * 1000)
         try:
-            await self._send(first, by_queue[first], delay_ms, wake, unlock, tuple(outdated))
+            await self._send(first, by_queue[first], delay_ms, wake, unlock, outdated)
             for queue in others:
                 await self._send(queue, by_queue[queue], delay_ms)
         except (RedisError, OSError) as error:

@@ -7,11 +7,13 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from redis.asyncio import Redis
 
 from app.invokers.llm import load_provider
 from app.settings import LlmSettings, Settings
 from app.worker import serving
 from tests.sessions.test_yaml_flows import save
+from tests.support.flows import Session, WritePackage
 from tests.support.http import NewKey
 from tests.support.manifests import post
 from tests.support.openai_server import OpenAiServer, Reply
@@ -338,3 +340,92 @@ async def test_failed_sessions_of_an_agent(
         table = await post(client, "get/sessions", failed=True, agent=agent)
         assert [item["name"] for item in table["data"]["data"]["items"]] == [thread_id]
     assert len((await post(client, "get/sessions", failed=True))["data"]["data"]["items"]) == 2
+
+
+async def _partial_keys(redis: Redis, settings: Settings) -> list[bytes]:
+    return [key async for key in redis.scan_iter(f"{settings.redis_namespace}:partial:*")]
+
+
+async def test_what_attempts_had_generated_goes_with_the_answer(
+    client: httpx.AsyncClient,
+    worker: None,
+    model: OpenAiServer,
+    redis: Redis,
+    settings: Settings,
+) -> None:
+    model.script(Reply(text=LONG, word_delay=0.03, cut_after=6), Reply(text=LONG, word_delay=0.03))
+
+    thread = await answered(client, "Hi")
+
+    assert texts(thread) == ["Hi", LONG]
+    assert len(model.requests) == 2
+    await asyncio.sleep(1.2)  # readers of that moment are done
+    assert await _partial_keys(redis, settings) == []
+
+
+async def test_what_a_cancelled_attempt_had_generated_goes_with_it(
+    client: httpx.AsyncClient,
+    worker: None,
+    model: OpenAiServer,
+    redis: Redis,
+    settings: Settings,
+) -> None:
+    model.script(Reply(text=LONG, word_delay=0.1))
+    thread_id = (await start(client, "Hi"))["thread_id"]
+    while not await _partial_keys(redis, settings):  # noqa: ASYNC110 - Redis has no event for it
+        await asyncio.sleep(0.02)
+
+    data(await client.post(f"{THREADS}/{thread_id}/cancel"))
+
+    assert texts(await settled(client, thread_id))[1].startswith("word0")
+    await asyncio.sleep(2.2)  # the call itself ends within a second
+    assert await _partial_keys(redis, settings) == []
+
+
+_SLOW_TO_PREPARE = """
+import asyncio
+
+from app.flows import Invoke, Render, SessionMachine, SessionModel, State
+from app.invokers.invoker import Answer, Invoker
+
+
+class Slow(Invoker):
+    @classmethod
+    def from_config(cls, config):
+        return cls()
+
+    async def prepare(self):
+        await asyncio.sleep(1.5)
+
+    async def invoke(self, content, context):
+        return Answer(f"{content} at attempt {context.attempt}")
+
+
+class SlowMachine(SessionMachine):
+    a = State(initial=True)
+    w = State()
+    go = a.to(w)
+    done = w.to(a)
+    templates = {
+        "a": Render("{{ actor_input }}"),
+        "w": Invoke("{{ actor_input }}", f"{__name__}.Slow", timeout=1.0),
+    }
+
+
+class Preparing(SessionModel):
+    machine = SlowMachine
+"""
+
+
+@pytest.fixture
+def slow_to_prepare(settings: Settings, write_package: WritePackage) -> None:
+    settings.flows_package = write_package({"slow.py": _SLOW_TO_PREPARE})
+
+
+async def test_what_an_invoker_loads_takes_none_of_the_time_of_its_call(
+    settings: Settings, slow_to_prepare: None, client: httpx.AsyncClient
+) -> None:
+    async with serving(settings):
+        session = await Session.start(client, "preparing")
+        told = await session.send("go", "hello")
+    assert told["response"] == "hello at attempt 1"

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.invokers.invoker import discard
-from app.queue.keys import wake_channel
+from app.queue.keys import partial_key, wake_channel
 from app.sessions.runtime import Runtime
 from app.sessions.store.claim import Claim
 
@@ -21,11 +21,6 @@ _APPEND = """
 redis.call('append', KEYS[1], ARGV[1])
 redis.call('expire', KEYS[1], ARGV[2])
 redis.call('publish', ARGV[3], ARGV[4])"""
-
-
-def partial_key(namespace: str, step_id: str, attempt: int) -> str:
-    """Where the text of one attempt is."""
-    return f"{namespace}:partial:{step_id}:{attempt}"
 
 
 async def read_partial(redis: Redis, namespace: str, step_id: str, attempt: int) -> str:

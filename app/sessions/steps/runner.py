@@ -9,6 +9,7 @@ from structlog.contextvars import bound_contextvars
 
 from app.invokers.invoker import Answer
 from app.kit.batch import Batch
+from app.queue.keys import partial_key, partial_keys
 from app.sessions.runtime import Runtime
 from app.sessions.steps.attempt import Answered, AttemptRunner, Failed, Outcome, TryAgain, failed
 from app.sessions.steps.completion import (
@@ -18,7 +19,6 @@ from app.sessions.steps.completion import (
     Superseded,
 )
 from app.sessions.steps.leases import LeaseLostError, Leases
-from app.sessions.steps.partial_output import partial_key
 from app.sessions.store.change import DueStep
 from app.sessions.store.claim import Claim
 from app.sessions.turn.ending import ending_change, is_infrastructure
@@ -75,6 +75,7 @@ class StepRunner:
             outcome = await self._outcome(claim)
         except LeaseLostError:
             log.warning("lease lost, the result is dropped", attempt=claim.attempt)
+            await self._forget_partial(claim)
             return None
         except asyncio.CancelledError:
             # The worker stops: hand the step on at once instead of letting its lease lapse.
@@ -151,14 +152,22 @@ class StepRunner:
         change = await ending_change(self._runtime, claim.session, ending)
         if not await self._runtime.store.complete(claim, change, result, ending.error):
             log.warning("superseded, the result is dropped", attempt=claim.attempt)
+            await self._forget_partial(claim)
             return None
         own = next((step for step in change.due if step.queue in self._queues), None)
         others = [step for step in change.due if step != own]
-        partial = partial_key(self._runtime.settings.redis_namespace, *claim.fence)
-        await self._runtime.queue.publish(others, wake=change.session_id, outdated=[partial])
+        partials = partial_keys(self._runtime.settings.redis_namespace, *claim.fence)
+        outdated = partials if claim.makes_answer else []
+        await self._runtime.queue.publish(others, wake=change.session_id, outdated=outdated)
         if ending.error is not None and not claim.makes_answer:
             await self._runtime.cancellations.publish(claim.invocation_id)  # its other steps
         return own
+
+    async def _forget_partial(self, claim: Claim) -> None:
+        """Delete what this attempt showed: another one has the step, or it is over."""
+        if claim.makes_answer:
+            key = partial_key(self._runtime.settings.redis_namespace, *claim.fence)
+            await self._runtime.queue.publish([], outdated=[key])
 
     async def _put_back(self, claim: Claim, again: TryAgain) -> None:
         log.info(

@@ -60,7 +60,7 @@ async def close_invocation(
     if not await runtime.store.close(invocation_id, change, error, cancelled=failure.cancelled):
         return False
     await runtime.cancellations.publish(invocation_id)
-    await announce(runtime, change)
+    await announce(runtime, change, ended=failure.made_by)
     return True
 
 
