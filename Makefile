@@ -45,6 +45,9 @@ chaos: setup ## Run random sessions under random faults: make chaos SEED="1 2" S
 compat: setup ## Run an earlier commit's API and worker beside this tree's: make compat REV=1bd7663
 	$(BIN)/python -m tests.faults.compat $(REV)
 
+chaos-teeth: setup ## Show that the chaos run finds it when a safeguard is off
+	$(BIN)/python -m tests.chaos.teeth $(ARGS)
+
 CHECKS := check-format check-lint check-types check-imports check-migrations
 .PHONY: $(CHECKS)
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -51,7 +51,7 @@ class Talker:
                 told = await self._follow(flow, session_id)
             if told is None or self._is_over:
                 return
-            if told["error"] and self._random.random() < 0.5:
+            if told["error"] not in {None, _CANCELLED} and self._random.random() < 0.5:
                 told = await self._retry(flow, session_id)
                 continue
             told = await self._say(flow, session_id, is_ephemeral=is_ephemeral)
@@ -255,11 +255,3 @@ class _Thread:
         there = transcript(answer.json()["data"]["messages"])
         if held != there:
             self._complain(self.id, f"deltas gave {held}, the thread holds {there}")
-
-
-async def run_load(talkers: list[Talker], until_over: Callable[[], Awaitable[None]]) -> None:
-    """Have all of them talk until the other one ends."""
-    async with asyncio.TaskGroup() as tasks:
-        for talker in talkers:
-            tasks.create_task(talker.talk())
-        await until_over()

@@ -177,6 +177,7 @@ def _run_seed(plan: Plan) -> bool:
     kept = [
         *outcome.audit.steps,
         *outcome.audit.transitions,
+        *outcome.audit.messages,
         *outcome.ledger,
         *outcome.history.sent,
     ]

@@ -15,9 +15,9 @@ LEFT JOIN step t ON t.session_id = s.id AND t.status IN ('waiting', 'queued', 'r
 WHERE s.state <> 'user_turn' OR s.invocation_id IS NOT NULL OR v.id IS NOT NULL
   OR t.id IS NOT NULL"""
 
-# A step that failed, and was resumed, has the message of its failure beside that of its answer.
-_NOT_RESUMED = """(m.status = 'completed' OR NOT EXISTS (
-  SELECT FROM event e WHERE e.session_id = m.session_id AND e.name = 'retry'))"""
+# A step that failed, and was resumed, has what was said of its failure beside its answer.
+_NOT_RESUMED = """NOT EXISTS (
+  SELECT FROM event e WHERE e.session_id = m.session_id AND e.name = 'retry')"""
 
 # Each gives the rows that must not be.
 FAULTS = {

@@ -104,8 +104,8 @@ MUTATIONS = {
 }
 
 
-def run(mutation: Mutation, directory: Path) -> dict[str, str]:
-    """Run the tests in a mutated copy; how each ended: passed, or the first line of its failure."""
+def mutate(mutation: Mutation, directory: Path) -> None:
+    """Put a copy of the project into the directory, and change it."""
     for name in _COPIED:
         source = _ROOT / name
         if source.is_dir():
@@ -118,18 +118,30 @@ def run(mutation: Mutation, directory: Path) -> dict[str, str]:
         if old not in text:
             raise SystemExit(f"{name} has changed: it does not contain {old!r}")
         path.write_text(text.replace(old, new))
-    names = {name.partition("[")[0] for name in mutation.must_fail}
-    report = directory / "report.xml"
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-n", "2", "tests/faults"),
-            *("-k", " or ".join(names), f"--junitxml={report}"),
-        ],
+
+
+def run_in(directory: Path, *arguments: str) -> str:
+    """What Python prints when it is run with the arguments in a copy."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=directory,
         # What a developer's shell would pass on, and the copy in front of what is installed.
         env={**os.environ, "PYTHONPATH": str(directory)},  # noqa: TID251
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
         check=False,
+    ).stdout
+
+
+def run(mutation: Mutation, directory: Path) -> dict[str, str]:
+    """Run the tests in a mutated copy; how each ended: passed, or the first line of its failure."""
+    mutate(mutation, directory)
+    names = {name.partition("[")[0] for name in mutation.must_fail}
+    report = directory / "report.xml"
+    run_in(
+        directory,
+        *("-m", "pytest", "-q", "-n", "2", "tests/faults"),
+        *("-k", " or ".join(names), f"--junitxml={report}"),
     )
     return {
         case.attrib["name"]: _end_of(case)
