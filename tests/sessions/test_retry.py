@@ -13,6 +13,7 @@ from app.invokers.llm import load_provider
 from app.settings import LlmSettings, Settings
 from tests.sessions.test_sessions import polled
 from tests.sessions.test_yaml_flows import save
+from tests.support.flows import Session
 from tests.support.http import NewKey
 from tests.support.manifests import post, send
 from tests.support.openai_server import OpenAiServer, Reply
@@ -58,6 +59,7 @@ def settings(settings: Settings, model: OpenAiServer) -> Settings:
     settings.llm = LlmSettings(
         provider="openai", base_url=model.base_url, model="test-model", api_key="secret-key"
     )
+    settings.flows_package = "tests.support.engine_flows"
     settings.session.expire_sweep_seconds = 0.2
     settings.security.egress_allow = ["127.0.0.0/8"]
     return settings
@@ -284,3 +286,22 @@ async def test_a_state_that_takes_the_event_error_says_what_follows(
     assert ended["response"] == "It failed: the model answered 400: odd"
     assert ended["error"] == "the model answered 400: odd"
     assert (retried["response"], retried["error"]) == ("two", None)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_a_failure_stored_is_gone_with_it(
+    client: httpx.AsyncClient, model: OpenAiServer
+) -> None:
+    session = await Session.start(client, "storing")
+    model.script(Reply(text="one"), Reply(status=400), Reply(text="two"))
+    await session.send("go", "a")
+    assert (await session.send("go", "b"))["error"]
+    assert await session.model("secondary_store.*.text") == ["one", ""]
+
+    retried = await client.post(f"/v1/ai/storing/sessions/{session.id}/retry")
+
+    assert retried.status_code == 200
+    while (ended := await session.poll())["next_actions"] == ["poll"]:
+        pass
+    assert (ended["error"], ended["response"]) == (None, "2")
+    assert await session.model("secondary_store.*.text") == ["one", "two"]

@@ -176,7 +176,7 @@ RESUME = (
     _INPUT
     + """
 , guard AS (
-  SELECT s.id, v.id AS invocation_id, v.model
+  SELECT s.id, v.id AS invocation_id, v.model, v.created
   FROM session s
   JOIN i ON s.id = i.session_id AND s.version = i.version AND s.org_id = i.org_id
   JOIN invocation v ON v.id = i.resumes AND v.session_id = s.id
@@ -191,6 +191,13 @@ RESUME = (
     run_after = clock_timestamp(), published_at = clock_timestamp()
   FROM guard g, i WHERE t.invocation_id = g.invocation_id
   RETURNING t.id, t.queue, t.status
+)
+, dropped AS (
+  -- What the failure's transition stored: the rows of one statement share their transaction, as
+  -- those of a restored dump may too, so only what is newer than the invocation.
+  DELETE FROM session_value w USING guard g, i, transition t
+  WHERE w.session_id = g.id AND w.created > g.created
+    AND t.session_id = g.id AND t.version = i.version AND w.xmin = t.xmin
 )
 , taken AS (
   UPDATE invocation v SET model = NULL FROM guard g WHERE v.id = g.invocation_id
