@@ -74,7 +74,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with (
         Runtime.open(settings, pool_size=settings.api.pool_size) as runtime,
-        KeyCache.open(runtime.database.pool, settings.database_url) as keys,
+        KeyCache.open(runtime.database.pool, settings.session_url) as keys,
     ):
         app.state.keys = keys
         app.state.runtime = runtime

@@ -127,6 +127,9 @@ class Settings(BaseSettings):
         default="postgresql://statewright@127.0.0.1:5432/statewright",
         validation_alias=AliasChoices("STATEWRIGHT_DATABASE_URL", "DATABASE_URL"),
     )
+    database_direct_url: str | None = Field(
+        None, description="PostgreSQL itself, where `database_url` is a transaction pooler's"
+    )
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0",
         validation_alias=AliasChoices("STATEWRIGHT_REDIS_URL", "REDIS_URL"),
@@ -143,6 +146,11 @@ class Settings(BaseSettings):
     session: SessionSettings = SessionSettings()
     llm: LlmSettings = LlmSettings()
     security: SecuritySettings = SecuritySettings()
+
+    @property
+    def session_url(self) -> str:
+        """PostgreSQL for what needs a session of its own: migrations and notifications."""
+        return self.database_direct_url or self.database_url
 
     @property
     def redis_namespace(self) -> str:

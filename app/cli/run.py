@@ -88,7 +88,7 @@ def migrate() -> None:
     with one_line_errors():
         from app.db.migrate import migrate as run_migrations
 
-        asyncio.run(run_migrations(read_settings().database_url, say=write))
+        asyncio.run(run_migrations(read_settings().session_url, say=write))
         write("The database is up to date.")
 
 

@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 from typing_extensions import override
 
+from app.db.pooler import PARAMETER, PooledConnection, is_pooled
+
 # A stuck transaction must never hold a session row for long: the design's two time limits.
 SERVER_SETTINGS = {
     "application_name": "statewright",
@@ -76,13 +78,21 @@ def _address(database_url: str) -> tuple[str, dict[str, Any]]:
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in _LIBPQ_ONLY:
         query.pop(name, None)
+    query.pop(PARAMETER, None)
     seconds = query.pop("connect_timeout", "")
     application_name = query.pop("application_name", SERVER_SETTINGS["application_name"])
     asked = float(seconds) if seconds.isdecimal() else 0.0  # libpq: 0 is no limit
-    return parts._replace(query=urlencode(query)).geturl(), {
+    options: dict[str, Any] = {
         "timeout": min(asked or PATIENCE_SECONDS, PATIENCE_SECONDS),
         "server_settings": {**SERVER_SETTINGS, "application_name": application_name},
     }
+    if is_pooled(database_url):
+        options |= {
+            "server_settings": {"application_name": application_name},
+            "statement_cache_size": 0,
+            "connection_class": PooledConnection,
+        }
+    return parts._replace(query=urlencode(query)).geturl(), options
 
 
 async def connect(
@@ -170,6 +180,10 @@ def create_engine(
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=partial(connect, database_url, command_timeout=command_timeout),
+        # A pooler's: nothing is left behind in the connection of the server.
+        connect_args={"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+        if is_pooled(database_url)
+        else {},
         hide_parameters=True,  # they may be secrets, and errors are logged
         **options,
     )
@@ -231,7 +245,7 @@ class Database:
             init=_prepare_connection,
             reset=_keep_as_is,
             loop=None,
-            connection_class=asyncpg.Connection,
+            connection_class=PooledConnection if is_pooled(database_url) else asyncpg.Connection,
             record_class=asyncpg.Record,
         )
         async with pool:

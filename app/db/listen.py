@@ -8,6 +8,7 @@ import asyncpg
 from structlog import get_logger
 
 from app.db.engine import UNAVAILABLE, connect
+from app.db.pooler import is_pooled
 
 log = get_logger(__name__)
 
@@ -22,7 +23,7 @@ async def listen(
     heard: Callable[[str], None],
     ended: Callable[[], None],
 ) -> None:
-    """Listen to a channel for ever, over a connection of its own.
+    """Listen to a channel for ever, over a connection of its own; never through a pooler.
 
     Args:
         database_url: any PostgreSQL URL.
@@ -31,6 +32,9 @@ async def listen(
         heard: called with the payload of each.
         ended: called when the connection is lost; `began` follows when there is a new one.
     """
+    if is_pooled(database_url):
+        log.warning("notifications are not heard through a transaction pooler", channel=channel)
+        return
     while True:
         try:
             async with _connection(database_url) as connection:

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from structlog import get_logger
 
 from app.db.engine import connect, create_engine
+from app.db.pooler import check_session
 
 log = get_logger(__name__)
 
@@ -77,10 +78,12 @@ async def migrate(
         say: takes one line each time that something is waited for.
 
     Raises:
+        SessionNeededError: the URL is a transaction pooler's.
         MigrationTimeoutError: others used the tables all the time; what was done so far stays.
         DatabaseUnreachableError, DBAPIError, asyncpg.PostgresError: the database cannot be
             reached, or a migration failed; those before it stay.
     """
+    check_session(database_url)
     engine = create_engine(database_url, command_timeout=None, poolclass=NullPool)
     try:
         async with _waiting(patience), _lock_connection(database_url) as connection:
