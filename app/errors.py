@@ -216,7 +216,7 @@ class FlowPackageError(RuntimeError):
 
 @contextmanager
 def faults_within(*loc: str | int, spelling: Callable[[str], str] | None = None) -> Iterator[None]:
-    """Put `loc` in front of the place of each fault that the block raises.
+    """Puts `loc` in front of the place of each fault that the block raises.
 
     Code deep inside knows only places in its own part of an input; its caller knows that part's.
 

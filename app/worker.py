@@ -25,7 +25,7 @@ log = get_logger(__name__)
 
 
 def run(settings: Settings) -> None:
-    """Serve the settings' queues until SIGTERM or SIGINT; then end what runs, and stop."""
+    """Serves the settings' queues until SIGTERM or SIGINT; then ends what runs, and stops."""
     configure_logging(settings.log_level)
     uvloop.run(_serve_until_signal(settings))
 
@@ -97,7 +97,7 @@ async def _first_fault(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def _drain(workers: list[QueueWorker], seconds: float) -> None:
-    """Let the steps that run come to their end; those that do not are put back when cancelled."""
+    """Lets the steps that run come to their end; those that do not are put back when cancelled."""
     running = [task for worker in workers for task in worker.running()]
     if running:
         _, late = await asyncio.wait(running, timeout=seconds)

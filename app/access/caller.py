@@ -25,7 +25,7 @@ class Caller:
     scopes: frozenset[KeyScope]
 
     def require(self, scope: KeyScope) -> None:
-        """Raise `ForbiddenError` unless the key has the scope or one that includes it."""
+        """Raises `ForbiddenError` unless the key has the scope or one that includes it."""
         order = list(KeyScope)
         if not any(order.index(held) >= order.index(scope) for held in self.scopes):
             raise ForbiddenError(f"This needs an API key with scope {scope.value!r}.")

@@ -68,7 +68,7 @@ class KeyCache:
         return row
 
     def forget(self) -> None:
-        """Forget all keys: one may have been changed here, and its notification is on its way."""
+        """Forgets all keys: one may have been changed here, and its notification is on its way."""
         self._changes += 1
         if self._rows is not None:
             self._rows.clear()

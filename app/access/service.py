@@ -58,7 +58,7 @@ async def create_key(
     expires_at: datetime | None = None,
     description: str | None = None,
 ) -> CreatedKey:
-    """Make a key for a user of an org; both are made if they are not there.
+    """Makes a key for a user of an org; both are made if they are not there.
 
     Args:
         db: the transaction.
@@ -138,7 +138,7 @@ async def list_keys(db: AsyncSession, *, org: str | None = None) -> list[KeyView
 
 
 async def revoke_key(db: AsyncSession, key_id: str) -> bool:
-    """Refuse a key from now on. False: there is no such key, or it was revoked before."""
+    """Refuses a key from now on. False: there is no such key, or it was revoked before."""
     revoked = await db.exec(
         update(ApiKey)
         .where(col(ApiKey.id) == key_id, col(ApiKey.revoked_at).is_(None))
@@ -163,7 +163,7 @@ async def _user_id(db: AsyncSession, org_id: str, email: str) -> str:
 
 
 def _refuse(faults: dict[str, str | None]) -> None:
-    """Raise for all faults at once, if there are any."""
+    """Raises for all faults at once, if there are any."""
     errors: list[FieldError] = [{"loc": [name], "msg": msg} for name, msg in faults.items() if msg]
     if errors:
         detail = " ".join(f"{error['loc'][0]}: {error['msg']}" for error in errors)

@@ -155,7 +155,7 @@ class AgentRevisionRecord(_Declared):
 
 
 def check_declaration(template: dict[str, Any], variables: list[TemplateVariable]) -> None:
-    """Hold the placeholders of a template (as JSON) and the declared variables to each other.
+    """Holds the placeholders of a template (as JSON) and the declared variables to each other.
 
     Raises:
         BadRequestError: a placeholder is not declared or stands in a dict key, or a variable is

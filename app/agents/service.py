@@ -31,7 +31,7 @@ async def create_agent(
     *,
     meta: dict[str, Any] | None = None,
 ) -> AgentRecord:
-    """Save a new agent as its revision 1.
+    """Saves a new agent as its revision 1.
 
     Args:
         db: the transaction.
@@ -63,12 +63,12 @@ async def create_agent(
 
 
 async def get_agent(db: AsyncSession, caller: Caller, agent_id: str) -> AgentRecord:
-    """Find an agent by id, or raise `NotFoundError`."""
+    """Finds an agent by id, or raises `NotFoundError`."""
     return _record(await _find(db, caller, agent_id))
 
 
 async def get_agent_by_name(db: AsyncSession, caller: Caller, name: str) -> AgentRecord:
-    """Find an agent by name, or raise `NotFoundError`."""
+    """Finds an agent by name, or raises `NotFoundError`."""
     found = await db.exec(select(Agent).where(Agent.org_id == caller.org_id, Agent.name == name))
     agent = found.one_or_none()
     if agent is None:
@@ -97,7 +97,7 @@ async def update_agent(
     *,
     meta: dict[str, Any] | None = None,
 ) -> AgentRecord:
-    """Change what the request names; a change is a new revision, no change is none.
+    """Changes what the request names; a change is a new revision, no change is none.
 
     The row is locked, so that of two updates at once each is applied whole.
 
@@ -132,7 +132,7 @@ async def update_agent(
 
 
 async def delete_agent(db: AsyncSession, caller: Caller, agent_id: str) -> None:
-    """Delete an agent, or raise `NotFoundError`. Its threads and its revisions stay."""
+    """Deletes an agent, or raises `NotFoundError`. Its threads and its revisions stay."""
     deleted = await db.exec(
         delete(Agent).where(col(Agent.org_id) == caller.org_id, col(Agent.id) == agent_id)
     )
@@ -170,7 +170,7 @@ def _no_agent(agent_id: str) -> NotFoundError:
 
 
 async def _save(db: AsyncSession, agent: Agent, caller: Caller) -> None:
-    """Write the agent and what it is now as a revision."""
+    """Writes the agent and what it is now as a revision."""
     name = agent.name
     db.add(
         AgentRevision(

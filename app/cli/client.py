@@ -49,7 +49,7 @@ class Client:
         )
 
     def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         self._http.close()
 
     def ask(
@@ -59,7 +59,7 @@ class Client:
         json: Any = None,
         seconds: float | None = None,
     ) -> dict[str, Any]:
-        """Carry out a verb.
+        """Carries out a verb.
 
         Args:
             path: the verb, and what it is about.

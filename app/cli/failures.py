@@ -18,7 +18,7 @@ class CommandError(Exception):
 
 @contextmanager
 def one_line_errors(exit_code: int = 1) -> Iterator[None]:
-    """Report any error of the block in one line; with log level DEBUG, raise it as it is."""
+    """Reports any error of the block in one line; with log level DEBUG, raises it as it is."""
     try:
         yield
     except typer.Exit:

@@ -39,7 +39,7 @@ FormatOption = Annotated[
 
 
 def write(text: str, *, nl: bool = True, err: bool = False) -> None:
-    """Print a text as it is.
+    """Prints a text as it is.
 
     Raises:
         typer.Exit: nobody reads the output any more, as where `head` has its lines.
@@ -56,7 +56,7 @@ def write(text: str, *, nl: bool = True, err: bool = False) -> None:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a text of somebody else: without what would drive the terminal."""
+    """Prints a text of somebody else: without what would drive the terminal."""
     write(_UNPRINTABLE.sub("", text), err=err)
 
 
@@ -66,7 +66,7 @@ def resource_name(kind: Any, name: Any) -> str:
 
 
 def say_document(value: Any, format_: Format) -> None:
-    """Print a value as JSON or YAML; a list as one stream or list, which can be applied."""
+    """Prints a value as JSON or YAML; a list as one stream or list, which can be applied."""
     if format_ is Format.JSON:
         write(json.dumps(value, indent=2))
         return
@@ -83,7 +83,7 @@ def as_yaml(value: Any) -> str:
 def say_table(
     titles: Sequence[dict[str, str]], items: Sequence[dict[str, Any]], *, wide: bool
 ) -> None:
-    """Print a table.
+    """Prints a table.
 
     Args:
         titles: `{name, type}` of each column.
@@ -101,7 +101,7 @@ def say_table(
 
 
 def say_rows(rows: Sequence[Sequence[str]]) -> None:
-    """Print cells in columns."""
+    """Prints cells in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]

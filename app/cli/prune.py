@@ -45,7 +45,7 @@ def names_of(client: Client, kind: str) -> list[Named]:
 
 
 def delete_surplus(client: Client, surplus: Sequence[Named], *, dry_run: bool) -> None:
-    """Delete what `find_surplus` found, and say so."""
+    """Deletes what `find_surplus` found, and says so."""
     if dry_run:
         for kind, name in surplus:
             say(f"{resource_name(kind, name)} pruned (dry run)")
@@ -56,7 +56,7 @@ def delete_surplus(client: Client, surplus: Sequence[Named], *, dry_run: bool) -
 def delete_all(
     client: Client, resources: Sequence[Named], deleted: Callable[[Named], None]
 ) -> list[ServiceError]:
-    """Delete resources: what others of them name goes after those.
+    """Deletes resources: what others of them name goes after those.
 
     Args:
         client: of the service.

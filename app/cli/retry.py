@@ -92,7 +92,7 @@ def _confirm(kind: str, names: Sequence[str]) -> None:
 
 
 def _retry_all(client: Client, kind: str, names: Sequence[str], *, dry_run: bool) -> bool:
-    """Retry sessions one after the other, and tell of each; whether all of them were."""
+    """Retries sessions one after the other, and reports each; whether all of them were retried."""
     fine = True
     for name in names:
         try:

@@ -98,7 +98,7 @@ def _address(database_url: str) -> tuple[str, dict[str, Any]]:
 async def connect(
     database_url: str, *, command_timeout: float | None = PATIENCE_SECONDS, **options: Any
 ) -> asyncpg.Connection:
-    """Open a connection with the settings that all of ours have.
+    """Opens a connection with the settings that all of ours have.
 
     Args:
         database_url: any PostgreSQL URL, with any parameters of libpq's. Those that asyncpg does
@@ -120,7 +120,7 @@ async def connect(
 
 
 async def _prepare_connection(connection: asyncpg.Connection) -> None:
-    """Make json and jsonb columns Python values on raw connections."""
+    """Makes json and jsonb columns Python values on raw connections."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
             name,
@@ -194,7 +194,7 @@ def create_engine(
 
 
 def _unreachable(context: ExceptionContext) -> Exception | None:
-    """Give a connection up that did not answer in time: not even a rollback would be heard."""
+    """Gives a connection up that did not answer in time: not even a rollback would be heard."""
     if not isinstance(context.original_exception, OSError):
         return None
     context.is_disconnect = True
@@ -202,7 +202,7 @@ def _unreachable(context: ExceptionContext) -> Exception | None:
 
 
 def _terminate(connection: Any, *_: Any) -> None:
-    """Close it now, without a farewell that a server that hangs would not hear."""
+    """Closes it now, without a farewell that a server that hangs would not hear."""
     connection.driver_connection.terminate()
 
 
@@ -231,7 +231,7 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, *, pool_size: int = 8) -> AsyncIterator["Database"]:
-        """Connect lazily; close both doors at the end."""
+        """Connects lazily; closes both doors at the end."""
         engine = create_engine(
             database_url, pool_size=5, max_overflow=15, pool_timeout=PATIENCE_SECONDS
         )

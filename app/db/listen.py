@@ -23,7 +23,7 @@ async def listen(
     heard: Callable[[str], None],
     ended: Callable[[], None],
 ) -> None:
-    """Listen to a channel for ever, over a connection of its own; never through a pooler.
+    """Listens to a channel for ever, over a connection of its own; never through a pooler.
 
     Args:
         database_url: any PostgreSQL URL.

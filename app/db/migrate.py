@@ -66,7 +66,7 @@ async def migrate(
     patience: float = _PATIENCE_SECONDS,
     say: Callable[[str], object] = log.warning,
 ) -> None:
-    """Run the migrations that the database does not have yet, each in a transaction of its own.
+    """Runs the migrations that the database does not have yet, each in a transaction of its own.
 
     A table that others use is asked for again and again, each time for no longer than the
     `lock_timeout` of all our connections: behind a lock that waits, every query would wait.
@@ -133,7 +133,7 @@ async def _lock(connection: asyncpg.Connection) -> bool:
 
 
 async def _upgrade(engine: AsyncEngine) -> bool:
-    """Run what is missing; False where a table could not be had in time."""
+    """Runs what is missing; False where a table could not be had in time."""
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_run_alembic)

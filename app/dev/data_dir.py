@@ -47,7 +47,7 @@ class DataDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other `statewright dev` off the directory; the kernel frees a dead one's lock.
+        """Keeps any other `statewright dev` off the directory; the kernel frees a dead one's lock.
 
         Raises:
             StartError: another one runs here.
@@ -93,19 +93,19 @@ class DataDir:
         return made
 
     def keep(self, kept: Secrets) -> None:
-        """Write the secrets."""
+        """Writes the secrets."""
         self._write("secrets.json", kept.model_dump())
 
     def publish(self, state: dict[str, Any]) -> None:
-        """Write `dev.json`: where everything is, for programs that want to use it."""
+        """Writes `dev.json`: where everything is, for programs that want to use it."""
         self._write("dev.json", state)
 
     def unpublish(self) -> None:
-        """Remove `dev.json`: nothing is up any more."""
+        """Removes `dev.json`: nothing is up any more."""
         (self.path / "dev.json").unlink(missing_ok=True)
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
-        """Replace the file as a whole: no reader ever sees half of it."""
+        """Replaces the file as a whole: no reader ever sees half of it."""
         unfinished = self.path / f".{name}.new"
         unfinished.unlink(missing_ok=True)
         unfinished.touch(mode=0o600)

@@ -22,7 +22,7 @@ _AGENT: dict[str, Any] = {
 
 
 async def ensure_key(settings: Settings, base_url: str, data_dir: DataDir, kept: Secrets) -> None:
-    """Keep an admin key of org "dev" that the running API accepts: the kept one, else a new one."""
+    """Keeps an admin key of org "dev" that the running API accepts; makes one if there is none."""
     if kept.api_key and await _is_accepted(base_url, kept.api_key):
         return
     async with Database.open(settings.database_url) as database, database.transaction() as db:
@@ -34,7 +34,7 @@ async def ensure_key(settings: Settings, base_url: str, data_dir: DataDir, kept:
 
 
 async def ensure_example(base_url: str, api_key: str) -> str:
-    """Make the example agent if there is none. Returns its id.
+    """Makes the example agent if there is none. Returns its id.
 
     Raises:
         StartError: the API refused it.

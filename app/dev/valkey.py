@@ -28,7 +28,7 @@ class Valkey:
         self.process = Process("valkey", [str(_program()), "-"], log=log, directory=directory)
 
     async def start(self) -> None:
-        """Start and wait until it answers.
+        """Starts and waits until it answers.
 
         Raises:
             StartError: it did not come up.
@@ -41,7 +41,7 @@ class Valkey:
         await self.process.wait_until(self.is_healthy, seconds=_START_SECONDS)
 
     async def stop(self) -> None:
-        """Shut down."""
+        """Shuts down."""
         await self.process.stop((signal.SIGTERM, 1.0))
 
     async def is_healthy(self) -> bool:

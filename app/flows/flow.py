@@ -120,7 +120,7 @@ class Flow:
         return (await self.start(self.model())).target
 
     async def start(self, model: SessionModel) -> Entered:
-        """Enter the initial state.
+        """Enters the initial state.
 
         Raises:
             EventRefusedError: a hook of the flow failed.
@@ -148,7 +148,7 @@ class Flow:
     async def send(
         self, state: str, model: SessionModel, event: str, actor_input: str, *, internal: bool
     ) -> Entered:
-        """Send an event; `internal` is the engine's own right to end an invocation.
+        """Sends an event; `internal` is the engine's own right to end an invocation.
 
         Raises:
             EventNotAcceptedError: the state does not take the event; nothing changed.

@@ -118,7 +118,7 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Run what is inside on the workers that serve this queue."""
+    """Runs what is inside on the workers that serve this queue."""
 
     name: str
     part: "Node"

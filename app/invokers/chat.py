@@ -30,7 +30,7 @@ class ChatMessage:
 
 
 def parse_chat(content: str) -> list[ChatMessage]:
-    """Read a YAML or JSON list of `{role, content}`; any other text is one user message.
+    """Reads a YAML or JSON list of `{role, content}`; any other text is one user message.
 
     Contents are taken as they are written: `content: yes` is the text "yes".
 
@@ -89,7 +89,7 @@ def _parse_json(content: str) -> list[ChatMessage] | None:
 
 
 def _parse_yaml(content: str) -> list[ChatMessage] | None:
-    """Walk the parser's events and stop at the first that a list of messages does not have.
+    """Walks the parser's events and stops at the first that a list of messages does not have.
 
     Nothing is built from the document, so nesting, aliases and tags cost nothing.
     """

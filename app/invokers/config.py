@@ -19,7 +19,7 @@ ConfigT = TypeVar("ConfigT", bound=InvokerConfig)
 
 
 def read_config(model: type[ConfigT], config: dict[str, Any]) -> ConfigT:
-    """Validate `config`.
+    """Validates `config`.
 
     Raises:
         ValueError: names each faulty field. Values are left out: one of them may be a key.

@@ -125,7 +125,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first address that answers; each but the last gets a share of the time."""
+        """Connects to the first address that answers; each but the last has a share of the time."""
         share = _CONNECT_SECONDS / len(addresses)
         for address in addresses[:-1]:
             try:

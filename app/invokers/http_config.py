@@ -41,7 +41,7 @@ def plain(secret: SecretStr | None) -> str:
 
 
 def check_header(name: str, value: str) -> None:
-    """Refuse a header that cannot be sent, or that the client makes itself.
+    """Refuses a header that cannot be sent, or that the client makes itself.
 
     Raises:
         ValueError: says why; the value, which may be a secret, is not in it.

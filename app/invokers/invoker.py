@@ -131,7 +131,7 @@ class Invoker(ABC):
     @classmethod
     @abstractmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Make one from the `config` of a template or the `meta.yaml` of its folder.
+        """Makes one from the `config` of a template or the `meta.yaml` of its folder.
 
         Raises:
             ValueError: the config is wrong; the text says what and where.
@@ -139,7 +139,7 @@ class Invoker(ABC):
 
     @abstractmethod
     async def invoke(self, content: str, context: InvocationContext) -> str | Answer:
-        """Send `content`, give back the answer; a bare text is one that is complete.
+        """Sends `content`, gives back the answer; a bare text is one that is complete.
 
         Raises:
             TransientInvokerError: it may work later; the step is tried again.
@@ -147,7 +147,7 @@ class Invoker(ABC):
         """
 
     async def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
-        """Load what calls need; it takes none of the time that a call may take."""
+        """Loads what calls need; it takes none of the time that a call may take."""
 
     async def close(self) -> None:  # noqa: B027 - most have nothing to close
-        """Let go of connections."""
+        """Lets go of connections."""

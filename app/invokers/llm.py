@@ -93,7 +93,7 @@ class LlmSettingsError(ValueError):
 
 
 def check_llm_settings(llm: LlmSettings, egress_allow: Sequence[str] = ()) -> None:
-    """Refuse a default provider that does not exist, or cannot be reached as it is set.
+    """Refuses a default provider that does not exist, or cannot be reached as it is set.
 
     Raises:
         LlmSettingsError: the text says what is wrong.
@@ -110,7 +110,7 @@ def provider_names() -> list[str]:
 
 
 def load_provider(name: str) -> None:
-    """Import what the provider needs; takes seconds the first time."""
+    """Imports what the provider needs; takes seconds the first time."""
     import_module("app.invokers.chat_models.connection")
     import_module(f"{providers.__name__}.{name}")
 

@@ -80,7 +80,7 @@ class LlmConfig(InvokerConfig):
 def complete_config(
     config: Mapping[str, Any], default: LlmSettings, egress_allow: Sequence[str]
 ) -> dict[str, Any]:
-    """Fill what a template's config leaves open from the operator's default provider.
+    """Fills what a template's config leaves open from the operator's default provider.
 
     A config that names a connection of its own gets nothing of the default's, above all not its
     key: else a template could have the operator's key sent to a server of its own.

@@ -38,7 +38,7 @@ class OauthTokens:
             return self._token
 
     def forget(self) -> bool:
-        """Ask anew next time. False: there was none to forget."""
+        """Asks anew next time. False: there was none to forget."""
         had, self._token = self._token is not None, None
         return had
 

@@ -76,7 +76,7 @@ class PooledInvoker(Invoker):
 
     @override
     async def close(self) -> None:
-        """Close the invoker, now or after its last call; a later call opens it once more."""
+        """Closes the invoker, now or after its last call; a later call opens it once more."""
         self._retired = True
         if self.is_idle:
             await self._shut()
@@ -150,7 +150,7 @@ class Invokers:
         return pooled
 
     async def close(self) -> None:
-        """Close all of them; calls that run end first."""
+        """Closes all of them; calls that run end first."""
         while self._pooled:
             await self._pooled.popitem()[1].close()
 

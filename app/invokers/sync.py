@@ -26,10 +26,10 @@ class SyncInvokerLike(Protocol):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "SyncInvokerLike":
-        """Make one from its config."""
+        """Makes one from its config."""
 
     def invoke(self, content: str) -> str:
-        """Send the content, give back the answer."""
+        """Sends the content, gives back the answer."""
 
 
 class _PoolConfig(InvokerConfig):

@@ -50,7 +50,7 @@ def mask(value: Any) -> Any:
 
 
 def configure_logging(level: str = "INFO") -> None:
-    """Send the logs of structlog and of the standard library through one pipeline.
+    """Sends the logs of structlog and of the standard library through one pipeline.
 
     May be called again: the handler is replaced, others (a test runner's) are left alone.
     Ids are added with `structlog.contextvars.bound_contextvars(session_id=…, step_id=…)`.

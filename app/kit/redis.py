@@ -51,7 +51,7 @@ class LimitedRedis(Redis):
         return self._probing is None
 
     def when_it_works(self, repair: Callable[[], Awaitable[None]]) -> None:
-        """Have something done as soon as the server works again, if not too much is to be done."""
+        """Has something done as soon as the server works again, if not too much is to be done."""
         if self._probing is not None and len(self._repairs) < _MOST_REPAIRS:
             self._repairs.append(repair)
 
@@ -68,7 +68,7 @@ class LimitedRedis(Redis):
             raise
 
     async def end_probe(self) -> None:
-        """Leave the breaker as it is."""
+        """Leaves the breaker as it is."""
         if self._probing is not None:
             await end_tasks(self._probing)
 

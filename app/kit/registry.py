@@ -36,7 +36,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._items: dict[str, T] = {}
 
     def add(self, name: str, item: T) -> None:
-        """Register `item`; the same item again is fine.
+        """Registers `item`; the same item again is fine.
 
         Raises:
             DuplicateNameError: another item has the name.
@@ -71,7 +71,7 @@ class Registry(Mapping[str, T], Generic[T]):
 def discover(
     package: ModuleType, base: type[T], *, what: str, name: Callable[[type[T]], str | None]
 ) -> Registry[type[T]]:
-    """Import every module of `package` and register the concrete subclasses of `base` in them.
+    """Imports every module of `package` and registers the concrete subclasses of `base` in them.
 
     Args:
         package: the folder of implementations; folders inside it are left alone.

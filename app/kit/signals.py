@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def when_asked_to_stop(action: Callable[[], None]) -> Iterator[None]:
-    """Do something in the event loop at SIGTERM or SIGINT while the block lasts.
+    """Does something in the event loop at SIGTERM or SIGINT while the block lasts.
 
     The handler that is there, the server's, is called as well. Where none is there, or outside the
     main thread, nothing is done.

@@ -74,7 +74,7 @@ class Limits:
 
 
 def check_json(value: object, limits: Limits = Limits()) -> None:
-    """Refuse a value of Python types that is not storable JSON. Does not recurse into it.
+    """Refuses a value of Python types that is not storable JSON. Does not recurse into it.
 
     Raises:
         NotStorableError: the first fault that was found.

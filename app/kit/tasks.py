@@ -7,7 +7,7 @@ _AGAIN_SECONDS = 0.2
 
 
 async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait for them; what they raise is dropped.
+    """Cancels tasks and waits for them; what they raise is dropped.
 
     A client library may swallow a cancellation that comes while it connects: it is sent again. To
     be cancelled meanwhile does not cut it short: a task that was left running would open anew what

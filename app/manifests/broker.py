@@ -58,7 +58,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
     refers_to: ClassVar[frozenset[str]] = frozenset()
 
     async def apply(self, context: Context, manifest: Manifest[SpecT]) -> Applied:
-        """Create the resource, or change it to what the manifest declares, or do nothing.
+        """Creates the resource, or changes it to what the manifest declares, or does nothing.
 
         Applies of one resource wait for each other, so that the diff of each is right. An apply
         that only changes the order of keys does nothing.
@@ -99,7 +99,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         return to_table(self.columns, rows)
 
     async def delete(self, context: Context, name: str) -> None:
-        """Delete a resource.
+        """Deletes a resource.
 
         Raises:
             ConflictError: other resources name it; they are listed.
@@ -114,15 +114,15 @@ class Broker(ABC, Generic[SpecT, RowT]):
         await self.remove(context, row)
 
     async def deploy(self, context: Context, name: str) -> None:
-        """Let the resource be used."""
+        """Lets the resource be used."""
         self.not_supported("deploy")
 
     async def undeploy(self, context: Context, name: str) -> None:
-        """Let the resource not be used any more."""
+        """Lets the resource not be used any more."""
         self.not_supported("undeploy")
 
     async def retry(self, context: Context, name: str, step: str | None) -> None:
-        """Let what failed last in the resource go on, if the step is part of it."""
+        """Lets what failed last in the resource go on, if the step is part of it."""
         self.not_supported("retry")
 
     async def logs(self, context: Context, name: str, limit: int) -> Table:
@@ -158,15 +158,15 @@ class Broker(ABC, Generic[SpecT, RowT]):
 
     @abstractmethod
     async def create(self, context: Context, manifest: Manifest[SpecT]) -> RowT:
-        """Insert a row."""
+        """Inserts a row."""
 
     @abstractmethod
     async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> RowT:
-        """Change a row to what the manifest declares; returns the row as it is then."""
+        """Changes a row to what the manifest declares; returns the row as it is then."""
 
     @abstractmethod
     async def remove(self, context: Context, row: RowT) -> None:
-        """Delete a row."""
+        """Deletes a row."""
 
     @abstractmethod
     def metadata_of(self, row: RowT) -> dict[str, Any]:
@@ -254,7 +254,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         }
 
     async def check_references(self, context: Context, manifest: Manifest[SpecT]) -> None:
-        """Require that what the manifest names exists, after all documents of an apply.
+        """Requires that what the manifest names exists, after all documents of an apply.
 
         Raises:
             BadRequestError: something is not there. The error leaves out the name: it might be
@@ -286,7 +286,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         return {"metadata": metadata, "spec": await self.spec_of(context, row)}
 
     async def lock_name(self, context: Context, name: str) -> None:
-        """Serialize applies of one resource, also where there is no row yet."""
+        """Serializes applies of one resource, also where there is no row yet."""
         key = f"{context.caller.org_id}/{self.kind}/{name}"
         lock = func.pg_advisory_xact_lock(func.hashtextextended(key, 0))
         (await context.db.exec(select(lock))).all()
@@ -300,5 +300,5 @@ class Broker(ABC, Generic[SpecT, RowT]):
         raise NotFoundError(f"There is no {self.kind} {name[:200]!r}.")
 
     def not_supported(self, verb: str) -> NoReturn:
-        """Refuse a verb that the kind lacks."""
+        """Refuses a verb that the kind lacks."""
         raise VerbNotImplementedError(f"Kind {self.kind} does not have the verb {verb!r}.")

@@ -71,7 +71,7 @@ class Entry:
 
 
 async def keep_failure(database: Database, entry: Entry, error: Exception) -> None:
-    """Keep how a verb failed, in a transaction of its own: the verb's was rolled back."""
+    """Keeps how a verb failed, in a transaction of its own: the verb's was rolled back."""
     status = error.status if isinstance(error, StatewrightError) else _INTERNAL
     entry.detail["error"] = public_text(error)
     try:

@@ -10,7 +10,7 @@ _BATCH = 100
 
 
 async def rotate_secrets(database: Database, vault: Vault) -> int:
-    """Encrypt all secrets anew that another key than the first one of the settings encrypted.
+    """Encrypts all secrets anew that another key than the first one of the settings encrypted.
 
     May be run while the service runs, again, and by several at once. Their versions stay: nothing
     changes that a manifest says.

@@ -20,12 +20,12 @@ class Cancellations:
         self._channel = cancel_channel(namespace)
 
     async def publish(self, invocation_id: str) -> None:
-        """Say that what still runs of an invocation is for nothing; best effort."""
+        """Says that what still runs of an invocation is for nothing; best effort."""
         try:
             await self._redis.publish(self._channel, invocation_id)
         except (RedisError, OSError) as error:
             log.warning("cancellation not published", error=type(error).__name__)
 
     async def listen(self, cancelled: Callable[[str], None]) -> None:
-        """Call `cancelled` with the id of each such invocation, for ever."""
+        """Calls `cancelled` with the id of each such invocation, for ever."""
         await Subscription(self._redis, self._channel, cancelled).listen()

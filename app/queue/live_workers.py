@@ -28,7 +28,7 @@ class LiveWorkers:
         self._serving: set[tuple[str, str]] | None = None
 
     async def show(self, queues: Collection[str], fingerprints: Collection[str]) -> None:
-        """Say, until cancelled, that a worker serves queues with the code of the fingerprints."""
+        """Says, until cancelled, that a worker serves queues with the code of the fingerprints."""
         key = worker_key(self._namespace, new_id("wrk"))
         value = orjson.dumps({"queues": [*queues], "fingerprints": [*fingerprints]})
         try:

@@ -58,7 +58,7 @@ class StepQueue:
         unlock: tuple[str, str] | None = None,
         outdated: Iterable[str] = (),
     ) -> None:
-        """Publish steps, given as (step id, queue), best effort; nearly always in one round trip.
+        """Publishes steps, given as (step id, queue), best effort; nearly always in one round trip.
 
         A step that is in its queue already is not added again.
 

@@ -30,7 +30,7 @@ class Subscription:
         self._received = received
 
     async def listen(self) -> None:
-        """Listen for ever, over a new connection after each fault."""
+        """Listens for ever, over a new connection after each fault."""
         while True:
             try:
                 await self._listen_once()

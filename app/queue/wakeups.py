@@ -61,20 +61,20 @@ class Wakeups:
             await end_tasks(*tasks, *([wakeups._sending] if wakeups._sending else []))
 
     async def notify(self, key: str) -> None:
-        """Wake everybody who waits for the key, in every process; best effort."""
+        """Wakes everybody who waits for the key, in every process; best effort."""
         try:
             await self._redis.publish(self._channel, key)
         except (RedisError, OSError) as error:
             log.warning("wake-up lost", error=type(error).__name__)
 
     def notify_soon(self, key: str) -> None:
-        """Wake them within a moment, once for all calls of that moment."""
+        """Wakes them within a moment, once for all calls of that moment."""
         self._soon.add(key)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_soon())
 
     def end_waits(self) -> None:
-        """End all waits with what is known, also those that are still to begin."""
+        """Ends all waits with what is known, also those that are still to begin."""
         self._ended = True
         for key in list(self._waiting):
             self._wake(key)

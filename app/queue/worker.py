@@ -103,7 +103,7 @@ class QueueWorker(Worker):
         return list(self._running)
 
     def start(self, step_id: str) -> None:
-        """Run a step, whether or not it is in the queue."""
+        """Runs a step, whether or not it is in the queue."""
         task = asyncio.create_task(self._run(step_id))
         self._running.add(task)
         task.add_done_callback(self._end)
@@ -112,7 +112,7 @@ class QueueWorker(Worker):
 
     @override
     async def main(self) -> None:
-        """Serve until cancelled. Without Redis it waits for it to come back."""
+        """Serves until cancelled. Without Redis it waits for it to come back."""
         listener = asyncio.create_task(self._listen())
         try:
             while True:
@@ -136,7 +136,7 @@ class QueueWorker(Worker):
             await asyncio.sleep(_AWAY_SECONDS)
 
     async def _take_steps(self) -> None:
-        """Take what is due out of the queue, as much as there are free slots, and start it."""
+        """Takes what is due out of the queue, as much as there are free slots, and starts it."""
         free = self.free
         for_bulk = (free + random.randint(0, 1)) // 2  # noqa: S311 - half of them, also of one
         for step_id in await self._take(keys=self._keys, args=[free, for_bulk]):

@@ -37,7 +37,7 @@ class HeldLock:
         self._released = False
 
     async def acquire(self, seconds: float) -> None:
-        """Get it.
+        """Gets it.
 
         Raises:
             SessionBusyError: others hold it for longer than `seconds`.
@@ -57,7 +57,7 @@ class HeldLock:
         return self._key, self._token
 
     async def release(self) -> None:
-        """Give it back, unless it was handed over."""
+        """Gives it back, unless it was handed over."""
         if self._renewal is not None:
             self._renewal.cancel()
         if self._extending is not None:
@@ -71,7 +71,7 @@ class HeldLock:
             self.release_later()
 
     def release_later(self) -> None:
-        """Give it back when Redis works again, which may carry out what it did not answer."""
+        """Gives it back when Redis works again, which may carry out what it did not answer."""
         self._redis.when_it_works(lambda: self._eval(_RELEASE))
 
     async def _eval(self, script: str, *arguments: str) -> None:
@@ -106,7 +106,7 @@ class SessionLocks:
 
     @asynccontextmanager
     async def hold(self, session_id: str) -> AsyncIterator[HeldLock | None]:
-        """Hold the lock while the block lasts. Without Redis the block runs all the same.
+        """Holds the lock while the block lasts. Without Redis the block runs all the same.
 
         Raises:
             SessionBusyError: others hold it for longer than the wait budget.

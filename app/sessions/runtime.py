@@ -37,7 +37,7 @@ class Runtime:
     async def open(
         cls, settings: Settings, *, pool_size: int, listen: bool = True
     ) -> AsyncIterator[Self]:
-        """Open everything; close it at the end. Without `listen` no wake-up is received."""
+        """Opens everything; closes it at the end. Without `listen` no wake-up is received."""
         namespace = settings.redis_namespace
         async with (
             Database.open(settings.database_url, pool_size=pool_size) as database,

@@ -32,7 +32,7 @@ class Owned(Protocol):
 
 
 def check_usable(caller: Caller, session: Owned) -> None:
-    """Raise `ForbiddenError` for a private session of somebody else in the org."""
+    """Raises `ForbiddenError` for a private session of somebody else in the org."""
     if session.visibility == "org" or KeyScope.ADMIN in caller.scopes:
         return
     if session.created_by != caller.user_id:
@@ -40,7 +40,7 @@ def check_usable(caller: Caller, session: Owned) -> None:
 
 
 def check_creator(caller: Caller, session: Owned) -> None:
-    """Raise `ForbiddenError` for a session that somebody else started, whatever its visibility."""
+    """Raises `ForbiddenError` for a session that somebody else started, whatever its visibility."""
     if session.created_by != caller.user_id:
         raise ForbiddenError("Only who started a thread may change who reads it.")
 

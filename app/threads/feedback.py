@@ -71,7 +71,7 @@ class UserFeedbackRecord(WireModel):
 async def submit_feedback(
     db: AsyncSession, caller: Caller, thread_id: str, idx: int, request: SubmitFeedbackRequest
 ) -> UserFeedbackRecord:
-    """Rate an assistant message; rating it again replaces the rating of before.
+    """Rates an assistant message; rating it again replaces the rating of before.
 
     Raises:
         NotFoundError: there is no such thread, or no such message in it.

@@ -31,7 +31,7 @@ async def prepare_launch(
     message: InitialMessage | None = None,
     asked: dict[str, Any] | None = None,
 ) -> Launch:
-    """Fill an agent's placeholders; nothing is started, and no transaction waits for what is.
+    """Fills an agent's placeholders; nothing is started, and no transaction waits for what is.
 
     Args:
         db: the transaction that reads.
@@ -54,7 +54,7 @@ async def prepare_launch(
 async def start_launch(
     runtime: Runtime, caller: Caller, launch: Launch, *, idempotency_key: str | None = None
 ) -> dict[str, Any]:
-    """Start the thread of a launch; its record.
+    """Starts the thread of a launch; its record.
 
     Raises:
         BadRequestError: the org has no such flow.

@@ -19,7 +19,7 @@ async def retry_thread(
     step: str | None,
     idempotency_key: str | None,
 ) -> dict[str, Any]:
-    """Let the answer that failed be generated again, to the same message of the user.
+    """Lets the answer that failed be generated again, to the same message of the user.
 
     Raises:
         NotFoundError: there is no such thread.

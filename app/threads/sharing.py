@@ -16,7 +16,7 @@ from app.wire.thread_requests import ThreadVisibility
 async def set_visibility(
     db: AsyncSession, caller: Caller, thread_id: str, visibility: ThreadVisibility
 ) -> AgentThreadRecord:
-    """Open a thread to the org, or close it again.
+    """Opens a thread to the org, or closes it again.
 
     Raises:
         NotFoundError: there is no such thread.
@@ -29,7 +29,7 @@ async def set_visibility(
 
 
 async def set_pinned(db: AsyncSession, caller: Caller, thread_id: str, *, pinned: bool) -> None:
-    """Pin a thread for the caller, or unpin it; what is so already stays as it is."""
+    """Pins a thread for the caller, or unpins it; what is so already stays as it is."""
     await find_usable(db, caller, thread_id)
     if pinned:
         values = {"session_id": thread_id, "user_id": caller.user_id, "org_id": caller.org_id}

@@ -30,7 +30,7 @@ class ThreadVisibility(StrEnum):
 
 
 def printable(text: str) -> str:
-    """Refuse blank text, control characters and line breaks: what a name must not be."""
+    """Refuses blank text, control characters and line breaks: what a name must not be."""
     if not text.strip():
         raise ValueError("must not be blank")
     if any(unicodedata.category(char) in _UNPRINTABLE for char in text):
@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 
 
 def _unsupported(feature: str) -> AfterValidator:
-    """Let nothing and the empty list pass, which clients always send; refuse the rest by name."""
+    """Lets nothing and the empty list pass, which clients always send; refuses the rest by name."""
 
     def check(value: list[Any] | None) -> list[Any] | None:
         if value:

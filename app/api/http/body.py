@@ -53,7 +53,7 @@ class BodyMiddleware:
 
 
 def check_json(body: bytes) -> None:
-    """Refuse a body that is not JSON, or that could not be stored and sent again as it is.
+    """Refuses a body that is not JSON, or that could not be stored and sent again as it is.
 
     Raises:
         BadRequestError: says which.

@@ -12,7 +12,7 @@ _MAX_NAME = 100  # characters of a name: enough to find it
 
 
 async def check_query(request: Request) -> None:
-    """Require that the endpoint declares each query parameter of the request.
+    """Requires that the endpoint declares each query parameter of the request.
 
     A misspelt `dry_run` would otherwise do what was only to be tried.
 

@@ -47,7 +47,7 @@ class Layout:
         self.routed = _short_enough(edges, self._layers)
 
     def place(self, nodes: list[Box]) -> tuple[float, float]:
-        """Set the places of nodes, and of the routed edges and their labels.
+        """Sets the places of nodes, and of the routed edges and their labels.
 
         Returns:
             Width and height of it all, which starts at (0, 0).
@@ -143,7 +143,7 @@ def _bend(edge: Edge, nodes: list[Box], ranks: list[list[Box]], layers: list[int
 
 
 def _stack(ranks: list[list[Box]]) -> float:
-    """Set the heights at which boxes are; those of a rank share their middle."""
+    """Sets the heights at which boxes are; those of a rank share their middle."""
     y = 0.0
     for rank in ranks:
         height = max((box.height for box in rank), default=0.0)

@@ -30,7 +30,7 @@ class Box:
 
 
 def order_ranks(ranks: list[list[Box]]) -> None:
-    """Sort each rank by where its neighbours are, back and forth, and keep the best order."""
+    """Sorts each rank by where its neighbours are, back and forth, and keeps the best order."""
     best = [list(rank) for rank in ranks]
     fewest = _crossings(ranks)
     for turn in range(_ORDERINGS):
@@ -44,7 +44,7 @@ def order_ranks(ranks: list[list[Box]]) -> None:
 
 
 def _order(rank: list[Box], *, downward: bool) -> None:
-    """Sort a rank; `x` holds the index of a box in its rank meanwhile."""
+    """Sorts a rank; `x` holds the index of a box in its rank meanwhile."""
     for box in rank:
         near = box.above if downward else box.below
         if near:
@@ -73,7 +73,7 @@ def _crossings(ranks: list[list[Box]]) -> int:
 
 
 def place_ranks(ranks: list[list[Box]]) -> float:
-    """Set `x` of all boxes, without changing their order; what is leftmost starts at 0.
+    """Sets `x` of all boxes, without changing their order; what is leftmost starts at 0.
 
     Returns:
         The width of it all.

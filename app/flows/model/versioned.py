@@ -71,7 +71,7 @@ class VersionedModel(BaseModel):
         from_version: int,
         data: dict[str, Any],  # noqa: ARG003 - for those who override this
     ) -> dict[str, Any]:
-        """Lead data of an older version to the current one; override it with `schema_version`.
+        """Leads data of an older version to the current one; override it with `schema_version`.
 
         Args:
             from_version: the version that the data was stored with; always older.

@@ -48,7 +48,7 @@ class TemplateRenderer(ABC):
 
     @abstractmethod
     async def render(self, text: str, context: Mapping[str, Any]) -> str:
-        """Fill the template; a name that the context lacks renders as nothing.
+        """Fills the template; a name that the context lacks renders as nothing.
 
         Raises:
             TemplateTimeoutError: it took too long.
@@ -60,7 +60,7 @@ class TemplateRenderer(ABC):
         return _sandbox_reads(text)
 
     async def close(self) -> None:  # noqa: B027 - only those with child processes have something to close
-        """Let go of everything; rendering is over."""
+        """Lets go of everything; rendering is over."""
 
 
 class TrustedRenderer(TemplateRenderer):

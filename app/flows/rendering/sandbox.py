@@ -117,7 +117,7 @@ class _Lane:
         self._closed = False
 
     async def ask(self, request: bytes) -> bytes:
-        """Have a child answer; a new one once more if that is lost.
+        """Has a child answer; a new one once more if that is lost.
 
         Raises:
             TemplateError: the template takes too much, or a child crashes on it each time.
@@ -183,7 +183,7 @@ class _Child:
 
     @classmethod
     async def start(cls, limits: SandboxLimits) -> Self:
-        """Start one, with nothing of this process's environment; back when it can be asked."""
+        """Starts one, with nothing of this process's environment; back when it can be asked."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", sandbox_child.__file__),
@@ -208,7 +208,7 @@ class _Child:
         return child
 
     async def ask(self, request: bytes) -> bytes:
-        """Send a request, give back the answer; the child is of no more use after an error."""
+        """Sends a request, gives back the answer; the child is of no more use after an error."""
         before = self._processor_seconds()
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
@@ -224,7 +224,7 @@ class _Child:
             raise await self._reason_of_its_end() from None
 
     async def kill(self) -> None:
-        """End it, whatever it does."""
+        """Ends it, whatever it does."""
         with suppress(ProcessLookupError):
             self._process.kill()
         self._requests.close()

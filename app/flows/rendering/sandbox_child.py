@@ -47,7 +47,7 @@ def configure(environment: Environment) -> Environment:
 class _Sandbox(ImmutableSandboxedEnvironment):
     @override
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
-        """Refuse at once; jinja2 would render nothing if the value is only shown."""
+        """Refuses at once; jinja2 would render nothing if the value is only shown."""
         raise SecurityError(f"{attribute!r} of a {type(obj).__name__} is not for templates")
 
 
@@ -90,7 +90,7 @@ class Renderer:
         self._chars = 0
 
     def answer(self, body: bytes) -> bytes:
-        """Render a request; every fault but a lack of memory is an answer."""
+        """Renders a request; every fault but a lack of memory is an answer."""
         try:
             text, context = orjson.loads(body)
             return b"+" + self._render(text, context)
@@ -122,7 +122,7 @@ class Renderer:
 
 
 def confine(memory_bytes: int) -> None:
-    """Give up what a renderer has no need of: memory, files, processes, sockets."""
+    """Gives up what a renderer has no need of: memory, files, processes, sockets."""
     for limit, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CORE, 0),
@@ -134,7 +134,7 @@ def confine(memory_bytes: int) -> None:
 
 
 def serve(renderer: Renderer, requests: BinaryIO, answers: BinaryIO, cpu_seconds: float) -> None:
-    """Say that it is ready, then answer until the parent closes the pipe, by dying too."""
+    """Says that it is ready, then answers until the parent closes the pipe, by dying too."""
     _send(answers, b"")
     while len(header := requests.read(4)) == 4:  # noqa: PLR2004 - the length of a frame
         # The kernel ends the process when the time is up, even inside one call of C code.
@@ -150,7 +150,7 @@ def _send(answers: BinaryIO, body: bytes) -> None:
 
 
 def main(memory_bytes: int, max_output_bytes: int, cpu_seconds: float) -> None:
-    """Serve standard input and output; the parent alone decides when to stop."""
+    """Serves standard input and output; the parent alone decides when to stop."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
     for stop in (signal.SIGINT, signal.SIGTERM):

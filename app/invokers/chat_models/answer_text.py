@@ -53,7 +53,7 @@ class AnswerText:
         return text
 
     def _advance(self) -> bool:
-        """Take the next piece of reasoning off; False when the answer begins, or more must come."""
+        """Takes the next piece of reasoning off; False: the answer begins, or more must come."""
         if self._closing is not None:
             return self._skip_reasoning(self._closing)
         return self._find_reasoning()

@@ -77,7 +77,7 @@ class LlmConnection:
             raise as_invoker_error(error, self._key) from None
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         await self._http.aclose()
 
     async def _pieces(

@@ -50,7 +50,7 @@ class Manifest(Generic[SpecT]):
         return self.metadata.name
 
     def check_version(self, current: str | None) -> None:
-        """Require that the manifest changes the current version, if it names one.
+        """Requires that the manifest changes the current version, if it names one.
 
         Args:
             current: version of the resource; None if there is no resource.
@@ -112,7 +112,7 @@ def read_manifest(
 
 @contextmanager
 def valid_input(*loc: str | int, hide_unknown_fields: bool = False) -> Iterator[None]:
-    """Turn pydantic's error into ours, with `loc` in front of each place and no value in it.
+    """Turns pydantic's error into ours, with `loc` in front of each place and no value in it.
 
     Args:
         loc: where in the document the input of the block is.

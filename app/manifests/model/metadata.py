@@ -70,7 +70,7 @@ class Metadata(ManifestModel):
 
 
 def check_name(name: str, *, free: bool) -> None:
-    """Hold a name to the rule of its kind.
+    """Holds a name to the rule of its kind.
 
     Args:
         name: of the resource.

@@ -42,7 +42,7 @@ class GetQuery(ManifestModel):
     agent: str | None = Field(None, max_length=200)
 
     def refuse_filters(self, kind: str) -> None:
-        """Raise `BadRequestError` if the list of a kind that has no filters is to be narrowed."""
+        """Raises `BadRequestError` if the list of a kind that has no filters is to be narrowed."""
         given = {"failed": self.failed, "flow": self.flow, "agent": self.agent}
         names = [name for name, value in given.items() if value]
         if names:

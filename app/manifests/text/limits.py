@@ -13,7 +13,7 @@ _LIMITS = Limits(depth=MAX_DEPTH, values=MAX_NODES)
 
 
 def refuse(msg: str, *, line: int | None = None, column: int | None = None) -> NoReturn:
-    """Raise the error of a text that cannot be read, with its place where it is known."""
+    """Raises the error of a text that cannot be read, with its place where it is known."""
     place = f", line {line}, column {column}" if line is not None else ""
     where: list[str | int] = ["body"] if line is None else ["body", line, column or 1]
     raise BadRequestError(
@@ -22,7 +22,7 @@ def refuse(msg: str, *, line: int | None = None, column: int | None = None) -> N
 
 
 def check_document(document: dict[str, Any]) -> None:
-    """Refuse a document that could not be stored and sent again.
+    """Refuses a document that could not be stored and sent again.
 
     Raises:
         BadRequestError: names what it is.

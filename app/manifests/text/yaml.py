@@ -145,7 +145,7 @@ def _refuse_at(event: Event, msg: str) -> NoReturn:
 
 
 def _refuse_syntax(error: yaml.YAMLError) -> NoReturn:
-    """Say where libyaml stopped and why; it quotes nothing of the text."""
+    """Says where libyaml stopped and why; it quotes nothing of the text."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
     context = getattr(error, "context", None)

@@ -58,7 +58,7 @@ class Apply:
         return parsed
 
     async def write(self, context: Context, documents: Sequence[Document]) -> list[Applied]:
-        """Apply what is named before what names it; then check that all that is named is there.
+        """Applies what is named before what names it; then checks that all that is named is there.
 
         Returns:
             What was done with each, in the order of the documents.
@@ -100,7 +100,7 @@ class Apply:
 
 @contextmanager
 def _document_named(number: int, total: int) -> Iterator[None]:
-    """Add to an error which of several documents it is about."""
+    """Adds to an error which of several documents it is about."""
     if total == 1:
         yield
         return

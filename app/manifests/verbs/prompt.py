@@ -14,7 +14,7 @@ from app.wire.messages import AgentRole, is_cut, plain_text
 async def prompt_agent(
     runtime: Runtime, caller: Caller, launch: Launch, entry: Entry
 ) -> dict[str, Any]:
-    """Start the session, and wait until nothing runs in it any more.
+    """Starts the session, and waits until nothing runs in it any more.
 
     Returns:
         `{session_id, response, cut, status}`: the last answer's text, whether it ended at the limit

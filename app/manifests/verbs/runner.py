@@ -60,7 +60,7 @@ class VerbRunner:
         changes: bool = False,
         dry_run: bool = False,
     ) -> Answer:
-        """Carry out a verb on a kind.
+        """Carries out a verb on a kind.
 
         Args:
             caller: whose key it is.
@@ -90,7 +90,7 @@ class VerbRunner:
     async def report(
         self, caller: Caller, command: str, collect: Callable[[AsyncSession], Awaitable[Any]]
     ) -> Answer:
-        """Carry out a verb on no resource: status, version, whoami."""
+        """Carries out a verb on no resource: status, version, whoami."""
         async with self.journaled(caller, command) as entry:
             caller.require(KeyScope.READ)
             async with self.runtime.database.transaction() as db:
@@ -122,7 +122,7 @@ class VerbRunner:
 
 @asynccontextmanager
 async def trial(db: AsyncSession, *, dry_run: bool) -> AsyncIterator[None]:
-    """Roll back what the block changes if it is a dry run; the transaction goes on."""
+    """Rolls back what the block changes if it is a dry run; the transaction goes on."""
     if not dry_run:
         yield
         return

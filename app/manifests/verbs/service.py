@@ -29,7 +29,7 @@ class ManifestService:
         self.report = self._verbs.report
 
     async def apply(self, caller: Caller, body: bytes | str, *, dry_run: bool = False) -> Answer:
-        """Apply all documents of a text in one transaction, or none.
+        """Applies all documents of a text in one transaction, or none.
 
         Raises:
             PayloadTooLargeError: over 256 KB.
@@ -66,7 +66,7 @@ class ManifestService:
     async def delete(
         self, caller: Caller, kind: str, name: str, *, dry_run: bool = False
     ) -> Answer:
-        """Delete a resource that no other names."""
+        """Deletes a resource that no other names."""
         return await self._verbs.run(
             caller,
             "delete",
@@ -80,7 +80,7 @@ class ManifestService:
     async def deploy(
         self, caller: Caller, kind: str, name: str, *, dry_run: bool = False
     ) -> Answer:
-        """Let a resource be used."""
+        """Lets a resource be used."""
         return await self._verbs.run(
             caller,
             "deploy",
@@ -94,7 +94,7 @@ class ManifestService:
     async def undeploy(
         self, caller: Caller, kind: str, name: str, *, dry_run: bool = False
     ) -> Answer:
-        """Let a resource not be used any more."""
+        """Lets a resource not be used any more."""
         return await self._verbs.run(
             caller,
             "undeploy",
@@ -108,7 +108,7 @@ class ManifestService:
     async def retry(
         self, caller: Caller, kind: str, name: str, step: str | None, *, dry_run: bool = False
     ) -> Answer:
-        """Let what failed last in a resource go on."""
+        """Lets what failed last in a resource go on."""
         return await self._verbs.run(
             caller,
             "retry",
@@ -143,7 +143,7 @@ class ManifestService:
         )
 
     async def prompt(self, caller: Caller, name: str, body: bytes | str) -> Answer:
-        """Launch a session of an agent, and wait for its answer; no transaction waits with it.
+        """Launches a session of an agent, and waits for its answer; no transaction waits with it.
 
         Raises:
             AnswerTimeoutError: it did not come in time; the session goes on, and is named.

@@ -51,7 +51,7 @@ class StartSession:
 async def start_session(
     runtime: Runtime, caller: Caller, key: str, start: StartSession
 ) -> dict[str, Any]:
-    """Start a session of a flow.
+    """Starts a session of a flow.
 
     Raises:
         NotFoundError: the org has no such flow.
@@ -85,7 +85,7 @@ async def start_session(
 async def send_event(
     runtime: Runtime, caller: Caller, key: str, session_id: str, request: EventRequest
 ) -> dict[str, Any]:
-    """Send an event to a session of a flow.
+    """Sends an event to a session of a flow.
 
     Raises:
         NotFoundError: there is no such session of that flow.
@@ -109,7 +109,7 @@ async def retry_session(  # noqa: PLR0917 - who asks for what, and how it is kno
     step: str | None,
     idempotency_key: str | None,
 ) -> dict[str, Any]:
-    """Let the invocation that failed in the last turn go on from the steps that failed.
+    """Lets the invocation that failed in the last turn go on from the steps that failed.
 
     Raises:
         NotFoundError: there is no such session of that flow.

@@ -95,7 +95,7 @@ class AttemptRunner:
         self._settings = runtime.settings.step
 
     async def run(self, claim: Claim) -> Outcome:
-        """Run one attempt; whatever happens in it is an outcome, but its cancellation."""
+        """Runs one attempt; whatever happens in it is an outcome, but its cancellation."""
         policy = RetryPolicy()
         try:
             flow, node = await self._node(claim)

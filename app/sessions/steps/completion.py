@@ -49,10 +49,10 @@ class StepRows(Protocol):
         """The results of a composite's children that are done, by path."""
 
     async def renew(self, held: Sequence[StepFence], lease: float) -> dict[str, bool]:
-        """Renew leases; the ids of the steps that are still ours, False where a row is locked."""
+        """Renews leases; the ids of the steps that are still ours, False where a row is locked."""
 
     async def count(self, results: list[ChildResult]) -> list[bool]:
-        """Write results after which their parallels and maps go on; whether each was written."""
+        """Writes results after which their parallels and maps go on; whether each was written."""
 
     async def advance(
         self,
@@ -64,7 +64,7 @@ class StepRows(Protocol):
         composites: list[tuple[str, str]],
         steps: list[NewStep],
     ) -> bool:
-        """Write the result of a step after which the invocation goes on."""
+        """Writes the result of a step after which the invocation goes on."""
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class StepCompletion:
     async def finish(
         self, claim: Claim, answer: Answer, graph: Callable[[], Awaitable[Graph]]
     ) -> InvocationEnds | InvocationContinues | Superseded:
-        """Write a step's answer, unless the whole invocation ends with it."""
+        """Writes a step's answer, unless the whole invocation ends with it."""
         known = {claim.parent.path: claim.parent} if claim.parent is not None else {}
         while True:
             rise = _Rise(claim, graph, claim.path, answer)
@@ -135,7 +135,7 @@ class StepCompletion:
     async def _complete_parent(
         self, rise: _Rise, parent: Composite, known: dict[str, Composite]
     ) -> list[NewStep] | None:
-        """Rise above `parent` if that ends it (None); else the steps that start now in it."""
+        """Rises above `parent` if that ends it (None); else the steps that start now in it."""
         if parent.kind is StepKind.CHAIN:
             graph = await rise.graph()
             plan = graph.follow(parent.path, rise.path, parent.scope, rise.value.text)
@@ -158,7 +158,7 @@ class StepCompletion:
         return None
 
     def _claim_one(self, steps: list[NewStep]) -> None:
-        """Claim the first that this worker can run as it is written: no second write."""
+        """Claims the first that this worker can run as it is written: no second write."""
         for step in steps:
             if step.status is StepStatus.QUEUED and step.planned.queue in self._queues:
                 step.lease = self._lease

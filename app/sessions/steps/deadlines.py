@@ -12,7 +12,7 @@ log = get_logger(__name__)
 
 
 async def end_overdue(runtime: Runtime) -> None:
-    """Fail the invocations whose time is up; their sessions take events again."""
+    """Fails the invocations whose time is up; their sessions take events again."""
     for overdue in await runtime.store.overdue():
         try:
             await _end(runtime, overdue)

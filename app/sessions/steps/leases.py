@@ -39,7 +39,7 @@ class Leases:
 
     @asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
-        """Renew what is held while the block lasts."""
+        """Renews what is held while the block lasts."""
         task = asyncio.create_task(self._beat())
         try:
             yield
@@ -47,12 +47,12 @@ class Leases:
             await end_tasks(*filter(None, [task, self._renewing_locked]))
 
     def check(self, invocation_id: str) -> None:
-        """Renew at once if a step of the invocation runs here: it may be over."""
+        """Renews at once if a step of the invocation runs here: it may be over."""
         if any(call and call.invocation_id == invocation_id for call in self._held.values()):
             self._may_be_lost.set()
 
     async def run(self, claim: Claim, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work of a step for as long as its lease is ours.
+        """Does the work of a step for as long as its lease is ours.
 
         Raises:
             LeaseLostError: it was lost; the work was cancelled.
@@ -72,7 +72,7 @@ class Leases:
 
     @contextmanager
     def keeping(self, fence: StepFence) -> Iterator[None]:
-        """Keep the lease while a result is written; the write itself finds out if it was lost."""
+        """Keeps the lease while a result is written; the write itself finds out if it was lost."""
         self._held[fence] = None
         try:
             yield
@@ -104,7 +104,7 @@ class Leases:
             self._renewing_locked = asyncio.create_task(self._renew_locked(locked))
 
     async def _renew_locked(self, locked: list[StepFence]) -> None:
-        """Renew leases whose rows are locked: the owner must be the first to get them.
+        """Renews leases whose rows are locked: the owner must be the first to get them.
 
         One row at a time, over one connection: what waits for a row holds no other.
         """

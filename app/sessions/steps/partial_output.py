@@ -62,7 +62,7 @@ class PartialWriter:
         self._later: asyncio.Task[None] | None = None
 
     async def emit(self, text: str) -> None:
-        """Take the next piece."""
+        """Takes the next piece."""
         self._pending.append(text)
         pause = self._flushed + _FLUSH_SECONDS - time.monotonic()
         if pause <= 0:
@@ -71,7 +71,7 @@ class PartialWriter:
             self._later = asyncio.create_task(self._flush_after(pause))
 
     def close(self) -> None:
-        """Write nothing more: the whole answer is there, or none is wanted."""
+        """Writes nothing more: the whole answer is there, or none is wanted."""
         if self._later is not None:
             self._later.cancel()
 

@@ -55,7 +55,7 @@ class StepRunner:
         )
 
     async def run(self, step_id: str) -> None:
-        """Run a step if it is due and nobody else has it, and then what follows directly."""
+        """Runs a step if it is due and nobody else has it, and then what follows directly."""
         claim = await self._claims(step_id)
         while claim is not None:
             with bound_contextvars(
@@ -70,7 +70,7 @@ class StepRunner:
         return await self._runtime.store.claim(step_ids, self._settings.lease_seconds)
 
     async def _run_claim(self, claim: Claim) -> Following:
-        """Run one attempt, and write its outcome."""
+        """Runs one attempt, and writes its outcome."""
         try:
             outcome = await self._outcome(claim)
         except LeaseLostError:
@@ -104,7 +104,7 @@ class StepRunner:
                 return await self._written(claim, lambda: self._write(claim, failure))
 
     async def _written(self, claim: Claim, write: Callable[[], Awaitable[T]]) -> T:
-        """Write, and write again whatever ails the database: the work is done, and is kept.
+        """Writes, and writes again whatever ails the database: the work is done, and is kept.
 
         If somebody else takes the step meanwhile, the write finds out by itself.
         """
@@ -135,7 +135,7 @@ class StepRunner:
                 return None
 
     async def _finish(self, claim: Claim, answer: Answer) -> Following:
-        """Write a result and what follows it: the next steps, or the invocation's end."""
+        """Writes a result and what follows it: the next steps, or the invocation's end."""
         match await self._completion.finish(claim, answer, lambda: self._attempts.graph(claim)):
             case InvocationEnds(whole):
                 return await self._end(claim, _ending(claim, whole), answer.text)
@@ -148,7 +148,7 @@ class StepRunner:
                 return None
 
     async def _end(self, claim: Claim, ending: TransitionInput, result: str | None) -> Following:
-        """Write the end of the invocation; of the steps that become due, keep one."""
+        """Writes the end of the invocation; of the steps that become due, keeps one."""
         change = await ending_change(self._runtime, claim.session, ending)
         if not await self._runtime.store.complete(claim, change, result, ending.error):
             log.warning("superseded, the result is dropped", attempt=claim.attempt)
@@ -164,7 +164,7 @@ class StepRunner:
         return own
 
     async def _forget_partial(self, claim: Claim) -> None:
-        """Delete what this attempt showed: another one has the step, or it is over."""
+        """Deletes what this attempt showed: another one has the step, or it is over."""
         if claim.makes_answer:
             key = partial_key(self._runtime.settings.redis_namespace, *claim.fence)
             await self._runtime.queue.publish([], outdated=[key])

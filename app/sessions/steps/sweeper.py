@@ -18,7 +18,7 @@ _EXPIRE_BATCH = 100
 
 
 async def sweep(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
-    """Sweep for ever. Any fault ends one sweep, never the sweeper."""
+    """Sweeps for ever. Any fault ends one sweep, never the sweeper."""
     settings = runtime.settings
     await asyncio.gather(
         _repeat(settings.step.sweep_seconds, lambda: _republish(runtime)),

@@ -32,7 +32,7 @@ class Watchdog:
         self._after = ""
 
     async def look(self) -> None:
-        """Look at the sessions that come next; after the last one, start again."""
+        """Looks at the sessions that come next; after the last one, starts again."""
         flows: dict[tuple[str, str, int], Flow | None] = {}
         sessions = await self._runtime.store.idle(self._after, _MOST_SESSIONS)
         for session in sessions:

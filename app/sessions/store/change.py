@@ -229,7 +229,7 @@ class Change:
         return due_steps(self.steps)
 
     def pack(self, model: SessionModel, *, compression: bool) -> None:
-        """Take over the model and its secondary store as they will be stored."""
+        """Takes over the model and its secondary store as they will be stored."""
         self.model = model.serialize(compression=compression)
         values = model.secondary_store
         self.stored = values.unpersisted_serialized(compression)

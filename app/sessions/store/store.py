@@ -99,7 +99,7 @@ class SessionStore:
         return PollStatus.from_row(await self._one(read_sql.STATUS, session_id, org_id))
 
     async def start(self, change: Change) -> datetime | None:
-        """Write a new session, and give its time of creation.
+        """Writes a new session, and gives its time of creation.
 
         None: its id, made from an idempotency key, is there already.
         """
@@ -107,7 +107,7 @@ class SessionStore:
         return rows[0]["created"] if rows else None
 
     async def admit(self, change: Change) -> bool:
-        """Write what a client's event did."""
+        """Writes what a client's event did."""
         try:
             return await self._write(change_sql.ADMIT, change.document(), change.model)
         except asyncpg.UniqueViolationError:
@@ -117,7 +117,7 @@ class SessionStore:
     async def complete(
         self, claim: Claim, change: Change, result: str | None, error: str | None
     ) -> bool:
-        """Write the end of an invocation by its last step, and what its event did."""
+        """Writes the end of an invocation by its last step, and what its event did."""
         closing = {
             "step_id": claim.step_id,
             "attempt": claim.attempt,
@@ -131,13 +131,13 @@ class SessionStore:
     async def close(
         self, invocation_id: str, change: Change, error: str, *, cancelled: bool
     ) -> bool:
-        """Write the end of an invocation from outside; its open steps are superseded."""
+        """Writes the end of an invocation from outside; its open steps are superseded."""
         status = InvocationStatus.CANCELLED if cancelled else InvocationStatus.FAILED
         closing = {"closes": invocation_id, "closed_as": status, "closed_error": error}
         return await self._write(change_sql.CLOSE, change.document(**closing), change.model)
 
     async def resume(self, failed: FailedInvocation, change: Change) -> list[DueStep] | None:
-        """Let a failed invocation go on as the new one of the change; the steps that are due."""
+        """Lets a failed invocation go on as the new one of the change; the steps that are due."""
         document = change.document(resumes=failed.id)
         rows = await self._change(change_sql.RESUME, document)
         return [DueStep(row["id"], row["queue"]) for row in rows] or None
@@ -152,7 +152,7 @@ class SessionStore:
         composites: list[tuple[str, str]],
         steps: list[NewStep],
     ) -> bool:
-        """Write the result of a step after which the invocation goes on.
+        """Writes the result of a step after which the invocation goes on.
 
         Args:
             claim: the step.
@@ -176,13 +176,13 @@ class SessionStore:
         return await self._write(step_sql.ADVANCE, document)
 
     async def count(self, results: list[ChildResult]) -> list[bool]:
-        """Write results after which their parallels and maps go on; whether each was written."""
+        """Writes results after which their parallels and maps go on; whether each was written."""
         rows = await self._change(step_sql.COUNT, results)
         written = {row["id"] for row in rows}
         return [one.step_id in written for one in results]
 
     async def claim(self, step_ids: list[str], lease: float) -> list[Claim | None]:
-        """Take the steps that are due, or whose lease lapsed; one named twice is taken once."""
+        """Takes the steps that are due, or whose lease lapsed; one named twice is taken once."""
         rows = await self._pool.fetch(step_sql.CLAIM, step_ids, lease)
         claims = {row["step_id"]: Claim.from_row(row) for row in rows}
         return [claims.pop(step_id, None) for step_id in step_ids]
@@ -190,20 +190,20 @@ class SessionStore:
     async def put_back(
         self, fence: StepFence, delay: float, error: str, *, failures: int
     ) -> DueStep | None:
-        """Give a step up for a later attempt; None if it is not ours any more."""
+        """Gives a step up for a later attempt; None if it is not ours any more."""
         queue: str | None = await self._pool.fetchval(
             step_sql.PUT_BACK, *fence, delay, error, failures
         )
         return None if queue is None else DueStep(fence.step_id, queue)
 
     async def renew(self, held: Sequence[StepFence], lease: float) -> dict[str, bool]:
-        """Renew leases; the ids of the steps that are still ours, False where a row is locked."""
+        """Renews leases; the ids of the steps that are still ours, False where a row is locked."""
         ids, attempts = [fence.step_id for fence in held], [fence.attempt for fence in held]
         rows = await self._pool.fetch(step_sql.RENEW, ids, attempts, lease)
         return {row["id"]: row["renewed"] for row in rows}
 
     async def renew_locked(self, fence: StepFence, lease: float) -> bool:
-        """Renew a lease once nobody has locked its row; False: not within a lock's timeout."""
+        """Renews a lease once nobody has locked its row; False: not within a lock's timeout."""
         try:
             await self._pool.execute(step_sql.RENEW_LOCKED, *fence, lease)
         except asyncpg.LockNotAvailableError:
@@ -230,7 +230,7 @@ class SessionStore:
         return [DueStep(row["id"], row["queue"]) for row in rows]
 
     async def expire(self, most: int) -> int:
-        """Delete sessions whose time is up, so many at once; how many there were."""
+        """Deletes sessions whose time is up, so many at once; how many there were."""
         return len(await self._pool.fetch(change_sql.EXPIRE, most))
 
     async def changed(self, ages: dict[str, float]) -> set[str]:

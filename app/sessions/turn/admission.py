@@ -71,7 +71,7 @@ async def admit(
     allow: Callable[[Snapshot], None],
     answer: Callable[[Snapshot, Flow, Change], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Apply an event to a session.
+    """Applies an event to a session.
 
     `allow` raises where the caller may not send to the session; `answer` makes what the client
     gets, which is kept with the event.

@@ -13,7 +13,7 @@ async def announce(
     *,
     ended: StepFence | None = None,
 ) -> None:
-    """Notify workers and waiting readers, best effort: the sweeper finds what is lost.
+    """Notifies workers and waiting readers, best effort: the sweeper finds what is lost.
 
     The session's lock, if it is given, is released in the same round trip. Of a step that `ended`
     with the change, what readers were shown is deleted.

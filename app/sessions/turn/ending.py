@@ -50,7 +50,7 @@ async def ending_change(runtime: Runtime, before: Snapshot, ended: TransitionInp
 async def close_invocation(
     runtime: Runtime, before: Snapshot, invocation_id: str, failure: TransitionInput
 ) -> bool:
-    """End an invocation from outside, as cancel and a deadline do; False: it was over already."""
+    """Ends an invocation from outside, as cancel and a deadline do; False: it was over already."""
     try:
         change = await ending_change(runtime, before, failure)
     except NotFoundError:  # the flow is not here: nobody can say more than where a client acted
@@ -65,7 +65,7 @@ async def close_invocation(
 
 
 async def free_stranded(runtime: Runtime, flow: Flow, before: Snapshot) -> bool:
-    """Put a session that waits for no invocation into a state in which somebody can act.
+    """Puts a session that waits for no invocation into a state in which somebody can act.
 
     False: it was changed meanwhile, and is to be looked at again.
     """

@@ -39,7 +39,7 @@ async def open_session(
     event_input: str,
     answer: dict[str, Any],
 ) -> OpenedSession:
-    """Write the start of a session, and tell workers of its steps.
+    """Writes the start of a session, and publishes its steps.
 
     Raises:
         IdempotencyMismatchError: the key came before, with another request.

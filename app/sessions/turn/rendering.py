@@ -69,7 +69,7 @@ class RenderSource:
         return data
 
     async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:
-        """Render one template.
+        """Renders one template.
 
         Raises:
             TemplateError: the template is wrong, or ran over its limits.

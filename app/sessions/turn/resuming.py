@@ -48,7 +48,7 @@ def last_turn_failed() -> ColumnElement[bool]:
 
 
 async def check_retry(runtime: Runtime, caller: Caller, session_id: str, step: str | None) -> None:
-    """Raise what `retry_invocation` would raise now of a session that the caller may use."""
+    """Raises what `retry_invocation` would raise now of a session that the caller may use."""
     await _failed(runtime, await runtime.store.load(caller.org_id, session_id), step)
 
 
@@ -62,7 +62,7 @@ async def retry_invocation(
     allow: Callable[[Snapshot], None],
     answer: Callable[[Snapshot, Change], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Let the invocation that failed last go on; its session is as it was before the failure.
+    """Lets the invocation that failed last go on; its session is as it was before the failure.
 
     Args:
         runtime: of the process.

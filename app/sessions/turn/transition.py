@@ -146,11 +146,11 @@ class TransitionRun:
         return cls(flow, model, change, given, read_dialogue=read_dialogue, limits=limits)
 
     async def start(self) -> None:
-        """Enter the flow's initial state."""
+        """Enters the flow's initial state."""
         await self._enter(await self._flow.start(self._model))
 
     async def send(self, event: str) -> None:
-        """Send an event with the input to the statechart, and react to the state it enters.
+        """Sends an event with the input to the statechart, and reacts to the state it enters.
 
         Raises:
             EventNotAcceptedError: the state does not take the event.
@@ -160,7 +160,7 @@ class TransitionRun:
             self._mark_cut()
 
     async def fail(self) -> None:
-        """Lead a failed invocation out of its chain of invoker states; the dialogue says why.
+        """Leads a failed invocation out of its chain of invoker states; the dialogue says why.
 
         A state that takes the event `error` says itself what follows. Any other gets the event that
         ends it, with empty input; the next invoker state must not act on that, and is left too.
@@ -207,7 +207,7 @@ class TransitionRun:
             await self._show(template)
 
     def _record(self, entered: Entered) -> None:
-        """Take over the state, and what the transition says by itself."""
+        """Takes over the state, and what the transition says by itself."""
         change = self.change
         change.state = self._model.state = entered.target
         change.messages += [NewMessage.text(role, storable(t)) for role, t in entered.messages]
@@ -215,7 +215,7 @@ class TransitionRun:
             change.messages.append(_raw(self._given))
 
     async def _show(self, template: Render) -> None:
-        """Render the state's template into the dialogue; its fault is an error in the session."""
+        """Renders the state's template into the dialogue; its fault is an error in the session."""
         try:
             text = await self._source().render(template.text)
         except TemplateError as error:
@@ -228,13 +228,13 @@ class TransitionRun:
             self.change.messages.append(message)
 
     def _mark_cut(self) -> None:
-        """Have the last message that came of a cut answer say so."""
+        """Has the last message that came of a cut answer say so."""
         answers = (m for m in reversed(self.change.messages) if m.role == AgentRole.ASSISTANT)
         if (message := next(answers, None)) is not None:
             message.content.append(error_block(_CUT, ErrorCode.CUT_BY_LENGTH))
 
     async def _invoke(self) -> None:
-        """Plan the steps of the invoker state that was entered."""
+        """Plans the steps of the invoker state that was entered."""
         change, flow, limits = self.change, self._flow, self._limits
         change.invocation = NewInvocation(
             change.state,
