@@ -1,6 +1,7 @@
 """Composes the worker process: queue workers, leases, the sweeper, the invokers."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ def run(settings: Settings) -> None:
     """Serves the settings' queues until SIGTERM or SIGINT; then ends what runs, and stops."""
     configure_logging(settings.log_level)
     uvloop.run(_serve_until_signal(settings))
+    gc.freeze()  # at its end the interpreter looks through all that is not: a second of a processor
 
 
 @asynccontextmanager
