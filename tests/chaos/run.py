@@ -36,7 +36,7 @@ from tests.chaos.upstream import Call, Upstream
 
 _CLIENTS = 8
 _PROGRESS_SECONDS = 5.0
-_CLOSING_SECONDS = 40.0  # for clients to get the answers that are due, once all is healed
+_CLOSING_SECONDS = 25.0  # for clients to get the answers that are due, once all is healed
 _SHOWN = 25
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.faults.mutate import MUTATIONS, Mutation, mutate, run_in
 
 _SEEDS = (1, 2, 3)
-_SECONDS = 50
+_SECONDS = 40
 _LIMIT = 120.0
 _FAULTS = {
     "fence": "pause worker",
