@@ -122,6 +122,20 @@ async def test_a_lock_that_another_transaction_keeps(database: Database, run: Ru
     assert is_database_failure(raised.value)
 
 
+@pytest.mark.parametrize("run", [_raw, _orm])
+async def test_a_table_that_a_migration_changes_under_its_statements(
+    database: Database, run: Run
+) -> None:
+    query = "SELECT * FROM org"
+    await run(database, query)
+    await run(database, "ALTER TABLE org ALTER COLUMN name TYPE varchar(500)")
+    try:
+        await run(database, query)
+    except (asyncpg.PostgresError, DBAPIError) as error:
+        assert is_database_failure(error)  # noqa: PT017 - or it was prepared anew by itself
+    await run(database, query)
+
+
 async def test_a_wrong_password_and_a_database_that_is_not_there(settings: Settings) -> None:
     for url in (
         settings.database_url.replace("://", "://x", 1),
