@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from structlog import get_logger
 from typing_extensions import override
@@ -29,6 +29,9 @@ _FAILURES = (
     OutOfMemoryError,  # it is full and evicts nothing
     ReadOnlyError,  # it became a replica
 )
+# Answers of a cluster's node, which this client knows by their text alone: the keys are, or go to,
+# another node.
+_ELSEWHERE = ("MOVED ", "ASK ", "CLUSTERDOWN ", "MASTERDOWN ")
 
 
 class LimitedRedis(Redis):
@@ -79,6 +82,10 @@ class LimitedRedis(Redis):
                 return await super().execute_command(  # type: ignore[no-untyped-call]
                     *args, **options
                 )
+        except ResponseError as error:
+            if str(error).startswith(_ELSEWHERE):
+                raise RedisConnectionError("The keys are on another node.") from error
+            raise
         except TimeoutError:
             raise RedisTimeoutError("Redis did not answer in time.") from None
 

@@ -1,0 +1,32 @@
+"""The client of Redis: what opens its breaker."""
+
+import asyncio
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from app.kit.redis import open_redis
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["MOVED 3999 10.0.0.1:6379", "ASK 3999 10.0.0.1:6379", "CLUSTERDOWN Hash slot not served"],
+)
+async def test_a_node_of_a_cluster_that_has_not_the_keys_does_not_work(answer: str) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while command := await reader.read(4096):
+            # `CLIENT SETINFO`, with which a connection begins, is answered by any node.
+            lines = [
+                b"+OK" if b"SETINFO" in part else f"-{answer}".encode()
+                for part in command.split(b"*")[1:]
+            ]
+            writer.write(b"".join(line + b"\r\n" for line in lines))
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_redis(f"redis://127.0.0.1:{port}/0", "{test}") as redis:
+            assert redis.works
+            with pytest.raises(RedisConnectionError):
+                await redis.get("{test}:key")
+            assert not redis.works
