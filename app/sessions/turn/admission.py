@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from app.access.caller import Caller
-from app.errors import EventNotAcceptedError, SessionBusyError
+from app.errors import SessionBusyError
 from app.flows.flow import Flow
 from app.kit.ids import new_id
 from app.sessions.runtime import Runtime
@@ -16,7 +16,7 @@ from app.sessions.store.change import Change, ClientEvent
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.announce import announce
 from app.sessions.turn.run import transition_run
-from app.sessions.turn.transition import TransitionInput
+from app.sessions.turn.transition import TransitionInput, refused_while_running
 
 # Other changes of the session that may win the race before the client gets a 409.
 TRIES = 5
@@ -104,14 +104,7 @@ async def admit(
 
 async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventRequest) -> Change:
     if before.invocation_id is not None:
-        raise EventNotAcceptedError(
-            "An invocation is running; wait for it to end.",
-            extra={
-                "current_state": before.state,
-                "possible_events": [],
-                "received_event": request.event or "message",
-            },
-        )
+        raise refused_while_running(before.state, request.event or "message")
     event = request.event or next(iter(flow.next_actions(before.state)), "message")
     given = TransitionInput(
         event,

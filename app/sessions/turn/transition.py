@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from app.db.models import MessageStatus
-from app.errors import ConflictError
+from app.errors import ConflictError, EventNotAcceptedError
 from app.flows.flow import ERROR_EVENT, Entered, Flow
 from app.flows.machine import Recording
 from app.flows.model.session_model import SessionModel
@@ -153,8 +153,11 @@ class TransitionRun:
         """Sends an event with the input to the statechart, and reacts to the state it enters.
 
         Raises:
-            EventNotAcceptedError: the state does not take the event.
+            EventNotAcceptedError: the state does not take the event, or it was only now entered
+                and invokes something: its invocation is to end first.
         """
+        if self.change.invocation is not None:
+            raise refused_while_running(self.change.state, event)
         await self._enter(await self._move(event, self._given.input))
         if self._given.finish is Finish.LENGTH:
             self._mark_cut()
@@ -271,6 +274,14 @@ def _raw(given: TransitionInput) -> NewMessage:
     if given.content is not None:
         return NewMessage("user", given.content)
     return NewMessage.text("user", given.input)
+
+
+def refused_while_running(state: str, event: str) -> EventNotAcceptedError:
+    """The refusal of a client's event in a state whose invocation runs."""
+    return EventNotAcceptedError(
+        "An invocation is running; wait for it to end.",
+        extra={"current_state": state, "possible_events": [], "received_event": event},
+    )
 
 
 def failure_message(given: TransitionInput) -> NewMessage:
