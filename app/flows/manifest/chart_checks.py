@@ -39,6 +39,7 @@ class ChartChecks:
                 self._check_waiting(state)
             elif template is not None:
                 self._check_invoking(state)
+        self._check_rest()
         self._check_cycles()
         self._check_reach()
 
@@ -89,6 +90,13 @@ class ChartChecks:
             others = ", ".join(events[1:])
             reason = f"only {events[0]!r}, the first, is ever sent to a state that invokes"
             self._findings.warn(state.loc, f"{reason}; never: {others}")
+
+    def _check_rest(self) -> None:
+        """Where every state invokes something, a failure has nowhere to lead."""
+        templates = [self._templates.get(state.id) for state in self._chart.leaves()]
+        if templates and not any(one is None or isinstance(one, Render) for one in templates):
+            reason = "every state invokes something; one has to wait for the user, or be the end"
+            self._findings.error(self._loc, reason)
 
     def _endings(self) -> dict[str, str]:
         """The events that end invocations, and a state of which each does."""
