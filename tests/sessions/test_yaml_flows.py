@@ -101,3 +101,27 @@ async def test_a_flow_that_takes_neither_result_nor_failure_is_put_back(
     told = await say(client, "guarded", session["session_id"], '{"ok": true}')
     assert told["response"] == "Done."
     assert told["error"] is None
+
+
+INVOKING_AT_ONCE = """
+statechart:
+  states:
+    working:
+      initial: true
+      transitions: [{event: worked, target: asking}, {event: error, target: asking}]
+    asking: {transitions: [{event: user_input, target: working}]}
+templates:
+  working: {invoke: verbatim, template: "{{ actor_input }}"}
+  asking: Say it.
+"""
+
+
+async def test_no_event_starts_a_session_of_which_an_invocation_is_to_end_first(
+    api: FastAPI, client: httpx.AsyncClient, new_key: NewKey
+) -> None:
+    await save(api, await new_key(), "at_once", yaml.safe_load(INVOKING_AT_ONCE))
+    refused = await client.post("/v1/ai/at_once/start_ephemeral_session", json={"event": "error"})
+    assert refused.status_code == 409, refused.text
+    assert refused.json()["current_state"] == "working"
+    started = await client.post("/v1/ai/at_once/start_session", json={})
+    assert started.json()["next_actions"] == ["poll"]
