@@ -18,16 +18,19 @@ from app.errors import (
     StatewrightError,
     public_text,
 )
-from app.flows.machine import Recording, SessionMachine, is_library_event
+from app.flows.machine import (
+    ERROR_EVENT,
+    Recording,
+    SessionMachine,
+    ending_event,
+    is_library_event,
+)
 from app.flows.model.session_model import SessionModel
 from app.flows.own_code import OwnCode
 from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.template import Node, Render, Template
 
 log = get_logger(__name__)
-
-# Sent to an invoker state whose invocation failed, if the state takes it.
-ERROR_EVENT = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +191,8 @@ class Flow:
         Raises:
             DefinitionMismatchError: no event leaves the state.
         """
-        for event in self._events(state):
-            if event != ERROR_EVENT:
-                return event
+        if (event := ending_event(self._events(state))) is not None:
+            return event
         raise DefinitionMismatchError(f"No event leaves state {state!r} of flow {self.key!r}.")
 
     def takes_error(self, state: str) -> bool:

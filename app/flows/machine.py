@@ -1,6 +1,6 @@
 """The base of every flow's statechart: python-statemachine, set to refuse what goes wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from types import FunctionType
 from typing import Any, ClassVar
@@ -15,6 +15,9 @@ from app.flows.own_code import contained
 
 # Most events of one move: the one that came, those that hooks send, those of the library.
 MAX_EVENTS = 200
+
+# Sent to an invoker state whose invocation failed, if the state takes it.
+ERROR_EVENT = "error"
 
 ROLES = ("user", "assistant", "system")
 
@@ -116,6 +119,11 @@ class SessionMachine(StateChart[Any]):
 def is_library_event(event: str) -> bool:
     """Whether the statechart library sends it itself, such as when a compound state is done."""
     return event in _LIBRARY_EVENTS or event.startswith(_LIBRARY_PREFIXES)
+
+
+def ending_event(events: Iterable[str]) -> str | None:
+    """The event that ends an invocation, of those a state takes: the first, but for `error`."""
+    return next((event for event in events if event != ERROR_EVENT), None)
 
 
 def _has_methods(machine: type[SessionMachine]) -> bool:

@@ -299,6 +299,60 @@ def test_faults_of_statecharts(write_package: WritePackage) -> None:
     )
 
 
+def test_a_flow_in_which_a_failure_has_nowhere_to_lead_is_refused(
+    write_package: WritePackage,
+) -> None:
+    package = write_package(
+        {
+            "a.py": """
+                from app.flows import *
+
+                class M(SessionMachine):
+                    class outer(State.Compound):
+                        a = State(initial=True)
+                    b = State()
+                    one = outer.to(b)
+                    two = b.to(outer)
+                    templates = {"a": Invoke("a", "echo"), "b": Invoke("b", "echo")}
+
+                class Model(SessionModel):
+                    machine = M
+            """
+        }
+    )
+    reason = "every state invokes something; one has to wait, or be the end"
+    assert faults_of(package) == [f"{package}.a.M: {reason}"]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_event_error_is_for_failures_wherever_it_stands(
+    write_package: WritePackage,
+    *,
+    ends: bool,
+) -> None:
+    package = write_package(
+        {
+            "a.py": f"""
+                from app.flows import *
+
+                class M(SessionMachine):
+                    a = State(initial=True)
+                    b = State()
+                    error = b.to(a) | a.to(b)
+                    {"done = b.to(a)" if ends else ""}
+                    templates = {{"a": Render("a"), "b": Invoke("b", "echo")}}
+
+                class Model(SessionModel):
+                    machine = M
+            """,
+        }
+    )
+    if ends:
+        assert load_package(package)["model"].ending_event("b") == "done"
+    else:
+        assert faults_of(package) == [f"{package}.a.M: no event leaves the invoker state 'b'"]
+
+
 def test_what_a_session_could_not_be_put_back_into_is_refused(write_package: WritePackage) -> None:
     package = write_package(
         {

@@ -281,6 +281,41 @@ def test_the_whole(spec: object, place: str, reason: str) -> None:
     assert [message for where, message in found if where == place and reason in message], found
 
 
+def test_a_flow_in_which_a_failure_has_nowhere_to_lead_is_refused() -> None:
+    states: dict[str, Any] = {
+        "a": {"initial": True, "transitions": [{"event": "one", "target": "b"}]},
+        "b": {"transitions": [{"event": "two", "target": "a"}]},
+    }
+    spec = {
+        "statechart": {"states": states},
+        "templates": {name: {"invoke": "llm", "template": "x"} for name in "ab"},
+    }
+    ((place, reason),) = told(check(spec).errors)
+    assert place == "spec/templates"
+    assert "every state invokes something" in reason
+    states["end"] = {"final": True}
+    assert not check({**spec, "templates": spec["templates"] | {"end": "The end."}}).errors
+
+
+@pytest.mark.parametrize("other", [None, "extracted", "ai_extraction"])
+def test_the_event_error_is_for_failures_wherever_it_stands(other: str | None) -> None:
+    """Another event ends the invocation; a client may send `error` to a state that waits."""
+    transitions = [{"event": "error", "target": "intro"}]
+    if other is not None:
+        transitions.append({"event": other, "target": "intro"})
+    spec = changed("statechart/states/extract/transitions", transitions)
+    spec["statechart"]["states"]["intro"]["transitions"].append(
+        {"event": "error", "target": "extract"}
+    )
+    found = check(spec)
+    if other is None:
+        ((place, reason),) = told(found.errors)
+        assert (place, "no event leaves it" in reason) == (S + "extract", True)
+    else:
+        assert not found.errors
+        assert not [reason for _, reason in told(found.warnings) if "error" in reason]
+
+
 def test_eventless_cycle_over_nested_states() -> None:
     spec = changed(
         "statechart/states/outer",

@@ -9,7 +9,7 @@ from statemachine.exceptions import InvalidDefinition
 
 from app.errors import Loc
 from app.flows.findings import Findings
-from app.flows.machine import SessionMachine, is_library_event
+from app.flows.machine import SessionMachine, ending_event, is_library_event
 from app.flows.model.session_model import SessionModel
 from app.flows.template import Render, Template
 
@@ -91,8 +91,8 @@ def check_events(
             findings.error(loc, f"state {state.id!r}: an event cannot be named {POLL!r}")
         if isinstance(template, Render):
             waiting.append(state)
-        elif template is not None and events:
-            ending.setdefault(events[0], state.id)
+        elif template is not None and (event := ending_event(events)) is not None:
+            ending.setdefault(event, state.id)
         elif template is not None:
             findings.error(loc, f"no event leaves the invoker state {state.id!r}")
     for state in waiting:
@@ -102,6 +102,18 @@ def check_events(
                 f"event {event!r} ends the invocation of state {ending[event]!r}, so no client"
                 f" can send it in state {state.id!r}",
             )
+
+
+def check_rest(
+    machine: type[SessionMachine],
+    templates: Mapping[str, Template],
+    loc: Loc,
+    findings: Findings,
+) -> None:
+    """Some state invokes nothing: a failure has nowhere else to lead."""
+    entered = [templates.get(state.id) for state in states_of(machine) if not state.states]
+    if not any(template is None or isinstance(template, Render) for template in entered):
+        findings.error(loc, "every state invokes something; one has to wait, or be the end")
 
 
 def check_circles(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:

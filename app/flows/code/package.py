@@ -18,6 +18,7 @@ from app.flows.code.checks import (
     check_circles,
     check_events,
     check_names,
+    check_rest,
     check_support,
     check_values,
 )
@@ -134,6 +135,7 @@ class _Loader:
         check_circles(machine, loc, self._findings)
         check_names(machine, loc, self._findings)
         check_events(machine, known, loc, self._findings)
+        check_rest(machine, known, loc, self._findings)
         return known
 
     def _folder(self, module: ModuleType) -> TemplateFolder:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from app.errors import Loc
 from app.flows.findings import Findings
+from app.flows.machine import ERROR_EVENT, ending_event
 from app.flows.manifest.chart import Chart, ChartState
 from app.flows.template import Render, Template
 
@@ -73,22 +74,23 @@ class ChartChecks:
 
     def _check_invoking(self, state: ChartState) -> None:
         """A state that is left when its invocation ends."""
-        events = state.events()
-        if not events:
+        event = ending_event(state.events())
+        if event is None:
             reason = f"state {state.id!r} invokes something, but no event leaves it"
-            self._findings.error(state.loc, reason)
+            self._findings.error(state.loc, f"{reason} ({ERROR_EVENT!r} is only for failures)")
             return
         for transition in state.possible():
             if not transition.events:
                 reason = f"state {state.id!r} invokes something, and is left by its event only"
                 self._findings.error(transition.loc, reason)
-        ending = [one for one in state.possible() if events[0] in one.events]
+        ending = [one for one in state.possible() if event in one.events]
         if all(one.guarded for one in ending):
-            reason = f"when no guard of {events[0]!r} holds, the result of {state.id!r} is refused"
+            reason = f"when no guard of {event!r} holds, the result of {state.id!r} is refused"
             self._findings.warn(state.loc, f"{reason}; add a last transition without a guard")
-        if len(events) > 1:
-            others = ", ".join(events[1:])
-            reason = f"only {events[0]!r}, the first, is ever sent to a state that invokes"
+        unused = [one for one in state.events() if one not in {event, ERROR_EVENT}]
+        if unused:
+            others = ", ".join(unused)
+            reason = f"only {event!r}, the first, is ever sent to a state that invokes"
             self._findings.warn(state.loc, f"{reason}; never: {others}")
 
     def _check_rest(self) -> None:
@@ -103,8 +105,10 @@ class ChartChecks:
         found = {}
         for state in self._chart.leaves():
             template = self._templates.get(state.id)
-            if template is not None and not isinstance(template, Render):
-                found.update(dict.fromkeys(state.events()[:1], state.id))
+            if template is None or isinstance(template, Render):
+                continue
+            if (event := ending_event(state.events())) is not None:
+                found[event] = state.id
         return found
 
     def _check_cycles(self) -> None:

@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from app.db.models import MessageStatus
 from app.errors import ConflictError, EventNotAcceptedError
-from app.flows.flow import ERROR_EVENT, Entered, Flow
-from app.flows.machine import Recording
+from app.flows.flow import Entered, Flow
+from app.flows.machine import ERROR_EVENT, Recording
 from app.flows.model.session_model import SessionModel
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
