@@ -17,6 +17,7 @@ from app.invokers.egress import parse_networks
 from app.invokers.invoker import Answer, Finish, InvocationContext, Invoker
 from app.invokers.llm_config import LlmConfig, complete_config
 from app.settings import LlmSettings
+from app.wire.messages import MAX_TEXT
 
 if TYPE_CHECKING:
     from app.invokers.chat_models.connection import LlmConnection
@@ -64,14 +65,17 @@ class LlmInvoker(Invoker):
             return Answer(await self._echo.invoke(content, context))
         connection = await self._connect()
         pieces: list[str] = []
-        finish = Finish.COMPLETE
+        finish, left = Finish.COMPLETE, MAX_TEXT
         async with aclosing(connection.ask(parse_chat(content), context)) as answer:
             async for piece in answer:
                 if isinstance(piece, Finish):
                     finish = piece
                     continue
-                pieces.append(piece)
-                await context.emit(piece)
+                pieces.append(piece[:left])
+                await context.emit(piece[:left])
+                if len(piece) > left:
+                    return Answer("".join(pieces), Finish.LENGTH)
+                left -= len(piece)
         return Answer("".join(pieces), finish)
 
     @override

@@ -19,6 +19,7 @@ from app.invokers.llm import LlmInvoker, LlmSettingsError
 from app.invokers.pool import Invokers
 from app.main import create_app
 from app.settings import LlmSettings, Settings
+from app.wire.messages import MAX_TEXT
 from tests.support.openai_server import DEFAULT_TEXT, OpenAiServer, Reply
 from tests.support.sinks import Sink
 
@@ -108,6 +109,20 @@ async def test_an_answer_cut_by_length_is_kept_and_marked(
 ) -> None:
     server.default = Reply(text="as far as", finish_reason="length")
     assert await whole(llm) == Answer("as far as", Finish.LENGTH)
+
+
+async def test_an_endless_answer_is_given_up(server: OpenAiServer, llm: LlmInvoker) -> None:
+    server.default = Reply(raw="x" * 10_000_001)
+    assert "larger than 10,000,000 bytes" in str(await failure(llm, server))
+
+
+async def test_an_answer_longer_than_a_message_may_be_is_cut(
+    server: OpenAiServer, llm: LlmInvoker
+) -> None:
+    server.default = Reply(text="x" * (MAX_TEXT + 1))
+    sink = Sink()
+    assert await whole(llm, sink) == Answer("x" * MAX_TEXT, Finish.LENGTH)
+    assert sink.text == "x" * MAX_TEXT
 
 
 @pytest.mark.parametrize(

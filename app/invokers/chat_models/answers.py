@@ -8,10 +8,11 @@ from typing import Any
 import httpx2
 from typing_extensions import override
 
-from app.invokers.invoker import FailureKind, TransientInvokerError
+from app.invokers.chat_models.repairs import repaired_answer, repaired_event
+from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError
 from app.kit.storable import clean_text
 
-_END = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"')
+_END = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"|"type"\s*:\s*"message_stop"')
 _DATA = b"data:"
 _HAS_ERROR = (b'"error"', b'"detail"')
 
@@ -34,6 +35,7 @@ class ModelAnswers(httpx2.AsyncBaseTransport):
     Raises:
         UpstreamError: the body, or an event of the stream, is an error.
         NotStreamedError: a stream was asked for, and a whole answer came.
+        InvokerError: what answers is no model.
         TransientInvokerError: the stream is empty, or ended without the word that it is complete.
     """
 
@@ -45,6 +47,9 @@ class ModelAnswers(httpx2.AsyncBaseTransport):
         response = await self._inner.handle_async_request(request)
         if response.status_code != httpx2.codes.OK:
             return response
+        if "html" in response.headers.get("content-type", ""):
+            await response.aclose()
+            raise InvokerError("the model's address leads to a web page; is the base URL right?")
         asked = _asks_for_stream(request)
         if asked and "json" not in response.headers.get("content-type", ""):
             assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101 - an async one
@@ -103,7 +108,9 @@ class _Events(httpx2.AsyncByteStream):
             self._event = line[len(b"event:") :].strip()
         elif line.startswith(_DATA):
             self._empty = False
-            self._read(line[len(_DATA) :].strip())
+            data = line[len(_DATA) :].strip()
+            self._read(data)
+            line = _DATA + b" " + repaired_event(data)
         elif not line.strip():
             self._event = b""
         return line.decode(errors="replace").encode() + b"\n"
@@ -127,14 +134,15 @@ def _checked(body: bytes) -> bytes:
     value = _parsed(body)
     if _is_error(value):
         raise UpstreamError(value)
-    if not isinstance(value, dict) or not (value.get("choices") or "content" in value):
+    if not isinstance(value, dict) or not ("choices" in value or "content" in value):
         raise TransientInvokerError(
             "the model did not answer: its answer cannot be read", kind=FailureKind.ANSWER
         )
-    for choice in value.get("choices") or []:
-        if isinstance(choice, dict) and choice.get("finish_reason") == "":
-            choice["finish_reason"] = None  # which the SDKs take for what it means
-    return clean_text(json.dumps(value, ensure_ascii=False)).encode()
+    if not value.get("choices", True):
+        raise TransientInvokerError(
+            "the model gave no answer: there is no choice in it", kind=FailureKind.ANSWER
+        )
+    return clean_text(json.dumps(repaired_answer(value), ensure_ascii=False)).encode()
 
 
 def _is_error(value: Any) -> bool:

@@ -9,7 +9,6 @@ from pydantic_ai.exceptions import (
     ModelConnectionError,
     ModelHTTPError,
     ModelRequestTimeout,
-    UnexpectedModelBehavior,
     UserError,
 )
 
@@ -105,9 +104,7 @@ def _kind(error: Exception) -> FailureKind:
 
 def _may_pass(error: Exception) -> bool:
     """Connections, timeouts, cut streams and answers that cannot be read may be fine next time."""
-    if isinstance(error, ContentFilterError) or _is_redirect(error):
-        return False
-    return isinstance(error, ModelAPIError | UnexpectedModelBehavior | httpx2.HTTPError)
+    return not (isinstance(error, ContentFilterError | UserError) or _is_redirect(error))
 
 
 def _is_redirect(error: Exception) -> bool:
@@ -127,11 +124,11 @@ def _plain_text(error: Exception) -> str:
     """The error's own text; where that may quote an answer that could not be read, ours."""
     if _is_redirect(error):
         return "it redirects elsewhere, and redirects are not followed"
-    if isinstance(error, ModelConnectionError | ModelRequestTimeout | httpx2.HTTPError):
-        return str(error) or type(error).__name__
-    if isinstance(error, ModelAPIError) and error.in_stream:
-        return error.message
-    if isinstance(error, UserError):
+    if isinstance(error, ModelRequestTimeout | httpx2.TimeoutException):
+        return "no answer in time"
+    if isinstance(error, ModelConnectionError | httpx2.HTTPError):
+        return "the connection failed"
+    if isinstance(error, UserError) or (isinstance(error, ModelAPIError) and error.in_stream):
         return error.message
     if isinstance(error, ContentFilterError):
         return "the answer was withheld by the provider's content filter"
