@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.chaos.audit import Audit
 from tests.chaos.client import PATIENCE
-from tests.chaos.faults import OF_REDIS, Fault
+from tests.chaos.fault import OF_REDIS, Fault
 from tests.chaos.history import Fate, History, Try
 from tests.chaos.upstream import Call, tokens_of
 
@@ -90,8 +90,8 @@ def _slow_without_redis(history: History, faults: Sequence[Fault]) -> Iterator[s
         t.seconds
         for t in history.tries
         if _is_event(t)
-        and any(f.kind in OF_REDIS and f.began + 1 < t.began < f.ended for f in faults)
-        and {f.kind for f in _during(t, faults)} <= OF_REDIS
+        and any(_is_without_redis(t, f) for f in faults)
+        and {f.kind for f in _during(t, faults)} <= OF_REDIS | {"slow machine"}
     ]
     if len(calm) < _ENOUGH or len(without) < _ENOUGH:
         return
@@ -101,8 +101,13 @@ def _slow_without_redis(history: History, faults: Sequence[Fault]) -> Iterator[s
 
 
 def _is_event(one: Try) -> bool:
-    is_poll = one.waits
-    return one.status == 200 and one.what.endswith(("/event", "/messages")) and not is_poll
+    is_sent = one.what.endswith(("/event", "/messages", "/threads", "_ephemeral_session"))
+    return one.status in {200, 201} and one.what.startswith("POST") and is_sent and not one.waits
+
+
+def _is_without_redis(one: Try, fault: Fault) -> bool:
+    is_theirs = "valkey" in fault.target or f"api-{one.api}" in fault.target
+    return fault.kind in OF_REDIS and is_theirs and fault.began + 1 < one.began < fault.ended
 
 
 def _during(one: Try, faults: Sequence[Fault]) -> list[Fault]:

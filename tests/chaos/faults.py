@@ -6,12 +6,11 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 from redis.asyncio import Redis
-from typing_extensions import override
 
 from app.dev.servers import Api, Worker
 from tests.chaos.deployment import Deployment, Ways
@@ -21,30 +20,6 @@ STOP_SECONDS = 12.0  # of a worker that drains for three, while something else i
 _TABLES = ("session", "event", "transition", "message", "invocation", "step")
 _BUSY_SESSION = "SELECT id FROM session WHERE invocation_id IS NOT NULL ORDER BY random() LIMIT 1"
 _BUSY_STEP = "SELECT id FROM step WHERE status = 'running' ORDER BY random() LIMIT 1"
-
-
-@dataclass(slots=True)
-class Fault:
-    """One that was done; times are seconds of the wall clock, `ended` is 0 while it lasts.
-
-    Attributes:
-        kind: a key of `KINDS`.
-        target: what it was done to: a process, a row, a table.
-    """
-
-    kind: str
-    began: float
-    target: str = ""
-    ended: float = 0.0
-
-    def touches(self, since: float, until: float) -> bool:
-        """Whether it lasted at some moment between the two."""
-        return self.began <= until and (self.ended == 0.0 or self.ended >= since)
-
-    @override
-    def __str__(self) -> str:
-        seconds = (self.ended or time.time()) - self.began
-        return f"{self.kind} {self.target} for {seconds:.1f} s"
 
 
 @dataclass(frozen=True)
@@ -194,9 +169,9 @@ async def _stopped_postgres(deployment: Deployment, rng: random.Random) -> Async
 @asynccontextmanager
 async def _read_only(deployment: Deployment, rng: random.Random) -> AsyncIterator[str]:
     """As after a failover."""
-    await _set(deployment, "ALTER SYSTEM SET default_transaction_read_only = on")
+    await set_of_server(deployment, "ALTER SYSTEM SET default_transaction_read_only = on")
     yield "postgres"
-    await _set(deployment, "ALTER SYSTEM RESET default_transaction_read_only")
+    await set_of_server(deployment, "ALTER SYSTEM RESET default_transaction_read_only")
 
 
 @asynccontextmanager
@@ -278,7 +253,8 @@ async def _connection(deployment: Deployment) -> AsyncIterator[Any]:
         await connection.close()
 
 
-async def _set(deployment: Deployment, statement: str) -> None:
+async def set_of_server(deployment: Deployment, statement: str) -> None:
+    """Change a setting of the whole server, whatever it is now."""
     async with _connection(deployment) as connection:
         await connection.execute("SET default_transaction_read_only = off")
         await connection.execute(statement)
@@ -308,66 +284,3 @@ KINDS = {
     "flush redis": Kind((0, 0), _flushed_redis, weight=2),
     "full redis": Kind((1, 6), _full_redis),
 }
-# Those under which a worker cannot renew all its leases.
-STOPS_RENEWAL = frozenset(
-    {
-        *("kill worker", "kill all", "stop worker", "pause worker", "lock table", "kill postgres"),
-        *("stop postgres", "read-only", "full disk", "hang postgres", "cut", "slow machine"),
-    }
-)
-OF_REDIS = frozenset({"pause redis", "hang redis", "kill redis", "full redis"})
-
-
-@dataclass
-class Schedule:
-    """Does faults by seed until the run ends, most of them alone; `faults` is what was done."""
-
-    deployment: Deployment
-    seed: int
-    kinds: list[str]
-    faults: list[Fault] = field(default_factory=list)
-
-    async def run(self, seconds: float) -> None:
-        """Go on for so long; at the end all is healed."""
-        rng = random.Random(f"faults {self.seed}")
-        kinds = [kind for kind in self.kinds if kind != "full disk" or self.deployment.has_disk]
-        weights = [KINDS[kind].weight for kind in kinds]
-        deadline = time.time() + seconds
-        while time.time() < deadline:
-            await asyncio.sleep(rng.uniform(0.5, 4.0))
-            number = 1 if rng.random() < 0.75 else 2
-            chosen = rng.choices(kinds, weights, k=number)
-            if len(set(chosen)) < number or ("full redis" in chosen and number > 1):
-                chosen = chosen[:1]
-            await asyncio.gather(*(self._do(kind, rng) for kind in chosen))
-            await self._mend()
-
-    async def _do(self, name: str, rng: random.Random) -> None:
-        kind = KINDS[name]
-        seconds = rng.uniform(*kind.seconds)
-        fault = Fault(name, time.time())
-        self.faults.append(fault)
-        try:
-            async with kind.run(self.deployment, rng) as target:
-                fault.target = target
-                await asyncio.sleep(seconds)
-        except (asyncpg.PostgresError, OSError):
-            # Another fault was in the way of this one, such as a lock on a server that was killed.
-            pass
-        finally:
-            fault.ended = time.time()
-
-    async def _mend(self) -> None:
-        """What a pair of faults may have left behind."""
-        await self.deployment.restore()
-        with suppress(asyncpg.PostgresError, OSError):
-            await _set(self.deployment, "ALTER SYSTEM RESET default_transaction_read_only")
-
-
-async def note_slow_machine(faults: list[Fault]) -> None:
-    """Note as a fault whenever this machine held us up, for then it held up everybody."""
-    while True:
-        began = time.time()
-        await asyncio.sleep(0.2)
-        if time.time() - began > 1.0:
-            faults.append(Fault("slow machine", began, "", time.time()))

@@ -27,9 +27,11 @@ from tests.chaos.audit import Audit
 from tests.chaos.client import ChaosClient
 from tests.chaos.client_checks import check_clients
 from tests.chaos.deployment import Deployment, running_deployment
-from tests.chaos.faults import KINDS, Fault, Schedule, note_slow_machine
+from tests.chaos.fault import Fault
+from tests.chaos.faults import KINDS
 from tests.chaos.history import History
 from tests.chaos.load import Talker
+from tests.chaos.schedule import Schedule, note_slow_machine
 from tests.chaos.state_checks import check_logs, check_rest
 from tests.chaos.step_checks import check_steps
 from tests.chaos.upstream import Call, Upstream

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tests.chaos.audit import StepChange
 from tests.chaos.deployment import LEASE_SECONDS, MAX_LOSSES
-from tests.chaos.faults import STOPS_RENEWAL, Fault
+from tests.chaos.fault import STOPS_RENEWAL, Fault
 from tests.chaos.upstream import FINAL, GOOD, Call
 
 _SLACK = 1.0  # between a fault and what comes of it, on a busy machine

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.audit import Audit, StepChange, StoredEvent, StoredTransition
 from tests.chaos.client_checks import check_clients
-from tests.chaos.faults import Fault
+from tests.chaos.fault import Fault
 from tests.chaos.history import Fate, History, Sent, Try, fault_of
 from tests.chaos.step_checks import check_steps
 from tests.chaos.upstream import Call
