@@ -174,7 +174,7 @@ class VerbNotImplementedError(StatewrightError):
 
 
 class UnavailableError(StatewrightError):
-    """PostgreSQL, or another part that the request needs, is away; try again."""
+    """PostgreSQL, or another part that the request needs, does not work now; try again."""
 
     status = 503
     code = "unavailable"

@@ -1,4 +1,4 @@
-"""API keys that were looked up a moment ago. PostgreSQL tells when one changes."""
+"""A cache of valid API keys, which forgets them when PostgreSQL notifies of a change."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ WHERE k.id = $1
 
 
 class KeyCache:
-    """Finds API keys by id; remembers them only while their changes are heard.
+    """Finds API keys by id; remembers them only while it is notified of their changes.
 
     A revoked key is forgotten when its revocation is committed. Keys that expire are asked for
     each time, since expiry goes by the database's clock. Should the connection that listens for

@@ -19,7 +19,7 @@ from app.settings import Settings
 
 
 class _ApiKey(SecurityBase):
-    """The caller, by the API key of the request; declared in the OpenAPI document.
+    """Finds the caller by the API key of the request; declared in the OpenAPI document.
 
     One dependency that reads the request itself: each further one is paid for by every request.
 

@@ -69,7 +69,7 @@ def _profile_file(file: Path) -> Profile | None:
 
 
 def _running_dev() -> Profile | None:
-    """Only one on this machine: whoever made the directory cannot have keys or files sent away."""
+    """The `dev` of this directory, if it is on this machine: no file says where keys are sent."""
     try:
         found = Profile.model_validate_json(_DEV_FILE.read_bytes())
     except (OSError, ValidationError):

@@ -194,7 +194,7 @@ def create_engine(
 
 
 def _unreachable(context: ExceptionContext) -> Exception | None:
-    """Gives a connection up that did not answer in time: not even a rollback would be heard."""
+    """Gives a connection up that did not answer in time: not even a rollback would end."""
     if not isinstance(context.original_exception, OSError):
         return None
     context.is_disconnect = True
@@ -202,7 +202,7 @@ def _unreachable(context: ExceptionContext) -> Exception | None:
 
 
 def _terminate(connection: Any, *_: Any) -> None:
-    """Closes it now, without a farewell that a server that hangs would not hear."""
+    """Closes it now, without the message that a server that hangs would not answer."""
     connection.driver_connection.terminate()
 
 
@@ -231,7 +231,7 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, *, pool_size: int = 8) -> AsyncIterator["Database"]:
-        """Connects lazily; closes both doors at the end."""
+        """Connects lazily; closes the engine and the pool at the end."""
         engine = create_engine(
             database_url, pool_size=5, max_overflow=15, pool_timeout=PATIENCE_SECONDS
         )

@@ -40,9 +40,9 @@ _CLIENT_ERRORS = (DatabaseUnreachableError, asyncpg.InterfaceError, asyncpg.Inte
 def is_database_failure(error: BaseException) -> bool:
     """Whether the same statement may succeed later: neither it nor its values were at fault.
 
-    True for what asyncpg, SQLAlchemy or the network raise when the database is away, hung, full,
-    read-only, busy, locked, or not of this release. False for broken constraints, values that do
-    not fit and SQL that is wrong: those are the caller's, or a bug of ours.
+    True for what asyncpg, SQLAlchemy or the network raise when the database is not reachable,
+    hung, full, read-only, busy, locked, or not of this release. False for broken constraints,
+    values that do not fit and SQL that is wrong: those are the caller's, or a bug of ours.
     """
     if isinstance(error, PoolTimeoutError):
         return True

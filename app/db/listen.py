@@ -1,4 +1,4 @@
-"""Notifications of PostgreSQL: what one process commits, the others hear."""
+"""Receives the notifications of PostgreSQL: what other processes committed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""The built-in model: deterministic, offline, and honest about what it is."""
+"""The built-in model: deterministic and offline; its answers say that they are an echo."""
 
 import asyncio
 import re

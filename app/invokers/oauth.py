@@ -27,7 +27,7 @@ class OauthTokens:
         """A token that is valid for now.
 
         Raises:
-            TransientInvokerError: the token server is away.
+            TransientInvokerError: the token server does not answer.
             InvokerError: it gave none.
         """
         async with self._asking:

@@ -37,7 +37,7 @@ _ELSEWHERE = ("MOVED ", "ASK ", "CLUSTERDOWN ", "MASTERDOWN ")
 class LimitedRedis(Redis):
     """A client with a time limit for each command, and a circuit breaker for all of them.
 
-    The first command that meets a server that is away, hung, full or read-only opens the breaker:
+    The first command whose server is not reachable, hung, full or read-only opens the breaker:
     from then on commands fail at once, and a probe in the background closes it when the server
     takes a write again. Pipelines do not pass here; scripts do.
     """

@@ -1,4 +1,4 @@
-"""Tells workers which invocations ended before their steps did; a lost message costs seconds."""
+"""Notifies workers of invocations that ended before their steps; a lost message costs seconds."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ class Cancellations:
         self._channel = cancel_channel(namespace)
 
     async def publish(self, invocation_id: str) -> None:
-        """Says that what still runs of an invocation is for nothing; best effort."""
+        """Publishes that an invocation is over, so that what still runs of it ends; best effort."""
         try:
             await self._redis.publish(self._channel, invocation_id)
         except (RedisError, OSError) as error:

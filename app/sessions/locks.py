@@ -25,7 +25,7 @@ _EXTEND = (
 
 
 class HeldLock:
-    """A session's lock in the hands of one request, extended for as long as that lasts."""
+    """A session's lock, held by one request and extended for as long as that lasts."""
 
     def __init__(self, redis: LimitedRedis, key: str, ttl_ms: int) -> None:
         self._redis = redis
@@ -37,7 +37,7 @@ class HeldLock:
         self._released = False
 
     async def acquire(self, seconds: float) -> None:
-        """Gets it.
+        """Gets the lock.
 
         Raises:
             SessionBusyError: others hold it for longer than `seconds`.

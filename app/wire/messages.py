@@ -97,7 +97,7 @@ _KIND_BY_MEMBER = {
 
 
 def _content_kind(block: Any) -> str | None:
-    """The kind of a block; by its telling member where, as clients may, it leaves out the type."""
+    """The kind of a block; without a type, which clients may leave out, by its own member."""
     if isinstance(block, BaseModel):
         return getattr(block, "content_type", None)
     if not isinstance(block, dict):

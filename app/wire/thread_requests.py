@@ -66,7 +66,7 @@ _NOT_YET = "Not supported yet: leave out, null or empty."
 
 
 class ClientViewingContext(WrittenOrder, WireModel):
-    """What the user's client was showing. Told to the model; it never allows or forbids a thing."""
+    """What the user's client was showing. For the model to read; it allows and forbids nothing."""
 
     dataset_ids: Ids = Field([], description="Datasets in view.")
     file_ids: Ids = Field([], description="Files in view.")

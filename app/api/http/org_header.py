@@ -11,7 +11,12 @@ from app.errors import ForbiddenError, NotFoundError
 
 
 def check_org(caller: Caller, headers: Mapping[str, str]) -> None:
-    """Acting for another org is forbidden; what another org owns does not exist."""
+    """Refuses a request whose headers name another org than the caller's.
+
+    Raises:
+        ForbiddenError: it acts for another org.
+        NotFoundError: it asks for what another org owns.
+    """
     org_id = headers.get("x-roboto-org-id", caller.org_id)
     if org_id != caller.org_id:
         raise ForbiddenError(f"This API key belongs to another org than {org_id!r}.")

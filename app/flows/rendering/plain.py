@@ -1,4 +1,4 @@
-"""Templates that only put names into text: rendered at once, since nothing in them can run away."""
+"""Templates that only put names into text: rendered at once, since they cannot take long."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,10 +1,10 @@
 """Renders untrusted templates in child processes that are bounded in time and memory.
 
-Two lanes keep strangers away from those who behave: a template runs in the probation lane until
-it was once rendered in good time, then in the proven lane, and goes back when it runs over. So a
+Two lanes keep unknown templates apart from proven ones: a template runs in the probation lane
+until it was once rendered in time, then in the proven lane, and goes back when it runs over. So a
 flood of templates that never end holds up other new ones, but no flow that is in use.
 
-Processor time and memory alone tell a bad template: the kernel ends the child that uses too much.
+Processor time and memory alone show a bad template: the kernel ends the child that uses too much.
 A child that is killed from outside, does not start or does not get to run (a machine that is
 paused or starved) says nothing of the template: another child is asked, and after that the error
 is a `RendererLostError`, with which the work is put back.

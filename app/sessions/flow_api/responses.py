@@ -1,4 +1,4 @@
-"""`AIResponse`: what the session endpoints tell of a session."""
+"""`AIResponse`: the body that the session endpoints answer with."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ class AIResponse(WireModel):
 
 
 def change_response(flow: Flow, change: Change) -> dict[str, Any]:
-    """Of a session that was just changed."""
+    """The response of a session that was just changed."""
     if change.invocation is not None:
         started = sum(1 for step in change.steps if not step.is_composite)
         to_come = sum(s.planned.remaining for s in change.steps if s.planned.kind == StepKind.CHAIN)
@@ -50,7 +50,7 @@ def change_response(flow: Flow, change: Change) -> dict[str, Any]:
 
 
 def started_response(session_id: str) -> dict[str, Any]:
-    """Of a session in which an invocation was just started, before its steps are counted."""
+    """The response of a session whose invocation was just started; steps are not counted yet."""
     return {
         "session_id": session_id,
         "next_actions": [POLL],
@@ -62,7 +62,7 @@ def started_response(session_id: str) -> dict[str, Any]:
 
 
 def status_response(flow: Flow, status: PollStatus) -> dict[str, Any]:
-    """Of a session as it is now."""
+    """The response of a session as it is now."""
     session = status.session
     if session.invocation_id is not None:
         return _running(session.id, session.task_error, status.total, status.done)
@@ -70,7 +70,7 @@ def status_response(flow: Flow, status: PollStatus) -> dict[str, Any]:
 
 
 def model_response(flow: Flow, session: SessionHead, model: str) -> dict[str, Any]:
-    """Of a session whose model was asked for: the response is its JSON."""
+    """The response of a session whose model was asked for: it has the model's JSON."""
     actions = flow.next_actions(session.state) if session.invocation_id is None else [POLL]
     return {
         "session_id": session.id,

@@ -1,4 +1,4 @@
-"""What a worker asks when a template names a connection: of whom, it need not know."""
+"""The interface by which a worker resolves the connections that templates name."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""Leases: a heartbeat for all steps that this worker runs, and an end to those that it lost."""
+"""Leases: renews those of all steps that this worker runs, and cancels the calls of lost ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator

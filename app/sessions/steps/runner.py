@@ -104,7 +104,7 @@ class StepRunner:
                 return await self._written(claim, lambda: self._write(claim, failure))
 
     async def _written(self, claim: Claim, write: Callable[[], Awaitable[T]]) -> T:
-        """Writes, and writes again whatever ails the database: the work is done, and is kept.
+        """Writes, and writes again while the database fails: the work is done, and is kept.
 
         If somebody else takes the step meanwhile, the write finds out by itself.
         """

@@ -1,4 +1,4 @@
-"""Looks for sessions that wait for an invocation that is not there: a defect, but no dead end."""
+"""Frees sessions that wait for an invocation that is not there, which only a defect makes."""
 
 from structlog import get_logger
 

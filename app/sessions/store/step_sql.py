@@ -1,6 +1,6 @@
 """The SQL of steps: taken, put back, finished. Each is one statement, fenced by the attempt.
 
-What changes the session with it is in `statements`.
+The statements that change the session too are in `change_sql`.
 """
 
 from app.sessions.store.change_sql import NEW_STEPS

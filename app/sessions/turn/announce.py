@@ -1,4 +1,4 @@
-"""After the commit: publishes the steps that became ready, and notifies the session's readers."""
+"""Publishes the steps that became due, and notifies readers of the session, after the commit."""
 
 from app.queue.keys import partial_keys
 from app.sessions.locks import HeldLock

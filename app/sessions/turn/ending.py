@@ -16,7 +16,7 @@ log = get_logger(__name__)
 
 
 async def ending_change(runtime: Runtime, before: Snapshot, ended: TransitionInput) -> Change:
-    """What the end of an invocation does to its session; no fault of the flow is one of ours.
+    """What the end of an invocation does to its session; whatever the flow's code does.
 
     A flow that refuses the result is sent the failure instead; one that refuses that too is put
     back to the last state in which somebody can act, with the error in the session: nothing is

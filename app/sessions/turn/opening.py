@@ -1,4 +1,4 @@
-"""Opening a session: written once for each idempotency key, whoever words the request."""
+"""Opening a session: written once for each idempotency key, whichever API the request came by."""
 
 from dataclasses import dataclass
 from datetime import datetime

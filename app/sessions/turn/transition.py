@@ -30,12 +30,12 @@ class TransitionInput:
     Attributes:
         event: its name.
         input: what the actor says; "" for an invocation that failed.
-        cause: `event:<id>` or `invocation:<id>`.
+        cause: `event:<id>`, `invocation:<id>` or `stranded:<version>`.
         content: the input as message blocks, where a client sent it so; or what was generated
             before an invocation was cut short.
         finish: whether the input is all that the model had to say.
         error: why the invocation failed.
-        cancelled: whether it failed because the user wanted it to.
+        cancelled: whether it ended because the user cancelled it.
         made_by: the attempt that generated the input.
         updates: values for those fields of the model that the flow has.
     """

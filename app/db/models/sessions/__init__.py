@@ -1,1 +1,1 @@
-"""Tables of a session: what it is, what came in, what ran, what was said."""
+"""Tables of a session: its row, its events, log, messages and values, invocations and steps."""

@@ -23,9 +23,9 @@ class Invocation(SQLModel, table=True):
 
     `version` is the version that the session got when it entered `state`: a record for readers of
     the table. What fences the completion is the session's own version, with the step's attempt.
-    After `deadline` it fails. `model` is the session's as it was when the invocation failed: what
-    it can be resumed from. `flow_fingerprint` tells by which code of a flow in code `state` was
-    entered; null for flows of manifests, whose revision the session names.
+    After `deadline` it fails. `model` is the session's as it was when the invocation failed
+    or was cancelled; one that failed is retried from it. `flow_fingerprint` is that of the code by
+    which `state` was entered; null for flows of manifests, whose revision the session names.
     """
 
     __tablename__ = "invocation"
