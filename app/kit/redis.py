@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from structlog import get_logger
 from typing_extensions import override
@@ -22,24 +22,15 @@ log = get_logger(__name__)
 COMMAND_SECONDS = 0.5
 _PROBE_SECONDS = 0.25
 _MOST_REPAIRS = 1000
-_FAILURES = (
-    RedisConnectionError,
-    RedisTimeoutError,
-    OSError,
-    OutOfMemoryError,  # it is full and evicts nothing
-    ReadOnlyError,  # it became a replica
-)
-# Answers of a cluster's node, which this client knows by their text alone: the keys are, or go to,
-# another node.
-_ELSEWHERE = ("MOVED ", "ASK ", "CLUSTERDOWN ", "MASTERDOWN ")
+_FAILURES = (RedisConnectionError, RedisTimeoutError, OSError)
 
 
 class LimitedRedis(Redis):
     """A client with a time limit for each command, and a circuit breaker for all of them.
 
-    The first command whose server is not reachable, hung, full or read-only opens the breaker:
-    from then on commands fail at once, and a probe in the background closes it when the server
-    takes a write again. Pipelines do not pass here; scripts do.
+    The first command whose server is not reachable, hung, or refuses it opens the breaker: from
+    then on commands fail at once, and a probe in the background closes it when the
+    server takes a write again. Pipelines do not pass here; scripts do.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -66,7 +57,7 @@ class LimitedRedis(Redis):
             return await self._execute(*args, **options)
         except _FAILURES as error:
             if self._probing is None:
-                log.warning("redis does not work", error=type(error).__name__)
+                log.warning("redis does not work", error=f"{type(error).__name__}: {error}")
                 self._probing = asyncio.create_task(self._probe())
             raise
 
@@ -82,10 +73,12 @@ class LimitedRedis(Redis):
                 return await super().execute_command(  # type: ignore[no-untyped-call]
                     *args, **options
                 )
+        except NoScriptError:
+            raise  # whoever called the script loads it
         except ResponseError as error:
-            if str(error).startswith(_ELSEWHERE):
-                raise RedisConnectionError("The keys are on another node.") from error
-            raise
+            # It is full, a replica, lacks replicas or its disk, has the keys elsewhere, denies us
+            # the command, ...: whatever it is, Redis does not do its part.
+            raise RedisConnectionError(f"Redis refused: {error}") from error
         except TimeoutError:
             raise RedisTimeoutError("Redis did not answer in time.") from None
 

@@ -54,12 +54,18 @@ async def test_turns_go_on_while_redis_is_away(system: System, client: Client) -
     await check_all(system, client, talk.conversations)
 
 
-async def test_turns_go_on_while_redis_is_full(system: System, client: Client) -> None:
+@pytest.mark.parametrize(
+    ("setting", "refuses", "takes"),
+    [("maxmemory", "1", "0"), ("min-replicas-to-write", "1", "0")],
+)
+async def test_turns_go_on_while_redis_takes_no_writes(
+    system: System, client: Client, setting: str, refuses: str, takes: str
+) -> None:
     async with load(client) as talk, Redis.from_url(system.valkey.url) as redis:
         await talk.more(6)
-        await redis.config_set("maxmemory", "1")
+        await redis.config_set(setting, refuses)
         await talk.more(12)
-        await redis.config_set("maxmemory", "0")
+        await redis.config_set(setting, takes)
         await talk.more(12)
     await check_all(system, client, talk.conversations)
 

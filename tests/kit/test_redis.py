@@ -10,9 +10,21 @@ from app.kit.redis import open_redis
 
 @pytest.mark.parametrize(
     "answer",
-    ["MOVED 3999 10.0.0.1:6379", "ASK 3999 10.0.0.1:6379", "CLUSTERDOWN Hash slot not served"],
+    [
+        "MOVED 3999 10.0.0.1:6379",
+        "ASK 3999 10.0.0.1:6379",
+        "CLUSTERDOWN Hash slot not served",
+        "MISCONF Errors writing to the RDB file",
+        "NOREPLICAS Not enough good replicas to write.",
+        "NOPERM User has no permissions to run the command",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "READONLY You can't write against a read only replica.",
+        "BUSY Valkey is busy running a script.",
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+        "ERR max daily request limit exceeded",
+    ],
 )
-async def test_a_node_of_a_cluster_that_has_not_the_keys_does_not_work(answer: str) -> None:
+async def test_a_server_that_refuses_does_not_work(answer: str) -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while command := await reader.read(4096):
             # `CLIENT SETINFO`, with which a connection begins, is answered by any node.
