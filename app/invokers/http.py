@@ -2,9 +2,6 @@
 
 import base64
 import json
-import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Self
 
 import httpx2
@@ -22,11 +19,10 @@ from app.invokers.invoker import (
     TransientInvokerError,
 )
 from app.invokers.oauth import OauthTokens
+from app.invokers.statuses import status_error
 from app.kit.storable import clean_text, text_fault
 
-_TRANSIENT = frozenset({408, 425, 429})
 _MAX_TEXT = 300
-_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 _MIN_SECRET = 4  # shorter ones would blank out half of a text
 
 
@@ -104,9 +100,7 @@ class HttpInvoker(Invoker):
         if response.is_success:
             return
         text = f"the API answered {status}: {self._clean(response.text[:_MAX_TEXT])}"
-        if status in _TRANSIENT or status >= 500:  # noqa: PLR2004 - 5xx
-            raise TransientInvokerError(text, status=status, retry_after=_retry_after(response))
-        raise InvokerError(text, status=status)
+        raise status_error(text, status, response.headers)
 
     def _text(self, response: httpx2.Response) -> str:
         if text_fault(response.text) is not None:
@@ -140,16 +134,3 @@ def _json_of(content: str) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError):
         return None
-
-
-def _retry_after(response: httpx2.Response) -> float | None:
-    """The seconds that the other side asked us to wait: a number, a fraction or a date says so."""
-    value = response.headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

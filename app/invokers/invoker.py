@@ -37,14 +37,21 @@ class InvokerError(PublicError):
         message: the text.
         kind: what failed.
         status: of the answer, where that failed it; `kind` need not be given then.
+        retry_after: seconds that the other side asked us to wait, if it said so.
     """
 
     def __init__(
-        self, message: str, *, kind: FailureKind = FailureKind.OTHER, status: int | None = None
+        self,
+        message: str,
+        *,
+        kind: FailureKind = FailureKind.OTHER,
+        status: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind if status is None else FailureKind.STATUS
         self.status = status
+        self.retry_after = retry_after
 
     @property
     def names(self) -> frozenset[str]:
@@ -57,25 +64,7 @@ class InvokerError(PublicError):
 
 
 class TransientInvokerError(InvokerError):
-    """The call may work later: no connection, a timeout, 429 or 5xx.
-
-    Args:
-        message: the text.
-        kind: what failed.
-        status: of the answer, where that failed it.
-        retry_after: seconds that the other side asked us to wait, if it said so.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        kind: FailureKind = FailureKind.OTHER,
-        status: int | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, kind=kind, status=status)
-        self.retry_after = retry_after
+    """The call may work later: no connection, a timeout, 429 or 5xx."""
 
 
 class Finish(StrEnum):

@@ -8,6 +8,7 @@ import httpx2
 from app.invokers.http_client import failure_kind
 from app.invokers.http_config import HttpConfig, plain
 from app.invokers.invoker import InvokerError, TransientInvokerError
+from app.invokers.statuses import status_error
 
 _EARLY_SECONDS = 30.0
 _DEFAULT_SECONDS = 300.0
@@ -62,11 +63,9 @@ class OauthTokens:
             raise TransientInvokerError(
                 f"the token server did not answer: {type(error).__name__}", kind=failure_kind(error)
             ) from None
-        status = answer.status_code
-        if status >= 500:  # noqa: PLR2004 - 5xx
-            raise TransientInvokerError(f"the token server answered {status}", status=status)
         if not answer.is_success:
-            raise InvokerError(f"the token server answered {status}", status=status)
+            text = f"the token server answered {answer.status_code}"
+            raise status_error(text, answer.status_code, answer.headers)
         return _read(answer)
 
 
@@ -74,7 +73,7 @@ def _read(answer: httpx2.Response) -> tuple[str, float]:
     try:
         body: Any = answer.json()
         token, seconds = body["access_token"], float(body.get("expires_in", _DEFAULT_SECONDS))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         raise InvokerError("the token server gave no token") from None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():
         raise InvokerError("the token server gave no token that can be sent")

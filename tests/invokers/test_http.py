@@ -113,6 +113,15 @@ async def test_oauth_failures(server: HttpServer) -> None:
         assert "client-secret" not in str(error)
 
 
+@pytest.mark.parametrize("status", [408, 429, 503])
+async def test_a_busy_token_server_may_pass(server: HttpServer, status: int) -> None:
+    server.script(Says("later", status, {"Retry-After": "1.5"}))
+    error = await failure(server, **OAUTH, token_url=f"{server.url}/token")
+
+    assert isinstance(error, TransientInvokerError)
+    assert error.retry_after == 1.5
+
+
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
 async def test_what_may_pass_is_transient(server: HttpServer, status: int) -> None:
     server.script(Says("later", status, {"Retry-After": "7"}))

@@ -130,11 +130,25 @@ async def test_a_status_that_may_pass_is_transient_and_asked_once(
     assert len(server.requests) == 1
 
 
-async def test_retry_after_in_seconds(server: OpenAiServer, llm: LlmInvoker) -> None:
-    server.script(Reply(status=429, headers={"Retry-After": "7"}))
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "259200"}, 259_200),
+        ({"retry-after-ms": "1500", "Retry-After": "2"}, 1.5),
+        ({"retry-after-ms": "nan", "Retry-After": "2"}, 2),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+        *(({"Retry-After": odd}, None) for odd in ("-5", "inf", "nan", "1e9", "soon", "")),
+    ],
+)
+async def test_retry_after_in_seconds(
+    server: OpenAiServer, llm: LlmInvoker, headers: dict[str, str], seconds: float | None
+) -> None:
+    server.script(Reply(status=429, headers=headers))
     error = await failure(llm)
     assert isinstance(error, TransientInvokerError)
-    assert error.retry_after == 7
+    assert error.retry_after == seconds
 
 
 async def test_retry_after_as_a_date(server: OpenAiServer, llm: LlmInvoker) -> None:
@@ -143,6 +157,13 @@ async def test_retry_after_as_a_date(server: OpenAiServer, llm: LlmInvoker) -> N
     error = await failure(llm)
     assert isinstance(error, TransientInvokerError)
     assert error.retry_after == pytest.approx(30, abs=3)
+
+
+async def test_a_final_status_may_say_when_to_ask_again_too(
+    server: OpenAiServer, llm: LlmInvoker
+) -> None:
+    server.script(Reply(status=403, headers={"Retry-After": "7"}))
+    assert (await failure(llm)).retry_after == 7  # for a policy that tries 403 again
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])

@@ -233,6 +233,32 @@ async def test_waits_are_the_policys(
 
 
 @pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("asks", ["2", None])
+async def test_a_wait_longer_than_the_invocation_has_left_fails_at_once(
+    api: FastAPI,
+    client: httpx.AsyncClient,
+    new_key: NewKey,
+    model: OpenAiServer,
+    *,
+    settings: Settings,
+    asks: str | None,
+) -> None:
+    """Whether the server asks for the wait, or the policy has it."""
+    settings.step.invocation_seconds = 3
+    policy = {"initial_interval": 0.01 if asks else 60}
+    await save(api, await new_key(), "twice", with_policy(retry=policy), invokers={"llm"})
+    headers = {"Retry-After": asks} if asks else {}
+    model.script(Reply(status=429, delay=1.2, headers=headers))
+    start = {"event": "go", "event_input": "hi"}
+    started = await client.post("/v1/ai/twice/start_ephemeral_session", json=start)
+
+    ended = await polled(client, "twice", started.json()["session_id"])
+
+    assert "429" in ended["error"]
+    assert "not to be asked again before 20" in ended["error"]
+
+
+@pytest.mark.usefixtures("worker")
 async def test_a_step_on_a_queue_that_nobody_serves_ends(
     api: FastAPI,
     client: httpx.AsyncClient,

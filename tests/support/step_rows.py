@@ -1,5 +1,6 @@
 """The steps of one invocation in memory, under the rules of the statements that keep them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,6 +60,7 @@ class StepRowsInMemory:
             state="working",
             actor_input="",
             entered=datetime.now(UTC),
+            deadline=math.inf,
             session=cast(Snapshot, None),  # nothing below the invocation's end looks at it
         )
 

@@ -15,11 +15,10 @@ from pydantic_ai.exceptions import (
 from app.invokers.chat_models.answers import UpstreamError
 from app.invokers.http_client import failure_kind
 from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError
+from app.invokers.statuses import may_pass, status_error
 
 _MAX_TEXT = 500
 _MAX_FAULTS = 10
-# Request timeout, too early, too many requests; and all of 5xx.
-_TRANSIENT_STATUSES = frozenset({408, 425, 429})
 # What bodies call an error that has a status of its own.
 _TRANSIENT_WORDS = {
     "api_error": 500,
@@ -57,16 +56,14 @@ def as_invoker_error(error: Exception, api_key: str) -> InvokerError:
 
 def _from_status(error: ModelHTTPError, api_key: str) -> InvokerError:
     text = f"the model answered {error.status_code}: {_clean(_upstream_text(error.body), api_key)}"
-    if _is_transient(error.status_code):
-        return TransientInvokerError(text, status=error.status_code, retry_after=error.retry_after)
-    return InvokerError(text, status=error.status_code)
+    return status_error(text, error.status_code, error.headers or {})
 
 
 def _from_body(body: object, api_key: str) -> InvokerError:
     """An error that came with status 200: what it says decides whether it may pass."""
     text = f"the model answered with an error: {_clean(_upstream_text(body), api_key)}"
     statuses = [status for word in _codes(body) if (status := _status_of(word))]
-    passing = [status for status in statuses if _is_transient(status)]
+    passing = [status for status in statuses if may_pass(status)]
     if passing:
         return TransientInvokerError(text, status=passing[0])
     return InvokerError(text, status=statuses[0] if statuses else None)
@@ -85,10 +82,6 @@ def _status_of(word: str) -> int | None:
     if word.isdecimal() and len(word) == 3:  # noqa: PLR2004 - a status
         return int(word)
     return _TRANSIENT_WORDS.get(word)
-
-
-def _is_transient(status: int) -> bool:
-    return status in _TRANSIENT_STATUSES or status >= 500  # noqa: PLR2004 - 5xx
 
 
 def _kind(error: Exception) -> FailureKind:

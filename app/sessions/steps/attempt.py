@@ -198,13 +198,14 @@ class AttemptRunner:
         step, failures = self._settings, claim.failures + 1
         if failures >= claim.max_attempts or policy.is_final(error):
             return failed(error)
-        asked = (error.retry_after if isinstance(error, TransientInvokerError) else None) or 0.0
-        if asked > step.invocation_seconds:
-            return Failed(f"{error}; it is not to be asked again before {_moment_in(asked)}")
+        asked = error.retry_after or 0.0
         most = step.backoff_max_seconds
         delay = policy.interval(failures, step.backoff_seconds, most)
         delay *= random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-        return TryAgain(max(min(delay, policy.ceiling(most)), asked), str(error), failures=1)
+        delay = max(min(delay, policy.ceiling(most)), asked)
+        if delay > claim.seconds_left():
+            return Failed(f"{error}; it is not to be asked again before {_moment_in(delay)}")
+        return TryAgain(delay, str(error), failures=1)
 
 
 def _policy_of(node: Unwrapped) -> RetryPolicy:

@@ -1,5 +1,6 @@
 """A claimed step: this worker's, until its lease lapses."""
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -48,7 +49,8 @@ class Claim:
     `failures` counts the attempts that its invoker failed, `losses` those that ended without an
     answer. `flow_fingerprint` is that of the code by which the state was entered. `result` is set
     where there is nothing to run; `event` ends the invocation; `entered` is when the session
-    entered the state, which the render data show as the current time.
+    entered the state, which the render data show as the current time. `deadline` is when the
+    invocation ends at the latest, by the monotonic clock of this process.
     """
 
     step_id: str
@@ -67,7 +69,12 @@ class Claim:
     state: str
     actor_input: str
     entered: datetime
+    deadline: float
     session: Snapshot
+
+    def seconds_left(self) -> float:
+        """Until the deadline of the invocation."""
+        return self.deadline - time.monotonic()
 
     @property
     def fence(self) -> StepFence:
@@ -99,6 +106,7 @@ class Claim:
             state=row["invoker_state"],
             actor_input=row["actor_input"],
             entered=row["entered"],
+            deadline=time.monotonic() + row["seconds_left"],
             session=Snapshot.from_row(row),
         )
 

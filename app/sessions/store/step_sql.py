@@ -104,7 +104,9 @@ WITH due AS (
 SELECT t.id AS step_id, t.path, t.attempt, t.failures, t.losses, t.max_attempts,
   t.queue AS step_queue, t.input AS step_input, t.result AS step_result, v.id AS running_id,
   v.event AS ending_event, v.flow_fingerprint, v.input AS actor_input, v.state AS invoker_state,
-  v.created AS entered, s.*, {STORED_VALUES}, t.parent_id, p.path AS parent_path,
+  v.created AS entered,
+  coalesce(extract(epoch FROM v.deadline - clock_timestamp()), 'infinity')::float8 AS seconds_left,
+  s.*, {STORED_VALUES}, t.parent_id, p.path AS parent_path,
   p.kind AS parent_kind, p.remaining AS parent_remaining, p.input AS parent_input
 FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id
   LEFT JOIN step p ON p.id = t.parent_id"""
