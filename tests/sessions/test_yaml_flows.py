@@ -125,3 +125,29 @@ async def test_no_event_starts_a_session_of_which_an_invocation_is_to_end_first(
     assert refused.json()["current_state"] == "working"
     started = await client.post("/v1/ai/at_once/start_session", json={})
     assert started.json()["next_actions"] == ["poll"]
+
+
+FAILING_ROUND = """
+statechart:
+  states:
+    asking: {initial: true, transitions: [{event: user_input, target: working}]}
+    working: {transitions: [{event: worked, target: asking}, {event: error, target: instead}]}
+    instead: {transitions: [{event: replaced, target: asking}, {event: error, target: working}]}
+templates:
+  asking: Say it.
+  working: {invoke: verbatim, template: "{{ 1 // 0 }}"}
+  instead: {invoke: verbatim, template: "{{ 1 // 0 }}"}
+"""
+
+
+async def test_failures_that_lead_to_each_other_end_where_somebody_can_act(
+    api: FastAPI, client: httpx.AsyncClient, new_key: NewKey, worker: None
+) -> None:
+    await save(api, await new_key(), "round", yaml.safe_load(FAILING_ROUND))
+    session = (await client.post("/v1/ai/round/start_session", json={})).json()
+    for _ in range(2):
+        told = await say(client, "round", session["session_id"], "hi")
+        assert told["next_actions"] == ["user_input"]
+        assert told["error"]
+    failed = await api.state.database.pool.fetch("SELECT state FROM invocation ORDER BY id")
+    assert [row["state"] for row in failed] == ["working", "instead"] * 2

@@ -100,6 +100,13 @@ LAST_ACTED = """
 SELECT source FROM transition WHERE session_id = $1 AND source IS NOT NULL AND cause LIKE 'event:%'
 ORDER BY version DESC LIMIT 1"""
 
+# $1 session: the states that it left with an error since a client acted.
+FAILED_STATES = """
+SELECT DISTINCT source FROM transition WHERE session_id = $1 AND source IS NOT NULL
+  AND error IS NOT NULL AND version > (
+    SELECT coalesce(max(version), 0) FROM transition
+    WHERE session_id = $1 AND cause LIKE 'event:%')"""
+
 # $1 the last id that was looked at, $2 how many: sessions in which no invocation runs, by id.
 IDLE = f"""
 SELECT s.id, s.org_id, s.flow, s.flow_revision, s.state, s.version, s.invocation_id

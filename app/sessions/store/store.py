@@ -272,6 +272,10 @@ class SessionStore:
         state: str | None = await self._pool.fetchval(read_sql.LAST_ACTED, session_id)
         return state
 
+    async def failed_states(self, session_id: str) -> set[str]:
+        """The states that the session left with an error since a client acted."""
+        return {r["source"] for r in await self._pool.fetch(read_sql.FAILED_STATES, session_id)}
+
     async def idle(self, after: str, most: int) -> list[IdleSession]:
         """Sessions in which no invocation runs, by id, from the one after `after` on."""
         return [IdleSession(*row) for row in await self._pool.fetch(read_sql.IDLE, after, most)]

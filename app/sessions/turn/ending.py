@@ -38,7 +38,9 @@ async def ending_change(runtime: Runtime, before: Snapshot, ended: TransitionInp
             ended = ended.failed(f"The result was not taken: {public_text(error)}")
     try:
         run = transition_run(runtime, flow, before, ended)
-        await run.fail()
+        # Without an error in the session nothing failed before in this turn.
+        left = await runtime.store.failed_states(before.id) if before.task_error else set()
+        await run.fail(left)
         return run.pack()
     except Exception as error:
         if is_infrastructure(error):

@@ -162,31 +162,35 @@ class TransitionRun:
         if self._given.finish is Finish.LENGTH:
             self._mark_cut()
 
-    async def fail(self) -> None:
+    async def fail(self, left: set[str]) -> None:
         """Leads a failed invocation out of its chain of invoker states; the dialogue says why.
 
         A state that takes the event `error` says itself what follows. Any other gets the event that
-        ends it, with empty input; the next invoker state must not act on that, and is left too.
+        ends it, with empty input; the next invoker state must not act on that, and is left too. So
+        is what follows `error`, where the user cancelled: nothing is to be invoked any more.
+
+        Args:
+            left: states that earlier failures of the same turn left; none is entered again.
 
         Raises:
             EventNotAcceptedError: a state takes neither.
             EndlessFailureError: all that follows are invoker states that were left already.
         """
         self.change.messages.append(failure_message(self._given))
-        left: set[str] = set()
+        left = left.copy()
         while self.change.state not in left:
             left.add(self.change.state)
-            if self._flow.takes_error(self.change.state):
-                await self._enter(await self._move(ERROR_EVENT, self._given.error or ""))
-                break
-            event = self._flow.ending_event(self.change.state)
-            entered = await self._move(event, "")
-            if not self._flow.invokes(entered.target):
+            takes_error = self._flow.takes_error(self.change.state)
+            if takes_error:
+                entered = await self._move(ERROR_EVENT, self._given.error or "")
+            else:
+                entered = await self._move(self._flow.ending_event(self.change.state), "")
+            goes_on = takes_error and not self._given.cancelled and entered.target not in left
+            if goes_on or not self._flow.invokes(entered.target):
                 await self._enter(entered)
-                break
+                return
             self._record(entered)
-        else:
-            raise EndlessFailureError(f"State {self.change.state!r} does not end with a failure.")
+        raise EndlessFailureError(f"State {self.change.state!r} does not end with a failure.")
 
     def pack(self) -> Change:
         """The change, with the model as it is stored."""
