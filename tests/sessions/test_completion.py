@@ -102,7 +102,7 @@ class Invocation:
             self.totals.append(self.rows.progress())
             queued = self.rows.queued()
             taken = self._some(queued) if running else self._some(queued) or queued[:1]
-            running += [self.rows.claim(step_id) for step_id in taken]
+            running += [self.rows.claim_one(step_id) for step_id in taken]
             ending = self._some(running) or running[:1]
             running = [claim for claim in running if claim not in ending]
             outcomes = await asyncio.gather(*(self._finish(claim) for claim in ending))

@@ -1,4 +1,4 @@
-"""The steps of one invocation in memory, under the rules of the statements that keep them."""
+"""The steps of invocations in memory, under the rules of the statements that keep them."""
 
 import math
 from collections.abc import Sequence
@@ -20,6 +20,8 @@ class Row:
     attempt: int
     remaining: int
     result: str | None
+    failures: int = 0
+    losses: int = 0
 
 
 class StepRowsInMemory:
@@ -30,7 +32,9 @@ class StepRowsInMemory:
 
     def add(self, steps: Sequence[NewStep]) -> None:
         for step in steps:
-            assert step.planned.path not in {row.step.planned.path for row in self.rows.values()}
+            known = [row.step for row in self.rows.values()]
+            place = (step.invocation_id, step.planned.path)
+            assert place not in {(one.invocation_id, one.planned.path) for one in known}
             assert step.parent_id is None or step.parent_id in self.rows
             planned = step.planned
             attempt = 0 if step.lease is None else 1
@@ -39,7 +43,10 @@ class StepRowsInMemory:
     def queued(self) -> list[str]:
         return [id_ for id_, row in self.rows.items() if row.status is StepStatus.QUEUED]
 
-    def claim(self, step_id: str) -> Claim:
+    def held(self) -> list[str]:
+        return [id_ for id_, row in self.rows.items() if row.status is StepStatus.RUNNING]
+
+    def claim_one(self, step_id: str) -> Claim:
         row = self.rows[step_id]
         row.status, row.attempt = StepStatus.RUNNING, row.attempt + 1
         parent = self.rows.get(row.step.parent_id or "")
@@ -49,8 +56,8 @@ class StepRowsInMemory:
             path=row.step.planned.path,
             parent=None if parent is None else self._composite(parent),
             attempt=row.attempt,
-            failures=0,
-            losses=0,
+            failures=row.failures,
+            losses=row.losses,
             max_attempts=row.step.max_attempts,
             scope=row.step.planned.scope,
             result=row.result,
@@ -78,7 +85,9 @@ class StepRowsInMemory:
         return {
             row.step.planned.path: self._composite(row)
             for row in self.rows.values()
-            if row.step.is_composite and row.status is StepStatus.WAITING
+            if row.step.is_composite
+            and row.status is StepStatus.WAITING
+            and row.step.invocation_id == invocation_id
         }
 
     async def results(self, composite_id: str) -> dict[str, str]:
