@@ -1,11 +1,11 @@
 """The base of every flow's statechart: python-statemachine, set to refuse what goes wrong."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from types import FunctionType
 from typing import Any, ClassVar
 
-from statemachine import StateChart
+from statemachine import StateChart, signature
 from statemachine.callbacks import CallbackWrapper
 from statemachine.event_data import TriggerData
 from typing_extensions import override
@@ -23,6 +23,22 @@ ROLES = ("user", "assistant", "system")
 
 _LIBRARY_EVENTS = frozenset({"*", "error_execution"})
 _LIBRARY_PREFIXES = ("done.", "done_state_", "done_invoke_", "error.")
+
+_key_by_names: Callable[[Any], int] = signature._make_key  # noqa: SLF001 - no public way
+
+
+def _signature_key(method: Any) -> int:
+    """What the library keeps a callback's signature by: its names and, here, its place.
+
+    By names alone, of two flows' classes and hooks with the same names the second would be called
+    as the first: an async one, without being awaited, would do nothing.
+    """
+    function = getattr(method, "func", method)
+    code = getattr(function, "fget", function).__code__
+    return hash((_key_by_names(method), code.co_filename, code.co_firstlineno, code.co_flags))
+
+
+signature._make_key = _signature_key  # noqa: SLF001 - there is no public way
 
 
 class Recording(StrEnum):

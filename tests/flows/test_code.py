@@ -68,6 +68,36 @@ def test_every_model_with_a_machine_is_a_flow(write_package: WritePackage) -> No
     assert registered_model("StoredValue").model_fields.keys() == {"x"}
 
 
+_MACHINE = """
+from app.flows import Render, SessionMachine, SessionModel, State
+
+
+class Machine(SessionMachine):
+    a = State(initial=True)
+    b = State()
+    go = a.to(b) | b.to(a)
+    templates = {{"a": Render("a"), "b": Render("b")}}
+
+    {kind} on_enter_b(self) -> None:
+        self.say("assistant", "entered")
+
+
+class {model}(SessionModel):
+    machine = Machine
+"""
+
+
+async def test_hooks_of_one_name_are_each_its_own(write_package: WritePackage) -> None:
+    """Two modules may call their classes and hooks alike, of which one is async."""
+    first = _MACHINE.format(kind="def", model="First")
+    second = _MACHINE.format(kind="async def", model="Second")
+    flows = load_package(write_package({"first.py": first, "second.py": second}))
+    for flow in flows.values():
+        entered = await flow.send("a", flow.model(), "go", "", internal=False)
+        assert (entered.target, entered.messages) == ("b", [("assistant", "entered")])
+    assert sorted(flows) == ["first", "second"]
+
+
 def test_the_flows_of_the_product_are_there_too(write_package: WritePackage) -> None:
     assert sorted(code_flows(write_package({"a.py": flow("Mine")}))) == ["chat", "mine"]
     assert sorted(code_flows()) == ["chat"]
