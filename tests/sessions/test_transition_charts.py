@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any, cast
 
-from hypothesis import given, note, settings
+from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -34,7 +34,7 @@ from app.sessions.turn.admission import EventRequest
 from app.sessions.turn.ending import close_invocation
 from app.sessions.turn.transition import TransitionInput
 from app.settings import Settings
-from tests.support.charts import TEXTS, manifest_flows
+from tests.support.charts import TEXTS, flow_of_failures, manifest_flows
 from tests.support.session_rows import SessionsInMemory
 
 CALLER = Caller("org", "usr", "", "key", frozenset({KeyScope.ADMIN}))
@@ -265,6 +265,8 @@ class Play:
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
+@example(flow_of_failures(), "go", [("cancel",)])
+@example(flow_of_failures(), "go", [("work", 0), ("fail", 0, False)] * 2)
 @given(manifest_flows(), st.none() | st.sampled_from(EVENTS), actions)
 def test_there_is_always_a_state_in_which_somebody_can_act(
     flow: Flow, first: str | None, played: list[Any]

@@ -38,7 +38,8 @@ _TEMPLATES: list[Any] = [
     _leaf,
     {"chain": [_leaf, _leaf]},
     {"parallel": {"a": _leaf, "b": _leaf}},
-    _map,
+    # A map alone may have nothing to invoke: where its state leads to itself, it never ends.
+    {"chain": [_leaf, _map]},
     {"chain": [_map, _leaf]},
 ]
 
@@ -75,6 +76,28 @@ def manifest_flows(draw: st.DrawFn) -> Flow:
         "templates": templates,
     }
     assume(not check_flow("random", spec, invokers=["verbatim"]).errors)
+    return _compiled(spec)
+
+
+def flow_of_failures() -> Flow:
+    """A flow whose two invoker states send their failures to each other."""
+    states = {
+        "s0": [{"event": "one", "target": "s2"}, {"event": "error", "target": "s1"}],
+        "s1": [{"event": "two", "target": "s2"}, {"event": "error", "target": "s0"}],
+        "s2": [{"event": "go", "target": "s0"}],
+    }
+    charted: dict[str, Any] = {name: {"transitions": found} for name, found in states.items()}
+    charted["s2"]["initial"] = True
+    return _compiled(
+        {
+            "model": {"n": {"type": "integer", "default": 0}},
+            "statechart": {"states": charted},
+            "templates": {"s0": _leaf, "s1": _leaf, "s2": "s2"},
+        }
+    )
+
+
+def _compiled(spec: dict[str, Any]) -> Flow:
     return compile_flow("random", 1, spec, TrustedRenderer(), description=json.dumps(spec))
 
 
