@@ -9,14 +9,15 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 from pydantic import SecretStr
+from structlog import get_logger
 from typing_extensions import override
 
 import app.invokers
-from app.invokers.guard import guarded
-from app.invokers.invoker import Answer, InvocationContext, Invoker
+from app.invokers.guard import as_failure, guarded
+from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerError
 from app.invokers.llm import check_llm_settings
 from app.invokers.llm_config import complete_config
 from app.invokers.sync import SyncInvoker, SyncInvokerLike
@@ -24,10 +25,16 @@ from app.kit.registry import Registry, discover
 from app.settings import LlmSettings
 
 MAX_IDLE = 256
+_CLOSE_SECONDS = 5.0
+
+T = TypeVar("T")
+log = get_logger(__name__)
 
 
 class PooledInvoker(Invoker):
     """An invoker that is made when it is needed and runs at most `pool_size` calls at once.
+
+    Whatever its class raises, in whichever method, is an error of the invoker contract.
 
     Args:
         name: what templates call it.
@@ -44,9 +51,9 @@ class PooledInvoker(Invoker):
         self._name = name
         self._make = make
         self._after_call = after_call
-        self._invoker: Invoker | None = make()
-        self.pool_size = self._invoker.pool_size
-        self.history = self._invoker.history
+        self._invoker: Invoker | None = None
+        made = self._opened()
+        self.pool_size, self.history = made.pool_size, made.history
         self._gate: AbstractAsyncContextManager[Any] = (
             asyncio.Semaphore(self.pool_size) if self.pool_size else nullcontext()
         )
@@ -66,12 +73,12 @@ class PooledInvoker(Invoker):
     @override
     async def prepare(self) -> None:
         async with self._in_use():
-            await guarded(self._opened().prepare(), self._name)
+            await self._guarded(lambda invoker: invoker.prepare())
 
     @override
     async def invoke(self, content: str, context: InvocationContext) -> Answer:
         async with self._in_use(), self._gate:
-            answer = await guarded(self._opened().invoke(content, context), self._name)
+            answer = await self._guarded(lambda invoker: invoker.invoke(content, context))
             return answer if isinstance(answer, Answer) else Answer(answer)
 
     @override
@@ -94,13 +101,35 @@ class PooledInvoker(Invoker):
 
     def _opened(self) -> Invoker:
         if self._invoker is None:
-            self._invoker = self._make()
+            try:
+                self._invoker = self._make()
+            except Exception:
+                raise
+            except BaseException as error:  # it would end the worker
+                raise as_failure(error, self._name) from error
         return self._invoker
+
+    async def _guarded(self, call: Callable[[Invoker], Awaitable[T]]) -> T:
+        invoker = self._opened()
+
+        async def called() -> T:
+            return await call(invoker)
+
+        return await guarded(called(), self._name)
 
     async def _shut(self) -> None:
         invoker, self._invoker = self._invoker, None
-        if invoker is not None:
-            await invoker.close()
+        if invoker is None:
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await guarded(_closed(invoker), self._name)
+        except (InvokerError, TimeoutError) as error:  # no call has a part in it
+            log.warning("an invoker does not close", name=self._name, error=type(error).__name__)
+
+
+async def _closed(invoker: Invoker) -> None:
+    await invoker.close()
 
 
 class Invokers:

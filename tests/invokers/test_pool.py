@@ -1,14 +1,14 @@
 """What a worker resolves invokers with: names, defaults, reuse, bounds and closing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, ClassVar, Self
 
 import pytest
 from pydantic import SecretStr
 from typing_extensions import override
 
-from app.invokers.invoker import InvocationContext, Invoker, InvokerError
+from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerError
 from app.invokers.pool import Invokers, built_in_invokers
 from app.kit.registry import UnknownNameError
 from app.settings import LlmSettings
@@ -151,6 +151,63 @@ async def test_one_that_runs_is_not_closed(invokers: Invokers) -> None:
     assert [made.closed for made in Counting.made] == [0, 1, 1, 1]
     Counting.made[0].gate.set()
     assert (await call).text == "wait!"
+    assert Counting.made[0].closed == 1
+
+
+class Leaving(Counting):
+    """Would end the process, in the method that its config names."""
+
+    @classmethod
+    @override
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(config)._left("from_config")
+
+    @override
+    async def prepare(self) -> None:
+        self._left("prepare")
+
+    @override
+    def invoke(self, content: str, context: InvocationContext) -> Awaitable[str]:
+        return self._left("invoke").say(content, context)
+
+    async def say(self, content: str, context: InvocationContext) -> str:
+        return await super().invoke(content, context)
+
+    @override
+    async def close(self) -> None:
+        await super().close()
+        self._left("close")
+
+    def _left(self, method: str) -> Self:
+        if self.config["leaves"] == method:
+            raise self.config["by"]
+        return self
+
+
+@pytest.mark.parametrize("by", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+@pytest.mark.parametrize("leaves", ["from_config", "prepare", "invoke"])
+async def test_no_method_of_a_class_ends_the_worker(
+    invokers: Invokers, leaves: str, by: type[BaseException]
+) -> None:
+    async def call() -> None:
+        config = {"leaves": leaves, "by": by}
+        invoker = invokers.resolve(f"{__name__}.Leaving", config, trusted=True)
+        await invoker.prepare()
+        await invoker.invoke("x", CONTEXT)
+
+    with pytest.raises(InvokerError):
+        await call()
+
+
+@pytest.mark.parametrize("by", [SystemExit, asyncio.CancelledError, ValueError])
+async def test_one_that_does_not_close_takes_no_call_its_answer(
+    invokers: Invokers, by: type[BaseException]
+) -> None:
+    config = {"leaves": "close", "by": by}
+    await invokers.resolve(f"{__name__}.Leaving", config, trusted=True).invoke("x", CONTEXT)
+    for number in range(3):
+        answer = await counting(invokers, number=number).invoke("x", CONTEXT)
+        assert answer == Answer("x!")
     assert Counting.made[0].closed == 1
 
 
