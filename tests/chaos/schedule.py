@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import asyncpg
+from redis.exceptions import RedisError
 
 from tests.chaos.deployment import Deployment
 from tests.chaos.fault import Fault
@@ -46,7 +47,7 @@ class Schedule:
             async with kind.run(self.deployment, rng) as target:
                 fault.target = target
                 await asyncio.sleep(seconds)
-        except (asyncpg.PostgresError, OSError):
+        except (asyncpg.PostgresError, RedisError, OSError):
             # Another fault was in the way of this one, such as a lock on a server that was killed.
             pass
         finally:
