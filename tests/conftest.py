@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from redis.asyncio import Redis
 from xdist.scheduler import LoadScopeScheduling
 
@@ -17,6 +19,12 @@ from app.settings import Settings, StepSettings
 from tests.support.services import Addresses, Clones, Services
 
 pytest_plugins = ["tests.support.http", "tests.support.flows"]
+
+# Machines differ: what a property finds counts, not how long its examples take.
+hypothesis_settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("any machine")
 
 _SERVICES = pytest.StashKey[Services]()
 # Where tests share all processes of a deployment: each worker that runs one starts its own.
