@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.invokers.chat_models import connection
 from app.invokers.invoker import InvocationContext, InvokerError, TransientInvokerError
 from app.invokers.llm import LlmInvoker, provider_names
 from tests.support.openai_server import DEFAULT_TEXT, OpenAiServer, Reply
@@ -114,6 +115,28 @@ async def test_a_server_that_cannot_stream_is_asked_once_only(
     assert sink.pieces == [DEFAULT_TEXT]
     assert (await llm.invoke("hi", context())).text == DEFAULT_TEXT
     assert [bool(request.body.get("stream")) for request in server.requests] == [True, False, False]
+
+
+async def test_a_server_that_cannot_stream_is_remembered_though_it_fails_then(
+    server: OpenAiServer, llm: LlmInvoker
+) -> None:
+    server.script(Reply(never_stream=True), Reply(status=503))
+    assert isinstance(await failure(llm), TransientInvokerError)
+    assert (await llm.invoke("hi", context())).text == DEFAULT_TEXT
+    assert [bool(request.body.get("stream")) for request in server.requests] == [True, False, False]
+
+
+async def test_a_server_that_answered_whole_is_asked_for_a_stream_later(
+    server: OpenAiServer, llm: LlmInvoker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "WHOLE_SECONDS", 0.01)
+    server.script(Reply(never_stream=True), Reply())
+    await llm.invoke("hi", context())
+    await asyncio.sleep(0.02)
+    sink = Sink()
+    assert (await llm.invoke("hi", context(sink))).text == DEFAULT_TEXT
+    assert len(sink.pieces) > 1
+    assert [bool(request.body.get("stream")) for request in server.requests] == [True, False, True]
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])

@@ -3,6 +3,7 @@
 Importing this takes seconds, so only `LlmInvoker` does it, when a provider is first used.
 """
 
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from importlib import import_module
@@ -35,6 +36,9 @@ from app.invokers.http_client import guarded_client, operator_client
 from app.invokers.invoker import Finish, InvocationContext
 from app.invokers.llm_config import LlmConfig
 
+# How long a server that answered whole where a stream was asked for is asked for none.
+WHOLE_SECONDS = 300.0
+
 
 class LlmConnection:
     """A model that can be asked; many questions run at once."""
@@ -52,6 +56,7 @@ class LlmConnection:
         self._key = config.key()
         self._parameters = cast(ModelSettings, config.parameters.model_dump(exclude_none=True))
         self._stream = config.stream
+        self._whole_until = 0.0
 
     async def ask(
         self, chat: list[ChatMessage], context: InvocationContext
@@ -83,7 +88,7 @@ class LlmConnection:
     async def _pieces(
         self, messages: list[ModelMessage], settings: ModelSettings
     ) -> AsyncGenerator[str | Finish, None]:
-        if self._stream:
+        if self._stream and time.monotonic() >= self._whole_until:
             try:
                 async with aclosing(self._streamed(messages, settings)) as pieces:
                     async for piece in pieces:
@@ -91,10 +96,10 @@ class LlmConnection:
             except Exception as error:
                 if not any(isinstance(cause, NotStreamedError) for cause in causes(error)):
                     raise
+                self._whole_until = time.monotonic() + WHOLE_SECONDS
             else:
                 return
         response = await model_request(self._model, messages, model_settings=settings)
-        self._stream = False  # for a server that cannot, one lost request is enough
         text = AnswerText()
         said = "".join(part.content for part in response.parts if isinstance(part, TextPart))
         answer = text.feed(said) + text.end()
