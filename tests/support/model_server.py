@@ -1,6 +1,7 @@
 """A local model that says the same in OpenAI's shape and in Anthropic's, streamed or whole."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -50,11 +51,16 @@ class Said:
 
 
 class ModelServer(LocalServer):
-    """Serves one model to both kinds of clients; `said` is its answer, `requests` counts."""
+    """Serves one model to both kinds of clients.
+
+    Attributes:
+        answers: what it says, by the user's last words.
+        requests: how often it was asked, likewise.
+    """
 
     def __init__(self) -> None:
-        self.said = Said()
-        self.requests = 0
+        self.answers: dict[str, Said] = {}
+        self.requests: Counter[str] = Counter()
         super().__init__(
             Route("/openai/chat/completions", self._answer, methods=["POST"]),
             Route("/anthropic/v1/messages", self._answer, methods=["POST"]),
@@ -65,10 +71,12 @@ class ModelServer(LocalServer):
         return f"{self.url}/{shape}"
 
     async def _answer(self, request: Request) -> Response:
-        self.requests += 1
-        said = self.said
+        body = json.loads(await request.body())
+        asked = _last_text(body)
+        self.requests[asked] += 1
+        said = self.answers[asked]
         shape: Shape = "openai" if request.url.path.startswith("/openai") else "anthropic"
-        streamed = json.loads(await request.body()).get("stream") is True
+        streamed = body.get("stream") is True
         if said.raw is not None:
             return Response(said.raw, 200, said.headers, said.content_type)
         if streamed:
@@ -77,6 +85,11 @@ class ModelServer(LocalServer):
         else:
             body, media_type = _whole(shape, said), "application/json"
         return StreamingResponse(body, 200, media_type=media_type)
+
+
+def _last_text(body: dict[str, Any]) -> str:
+    content = body["messages"][-1]["content"]
+    return str(content if isinstance(content, str) else content[-1]["text"])
 
 
 async def _streamed(events: Iterator[str], said: Said) -> AsyncIterator[str]:
