@@ -63,14 +63,16 @@ class Asking(SessionModel):
 """
 Release = Callable[..., Settings]
 _ANSWERS = "async def answer(_data):\n    return {!r}\n"
+_BROKEN = "async def answer(_data):\n    raise ValueError('broken')\n"
 
 
 @pytest.fixture
 def release(settings: Settings, write_package: WritePackage) -> Release:
-    """Settings with a flow that gives an answer."""
+    """Settings with a flow that gives an answer, or fails where it has none."""
 
-    def make(answer: str, working: str = "w") -> Settings:
-        files = {"asking.py": _FLOW.format(working=working), "answers.py": _ANSWERS.format(answer)}
+    def make(answer: str | None, working: str = "w") -> Settings:
+        answers = _BROKEN if answer is None else _ANSWERS.format(answer)
+        files = {"asking.py": _FLOW.format(working=working), "answers.py": answers}
         return settings.model_copy(update={"flows_package": write_package(files)})
 
     return make
@@ -80,6 +82,13 @@ def release(settings: Settings, write_package: WritePackage) -> Release:
 def older(api: FastAPI, release: Release) -> Settings:
     """The release of the API; to be asked for before the client."""
     api.state.settings = release("older")
+    return cast(Settings, api.state.settings)
+
+
+@pytest.fixture
+def broken(api: FastAPI, release: Release) -> Settings:
+    """The same, of a release whose answers fail."""
+    api.state.settings = release(None)
     return cast(Settings, api.state.settings)
 
 
@@ -109,6 +118,21 @@ async def test_when_the_code_and_its_state_are_gone_the_session_goes_back(
         session = await Session.start(client, "asking")
         told = await session.send("go")
     assert told["next_actions"] == ["go"]
+    assert "Flow 'asking' was changed while it ran." in told["error"]
+
+
+async def test_a_retry_of_a_turn_whose_code_and_state_are_gone_fails_too(
+    broken: Settings, client: httpx.AsyncClient, release: Release
+) -> None:
+    session = await Session.start(client, "asking")
+    async with serving(broken):
+        assert "broken" in (await session.send("go"))["error"]
+    async with serving(release("newer", working="busy")), asyncio.timeout(5):
+        retried = await client.post(f"/v1/ai/asking/sessions/{session.id}/retry", json={})
+        assert retried.status_code == 200, retried.text
+        told = await session.poll()
+        while told["next_actions"] == ["poll"]:
+            told = await session.poll()
     assert "Flow 'asking' was changed while it ran." in told["error"]
 
 

@@ -115,7 +115,7 @@ WHERE s.id > $1 AND v.id IS NULL AND {NOT_EXPIRED_SQL} ORDER BY s.id LIMIT $2"""
 
 # $1 session, $2 its version: the failed invocation whose end was the session's last transition.
 FAILED_INVOCATION = """
-SELECT v.id, v.state, v.event, v.input FROM transition t
+SELECT v.id, v.state, v.event, v.input, v.flow_fingerprint FROM transition t
 JOIN invocation v ON v.session_id = t.session_id AND t.cause = 'invocation:' || v.id
 WHERE t.session_id = $1 AND t.version = $2 AND v.status = 'failed' AND v.model IS NOT NULL"""
 

@@ -43,6 +43,7 @@ class FailedInvocation(NamedTuple):
     state: str
     event: str
     input: str
+    flow_fingerprint: str | None
 
 
 class OverdueInvocation(NamedTuple):

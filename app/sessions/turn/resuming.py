@@ -129,6 +129,10 @@ def _change(runtime: Runtime, before: Snapshot, failed: FailedInvocation) -> Cha
     change = Change.of(before, cause=f"event:{new_id('evt')}", event=RETRY_EVENT, error=None)
     change.state = failed.state
     change.invocation = NewInvocation(
-        failed.state, failed.event, failed.input, runtime.settings.step.invocation_seconds
+        failed.state,
+        failed.event,
+        failed.input,
+        runtime.settings.step.invocation_seconds,
+        failed.flow_fingerprint,  # its steps are the failed ones, planned by the code of then
     )
     return change
