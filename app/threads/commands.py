@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
-from app.errors import BadRequestError, FieldError, NotFoundError
+from app.errors import BadRequestError, FieldError, NotFoundError, SessionBusyError
 from app.flows.flow import Flow
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change, NewMessage, NewSession, StepFence
 from app.sessions.store.snapshot import Snapshot
-from app.sessions.turn.admission import EventRequest, admit, request_hash
+from app.sessions.turn.admission import TRIES, EventRequest, admit, request_hash
 from app.sessions.turn.ending import close_invocation
 from app.sessions.turn.opening import open_session, session_id_for
 from app.sessions.turn.run import opening_run
@@ -160,8 +160,14 @@ async def send_message(
 
 
 async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> None:
-    """Stops the answer that is being generated, keeps what there is; without one, does nothing."""
-    while True:
+    """Stops the answer that is being generated, keeps what there is; without one, does nothing.
+
+    Raises:
+        NotFoundError: there is no such thread.
+        ForbiddenError: it is somebody else's.
+        SessionBusyError: others change the session all the time.
+    """
+    for _ in range(TRIES):
         view = await runtime.store.view(caller.org_id, thread_id)
         check_usable(caller, view.session)
         running = view.running
@@ -182,6 +188,7 @@ async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> Non
         )
         if await close_invocation(runtime, before, running.invocation_id, failure):
             return
+    raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
 
 
 async def _flow(runtime: Runtime, caller: Caller, key: str) -> Flow:
