@@ -180,7 +180,8 @@ class SessionsInMemory(StepRowsInMemory):
         row = self.invocations.get(id_)
         if row is None or row.status is InvocationStatus.DONE or row.model is None:
             return None
-        return FailedInvocation(id_, row.new.state, row.new.event, row.new.input)
+        new = row.new
+        return FailedInvocation(id_, new.state, new.event, new.input, new.flow_fingerprint)
 
     async def past_states(self, _session_id: str) -> list[str]:
         return [change.state for change in reversed(self.transitions)]
