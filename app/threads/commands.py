@@ -17,7 +17,7 @@ from app.sessions.turn.transition import TransitionInput
 from app.sessions.visibility import check_usable
 from app.threads.cursor import Cursor
 from app.threads.dialogue import DialogueReader
-from app.threads.record import thread_fields
+from app.threads.record import changed_thread_fields
 from app.wire.messages import InitialMessage, UserMessage, plain_text
 from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
 
@@ -137,13 +137,7 @@ async def send_message(
 
     def answer(before: Snapshot, _flow: Flow, change: Change) -> dict[str, Any]:
         # The sender has what it sent: what is new to it begins with the answer.
-        cursor = Cursor(before.version + 1, change.message_count)
-        return thread_fields(before) | {
-            "created": before.created.isoformat(),
-            "status": change.state,
-            "messages": [],
-            "continuation_token": cursor.token(),
-        }
+        return changed_thread_fields(before, change)
 
     updates = request.model_dump(
         mode="json", include={"client_context", "analysis_scope"}, exclude_none=True

@@ -5,7 +5,9 @@ from typing import Any
 
 from pydantic import Field
 
-from app.sessions.store.snapshot import SessionHead, StoredMessage
+from app.sessions.store.change import Change
+from app.sessions.store.snapshot import SessionHead, Snapshot, StoredMessage
+from app.threads.cursor import Cursor
 from app.wire.messages import AgentMessage, WireModel
 from app.wire.thread_requests import ThreadVisibility
 
@@ -66,6 +68,16 @@ def thread_fields(session: SessionHead) -> dict[str, Any]:
         "created_from_agent_id": session.agent_id,
         "forked_from_thread_id": session.forked_from_id,
         "forked_from_message_sequence_num": session.forked_from_message,
+    }
+
+
+def changed_thread_fields(before: Snapshot, change: Change) -> dict[str, Any]:
+    """The thread after a change, without messages: the token leads on to what comes of it."""
+    return thread_fields(before) | {
+        "created": before.created.isoformat(),
+        "status": change.state,
+        "messages": [],
+        "continuation_token": Cursor(before.version + 1, change.message_count).token(),
     }
 
 

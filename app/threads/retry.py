@@ -4,12 +4,9 @@ from typing import Any
 
 from app.access.caller import Caller
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change
-from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.resuming import retry_invocation
 from app.sessions.visibility import check_usable
-from app.threads.cursor import Cursor
-from app.threads.record import thread_fields
+from app.threads.record import changed_thread_fields
 
 
 async def retry_thread(
@@ -34,15 +31,5 @@ async def retry_thread(
         step=step,
         idempotency_key=idempotency_key,
         allow=lambda session: check_usable(caller, session),
-        answer=_record,
+        answer=changed_thread_fields,
     )
-
-
-def _record(before: Snapshot, change: Change) -> dict[str, Any]:
-    """The thread, with a token that leads on to the answer."""
-    return thread_fields(before) | {
-        "created": before.created.isoformat(),
-        "status": change.state,
-        "messages": [],
-        "continuation_token": Cursor(before.version + 1, change.message_count).token(),
-    }
