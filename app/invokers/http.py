@@ -8,9 +8,6 @@ import httpx2
 from typing_extensions import override
 
 from app.invokers.config import read_config
-from app.invokers.egress import parse_networks
-from app.invokers.http_client import failure_kind, guarded_client
-from app.invokers.http_config import HttpAuth, HttpConfig, HttpMethod, plain
 from app.invokers.invoker import (
     FailureKind,
     InvocationContext,
@@ -18,8 +15,11 @@ from app.invokers.invoker import (
     InvokerError,
     TransientInvokerError,
 )
-from app.invokers.oauth import OauthTokens
-from app.invokers.statuses import status_error
+from app.invokers.web.egress import parse_networks
+from app.invokers.web.http_client import failure_kind, guarded_client
+from app.invokers.web.http_config import HttpAuth, HttpConfig, HttpMethod, plain
+from app.invokers.web.oauth import OauthTokens
+from app.invokers.web.statuses import status_error
 from app.kit.storable import clean_text, text_fault
 
 _MAX_TEXT = 300

@@ -13,9 +13,9 @@ from app.invokers.chat import parse_chat
 from app.invokers.chat_models import providers
 from app.invokers.config import read_config
 from app.invokers.echo import EchoInvoker
-from app.invokers.egress import parse_networks
 from app.invokers.invoker import Answer, Finish, InvocationContext, Invoker
 from app.invokers.llm_config import LlmConfig, complete_config
+from app.invokers.web.egress import parse_networks
 from app.settings import LlmSettings
 from app.wire.messages import MAX_TEXT
 

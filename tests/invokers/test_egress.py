@@ -8,8 +8,8 @@ from ipaddress import ip_address
 import httpx2
 import pytest
 
-from app.invokers.egress import EgressRefusedError, is_allowed, parse_networks
-from app.invokers.http_client import (
+from app.invokers.web.egress import EgressRefusedError, is_allowed, parse_networks
+from app.invokers.web.http_client import (
     AnswerTooLargeError,
     EncodedAnswerError,
     guarded_client,

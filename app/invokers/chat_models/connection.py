@@ -32,9 +32,9 @@ from app.invokers.chat_models.answer_text import AnswerText
 from app.invokers.chat_models.answers import ModelAnswers, NotStreamedError
 from app.invokers.chat_models.errors import as_invoker_error, causes
 from app.invokers.chat_models.outcome import finish_of
-from app.invokers.http_client import guarded_client, operator_client
 from app.invokers.invoker import Finish, InvocationContext
 from app.invokers.llm_config import LlmConfig
+from app.invokers.web.http_client import guarded_client, operator_client
 
 # How long a server that answered whole where a stream was asked for is asked for none.
 WHOLE_SECONDS = 300.0

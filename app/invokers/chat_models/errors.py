@@ -13,9 +13,9 @@ from pydantic_ai.exceptions import (
 )
 
 from app.invokers.chat_models.answers import UpstreamError
-from app.invokers.http_client import failure_kind
 from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError
-from app.invokers.statuses import may_pass, status_error
+from app.invokers.web.http_client import failure_kind
+from app.invokers.web.statuses import may_pass, status_error
 
 _MAX_TEXT = 500
 _MAX_FAULTS = 10

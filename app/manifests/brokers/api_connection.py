@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
-from app.invokers.http_config import HttpAuth, check_header
+from app.invokers.web.http_config import HttpAuth, check_header
 from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
 from app.manifests.model.field_types import BaseUrl, SecretName

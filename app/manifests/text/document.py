@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import httpx2
 
 from app.errors import BadRequestError, PayloadTooLargeError
-from app.invokers.http_client import AnswerTooLargeError, guarded_client
 from app.invokers.invoker import InvokerError
+from app.invokers.web.http_client import AnswerTooLargeError, guarded_client
 from app.kit.storable import NotStorableError, parse_number
 from app.manifests.text.limits import MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, check_document, refuse
 from app.manifests.text.yaml import read_yaml

@@ -9,14 +9,14 @@ import httpcore2
 import httpx2
 from typing_extensions import override
 
-from app.invokers.egress import (
+from app.invokers.invoker import FailureKind, InvokerError
+from app.invokers.web.egress import (
     GuardedBackend,
     Network,
     Resolve,
     parse_networks,
     resolve_with_system,
 )
-from app.invokers.invoker import FailureKind, InvokerError
 
 MAX_ANSWER_BYTES = 10_000_000
 MAX_SECONDS = 600.0

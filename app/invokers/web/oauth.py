@@ -5,10 +5,10 @@ from typing import Any
 
 import httpx2
 
-from app.invokers.http_client import failure_kind
-from app.invokers.http_config import HttpConfig, plain
 from app.invokers.invoker import InvokerError, TransientInvokerError
-from app.invokers.statuses import status_error
+from app.invokers.web.http_client import failure_kind
+from app.invokers.web.http_config import HttpConfig, plain
+from app.invokers.web.statuses import status_error
 
 _EARLY_SECONDS = 30.0
 _DEFAULT_SECONDS = 300.0
