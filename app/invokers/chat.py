@@ -1,15 +1,17 @@
-"""What an LLM is sent: chat messages, read from YAML, JSON or plain text."""
+"""What a chat model is sent: messages, which may be read from a text, and tools."""
 
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import orjson
 import yaml
+from typing_extensions import override
 
-from app.invokers.invoker import InvokerError
+from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerError, ToolCall
 
 Role = Literal["system", "user", "assistant"]
 
@@ -22,11 +24,51 @@ _SURROGATE_PAIR = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}", re.IG
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool that a model may call; `input_schema` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a call gave back; `failed` tells the model that it did not do what it was to do."""
+
+    call: ToolCall
+    payload: Any
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message of a chat."""
+    """One message of a chat; an answer may have called tools, a question may bring the outputs."""
 
     role: Role
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    outputs: tuple[ToolOutput, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A whole request to a chat model. Each call in it has its output behind it."""
+
+    messages: list[ChatMessage]
+    tools: tuple[ToolSpec, ...] = ()
+
+
+class ChatInvoker(Invoker):
+    """An invoker that can be asked in a conversation, with tools."""
+
+    @abstractmethod
+    async def ask(self, request: ChatRequest, context: InvocationContext) -> Answer:
+        """Sends one request; see `Invoker.invoke`."""
+
+    @override
+    async def invoke(self, content: str, context: InvocationContext) -> Answer:
+        return await self.ask(ChatRequest(parse_chat(content)), context)
 
 
 def parse_chat(content: str) -> list[ChatMessage]:
@@ -50,16 +92,26 @@ def alternating(messages: list[ChatMessage]) -> list[ChatMessage]:
     joined: list[ChatMessage] = []
     for message in messages:
         if joined and joined[-1].role == message.role:
-            text = f"{joined.pop().content}\n\n{message.content}"
-            joined.append(ChatMessage(message.role, text))
+            joined.append(_joined(joined.pop(), message))
         else:
             joined.append(message)
     return joined
 
 
+def _joined(first: ChatMessage, second: ChatMessage) -> ChatMessage:
+    texts = [text for text in (first.content, second.content) if text]
+    return ChatMessage(
+        first.role,
+        "\n\n".join(texts),
+        first.calls + second.calls,
+        first.outputs + second.outputs,
+    )
+
+
 def last_user_text(messages: list[ChatMessage]) -> str:
     """The most recent thing the user said, or the empty string."""
-    return next((message.content for message in reversed(messages) if message.role == "user"), "")
+    said = (m for m in reversed(messages) if m.role == "user" and (m.content or not m.outputs))
+    return next((message.content for message in said), "")
 
 
 def _parse_list(content: str) -> list[ChatMessage] | None:

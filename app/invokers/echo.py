@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 from typing_extensions import override
 
-from app.invokers.chat import last_user_text, parse_chat
+from app.invokers.chat import ChatInvoker, ChatRequest, last_user_text
 from app.invokers.config import InvokerConfig, read_config
-from app.invokers.invoker import InvocationContext, Invoker
+from app.invokers.invoker import Answer, InvocationContext
 
 _WORD = re.compile(r"\s*\S+\s*")
 
@@ -20,7 +20,7 @@ class EchoConfig(InvokerConfig):
     delay_seconds: float = Field(0.0, ge=0, le=60, description="Pause before each further word")
 
 
-class EchoInvoker(Invoker):
+class EchoInvoker(ChatInvoker):
     """Repeats the last user message, word by word, as `[echo model] You said: …`."""
 
     name: ClassVar[str | None] = "echo"
@@ -35,10 +35,10 @@ class EchoInvoker(Invoker):
         return cls(read_config(EchoConfig, config).delay_seconds)
 
     @override
-    async def invoke(self, content: str, context: InvocationContext) -> str:
-        answer = f"[echo model] You said: {last_user_text(parse_chat(content))}"
+    async def ask(self, request: ChatRequest, context: InvocationContext) -> Answer:
+        answer = f"[echo model] You said: {last_user_text(request.messages)}"
         for number, word in enumerate(_WORD.findall(answer)):
             if number and self._delay_seconds:
                 await asyncio.sleep(self._delay_seconds)
             await context.emit(word)
-        return answer
+        return Answer(answer)

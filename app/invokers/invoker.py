@@ -75,11 +75,44 @@ class Finish(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that a model asks for.
+
+    Attributes:
+        id: `tu_…`, of our own making: those of servers repeat.
+        name: of the tool, as the model writes it; it may be none that was offered.
+        arguments: None where they are no JSON object.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many tokens a model request took; what it read from its cache is among the input."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What an invoker gave back, and whether that is all of it."""
+    """What an invoker gave back, and whether that is all of it.
+
+    Attributes:
+        text: "" where a model only calls tools.
+        finish: why it ended.
+        calls: the tools that a model asks for, in its order.
+        usage: of a model, where it says so.
+    """
 
     text: str
     finish: Finish = Finish.COMPLETE
+    calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
 
 
 async def discard(_text: str) -> None:

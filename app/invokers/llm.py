@@ -4,16 +4,17 @@ import asyncio
 import pkgutil
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from typing_extensions import override
 
-from app.invokers.chat import parse_chat
+from app.invokers.chat import ChatInvoker, ChatRequest
 from app.invokers.chat_models import providers
 from app.invokers.config import read_config
 from app.invokers.echo import EchoInvoker
-from app.invokers.invoker import Answer, Finish, InvocationContext, Invoker
+from app.invokers.invoker import Answer, Finish, InvocationContext
 from app.invokers.llm_config import LlmConfig, complete_config
 from app.invokers.web.egress import parse_networks
 from app.settings import LlmSettings
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from app.invokers.chat_models.connection import LlmConnection
 
 
-class LlmInvoker(Invoker):
+class LlmInvoker(ChatInvoker):
     """Sends the content as a chat and gives back the answer.
 
     The content is a YAML or JSON list of `{role: system|user|assistant, content: text}`; any other
@@ -60,23 +61,23 @@ class LlmInvoker(Invoker):
             await self._connect()
 
     @override
-    async def invoke(self, content: str, context: InvocationContext) -> Answer:
+    async def ask(self, request: ChatRequest, context: InvocationContext) -> Answer:
         if self._config.provider is None:
-            return Answer(await self._echo.invoke(content, context))
+            return await self._echo.ask(request, context)
         connection = await self._connect()
         pieces: list[str] = []
-        finish, left = Finish.COMPLETE, MAX_TEXT
-        async with aclosing(connection.ask(parse_chat(content), context)) as answer:
+        end, left = Answer(""), MAX_TEXT
+        async with aclosing(connection.ask(request, context)) as answer:
             async for piece in answer:
-                if isinstance(piece, Finish):
-                    finish = piece
+                if isinstance(piece, Answer):
+                    end = piece
                     continue
                 pieces.append(piece[:left])
                 await context.emit(piece[:left])
                 if len(piece) > left:
                     return Answer("".join(pieces), Finish.LENGTH)
                 left -= len(piece)
-        return Answer("".join(pieces), finish)
+        return replace(end, text="".join(pieces))
 
     @override
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from structlog import get_logger
 from typing_extensions import override
 
 import app.invokers
+from app.invokers.chat import ChatInvoker, ChatRequest
 from app.invokers.guard import as_failure, guarded
 from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerError
 from app.invokers.llm import check_llm_settings
@@ -80,6 +81,18 @@ class PooledInvoker(Invoker):
         async with self._in_use(), self._gate:
             answer = await self._guarded(lambda invoker: invoker.invoke(content, context))
             return answer if isinstance(answer, Answer) else Answer(answer)
+
+    async def ask(self, request: ChatRequest, context: InvocationContext) -> Answer:
+        """Sends one request of a conversation.
+
+        Raises:
+            InvokerError: as `invoke` does; also where it is no chat model.
+        """
+        invoker = self._opened()
+        if not isinstance(invoker, ChatInvoker):
+            raise InvokerError(f"{self._name!r} is no chat model.")
+        async with self._in_use(), self._gate:
+            return await guarded(invoker.ask(request, context), self._name)
 
     @override
     async def close(self) -> None:

@@ -16,7 +16,7 @@ async def test_says_what_it_is_and_repeats_the_last_user_message() -> None:
     sink = Sink()
     content = "- {role: system, content: be kind}\n- {role: user, content: How are you?}"
     answer = await EchoInvoker().invoke(content, InvocationContext("stp_1", emit=sink))
-    assert answer == "[echo model] You said: How are you?"
+    assert answer.text == "[echo model] You said: How are you?"
     assert sink.pieces == ["[echo ", "model] ", "You ", "said: ", "How ", "are ", "you?"]
 
 
@@ -25,8 +25,8 @@ def test_pieces_join_to_the_answer(text: str) -> None:
     sink = Sink()
     context = InvocationContext("stp_1", emit=sink)
     answer = asyncio.run(EchoInvoker().invoke(text, context))
-    assert "".join(sink.pieces) == answer
-    assert answer == f"[echo model] You said: {text}"
+    assert "".join(sink.pieces) == answer.text
+    assert answer.text == f"[echo model] You said: {text}"
 
 
 async def test_the_delay_comes_between_words() -> None:

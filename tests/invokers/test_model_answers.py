@@ -108,7 +108,8 @@ async def test_an_answer_cut_by_length_is_kept_and_marked(
     server: OpenAiServer, llm: LlmInvoker
 ) -> None:
     server.default = Reply(text="as far as", finish_reason="length")
-    assert await whole(llm) == Answer("as far as", Finish.LENGTH)
+    answer = await whole(llm)
+    assert (answer.text, answer.finish) == ("as far as", Finish.LENGTH)
 
 
 async def test_an_endless_answer_is_given_up(server: OpenAiServer, llm: LlmInvoker) -> None:

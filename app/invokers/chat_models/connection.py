@@ -1,4 +1,4 @@
-"""One model behind one HTTP client: sends chats through pydantic-ai and gives back text.
+"""One model behind one HTTP client: sends chats through pydantic-ai and gives back its answers.
 
 Importing this takes seconds, so only `LlmInvoker` does it, when a provider is first used.
 """
@@ -10,29 +10,22 @@ from importlib import import_module
 from typing import cast
 
 from pydantic_ai.direct import model_request, model_request_stream
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelRequest,
-    ModelRequestPart,
-    ModelResponse,
-    ModelResponseStreamEvent,
-    PartDeltaEvent,
-    PartStartEvent,
-    SystemPromptPart,
-    TextPart,
-    TextPartDelta,
-    UserPromptPart,
-)
-from pydantic_ai.models import Model
+from pydantic_ai.messages import ModelMessage, TextPart
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
-from app.invokers.chat import ChatMessage, alternating
+from app.invokers.chat import ChatRequest
 from app.invokers.chat_models import providers
 from app.invokers.chat_models.answer_text import AnswerText
 from app.invokers.chat_models.answers import ModelAnswers, NotStreamedError
+from app.invokers.chat_models.conversion import (
+    text_added,
+    to_model_messages,
+    to_request_parameters,
+)
 from app.invokers.chat_models.errors import as_invoker_error, causes
-from app.invokers.chat_models.outcome import finish_of
-from app.invokers.invoker import Finish, InvocationContext
+from app.invokers.chat_models.outcome import end_of
+from app.invokers.invoker import Answer, InvocationContext
 from app.invokers.llm_config import LlmConfig
 from app.invokers.web.http_client import guarded_client, operator_client
 
@@ -59,9 +52,9 @@ class LlmConnection:
         self._whole_until = 0.0
 
     async def ask(
-        self, chat: list[ChatMessage], context: InvocationContext
-    ) -> AsyncGenerator[str | Finish, None]:
-        """The answer in the pieces in which it comes, and at last why it ended.
+        self, request: ChatRequest, context: InvocationContext
+    ) -> AsyncGenerator[str | Answer, None]:
+        """The text in the pieces in which it comes; at last an `Answer` with all but the text.
 
         It is one piece when the server does not stream.
 
@@ -69,13 +62,14 @@ class LlmConnection:
             TransientInvokerError: it may work later.
             InvokerError: it never will.
         """
-        messages = to_model_messages(chat)
+        messages = to_model_messages(request.messages)
+        parameters = to_request_parameters(request.tools)
         settings = self._parameters | ModelSettings(
             request_timeout=context.timeout,
             extra_headers={"Idempotency-Key": context.step_id},
         )
         try:
-            async with aclosing(self._pieces(messages, settings)) as pieces:
+            async with aclosing(self._pieces(messages, settings, parameters)) as pieces:
                 async for piece in pieces:
                     yield piece
         except Exception as error:  # noqa: BLE001 - three libraries' errors become the contract's
@@ -86,11 +80,14 @@ class LlmConnection:
         await self._http.aclose()
 
     async def _pieces(
-        self, messages: list[ModelMessage], settings: ModelSettings
-    ) -> AsyncGenerator[str | Finish, None]:
+        self,
+        messages: list[ModelMessage],
+        settings: ModelSettings,
+        parameters: ModelRequestParameters,
+    ) -> AsyncGenerator[str | Answer, None]:
         if self._stream and time.monotonic() >= self._whole_until:
             try:
-                async with aclosing(self._streamed(messages, settings)) as pieces:
+                async with aclosing(self._streamed(messages, settings, parameters)) as pieces:
                     async for piece in pieces:
                         yield piece
             except Exception as error:
@@ -99,18 +96,25 @@ class LlmConnection:
                 self._whole_until = time.monotonic() + WHOLE_SECONDS
             else:
                 return
-        response = await model_request(self._model, messages, model_settings=settings)
+        response = await model_request(
+            self._model, messages, model_settings=settings, model_request_parameters=parameters
+        )
         text = AnswerText()
         said = "".join(part.content for part in response.parts if isinstance(part, TextPart))
         answer = text.feed(said) + text.end()
         yield answer
-        yield finish_of(response, answer, reasoned=text.reasoned)
+        yield end_of(response, answer, parameters, reasoned=text.reasoned)
 
     async def _streamed(
-        self, messages: list[ModelMessage], settings: ModelSettings
-    ) -> AsyncGenerator[str | Finish, None]:
+        self,
+        messages: list[ModelMessage],
+        settings: ModelSettings,
+        parameters: ModelRequestParameters,
+    ) -> AsyncGenerator[str | Answer, None]:
         text, said = AnswerText(), False
-        async with model_request_stream(self._model, messages, model_settings=settings) as stream:
+        async with model_request_stream(
+            self._model, messages, model_settings=settings, model_request_parameters=parameters
+        ) as stream:
             async for event in stream:
                 if piece := text.feed(text_added(event)):
                     said = said or not piece.isspace()
@@ -118,31 +122,5 @@ class LlmConnection:
             rest = text.end()
             if rest:
                 yield rest
-            yield finish_of(stream.get(), "said" if said else rest, reasoned=text.reasoned)
-
-
-def to_model_messages(chat: list[ChatMessage]) -> list[ModelMessage]:
-    """The chat in pydantic-ai's words: what comes before an answer is one request."""
-    messages: list[ModelMessage] = []
-    request: list[ModelRequestPart] = []
-    for message in alternating(chat):
-        if message.role == "assistant":
-            if request:
-                messages.append(ModelRequest(parts=request))
-            messages.append(ModelResponse(parts=[TextPart(message.content)]))
-            request = []
-        else:
-            part = SystemPromptPart if message.role == "system" else UserPromptPart
-            request.append(part(message.content))
-    return [*messages, ModelRequest(parts=request)] if request else messages
-
-
-def text_added(event: ModelResponseStreamEvent) -> str:
-    """The text that an event adds to the answer; thinking is not part of it."""
-    match event:
-        case PartStartEvent(part=TextPart(content=text)):
-            return text
-        case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
-            return text
-        case _:
-            return ""
+            spoken = "said" if said else rest
+            yield end_of(stream.get(), spoken, parameters, reasoned=text.reasoned)

@@ -1,18 +1,29 @@
 """What came of a model request that was answered: an answer, a part of one, or none."""
 
-from pydantic_ai.messages import ModelResponse, ThinkingPart, ToolCallPart
+from collections.abc import Iterator
+from typing import Any
 
-from app.invokers.invoker import Finish, InvokerError
+import pydantic_core
+from pydantic_ai.messages import ModelResponse, ThinkingPart, ToolCallPart
+from pydantic_ai.models import ModelRequestParameters
+
+from app.invokers.invoker import Answer, Finish, InvokerError, ToolCall, Usage
+from app.kit.ids import new_id
+from app.kit.storable import clean_text, load_json
 
 _MAX_REFUSAL = 500
+_MAX_NAME = 200
 
 
-def finish_of(response: ModelResponse, text: str, *, reasoned: bool) -> Finish:
-    """Why the answer ended.
+def end_of(
+    response: ModelResponse, text: str, asked: ModelRequestParameters, *, reasoned: bool
+) -> Answer:
+    """Why an answer ended, which tools it calls and what it cost; without its text.
 
     Args:
         response: what the model gave.
         text: the text of the answer.
+        asked: what the request offered.
         reasoned: whether there was reasoning in the text, which is no part of it any more.
 
     Raises:
@@ -23,9 +34,36 @@ def finish_of(response: ModelResponse, text: str, *, reasoned: bool) -> Finish:
         raise InvokerError(f"the model refused to answer: {str(refusal)[:_MAX_REFUSAL]}")
     if response.finish_reason == "content_filter":
         raise InvokerError("the answer was withheld by the provider's content filter")
-    if not text.strip():
+    # What nobody offered is no call: the answer is its text.
+    calls = tuple(_calls(response)) if asked.function_tools else ()
+    if not text.strip() and not calls:
         raise InvokerError(f"the model gave no answer: {_reason(response, reasoned=reasoned)}")
-    return Finish.LENGTH if response.finish_reason == "length" else Finish.COMPLETE
+    finish = Finish.LENGTH if response.finish_reason == "length" else Finish.COMPLETE
+    return Answer("", finish, calls, _usage(response))
+
+
+def _calls(response: ModelResponse) -> Iterator[ToolCall]:
+    for part in response.parts:
+        if isinstance(part, ToolCallPart):
+            yield ToolCall(new_id("tu"), clean_text(part.tool_name)[:_MAX_NAME], _arguments(part))
+
+
+def _arguments(part: ToolCallPart) -> dict[str, Any] | None:
+    """The arguments of a call; None where they are no JSON object, or none that can be stored."""
+    if isinstance(part.args, dict):
+        text = pydantic_core.to_json(part.args).decode()
+    else:
+        text = part.args or "{}"
+    try:
+        arguments = load_json(text, clean=True)
+    except ValueError:
+        return None
+    return arguments if isinstance(arguments, dict) else None
+
+
+def _usage(response: ModelResponse) -> Usage:
+    usage = response.usage
+    return Usage(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
 
 
 def _reason(response: ModelResponse, *, reasoned: bool) -> str:

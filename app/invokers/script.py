@@ -1,0 +1,83 @@
+"""A built-in model that calls tools: deterministic and offline; the user's message says how."""
+
+import re
+from typing import Any, ClassVar, Self
+
+from typing_extensions import override
+
+from app.invokers.chat import ChatInvoker, ChatMessage, ChatRequest, last_user_text
+from app.invokers.config import InvokerConfig, read_config
+from app.invokers.invoker import Answer, InvocationContext, ToolCall
+from app.kit.ids import new_id
+from app.kit.storable import load_json
+
+# A line `call NAME {"an": "argument"}`; the arguments may be left out.
+_CALL = re.compile(r"^call\s+(\S+)\s*(.*)$")
+_NEXT = "then"
+
+
+class ScriptConfig(InvokerConfig):
+    """Config of `script`."""
+
+
+class ScriptInvoker(ChatInvoker):
+    """Does what the last user message says, step by step.
+
+    Lines `call NAME {arguments}` call tools, those that follow each other at once. A line `then`
+    begins what is answered after their results. All other lines are the text of the answer; an
+    answer without any says what the tools gave back.
+    """
+
+    name: ClassVar[str | None] = "script"
+
+    @classmethod
+    @override
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        read_config(ScriptConfig, config)
+        return cls()
+
+    @override
+    async def ask(self, request: ChatRequest, context: InvocationContext) -> Answer:
+        done = _outputs_since_user(request.messages)
+        steps = _steps(last_user_text(request.messages))
+        lines = steps[len(done)] if len(done) < len(steps) else []
+        calls = tuple(_call(match) for line in lines if (match := _CALL.match(line)))
+        text = "\n".join(line for line in lines if not _CALL.match(line)).strip()
+        if not text and not calls:
+            text = f"[script model] {_said(done[-1]) if done else 'There is nothing to do.'}"
+        if text:
+            await context.emit(text)
+        return Answer(text, calls=calls)
+
+
+def _steps(text: str) -> list[list[str]]:
+    steps: list[list[str]] = [[]]
+    for line in text.splitlines():
+        if line.strip() == _NEXT:
+            steps.append([])
+        else:
+            steps[-1].append(line)
+    return steps
+
+
+def _outputs_since_user(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """The messages with results that came since the user's last message."""
+    found: list[ChatMessage] = []
+    for message in reversed(messages):
+        if message.outputs:
+            found.append(message)
+        elif message.role == "user":
+            break
+    return found[::-1]
+
+
+def _call(match: re.Match[str]) -> ToolCall:
+    try:
+        arguments = load_json(match[2].strip() or "{}", clean=True)
+    except ValueError:
+        arguments = None
+    return ToolCall(new_id("tu"), match[1], arguments if isinstance(arguments, dict) else None)
+
+
+def _said(results: ChatMessage) -> str:
+    return "\n".join(f"{output.call.name}: {output.payload}" for output in results.outputs)
