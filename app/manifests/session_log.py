@@ -7,6 +7,7 @@ from sqlmodel import col, select
 
 from app.db.models import Session, Step, Transition
 from app.manifests.context import Context
+from app.sessions.store.cause import Cause
 from app.sessions.visibility import existing, usable_by
 
 
@@ -38,7 +39,7 @@ async def _transitions(
             + (f": {row.error}" if row.error else ""),
             "status": "failed" if row.error else "done",
             "by": row.session_id,
-            "key": row.cause.partition(":")[2],
+            "key": Cause.parse(row.cause).id,
         }
         for row in await context.db.exec(query)
     ]

@@ -7,6 +7,7 @@ from app.access.caller import Caller
 from app.errors import BadRequestError, FieldError, NotFoundError, SessionBusyError
 from app.flows.flow import Flow
 from app.sessions.runtime import Runtime
+from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change, NewMessage, NewSession, StepFence
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.admission import TRIES, EventRequest, admit, request_hash
@@ -174,7 +175,7 @@ async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> Non
         failure = TransitionInput(
             running.event,
             "",
-            f"invocation:{running.invocation_id}",
+            Cause.invocation(running.invocation_id),
             content=[{"content_type": "text", "text": text}] if text else None,
             error="Cancelled by the user.",
             cancelled=True,

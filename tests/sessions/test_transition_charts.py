@@ -30,6 +30,7 @@ from app.sessions.steps.deadlines import end_overdue
 from app.sessions.steps.leases import Leases
 from app.sessions.steps.runner import StepRunner
 from app.sessions.steps.watchdog import Watchdog
+from app.sessions.store.cause import Cause, CauseKind
 from app.sessions.turn.admission import EventRequest
 from app.sessions.turn.ending import close_invocation
 from app.sessions.turn.transition import TransitionInput
@@ -193,7 +194,7 @@ class Play:
             failure = TransitionInput(
                 running.new.event,
                 "",
-                f"invocation:{running.new.id}",
+                Cause.invocation(running.new.id),
                 error="Cancelled by the user.",
                 cancelled=True,
             )
@@ -258,7 +259,7 @@ class Play:
         assert session.version == len(self.rows.transitions)
         assert session.task_error == self.rows.transitions[-1].error
         for before, change in pairwise(self.rows.transitions):  # an error stays until then
-            if change.cause.startswith("event:"):
+            if change.cause.kind is CauseKind.EVENT:
                 assert change.error is None
             elif before.error is not None:
                 assert change.error is not None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from app.db.models import InvocationStatus, StepStatus
 from app.errors import NotFoundError
+from app.sessions.store.cause import CauseKind
 from app.sessions.store.change import Change, DueStep, NewInvocation, StepFence
 from app.sessions.store.claim import Claim
 from app.sessions.store.snapshot import IdleSession, PreviousAnswer, Snapshot
@@ -176,7 +177,7 @@ class SessionsInMemory(StepRowsInMemory):
         return [OverdueInvocation(session.org_id, session.id, running.new.id)]
 
     async def failed_invocation(self, session: Snapshot) -> FailedInvocation | None:
-        id_ = self.transitions[session.version - 1].cause.removeprefix("invocation:")
+        id_ = self.transitions[session.version - 1].cause.id
         row = self.invocations.get(id_)
         if row is None or row.status is InvocationStatus.DONE or row.model is None:
             return None
@@ -189,13 +190,13 @@ class SessionsInMemory(StepRowsInMemory):
     async def failed_states(self, _session_id: str) -> set[str]:
         found: set[str] = set()
         for change in reversed(self.transitions):
-            if change.cause.startswith("event:"):
+            if change.cause.kind is CauseKind.EVENT:
                 break
             found |= {change.source} if change.source and change.error else set()
         return found
 
     async def last_acted_state(self, _session_id: str) -> str | None:
-        acted = (c.source for c in reversed(self.transitions) if c.cause.startswith("event:"))
+        acted = (c.source for c in reversed(self.transitions) if c.cause.kind is CauseKind.EVENT)
         return next(filter(None, acted), None)
 
     async def dialogue(

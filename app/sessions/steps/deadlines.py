@@ -4,6 +4,7 @@ from structlog import get_logger
 
 from app.errors import NotFoundError
 from app.sessions.runtime import Runtime
+from app.sessions.store.cause import Cause
 from app.sessions.store.store import OverdueInvocation
 from app.sessions.turn.ending import close_invocation
 from app.sessions.turn.transition import TransitionInput
@@ -28,7 +29,7 @@ async def _end(runtime: Runtime, overdue: OverdueInvocation) -> None:
     failure = TransitionInput(
         "",
         "",
-        f"invocation:{overdue.id}",
+        Cause.invocation(overdue.id),
         error=f"Not done within {seconds:g} seconds. Is there a worker for each of its queues?",
     )
     if await close_invocation(runtime, before, overdue.id, failure):

@@ -19,6 +19,7 @@ from app.sessions.steps.completion import (
     Superseded,
 )
 from app.sessions.steps.leases import LeaseLostError, Leases
+from app.sessions.store.cause import Cause
 from app.sessions.store.change import DueStep
 from app.sessions.store.claim import Claim
 from app.sessions.turn.ending import ending_change, is_infrastructure
@@ -187,7 +188,7 @@ def _ending(claim: Claim, answer: Answer, error: str | None = None) -> Transitio
     return TransitionInput(
         claim.event,
         answer.text,
-        f"invocation:{claim.invocation_id}",
+        Cause.invocation(claim.invocation_id),
         finish=answer.finish,
         error=error,
         made_by=claim.fence if claim.makes_answer else None,

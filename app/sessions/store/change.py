@@ -10,6 +10,7 @@ from app.db.models import MessageStatus, StepKind, StepStatus
 from app.flows.graph import PlannedStep
 from app.flows.model.session_model import SessionModel
 from app.kit.ids import new_id
+from app.sessions.store.cause import Cause
 from app.sessions.store.protocol import PROTOCOL
 from app.sessions.store.snapshot import SessionHead
 
@@ -164,7 +165,7 @@ class Change:
     version: int
     state: str
     model: bytes
-    cause: str
+    cause: Cause
     event: str
     messages_before: int
     source: str | None = None
@@ -195,7 +196,7 @@ class Change:
             version=1,
             state="",
             model=b"",
-            cause=f"event:{new_id('evt')}",
+            cause=Cause.new_event(),
             event=event,
             messages_before=0,
             title=title,
@@ -203,7 +204,7 @@ class Change:
         )
 
     @classmethod
-    def of(cls, before: SessionHead, *, cause: str, event: str, error: str | None) -> Self:
+    def of(cls, before: SessionHead, *, cause: Cause, event: str, error: str | None) -> Self:
         """A change of a session; until it is moved, it stays in its state."""
         return cls(
             session_id=before.id,
@@ -243,7 +244,7 @@ class Change:
             "version": self.version,
             "state": self.state,
             "source": self.source,
-            "cause": self.cause,
+            "cause": self.cause.text,
             "event": self.event,
             "error": self.error,
             "title": self.title,

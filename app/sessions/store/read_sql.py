@@ -1,6 +1,9 @@
 """The SQL that reads sessions; what is read often leaves out the model, which may be large."""
 
+from app.sessions.store.cause import CauseKind
 from app.sessions.visibility import NOT_EXPIRED_SQL
+
+_CLIENT_ACTED = f"cause LIKE '{CauseKind.EVENT.prefix}%'"
 
 STORED_VALUES = """
   (SELECT jsonb_object_agg(w.key, encode(w.payload, 'base64'))
@@ -96,16 +99,17 @@ PAST_STATES = """
 SELECT target FROM transition WHERE session_id = $1 ORDER BY version DESC LIMIT 200"""
 
 # $1 session: the state in which a client acted last.
-LAST_ACTED = """
-SELECT source FROM transition WHERE session_id = $1 AND source IS NOT NULL AND cause LIKE 'event:%'
+LAST_ACTED = f"""
+SELECT source FROM transition
+WHERE session_id = $1 AND source IS NOT NULL AND {_CLIENT_ACTED}
 ORDER BY version DESC LIMIT 1"""
 
 # $1 session: the states that it left with an error since a client acted.
-FAILED_STATES = """
+FAILED_STATES = f"""
 SELECT DISTINCT source FROM transition WHERE session_id = $1 AND source IS NOT NULL
   AND error IS NOT NULL AND version > (
     SELECT coalesce(max(version), 0) FROM transition
-    WHERE session_id = $1 AND cause LIKE 'event:%')"""
+    WHERE session_id = $1 AND {_CLIENT_ACTED})"""
 
 # $1 the last id that was looked at, $2 how many: sessions in which no invocation runs, by id.
 IDLE = f"""
@@ -114,9 +118,10 @@ FROM session s LEFT JOIN invocation v ON v.id = s.invocation_id AND v.status = '
 WHERE s.id > $1 AND v.id IS NULL AND {NOT_EXPIRED_SQL} ORDER BY s.id LIMIT $2"""
 
 # $1 session, $2 its version: the failed invocation whose end was the session's last transition.
-FAILED_INVOCATION = """
+FAILED_INVOCATION = f"""
 SELECT v.id, v.state, v.event, v.input, v.flow_fingerprint FROM transition t
-JOIN invocation v ON v.session_id = t.session_id AND t.cause = 'invocation:' || v.id
+JOIN invocation v
+  ON v.session_id = t.session_id AND t.cause = '{CauseKind.INVOCATION.prefix}' || v.id
 WHERE t.session_id = $1 AND t.version = $2 AND v.status = 'failed' AND v.model IS NOT NULL"""
 
 # $1 invocation: the leaves that it did not finish, those that failed first.

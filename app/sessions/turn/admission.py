@@ -10,8 +10,8 @@ import orjson
 from app.access.caller import Caller
 from app.errors import SessionBusyError
 from app.flows.flow import Flow
-from app.kit.ids import new_id
 from app.sessions.runtime import Runtime
+from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change, ClientEvent
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.announce import announce
@@ -47,7 +47,7 @@ class EventRequest:
     def client_event(self, caller: Caller, change: Change, answer: dict[str, Any]) -> ClientEvent:
         """The row that is kept of it."""
         return ClientEvent(
-            id=change.cause.partition(":")[2],
+            id=change.cause.id,
             name=change.event,
             input=self.input,
             created_by=caller.user_id,
@@ -109,7 +109,7 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
     given = TransitionInput(
         event,
         request.input,
-        f"event:{new_id('evt')}",
+        Cause.new_event(),
         content=request.content,
         updates=request.updates,
     )

@@ -6,6 +6,7 @@ from app.db.failures import is_database_failure
 from app.errors import NotFoundError, RendererLostError, public_text
 from app.flows.flow import Flow
 from app.sessions.runtime import Runtime
+from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.announce import announce
@@ -74,7 +75,7 @@ async def free_stranded(runtime: Runtime, flow: Flow, before: Snapshot) -> bool:
     failure = TransitionInput(
         "stranded",
         "",
-        f"stranded:{before.version}",
+        Cause.stranded(before.version),
         error=f"In state {before.state!r} no invocation was running. This is a fault of the "
         "service; the session was put back.",
     )

@@ -45,7 +45,7 @@ async def open_session(
         IdempotencyMismatchError: the key came before, with another request.
     """
     change.client_event = ClientEvent(
-        id=change.cause.partition(":")[2],
+        id=change.cause.id,
         name=change.event,
         input=event_input,
         created_by=caller.user_id,

@@ -9,15 +9,14 @@ from sqlmodel import col, select
 from app.access.caller import Caller
 from app.db.models import Invocation, InvocationStatus, Session, Transition
 from app.errors import ConflictError, SessionBusyError
-from app.kit.ids import new_id
 from app.sessions.runtime import Runtime
+from app.sessions.store.cause import Cause, CauseKind
 from app.sessions.store.change import Change, ClientEvent, NewInvocation
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.store.store import FailedInvocation
 from app.sessions.turn.admission import TRIES, request_hash
 
 RETRY_EVENT = "retry"
-_CAUSE = "invocation:"
 _MOST_PATHS = 10  # that an error lists
 
 
@@ -40,7 +39,7 @@ def last_turn_failed() -> ColumnElement[bool]:
     ended = select(Invocation.id).where(
         col(Transition.session_id) == Session.id,
         col(Transition.version) == Session.version,
-        col(Invocation.id) == func.substr(Transition.cause, len(_CAUSE) + 1),
+        col(Invocation.id) == func.substr(Transition.cause, len(CauseKind.INVOCATION.prefix) + 1),
         col(Invocation.status) == InvocationStatus.FAILED,
         col(Invocation.model).is_not(None),
     )
@@ -92,7 +91,7 @@ async def retry_invocation(
             change = _change(runtime, before, failed)
             response = answer(before, change)
             change.client_event = ClientEvent(
-                change.cause.partition(":")[2],
+                change.cause.id,
                 RETRY_EVENT,
                 "",
                 caller.user_id,
@@ -126,7 +125,7 @@ async def _failed(runtime: Runtime, before: Snapshot, step: str | None) -> Faile
 
 def _change(runtime: Runtime, before: Snapshot, failed: FailedInvocation) -> Change:
     """The session in the state in which the invocation ran, with a new one in place of it."""
-    change = Change.of(before, cause=f"event:{new_id('evt')}", event=RETRY_EVENT, error=None)
+    change = Change.of(before, cause=Cause.new_event(), event=RETRY_EVENT, error=None)
     change.state = failed.state
     change.invocation = NewInvocation(
         failed.state,

@@ -12,6 +12,7 @@ from app.flows.model.session_model import SessionModel
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
 from app.invokers.invoker import Finish
+from app.sessions.store.cause import Cause, CauseKind
 from app.sessions.store.change import Change, NewInvocation, NewMessage, StepFence
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.history import recent
@@ -30,7 +31,7 @@ class TransitionInput:
     Attributes:
         event: its name.
         input: what the actor says; "" for an invocation that failed.
-        cause: `event:<id>`, `invocation:<id>` or `stranded:<version>`.
+        cause: what sends it.
         content: the input as message blocks, where a client sent it so; or what was generated
             before an invocation was cut short.
         finish: whether the input is all that the model had to say.
@@ -42,7 +43,7 @@ class TransitionInput:
 
     event: str
     input: str
-    cause: str
+    cause: Cause
     content: list[dict[str, Any]] | None = None
     finish: Finish = Finish.COMPLETE
     error: str | None = None
@@ -57,7 +58,7 @@ class TransitionInput:
     @property
     def internal(self) -> bool:
         """Whether the engine itself sends it."""
-        return self.cause.startswith("invocation:")
+        return self.cause.kind is CauseKind.INVOCATION
 
 
 @dataclass(frozen=True, slots=True)
