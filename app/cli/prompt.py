@@ -37,7 +37,10 @@ def prompt(
         else:
             say(data["session_id"] if output is Format.NAME else data["response"])
             if data["cut"]:
-                say("The answer is cut: it ended at the limit of its length.", err=True)
+                say(
+                    "The answer is cut: it, or a part of it, ended at the limit of its length.",
+                    err=True,
+                )
 
 
 def _values(pairs: Sequence[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from app.flows.graph import Graph, StepScope, leaves, parse_result
 from app.flows.template import Chain, Invoke, Map, Node, Parallel, Queue
-from app.invokers.invoker import Answer
+from app.invokers.invoker import Answer, Finish
 from app.sessions.steps.completion import InvocationContinues, InvocationEnds, StepCompletion
 from app.sessions.store.claim import Claim
 from app.sessions.turn.planning import new_steps
@@ -46,6 +46,11 @@ def rendered(node: Invoke, scope: StepScope) -> str:
     """What a leaf gives back: all that its template would see."""
     seen = {"text": node.text, **scope.visible()}
     return orjson.dumps(seen, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def finish_of(result: str) -> Finish:
+    """Why the answer of a leaf ended: those whose template says `y` are cut."""
+    return Finish.LENGTH if "y" in json.loads(result)["text"] else Finish.COMPLETE
 
 
 def written(value: Any) -> str:
@@ -94,7 +99,7 @@ class Invocation:
         self.totals: list[tuple[int, int]] = []
         self._completion = StepCompletion(self.rows, {"default", "q1"}, lease=1.0, max_attempts=4)
 
-    async def run(self) -> str:
+    async def run(self) -> Answer:
         """Run steps in any order, and give the invocation's result."""
         self.rows.add(new_steps(self.graph, self.graph.start(), "inv", {}, 4))
         running: list[Claim] = []
@@ -110,7 +115,7 @@ class Invocation:
                 if isinstance(outcome, InvocationEnds):
                     assert not running
                     assert not self.rows.queued()
-                    return outcome.result.text
+                    return outcome.result
                 assert isinstance(outcome, InvocationContinues)
                 if outcome.claimed is not None:
                     running.append(outcome.claimed)
@@ -123,7 +128,8 @@ class Invocation:
         assert self.rows.rows[claim.step_id].step.planned.queue == queue
         result = rendered(node, claim.scope)
         self.ran.append(result)
-        return await self._completion.finish(claim, Answer(result), self._graph)
+        answer = Answer(result, finish_of(result))
+        return await self._completion.finish(claim, answer, self._graph)
 
     async def _graph(self) -> Graph:
         return self.graph
@@ -138,7 +144,8 @@ def test_any_order_gives_what_a_plain_evaluation_gives(root: Node, seed: int) ->
     expected = evaluated(root, StepScope(), ran)
     invocation = Invocation(root, random.Random(seed))  # noqa: S311 - an order, no secret
     result = asyncio.run(invocation.run())
-    assert parse_result(result) == parse_result(str(expected))
+    assert parse_result(result.text) == parse_result(str(expected))
+    assert (result.finish is Finish.LENGTH) is any(finish_of(one) is Finish.LENGTH for one in ran)
     assert sorted(invocation.ran) == sorted(ran)
     if invocation.ran:
         _check_totals(invocation.totals, leaves(root))

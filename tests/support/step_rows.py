@@ -22,6 +22,7 @@ class Row:
     result: str | None
     failures: int = 0
     losses: int = 0
+    cut: bool = False
 
 
 class StepRowsInMemory:
@@ -110,6 +111,7 @@ class StepRowsInMemory:
         *,
         parent_id: str,
         to_come: int,
+        cut: bool,
         composites: list[tuple[str, str]],
         steps: list[NewStep],
     ) -> bool:
@@ -120,6 +122,7 @@ class StepRowsInMemory:
         for composite_id, text in composites:
             self._finish(composite_id, text)
         parent.remaining = to_come if steps else parent.remaining - 1
+        parent.cut = parent.cut or cut
         self.add(steps)
         return True
 
@@ -129,6 +132,7 @@ class StepRowsInMemory:
             return False
         self._finish(child.step_id, child.result)
         parent.remaining -= 1
+        parent.cut = parent.cut or child.cut
         return True
 
     def _finish(self, step_id: str, result: str) -> None:
@@ -142,4 +146,4 @@ class StepRowsInMemory:
     def _composite(self, row: Row) -> Composite:
         planned = row.step.planned
         kind = StepKind(planned.kind)
-        return Composite(row.step.id, planned.path, kind, row.remaining, planned.scope)
+        return Composite(row.step.id, planned.path, kind, row.remaining, planned.scope, row.cut)

@@ -4,7 +4,7 @@ import json
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, func
+from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, false, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -100,3 +100,8 @@ def key_order() -> Any:
 def counter(first: int = 1) -> Any:
     """An integer that starts at `first`, also where a statement does not name it."""
     return Field(default=first, sa_column_kwargs={"server_default": str(first)})
+
+
+def flag() -> Any:
+    """A boolean that is false, also where a statement does not name it."""
+    return Field(default=False, sa_column_kwargs={"server_default": false()})

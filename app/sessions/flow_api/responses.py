@@ -32,7 +32,8 @@ class AIResponse(WireModel):
         None, description="What was said last; null if nothing was, or an invocation runs."
     )
     cut: bool = Field(
-        default=False, description="Whether the response ended at the limit of its length."
+        default=False,
+        description="Whether the response, or a part of it, ended at the limit of its length.",
     )
     error: str | None = Field(None, description="Why the last invocation failed, if it did.")
     progress: Progress | None = Field(None, description="While an invocation runs.")

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from app.db.models import StepKind, StepStatus
 from app.flows.graph import Graph
-from app.invokers.invoker import Answer
+from app.invokers.invoker import Answer, Finish
 from app.kit.batch import Batch
 from app.sessions.store.change import DueStep, NewStep, StepFence, due_steps
 from app.sessions.store.claim import Claim, Composite
@@ -61,6 +61,7 @@ class StepRows(Protocol):
         *,
         parent_id: str,
         to_come: int,
+        cut: bool,
         composites: list[tuple[str, str]],
         steps: list[NewStep],
     ) -> bool:
@@ -83,6 +84,11 @@ class _Rise:
     value: Answer
     done: list[tuple[str, str]] = field(default_factory=list)
     to_come: int = 0
+
+    @property
+    def cut(self) -> bool:
+        """Whether an answer that it was made of is cut."""
+        return self.value.finish is Finish.LENGTH
 
 
 class StepCompletion:
@@ -123,7 +129,7 @@ class StepCompletion:
                 if started is None:
                     continue
                 if await self._write(rise, answer.text, parent, started):
-                    return _continues(claim, started, parent)
+                    return _continues(claim, started, replace(parent, cut=rise.cut))
                 break
             else:
                 return InvocationEnds(rise.value)
@@ -136,6 +142,8 @@ class StepCompletion:
         self, rise: _Rise, parent: Composite, known: dict[str, Composite]
     ) -> list[NewStep] | None:
         """Rises above `parent` if that ends it (None); else the steps that start now in it."""
+        if parent.cut:
+            rise.value = replace(rise.value, finish=Finish.LENGTH)
         if parent.kind is StepKind.CHAIN:
             graph = await rise.graph()
             plan = graph.follow(parent.path, rise.path, parent.scope, rise.value.text)
@@ -152,7 +160,8 @@ class StepCompletion:
         else:
             results = await self._rows.results(parent.id)
             whole = results | {rise.path: rise.value.text}
-            rise.value = Answer((await rise.graph()).assemble(parent.path, whole))
+            text = (await rise.graph()).assemble(parent.path, whole)
+            rise.value = Answer(text, rise.value.finish)
         rise.done.append((parent.id, rise.value.text))
         rise.path = parent.path
         return None
@@ -169,12 +178,13 @@ class StepCompletion:
     ) -> bool:
         claim = rise.claim
         if not started and not rise.done:
-            return await self._counts(ChildResult(*claim.fence, result, parent.id))
+            return await self._counts(ChildResult(*claim.fence, result, parent.id, rise.cut))
         return await self._rows.advance(
             claim,
             result,
             parent_id=parent.id,
             to_come=rise.to_come,
+            cut=rise.cut,
             composites=rise.done,
             steps=started,
         )

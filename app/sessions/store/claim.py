@@ -16,13 +16,14 @@ from app.sessions.store.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """A chain, parallel or map that waits; `remaining` as it was when it was read."""
+    """A chain, parallel or map that waits; `remaining` and `cut` as they were when it was read."""
 
     id: str
     path: str
     kind: StepKind
     remaining: int
     scope: StepScope
+    cut: bool = False
 
     @classmethod
     def of(cls, step: NewStep) -> Self:
@@ -39,6 +40,7 @@ class Composite:
             kind=StepKind(row[f"{prefix}kind"]),
             remaining=row[f"{prefix}remaining"],
             scope=scope_of(row[f"{prefix}input"]),
+            cut=row[f"{prefix}cut"],
         )
 
 

@@ -21,7 +21,7 @@ FROM session s LEFT JOIN event e ON e.session_id = s.id AND e.idempotency_key = 
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
 COMPOSITES = """
-SELECT id, path, kind, remaining, input FROM step
+SELECT id, path, kind, remaining, cut, input FROM step
 WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""
 
 RESULTS = "SELECT path, result FROM step WHERE parent_id = $1 AND status = 'done'"

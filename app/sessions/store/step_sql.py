@@ -13,7 +13,7 @@ ADVANCE = (
     """
 WITH i AS MATERIALIZED (
   SELECT * FROM json_to_record($1::json) AS i(
-    step_id text, attempt int, result text, counted text, chain text, to_come int,
+    step_id text, attempt int, result text, counted text, chain text, to_come int, cut boolean,
     composites jsonb, steps jsonb)
 )
 , parent AS (
@@ -38,10 +38,12 @@ WITH i AS MATERIALIZED (
   WHERE t.id = p.id
 )
 , counted AS (
-  UPDATE step t SET remaining = t.remaining - 1 FROM guard g, i WHERE t.id = i.counted
+  UPDATE step t SET remaining = t.remaining - 1, cut = t.cut OR i.cut
+  FROM guard g, i WHERE t.id = i.counted
 )
 , chained AS (
-  UPDATE step t SET remaining = i.to_come FROM guard g, i WHERE t.id = i.chain
+  UPDATE step t SET remaining = i.to_come, cut = t.cut OR i.cut
+  FROM guard g, i WHERE t.id = i.chain
 )"""
     + NEW_STEPS.format(guard="guard")
     + "\nSELECT id FROM guard"
@@ -52,14 +54,14 @@ WITH i AS MATERIALIZED (
 COUNT = """
 WITH i AS MATERIALIZED (
   SELECT DISTINCT ON (step_id) * FROM json_to_recordset($1::json) AS i(step_id text, attempt int,
-    result text, counted text)
+    result text, counted text, cut boolean)
 )
 , parent AS (
   SELECT p.id, p.remaining FROM step p
   WHERE p.id IN (SELECT counted FROM i) AND p.status = 'waiting' ORDER BY p.id FOR UPDATE OF p
 )
 , guard AS (
-  SELECT t.id, i.counted, i.result
+  SELECT t.id, i.counted, i.result, i.cut
   FROM step t JOIN i ON t.id = i.step_id
   WHERE t.status = 'running' AND t.attempt = i.attempt
   FOR UPDATE OF t
@@ -76,8 +78,8 @@ WITH i AS MATERIALIZED (
   FROM done d WHERE t.id = d.id
 )
 , counted AS (
-  UPDATE step t SET remaining = t.remaining - c.times
-  FROM (SELECT counted, count(*)::int AS times FROM done GROUP BY counted) c
+  UPDATE step t SET remaining = t.remaining - c.times, cut = t.cut OR c.cut
+  FROM (SELECT counted, count(*)::int AS times, bool_or(cut) AS cut FROM done GROUP BY counted) c
   WHERE t.id = c.counted
 )
 SELECT id FROM done"""
@@ -107,7 +109,8 @@ SELECT t.id AS step_id, t.path, t.attempt, t.failures, t.losses, t.max_attempts,
   v.created AS entered,
   coalesce(extract(epoch FROM v.deadline - clock_timestamp()), 'infinity')::float8 AS seconds_left,
   s.*, {STORED_VALUES}, t.parent_id, p.path AS parent_path,
-  p.kind AS parent_kind, p.remaining AS parent_remaining, p.input AS parent_input
+  p.kind AS parent_kind, p.remaining AS parent_remaining, p.cut AS parent_cut,
+  p.input AS parent_input
 FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id
   LEFT JOIN step p ON p.id = t.parent_id"""
 

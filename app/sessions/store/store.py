@@ -28,12 +28,13 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class ChildResult:
-    """The result of a claimed step, and the parallel or map that it is directly in."""
+    """The result of a claimed step, whether it is cut, and the parallel or map that it is in."""
 
     step_id: str
     attempt: int
     result: str
     counted: str
+    cut: bool
 
 
 class FailedInvocation(NamedTuple):
@@ -150,6 +151,7 @@ class SessionStore:
         *,
         parent_id: str,
         to_come: int,
+        cut: bool,
         composites: list[tuple[str, str]],
         steps: list[NewStep],
     ) -> bool:
@@ -161,6 +163,7 @@ class SessionStore:
             parent_id: where the result's rise ends: a parallel or map that loses an open child
                 and keeps another; or a chain that goes on with `steps`.
             to_come: how many more steps that chain needs at least.
+            cut: whether an answer in what has risen to `parent_id` is cut.
             composites: (id, result) of composites that are done with this step.
             steps: what starts now.
         """
@@ -171,6 +174,7 @@ class SessionStore:
             "counted": None if steps else parent_id,
             "chain": parent_id if steps else None,
             "to_come": to_come,
+            "cut": cut,
             "composites": [{"id": id_, "result": text} for id_, text in composites],
             "steps": [step.row() for step in steps],
         }

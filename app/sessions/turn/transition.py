@@ -21,7 +21,7 @@ from app.sessions.turn.rendering import ReadDialogue, RenderSource
 from app.settings import Settings
 from app.wire.messages import AgentRole, ErrorCode, error_block, plain_text
 
-_CUT = "The answer ended at the limit of its length."
+_CUT = "{} ended at the limit of its length."
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,8 @@ class TransitionRun:
         """Has the last message that came of a cut answer say so."""
         answers = (m for m in reversed(self.change.messages) if m.role == AgentRole.ASSISTANT)
         if (message := next(answers, None)) is not None:
-            message.content.append(error_block(_CUT, ErrorCode.CUT_BY_LENGTH))
+            what = "A part of the answer" if self._given.made_by is None else "The answer"
+            message.content.append(error_block(_CUT.format(what), ErrorCode.CUT_BY_LENGTH))
 
     async def _invoke(self) -> None:
         """Plans the steps of the invoker state that was entered."""

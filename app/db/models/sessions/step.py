@@ -7,7 +7,14 @@ from typing import Any
 from sqlalchemy import Column, ForeignKey, Index, String, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import counter, created_at, enum_column, json_column, moment
+from app.db.models.columns import (
+    counter,
+    created_at,
+    enum_column,
+    flag,
+    json_column,
+    moment,
+)
 
 
 class StepKind(StrEnum):
@@ -35,11 +42,12 @@ class Step(SQLModel, table=True):
 
     `path` is the node's place in the template: "" for the root, then "/0", "/0/name" and so on.
     `remaining` counts what a composite waits for: of a parallel or a map the children that are not
-    done, of a chain the leaves of the parts after the one that runs. `input` is what its render
-    sees: `previous_result`, map index and value. `attempt` is the fence of what a worker writes.
-    Of the attempts, `failures` were failed by the invoker, which `max_attempts` bounds, and
-    `losses` ended without an answer. `protocol` is that of the process that planned
-    it: the rules by which the row is read.
+    done, of a chain the leaves of the parts after the one that runs. `cut` says of a composite that
+    an answer in it ended at the limit of its length. `input` is what its render sees:
+    `previous_result`, map index and value. `attempt` is the fence of what a worker writes. Of the
+    attempts, `failures` were failed by the invoker, which `max_attempts` bounds, and `losses` ended
+    without an answer. `protocol` is that of the process that planned it: the rules by which the row
+    is read.
     """
 
     __tablename__ = "step"
@@ -69,6 +77,7 @@ class Step(SQLModel, table=True):
     max_attempts: int
     protocol: int = counter(1)
     remaining: int = 0
+    cut: bool = flag()
     input: dict[str, Any] = json_column()
     result: str | None = None
     error: str | None = None
