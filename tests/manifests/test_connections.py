@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -100,6 +101,27 @@ async def test_a_provider_answers_a_prompt(
     assert {"journal", "event", "step"} <= {item["type"] for item in agent_logs}
     for told in (response.text, json.dumps(session_logs), json.dumps(agent_logs)):
         assert KEY not in told
+
+
+async def test_a_provider_on_azure_gets_its_version_its_key_and_asks_for_no_stream(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+) -> None:
+    model.script(Reply(text="forty-two"))
+    base_url = f"{model.base_url}?api-version=2024-10-21&team=a%20b"
+    azure = provider(model) | {"baseUrl": base_url, "stream": False}
+    template = {"invoke": "used", "template": "{{ actor_input }}"}
+    await apply(client, *product(template, Provider=azure))
+
+    response = await prompt(client, "What is it?")
+
+    assert response.json()["data"]["response"] == "forty-two", response.text
+    (request,) = model.requests
+    query = parse_qs(request.query)
+    assert request.path == "/v1/chat/completions"
+    assert query == {"api-version": ["2024-10-21"], "team": ["a b"]}
+    assert request.headers["api-key"] == KEY
+    assert "authorization" not in request.headers
+    assert not request.body.get("stream")
 
 
 CONNECTION = {
