@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
-from app.db.models import StepKind, StepStatus
+from app.db.models import StepStatus
+from app.enums import StepKind
 from app.sessions.store.change import NewStep, StepFence
 from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.snapshot import Snapshot

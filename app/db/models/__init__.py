@@ -18,7 +18,7 @@ from app.db.models.sessions.pin import Pin
 from app.db.models.sessions.queue_sweep import QueueSweep
 from app.db.models.sessions.session import Session
 from app.db.models.sessions.session_value import SessionValue
-from app.db.models.sessions.step import Step, StepKind, StepStatus
+from app.db.models.sessions.step import Step, StepStatus
 from app.db.models.sessions.transition import Transition
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
     "Session",
     "SessionValue",
     "Step",
-    "StepKind",
     "StepStatus",
     "Transition",
     "User",

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from app.db.models import StepKind, StepStatus
+from app.db.models import StepStatus
+from app.enums import StepKind
 from app.flows.flow import Flow
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import PollStatus, SessionHead

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from app.db.models import StepKind, StepStatus
+from app.db.models import StepStatus
+from app.enums import StepKind
 from app.flows.graph import Graph
 from app.invokers.invoker import Answer, Finish
 from app.kit.batch import Batch

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
-from app.db.models import MessageStatus, StepKind, StepStatus
+from app.db.models import MessageStatus, StepStatus
+from app.enums import StepKind
 from app.flows.graph import PlannedStep
 from app.flows.model.session_model import SessionModel
 from app.kit.ids import new_id

@@ -8,7 +8,7 @@ from typing import Any, Self
 import asyncpg
 import orjson
 
-from app.db.models import StepKind
+from app.enums import StepKind
 from app.flows.graph import StepScope
 from app.sessions.store.change import NewStep, StepFence
 from app.sessions.store.snapshot import Snapshot

@@ -1,6 +1,6 @@
 """The steps that an invocation starts with, and those that follow one that ended."""
 
-from app.db.models import StepKind
+from app.enums import StepKind
 from app.flows.graph import DEFAULT_QUEUE, Graph, PlannedStep, StepPlan, StepScope
 from app.flows.template import Invoke
 from app.kit.ids import new_id

@@ -15,15 +15,7 @@ from app.db.models.columns import (
     json_column,
     moment,
 )
-
-
-class StepKind(StrEnum):
-    """What a step is: a leaf is rendered and invoked, a composite waits for its children."""
-
-    LEAF = "leaf"
-    CHAIN = "chain"
-    PARALLEL = "parallel"
-    MAP = "map"
+from app.enums import StepKind
 
 
 class StepStatus(StrEnum):

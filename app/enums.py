@@ -1,0 +1,12 @@
+"""Words that tables, engines and the wire share: what may be written in a column of text."""
+
+from enum import StrEnum
+
+
+class StepKind(StrEnum):
+    """What a step is: a leaf is rendered and invoked, a composite waits for its children."""
+
+    LEAF = "leaf"
+    CHAIN = "chain"
+    PARALLEL = "parallel"
+    MAP = "map"
