@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from app.enums import StepKind
 from app.errors import ConflictError
 from app.flows.template import Call, Chain, Invoke, Map, Node, Parallel, Queue
 from app.kit.storable import load_json
@@ -54,7 +55,7 @@ class PlannedStep:
     """
 
     path: str
-    kind: str
+    kind: StepKind
     queue: str
     scope: StepScope
     remaining: int = 0
@@ -118,18 +119,18 @@ class Graph:
         inner, queue = _unwrap(node, queue)
         match inner:
             case Invoke() | Call():
-                return StepPlan([PlannedStep(path, "leaf", queue, scope)])
+                return StepPlan([PlannedStep(path, StepKind.LEAF, queue, scope)])
             case Chain():
                 plan = self._chain(inner, 0, path, queue, scope)
                 if plan.result is not None:
                     return plan
-                head = PlannedStep(path, "chain", queue, scope, plan.to_come)
+                head = PlannedStep(path, StepKind.CHAIN, queue, scope, plan.to_come)
                 return StepPlan([head, *plan.steps])
             case Parallel():
                 keyed = {key: (part, scope) for key, part in inner.parts.items()}
-                return self._fan("parallel", keyed, path, queue, scope)
+                return self._fan(StepKind.PARALLEL, keyed, path, queue, scope)
             case Map():
-                return self._fan("map", self._items(inner, scope), path, queue, scope)
+                return self._fan(StepKind.MAP, self._items(inner, scope), path, queue, scope)
 
     def _chain(self, node: Chain, index: int, path: str, queue: str, scope: StepScope) -> StepPlan:
         """The parts from `index` on; those that have nothing to run are done at once."""
@@ -140,13 +141,13 @@ class Graph:
             if plan.result is None:
                 to_come = sum(leaves(part) for part in node.parts[i + 1 :])
                 return StepPlan([*passed, *plan.steps], to_come=to_come)
-            passed.append(PlannedStep(part_path, "leaf", queue, scope, result=plan.result))
+            passed.append(PlannedStep(part_path, StepKind.LEAF, queue, scope, result=plan.result))
             scope = replace(scope, previous_result=plan.result)
         return StepPlan(result=scope.previous_result)
 
     def _fan(
         self,
-        kind: str,
+        kind: StepKind,
         parts: dict[str, tuple[Node, StepScope]],
         path: str,
         queue: str,
@@ -160,7 +161,9 @@ class Graph:
             plan = self._expand(part, part_path, queue, part_scope)
             if plan.result is not None:
                 results[part_path] = plan.result
-                below.append(PlannedStep(part_path, "leaf", queue, part_scope, result=plan.result))
+                below.append(
+                    PlannedStep(part_path, StepKind.LEAF, queue, part_scope, result=plan.result)
+                )
             below += plan.steps
             _bound(len(below))
         if len(results) == len(parts):

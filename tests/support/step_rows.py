@@ -146,5 +146,5 @@ class StepRowsInMemory:
 
     def _composite(self, row: Row) -> Composite:
         planned = row.step.planned
-        kind = StepKind(planned.kind)
-        return Composite(row.step.id, planned.path, kind, row.remaining, planned.scope, row.cut)
+        kind, left = planned.kind, row.remaining
+        return Composite(row.step.id, planned.path, kind, left, planned.scope, row.cut)

@@ -44,7 +44,7 @@ def change_response(flow: Flow, change: Change) -> dict[str, Any]:
     """The response of a session that was just changed."""
     if change.invocation is not None:
         started = sum(1 for step in change.steps if not step.is_composite)
-        to_come = sum(s.planned.remaining for s in change.steps if s.planned.kind == StepKind.CHAIN)
+        to_come = sum(s.planned.remaining for s in change.steps if s.planned.kind is StepKind.CHAIN)
         done = sum(1 for step in change.steps if step.status is StepStatus.DONE)
         return _running(change.session_id, change.error, started + to_come, done)
     last = change.messages[-1].content if change.messages else None

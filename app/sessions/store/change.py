@@ -87,7 +87,7 @@ class NewStep:
     @property
     def is_composite(self) -> bool:
         """Whether it waits for other steps."""
-        return self.planned.kind != StepKind.LEAF
+        return self.planned.kind is not StepKind.LEAF
 
     @property
     def status(self) -> StepStatus:

@@ -29,7 +29,7 @@ class Composite:
     def of(cls, step: NewStep) -> Self:
         """The same as it was stored."""
         planned = step.planned
-        return cls(step.id, planned.path, StepKind(planned.kind), planned.remaining, planned.scope)
+        return cls(step.id, planned.path, planned.kind, planned.remaining, planned.scope)
 
     @classmethod
     def from_row(cls, row: asyncpg.Record, prefix: str = "") -> Self:

@@ -25,7 +25,7 @@ def new_steps(
     for step in planned:
         ids[step.path] = new_id("stp")
         attempts = max_attempts
-        if step.kind == StepKind.LEAF and step.result is None:
+        if step.kind is StepKind.LEAF and step.result is None:
             attempts = _attempts(graph, step.path, max_attempts)
         parent = ids.get(step.path.rpartition("/")[0]) if step.path else None
         steps.append(NewStep(ids[step.path], invocation_id, parent, step, attempts))
