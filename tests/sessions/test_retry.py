@@ -1,6 +1,7 @@
 """Resuming what failed: only what failed is done again, once, and the session is as it was."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -118,6 +119,26 @@ async def test_a_failed_turn_goes_on_from_the_step_that_failed(
     asked = [request.body["messages"][-1]["content"] for request in model.requests]
     assert asked == ["first hi", "second one", "second one"]
     assert (await retry(client, session_id)).status_code == 409
+
+
+async def test_a_result_that_the_flow_did_not_take_is_made_again(
+    api: FastAPI, client: httpx.AsyncClient, new_key: NewKey, worker: None, model: OpenAiServer
+) -> None:
+    spec = copy.deepcopy(SPEC)
+    last = spec["statechart"]["states"]["working"]["transitions"][0]
+    last["cond"] = "parsed_actor_input.ok"
+    await save(api, await new_key(), "twice", spec, invokers={"llm"})
+    session_id = (await client.post("/v1/ai/twice/start_session", json={})).json()["session_id"]
+    model.script(Reply(text="one"), Reply(text="no JSON"), Reply(text='{"ok": true}'))
+    event = {"session_id": session_id, "event": "go", "event_input": "hi"}
+    await client.post("/v1/ai/twice/event", json=event)
+    assert "not taken" in (await polled(client, "twice", session_id))["error"]
+
+    assert (await retry(client, session_id)).status_code == 200
+    ended = await polled(client, "twice", session_id)
+
+    assert (ended["error"], ended["response"]) == (None, '{"ok": true}')
+    assert len(model.requests) == 3
 
 
 async def test_a_retry_that_names_a_step_is_of_that_step(

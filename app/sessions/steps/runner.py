@@ -150,8 +150,10 @@ class StepRunner:
 
     async def _end(self, claim: Claim, ending: TransitionInput, result: str | None) -> Following:
         """Writes the end of the invocation; of the steps that become due, keeps one."""
-        change = await ending_change(self._runtime, claim.session, ending)
-        if not await self._runtime.store.complete(claim, change, result, ending.error):
+        change, error = await ending_change(self._runtime, claim.session, ending)
+        # A result that was not taken is not kept: a retry makes another.
+        kept = result if error is None else claim.result
+        if not await self._runtime.store.complete(claim, change, kept, error):
             log.warning("superseded, the result is dropped", attempt=claim.attempt)
             await self._forget_partial(claim)
             return None
@@ -160,7 +162,7 @@ class StepRunner:
         partials = partial_keys(self._runtime.settings.redis_namespace, *claim.fence)
         outdated = partials if claim.makes_answer else []
         await self._runtime.queue.publish(others, wake=change.session_id, outdated=outdated)
-        if ending.error is not None and not claim.makes_answer:
+        if error is not None and not claim.makes_answer:
             await self._runtime.cancellations.publish(claim.invocation_id)  # its other steps
         return own
 

@@ -16,12 +16,14 @@ from app.sessions.turn.transition import TransitionInput, failure_message
 log = get_logger(__name__)
 
 
-async def ending_change(runtime: Runtime, before: Snapshot, ended: TransitionInput) -> Change:
-    """What the end of an invocation does to its session; whatever the flow's code does.
+async def ending_change(
+    runtime: Runtime, before: Snapshot, ended: TransitionInput
+) -> tuple[Change, str | None]:
+    """What the end of an invocation does to its session, and why it failed, if it did.
 
-    A flow that refuses the result is sent the failure instead; one that refuses that too is put
-    back to the last state in which somebody can act, with the error in the session: nothing is
-    ever stuck.
+    Whatever the flow's code does: one that refuses the result is sent the failure instead; one
+    that refuses that too is put back to the last state in which somebody can act, with the error in
+    the session. Nothing is ever stuck.
 
     Raises:
         NotFoundError: this process does not have the flow.
@@ -31,7 +33,7 @@ async def ending_change(runtime: Runtime, before: Snapshot, ended: TransitionInp
         try:
             run = transition_run(runtime, flow, before, ended)
             await run.send(ended.event)
-            return run.pack()
+            return run.pack(), None
         except Exception as error:
             if is_infrastructure(error):
                 raise
@@ -42,12 +44,13 @@ async def ending_change(runtime: Runtime, before: Snapshot, ended: TransitionInp
         # Without an error in the session nothing failed before in this turn.
         left = await runtime.store.failed_states(before.id) if before.task_error else set()
         await run.fail(left)
-        return run.pack()
+        return run.pack(), ended.error
     except Exception as error:
         if is_infrastructure(error):
             raise
         log.exception("the flow did not take the failure either")
-        return _put_back(flow, before, ended, await runtime.store.past_states(before.id))
+        past_states = await runtime.store.past_states(before.id)
+        return _put_back(flow, before, ended, past_states), ended.error
 
 
 async def close_invocation(
@@ -55,7 +58,7 @@ async def close_invocation(
 ) -> bool:
     """Ends an invocation from outside, as cancel and a deadline do; False: it was over already."""
     try:
-        change = await ending_change(runtime, before, failure)
+        change, _ = await ending_change(runtime, before, failure)
     except NotFoundError:  # the flow is not here: nobody can say more than where a client acted
         change = _failure(before, failure)
         change.state = await runtime.store.last_acted_state(before.id) or before.state
