@@ -78,6 +78,9 @@ class SessionSettings(BaseModel):
     prompt_wait_seconds: float = Field(
         60.0, gt=0, le=600, description="How long `prompt` waits for an agent's answer"
     )
+    max_invocations_per_turn: int = Field(
+        1000, gt=0, description="Invocations that one event may lead to, one after the other"
+    )
     history_messages: int = Field(200, gt=0, description="Most recent messages an LLM is shown")
     # Even as YAML escapes, ten bytes each, they stay below what a manifest's template may render.
     history_characters: int = Field(

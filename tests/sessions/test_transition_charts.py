@@ -34,13 +34,13 @@ from app.sessions.store.cause import Cause, CauseKind
 from app.sessions.turn.admission import EventRequest
 from app.sessions.turn.ending import close_invocation
 from app.sessions.turn.transition import TransitionInput
-from app.settings import Settings
+from app.settings import SessionSettings, Settings
 from tests.support.charts import TEXTS, flow_of_failures, manifest_flows
 from tests.support.session_rows import SessionsInMemory
 
 CALLER = Caller("org", "usr", "", "key", frozenset({KeyScope.ADMIN}))
 EVENTS = ["go", "back", "one", "error", "nonsense", None]
-SETTINGS = Settings(dev=True)
+SETTINGS = Settings(dev=True, session=SessionSettings(max_invocations_per_turn=8))
 
 _event = st.tuples(
     st.just("event"), st.sampled_from(EVENTS), st.sampled_from(TEXTS), st.sampled_from("abc")

@@ -38,7 +38,7 @@ _TEMPLATES: list[Any] = [
     _leaf,
     {"chain": [_leaf, _leaf]},
     {"parallel": {"a": _leaf, "b": _leaf}},
-    # A map alone may have nothing to invoke: where its state leads to itself, it never ends.
+    _map,  # of nothing, it is an invocation that calls nothing
     {"chain": [_leaf, _map]},
     {"chain": [_map, _leaf]},
 ]

@@ -185,7 +185,7 @@ class SessionsInMemory(StepRowsInMemory):
         return FailedInvocation(id_, new.state, new.event, new.input, new.flow_fingerprint)
 
     async def past_states(self, _session_id: str) -> list[str]:
-        return [change.state for change in reversed(self.transitions)]
+        return list(dict.fromkeys(change.state for change in reversed(self.transitions)))
 
     async def failed_states(self, _session_id: str) -> set[str]:
         found: set[str] = set()
@@ -194,6 +194,10 @@ class SessionsInMemory(StepRowsInMemory):
                 break
             found |= {change.source} if change.source and change.error else set()
         return found
+
+    async def last_event_version(self, _session_id: str) -> int:
+        numbered = reversed([*enumerate(self.transitions, start=1)])
+        return next(version for version, c in numbered if c.cause.startswith("event:"))
 
     async def last_acted_state(self, _session_id: str) -> str | None:
         acted = (c.source for c in reversed(self.transitions) if c.cause.kind is CauseKind.EVENT)

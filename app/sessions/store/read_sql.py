@@ -94,14 +94,20 @@ WHERE s.id IS NULL OR s.modified > clock_timestamp() - i.age * interval '1 secon
   OR EXISTS (SELECT 1 FROM step t WHERE t.invocation_id = s.invocation_id
     AND t.finished_at > clock_timestamp() - i.age * interval '1 second')"""
 
-# $1 session: the states that it was in, the latest first.
+# $1 session: the states that it was in, each once, the latest first.
 PAST_STATES = """
-SELECT target FROM transition WHERE session_id = $1 ORDER BY version DESC LIMIT 200"""
+SELECT target FROM transition WHERE session_id = $1
+GROUP BY target ORDER BY max(version) DESC LIMIT 200"""
 
 # $1 session: the state in which a client acted last.
 LAST_ACTED = f"""
 SELECT source FROM transition
 WHERE session_id = $1 AND source IS NOT NULL AND {_CLIENT_ACTED}
+ORDER BY version DESC LIMIT 1"""
+
+# $1 session: the version that a client's event made last; a session's start is one.
+LAST_EVENT = """
+SELECT version FROM transition WHERE session_id = $1 AND cause LIKE 'event:%'
 ORDER BY version DESC LIMIT 1"""
 
 # $1 session: the states that it left with an error since a client acted.

@@ -277,6 +277,11 @@ class SessionStore:
         state: str | None = await self._pool.fetchval(read_sql.LAST_ACTED, session_id)
         return state
 
+    async def last_event_version(self, session_id: str) -> int:
+        """The version that a client's event made last: its turn began there."""
+        version: int = await self._pool.fetchval(read_sql.LAST_EVENT, session_id)
+        return version
+
     async def failed_states(self, session_id: str) -> set[str]:
         """The states that the session left with an error since a client acted."""
         return {r["source"] for r in await self._pool.fetch(read_sql.FAILED_STATES, session_id)}

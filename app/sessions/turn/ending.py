@@ -3,7 +3,7 @@
 from structlog import get_logger
 
 from app.db.failures import is_database_failure
-from app.errors import NotFoundError, RendererLostError, public_text
+from app.errors import ConflictError, NotFoundError, RendererLostError, public_text
 from app.flows.flow import Flow
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
@@ -16,14 +16,21 @@ from app.sessions.turn.transition import TransitionInput, failure_message
 log = get_logger(__name__)
 
 
+class TurnTooLongError(ConflictError):
+    """One event led to invocation after invocation, and none of them to a client."""
+
+    code = "turn-too-long"
+    title = "Turn too long"
+
+
 async def ending_change(
     runtime: Runtime, before: Snapshot, ended: TransitionInput
 ) -> tuple[Change, str | None]:
     """What the end of an invocation does to its session, and why it failed, if it did.
 
-    Whatever the flow's code does: one that refuses the result is sent the failure instead; one
-    that refuses that too is put back to the last state in which somebody can act, with the error in
-    the session. Nothing is ever stuck.
+    Whatever the flow's code does: one that refuses the result, or would go on for ever, is sent
+    the failure instead; one that refuses that too is put back to the last state in which somebody
+    can act, with the error in the session. Nothing is ever stuck.
 
     Raises:
         NotFoundError: this process does not have the flow.
@@ -33,6 +40,8 @@ async def ending_change(
         try:
             run = transition_run(runtime, flow, before, ended)
             await run.send(ended.event)
+            if run.change.invocation is not None:
+                await _check_length(runtime, before)
             return run.pack(), None
         except Exception as error:
             if is_infrastructure(error):
@@ -88,6 +97,19 @@ async def free_stranded(runtime: Runtime, flow: Flow, before: Snapshot) -> bool:
         return False
     await announce(runtime, change)
     return True
+
+
+async def _check_length(runtime: Runtime, before: Snapshot) -> None:
+    """Raises `TurnTooLongError` where the turn has had all the invocations that it may have.
+
+    Each of them but the one that ends now made a version. What a failure leads to is not asked
+    about: it is bounded by the states that failures left.
+    """
+    most = runtime.settings.session.max_invocations_per_turn
+    if before.version < most:  # then the session has not had so many in all
+        return
+    if before.version - await runtime.store.last_event_version(before.id) + 1 >= most:
+        raise TurnTooLongError(f"One event may lead to {most} invocations, and it has.")
 
 
 def is_infrastructure(error: Exception) -> bool:
