@@ -10,3 +10,10 @@ class StepKind(StrEnum):
     CHAIN = "chain"
     PARALLEL = "parallel"
     MAP = "map"
+
+
+class ThreadVisibility(StrEnum):
+    """Who may read a thread: its creator, or everybody in the org."""
+
+    PRIVATE = "private"
+    ORG = "org"

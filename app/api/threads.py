@@ -18,6 +18,7 @@ from app.api.deps import (
 )
 from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
+from app.enums import ThreadVisibility
 from app.errors import UnsupportedFeatureError
 from app.threads import commands, feedback, sharing
 from app.threads.cursor import Cursor
@@ -27,11 +28,7 @@ from app.threads.record import AgentThreadDelta, AgentThreadRecord
 from app.threads.retry import retry_thread
 from app.threads.search import SearchThreadsRequest, search_threads
 from app.wire.messages import WireModel
-from app.wire.thread_requests import (
-    SendMessageRequest,
-    StartAgentThreadRequest,
-    ThreadVisibility,
-)
+from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
 
 router = APIRouter(prefix="/v1/ai/threads", tags=["threads"])
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from pydantic import Field
 
+from app.enums import ThreadVisibility
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import SessionHead, Snapshot, StoredMessage
 from app.threads.cursor import Cursor
 from app.wire.messages import AgentMessage, WireModel
-from app.wire.thread_requests import ThreadVisibility
 
 
 class AgentThreadRecord(WireModel):

@@ -11,12 +11,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.access.caller import Caller
 from app.db.models import Message, Pin, Session
 from app.db.paging import newest_page
+from app.enums import ThreadVisibility
 from app.sessions.turn.resuming import last_turn_failed
 from app.sessions.visibility import existing, usable_by
 from app.threads.cursor import Cursor
 from app.threads.record import AgentThreadRecord
 from app.wire.messages import WireModel
-from app.wire.thread_requests import ThreadVisibility
 
 
 class SearchThreadsRequest(WireModel):

@@ -6,11 +6,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
 from app.db.models import Pin, Session
+from app.enums import ThreadVisibility
 from app.errors import NotFoundError
 from app.sessions.visibility import check_creator, check_usable, existing
 from app.threads.record import AgentThreadRecord
 from app.threads.search import thread_record
-from app.wire.thread_requests import ThreadVisibility
 
 
 async def set_visibility(

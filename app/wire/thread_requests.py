@@ -1,7 +1,6 @@
 """What a client sends to start a thread, or to go on with one."""
 
 import unicodedata
-from enum import StrEnum
 from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import (
@@ -13,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.enums import ThreadVisibility
 from app.kit.written_order import WrittenOrder
 from app.wire.messages import InitialMessage, UserMessage, WireModel
 
@@ -20,13 +20,6 @@ _INT64 = 2**63 - 1
 FLOW_KEY_PATTERN = "^[a-z][a-z0-9_-]{0,62}$"
 
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # control, surrogate, line and paragraph separator
-
-
-class ThreadVisibility(StrEnum):
-    """Who may read a thread: its creator, or everybody in the org."""
-
-    PRIVATE = "private"
-    ORG = "org"
 
 
 def printable(text: str) -> str:
