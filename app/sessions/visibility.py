@@ -14,6 +14,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from app.access.caller import Caller, KeyScope
 from app.db.models import Session
 from app.db.models.columns import NOW
+from app.enums import ThreadVisibility
 from app.errors import ForbiddenError
 
 # The rule for raw SQL, where `s` is the session.
@@ -25,7 +26,7 @@ class Owned(Protocol):
     """What of a session says who may do what with it."""
 
     @property
-    def visibility(self) -> str: ...
+    def visibility(self) -> ThreadVisibility: ...
 
     @property
     def created_by(self) -> str: ...
@@ -33,7 +34,7 @@ class Owned(Protocol):
 
 def check_usable(caller: Caller, session: Owned) -> None:
     """Raises `ForbiddenError` for a private session of somebody else in the org."""
-    if session.visibility == "org" or KeyScope.ADMIN in caller.scopes:
+    if session.visibility is ThreadVisibility.ORG or KeyScope.ADMIN in caller.scopes:
         return
     if session.created_by != caller.user_id:
         raise ForbiddenError("This session is private; only who started it may use it.")
@@ -49,7 +50,9 @@ def usable_by(caller: Caller) -> ColumnElement[bool]:
     """The condition that the caller may use a session of the caller's org."""
     if KeyScope.ADMIN in caller.scopes:
         return true()
-    return or_(col(Session.visibility) == "org", col(Session.created_by) == caller.user_id)
+    return or_(
+        col(Session.visibility) == ThreadVisibility.ORG, col(Session.created_by) == caller.user_id
+    )
 
 
 def not_expired() -> ColumnElement[bool]:

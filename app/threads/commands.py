@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
+from app.enums import ThreadVisibility
 from app.errors import BadRequestError, FieldError, NotFoundError, SessionBusyError
 from app.flows.flow import Flow
 from app.sessions.runtime import Runtime
@@ -93,7 +94,7 @@ async def fork_thread(
     new_session = NewSession(
         flow=flow.key,
         flow_revision=flow.revision,
-        visibility="private",
+        visibility=ThreadVisibility.PRIVATE,
         created_by=caller.user_id,
         forked_from_id=thread_id,
         forked_from_message=last_message,

@@ -11,7 +11,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.access.caller import Caller
 from app.db.models import Message, Pin, Session
 from app.db.paging import newest_page
-from app.enums import ThreadVisibility
 from app.sessions.turn.resuming import last_turn_failed
 from app.sessions.visibility import existing, usable_by
 from app.threads.cursor import Cursor
@@ -90,7 +89,7 @@ def thread_record(session: Session, pinned_at: datetime | None) -> AgentThreadRe
         status=session.state,
         continuation_token=Cursor().token(),
         title=session.title,
-        visibility=ThreadVisibility(session.visibility),
+        visibility=session.visibility,
         flow=session.flow,
         created_from_agent_id=session.agent_id,
         forked_from_thread_id=session.forked_from_id,

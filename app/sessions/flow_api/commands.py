@@ -9,6 +9,7 @@ import orjson
 from jmespath.exceptions import JMESPathError
 
 from app.access.caller import Caller
+from app.enums import ThreadVisibility
 from app.errors import BadRequestError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.select import select
@@ -215,7 +216,7 @@ def _opening(caller: Caller, flow: Flow, start: StartSession) -> Change:
     new_session = NewSession(
         flow=flow.key,
         flow_revision=flow.revision,
-        visibility="org",
+        visibility=ThreadVisibility.ORG,
         created_by=caller.user_id,
         user_info=start.user_info,
         ttl=start.ttl,

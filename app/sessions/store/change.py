@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 from app.db.models import MessageStatus, StepStatus
-from app.enums import StepKind
+from app.enums import StepKind, ThreadVisibility
 from app.flows.graph import PlannedStep
 from app.flows.model.session_model import SessionModel
 from app.kit.ids import new_id
@@ -144,7 +144,7 @@ class NewSession:
 
     flow: str
     flow_revision: int
-    visibility: str
+    visibility: ThreadVisibility
     created_by: str
     user_info: dict[str, Any] | None = None
     agent_id: str | None = None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import asyncpg
 
 from app.db.models import MessageStatus
+from app.enums import ThreadVisibility
 from app.errors import IdempotencyMismatchError
 from app.flows.flow import Flow
 from app.flows.model.secondary_store import SecondaryStore
@@ -32,7 +33,7 @@ class SessionHead:
     task_error: str | None
     message_count: int
     title: str | None
-    visibility: str
+    visibility: ThreadVisibility
     user_info: dict[str, Any] | None
     agent_id: str | None
     forked_from_id: str | None
@@ -43,7 +44,8 @@ class SessionHead:
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
         """The session in any row that has its columns."""
-        return cls(**{name: row[name] for name in _columns(cls)})  # type: ignore[arg-type] # a class is hashable
+        columns = {name: row[name] for name in _columns(cls)}  # type: ignore[arg-type] # a class is hashable
+        return cls(**columns | {"visibility": ThreadVisibility(row["visibility"])})
 
 
 @dataclass(frozen=True, slots=True)

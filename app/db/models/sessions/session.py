@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, json_column, moment
+from app.db.models.columns import created_at, enum_column, json_column, moment
+from app.enums import ThreadVisibility
 
 
 class Session(SQLModel, table=True):
@@ -40,7 +41,7 @@ class Session(SQLModel, table=True):
     task_error: str | None = None
     message_count: int = 0
     title: str | None = None
-    visibility: str = "private"
+    visibility: ThreadVisibility = enum_column(ThreadVisibility, ThreadVisibility.PRIVATE)
     user_info: dict[str, Any] | None = json_column(nullable=True)
     agent_id: str | None = None
     agent_revision: int | None = None
