@@ -22,6 +22,7 @@ from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerErro
 from app.invokers.llm import check_llm_settings
 from app.invokers.llm_config import complete_config
 from app.invokers.sync import SyncInvoker, SyncInvokerLike
+from app.invokers.web.http_client import check_certificates
 from app.kit.registry import Registry, discover
 from app.settings import LlmSettings
 
@@ -155,12 +156,14 @@ class Invokers:
 
     Raises:
         LlmSettingsError: the default provider is set wrongly; the text says what is wrong.
+        CertificatesError: nobody could be reached over TLS.
     """
 
     def __init__(
         self, llm: LlmSettings, egress_allow: Sequence[str] = (), *, max_idle: int = MAX_IDLE
     ) -> None:
         check_llm_settings(llm, egress_allow)
+        check_certificates()
         self._llm = llm
         self._egress_allow = tuple(egress_allow)
         self._max_idle = max_idle

@@ -4,12 +4,15 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from ssl import SSLContext
 
 Respond = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def raw_server(respond: Respond) -> AsyncIterator[tuple[int, list[bytes]]]:
+async def raw_server(
+    respond: Respond, *, tls: SSLContext | None = None
+) -> AsyncIterator[tuple[int, list[bytes]]]:
     """Serve one request per connection on loopback; gives the port and the requests so far."""
     requests: list[bytes] = []
 
@@ -30,7 +33,7 @@ async def raw_server(respond: Respond) -> AsyncIterator[tuple[int, list[bytes]]]
             await writer.wait_closed()
         tasks.discard(task)
 
-    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls) as server:
         yield server.sockets[0].getsockname()[1], requests
         while tasks:
             for task in list(tasks):

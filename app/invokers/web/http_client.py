@@ -38,6 +38,19 @@ class EncodedAnswerError(InvokerError):
     """The other side sent a compressed answer, which could unpack to any size."""
 
 
+class CertificatesError(RuntimeError):
+    """The certificates of the authorities that are trusted cannot be read."""
+
+
+def check_certificates() -> None:
+    """Reads the certificates by which servers are trusted, as the first client would.
+
+    Raises:
+        CertificatesError: they cannot be read; the text says what is wrong.
+    """
+    _ssl_context()
+
+
 def guarded_client(
     allow: Sequence[str],
     *,
@@ -148,4 +161,9 @@ class BoundedStream(httpx2.AsyncByteStream):
 @lru_cache
 def _ssl_context() -> ssl.SSLContext:
     """Made once: reading the certificates takes milliseconds. `SSL_CERT_FILE` names others."""
-    return httpx2.create_ssl_context(trust_env=True)
+    try:
+        return httpx2.create_ssl_context(trust_env=True)
+    except OSError as error:  # also what OpenSSL says of a file without a certificate
+        raise CertificatesError(
+            f"SSL_CERT_FILE: the certificates cannot be read: {error.strerror}."
+        ) from None
