@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any, cast
 
-from hypothesis import Phase, example, given, note, settings
+from hypothesis import Phase, assume, example, given, note, reject, settings
 from hypothesis import strategies as st
+from statemachine.exceptions import InvalidDefinition
 from structlog.testing import capture_logs
 
 from app.access.caller import Caller, KeyScope
-from app.errors import NotFoundError, StatewrightError
+from app.errors import FlowPackageError, NotFoundError, StatewrightError
 from app.flows.flow import Flow
 from app.invokers.invoker import InvocationContext, InvokerError, TransientInvokerError
 from app.sessions.flow_api.commands import (
@@ -36,6 +37,7 @@ from app.sessions.turn.ending import close_invocation
 from app.sessions.turn.transition import TransitionInput
 from app.settings import SessionSettings, Settings
 from tests.support.charts import TEXTS, flow_of_failures, manifest_flows
+from tests.support.code_charts import CodeChart, code_charts, loaded
 from tests.support.session_rows import SessionsInMemory
 
 CALLER = Caller("org", "usr", "", "key", frozenset({KeyScope.ADMIN}))
@@ -276,3 +278,21 @@ def test_there_is_always_a_state_in_which_somebody_can_act(
     note(str(flow.description))
     with capture_logs():  # to write down each fault of a flow takes longer than all the rest
         asyncio.run(Play(flow).run(first, played))
+
+
+@settings(max_examples=40, phases=[Phase.explicit, Phase.generate], derandomize=True)
+@given(code_charts(), st.none() | st.sampled_from(EVENTS), actions)
+def test_so_there_is_in_flows_in_code_whose_hooks_fail(
+    chart: CodeChart, first: str | None, played: list[Any]
+) -> None:
+    note(chart.source)
+    refusal = ""
+    try:
+        with loaded(chart) as flow, capture_logs():
+            asyncio.run(Play(flow).run(first, played))
+    except InvalidDefinition:  # of the library: some state does not lead to the end, for example
+        reject()
+    except FlowPackageError as error:
+        refusal = str(error)
+    assert chart.has_circle() == ("go round for ever" in refusal)
+    assume(chart.has_circle() or not refusal)
