@@ -17,3 +17,11 @@ class ThreadVisibility(StrEnum):
 
     PRIVATE = "private"
     ORG = "org"
+
+
+class MessageRole(StrEnum):
+    """Who speaks in a dialogue."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"

@@ -10,6 +10,7 @@ from statemachine.callbacks import CallbackWrapper
 from statemachine.event_data import TriggerData
 from typing_extensions import override
 
+from app.enums import MessageRole
 from app.errors import EventRefusedError
 from app.flows.own_code import contained
 
@@ -18,8 +19,6 @@ MAX_EVENTS = 200
 
 # Sent to an invoker state whose invocation failed, if the state takes it.
 ERROR_EVENT = "error"
-
-ROLES = ("user", "assistant", "system")
 
 _LIBRARY_EVENTS = frozenset({"*", "error_execution"})
 _LIBRARY_PREFIXES = ("done.", "done_state_", "done_invoke_", "error.")
@@ -125,10 +124,10 @@ class SessionMachine(StateChart[Any]):
         """Adds a message to the dialogue.
 
         Raises:
-            ValueError: the role is none of `ROLES`, or the text is no text.
+            ValueError: the role is no `MessageRole`, or the text is no text.
         """
-        if role not in ROLES or not isinstance(text, str):
-            raise ValueError(f"say() takes a role ({', '.join(ROLES)}) and a text.")
+        if role not in tuple(MessageRole) or not isinstance(text, str):
+            raise ValueError(f"say() takes a role ({', '.join(MessageRole)}) and a text.")
         self.messages.append((role, text))
 
 

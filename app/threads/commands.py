@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
-from app.enums import ThreadVisibility
+from app.enums import MessageRole, ThreadVisibility
 from app.errors import BadRequestError, FieldError, NotFoundError, SessionBusyError
 from app.flows.flow import Flow
 from app.sessions.runtime import Runtime
@@ -242,12 +242,14 @@ async def _enter(
     given = TransitionInput("start", text, change.cause, content=blocks)
     run = opening_run(runtime, flow, model, change, given)
     await run.start()
-    change.messages += [NewMessage(m.role, _blocks(m)[1]) for m in request.messages[:-1]]
+    change.messages += [
+        NewMessage(MessageRole(m.role), _blocks(m)[1]) for m in request.messages[:-1]
+    ]
     actions = flow.next_actions(change.state)
     if last.role == "user" and change.invocation is None and actions:
         await run.send(actions[0])
     else:
-        change.messages.append(NewMessage(last.role, blocks))
+        change.messages.append(NewMessage(MessageRole(last.role), blocks))
     run.pack()
 
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from app.enums import MessageRole
 from app.sessions.runtime import Runtime
 from app.sessions.steps.partial_output import read_partial
 from app.sessions.store.snapshot import SessionWithInvocation, StoredMessage
 from app.threads.cursor import Cursor
 from app.threads.record import message_fields
-from app.wire.messages import plain_text
+from app.wire.messages import AgentMessageStatus, plain_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,10 @@ class ThreadDelta:
         """Whether there is nothing new; that an answer begins, without a word of it, is not."""
         if self.moved or self.reset is not None:
             return False
-        return all(m["status"] == "generating" and not m["content"] for m in self.messages.values())
+        return all(
+            m["status"] == AgentMessageStatus.GENERATING and not m["content"]
+            for m in self.messages.values()
+        )
 
 
 class DialogueReader:
@@ -70,7 +74,7 @@ class DialogueReader:
                 fresh += 1
             else:
                 delta.reset = cursor.next
-        if delta.reset is None and any(m.role == "user" for m in messages):
+        if delta.reset is None and any(m.role is MessageRole.USER for m in messages):
             # Who sent it put it down already, behind whatever else the reader had.
             delta.reset = fresh
         delta.cursor = cursor.at(self._session.message_count)
@@ -89,9 +93,9 @@ class DialogueReader:
         if cursor.began and delta.reset is None and not new_text:
             return
         delta.messages[cursor.next] = {
-            "role": "assistant",
+            "role": MessageRole.ASSISTANT,
             "content": [{"content_type": "text", "text": new_text}] if new_text else [],
-            "status": "generating",
+            "status": AgentMessageStatus.GENERATING,
             "created": generating.since,
         }
         delta.cursor = cursor.showing(generating.text)

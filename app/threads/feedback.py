@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.access.caller import Caller
 from app.db.models import Feedback, Message
 from app.db.models.columns import NOW
+from app.enums import MessageRole
 from app.errors import BadRequestError, NotFoundError
 from app.kit.ids import new_id
 from app.threads.sharing import find_usable
@@ -83,7 +84,7 @@ async def submit_feedback(
         if thread.invocation_id is not None and idx == thread.message_count:
             raise BadRequestError("The message is still being generated; rate it when it is done.")
         raise NotFoundError(f"Thread {thread_id!r} has no message {idx}.")
-    if message.role != "assistant":
+    if message.role is not MessageRole.ASSISTANT:
         raise BadRequestError("Only messages of the assistant can be rated.")
     rating = request.model_dump()
     row = {

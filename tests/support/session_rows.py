@@ -256,7 +256,7 @@ class SessionsInMemory(StepRowsInMemory):
             task_error=change.error,
             message_count=change.message_count,
         )
-        self.messages += [(m.role, plain_text(m.content)) for m in change.messages]
+        self.messages += [(m.role.value, plain_text(m.content)) for m in change.messages]
         if change.invocation is not None:
             self.invocations[change.invocation.id] = InvocationRow(change.invocation, before.id)
         event = change.client_event

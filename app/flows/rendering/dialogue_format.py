@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import yaml
 
+from app.enums import MessageRole
+
 Dialogue = Iterable[tuple[str, str]]
 
 
@@ -67,7 +69,7 @@ def _python_repr(messages: Dialogue) -> str:
 def _question_answer(messages: Dialogue) -> str:
     pairs: list[tuple[str | None, list[str]]] = []
     for role, text in messages:
-        if role == "user":
+        if role == MessageRole.USER:
             pairs.append((text, []))
         elif pairs:
             pairs[-1][1].append(text)

@@ -3,12 +3,13 @@
 from typing import Any
 
 from app.access.caller import Caller
+from app.enums import MessageRole
 from app.errors import AnswerTimeoutError, TurnFailedError
 from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
 from app.threads.launch import Launch, start_launch
-from app.wire.messages import AgentRole, is_cut, plain_text
+from app.wire.messages import is_cut, plain_text
 
 
 async def prompt_agent(
@@ -57,4 +58,4 @@ async def prompt_agent(
 async def _last_answer(runtime: Runtime, session_id: str) -> list[dict[str, Any]]:
     """The blocks of the last message that is not the user's own."""
     messages = await runtime.store.messages(session_id)
-    return next((m.content for m in reversed(messages) if m.role != AgentRole.USER), [])
+    return next((m.content for m in reversed(messages) if m.role is not MessageRole.USER), [])

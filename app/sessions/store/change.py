@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 from app.db.models import MessageStatus, StepStatus
-from app.enums import StepKind, ThreadVisibility
+from app.enums import MessageRole, StepKind, ThreadVisibility
 from app.flows.graph import PlannedStep
 from app.flows.model.session_model import SessionModel
 from app.kit.ids import new_id
@@ -37,13 +37,13 @@ class NewMessage:
     `made_by` is the attempt that generated it.
     """
 
-    role: str
+    role: MessageRole
     content: list[dict[str, Any]]
     status: MessageStatus = MessageStatus.COMPLETED
     made_by: StepFence | None = None
 
     @classmethod
-    def text(cls, role: str, text: str) -> Self:
+    def text(cls, role: MessageRole, text: str) -> Self:
         """A message of one block of text."""
         return cls(role, [{"content_type": "text", "text": text}])
 

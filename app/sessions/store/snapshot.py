@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import asyncpg
 
 from app.db.models import MessageStatus
-from app.enums import ThreadVisibility
+from app.enums import MessageRole, ThreadVisibility
 from app.errors import IdempotencyMismatchError
 from app.flows.flow import Flow
 from app.flows.model.secondary_store import SecondaryStore
@@ -113,7 +113,7 @@ class StoredMessage:
     """A message of a dialogue; blocks as on the wire."""
 
     idx: int
-    role: str
+    role: MessageRole
     content: list[dict[str, Any]]
     status: MessageStatus
     created: datetime
@@ -121,8 +121,8 @@ class StoredMessage:
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
         """The message in a row that has its columns."""
-        status = MessageStatus(row["status"])
-        return cls(row["idx"], row["role"], row["content"], status, row["created"])
+        role, status = MessageRole(row["role"]), MessageStatus(row["status"])
+        return cls(row["idx"], role, row["content"], status, row["created"])
 
 
 @dataclass(frozen=True, slots=True)

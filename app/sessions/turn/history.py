@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from app.enums import MessageRole
+
 
 def recent(
     dialogue: Sequence[tuple[str, str]], limit: int | None, characters: int
@@ -17,9 +19,9 @@ def recent(
     for role, text in reversed(dialogue[-limit if limit else None :]):
         length += len(text)
         full = full or (bool(shown) and length > characters)
-        if not full or (role == "user" and not asked):
+        if not full or (role == MessageRole.USER and not asked):
             shown.append((role, text))
-        asked = asked or role == "user"
+        asked = asked or role == MessageRole.USER
         if full and asked:
             break
     return shown[::-1]

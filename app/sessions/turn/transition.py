@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from app.db.models import MessageStatus
+from app.enums import MessageRole
 from app.errors import ConflictError, EventNotAcceptedError
 from app.flows.flow import Entered, Flow
 from app.flows.machine import ERROR_EVENT, Recording
@@ -19,7 +20,7 @@ from app.sessions.turn.history import recent
 from app.sessions.turn.planning import new_steps
 from app.sessions.turn.rendering import ReadDialogue, RenderSource
 from app.settings import Settings
-from app.wire.messages import AgentRole, ErrorCode, error_block, plain_text
+from app.wire.messages import ErrorCode, error_block, plain_text
 
 _CUT = "{} ended at the limit of its length."
 
@@ -218,7 +219,9 @@ class TransitionRun:
         """Takes over the state, and what the transition says by itself."""
         change = self.change
         change.state = self._model.state = entered.target
-        change.messages += [NewMessage.text(role, storable(t)) for role, t in entered.messages]
+        change.messages += [
+            NewMessage.text(MessageRole(role), storable(text)) for role, text in entered.messages
+        ]
         if entered.recording is Recording.RAW:
             change.messages.append(_raw(self._given))
 
@@ -231,13 +234,13 @@ class TransitionRun:
             self.change.error = f"{self.change.error}\n{fault}" if self.change.error else fault
             return
         if text:
-            message = NewMessage.text("assistant", text)
+            message = NewMessage.text(MessageRole.ASSISTANT, text)
             message.made_by = self._given.made_by
             self.change.messages.append(message)
 
     def _mark_cut(self) -> None:
         """Has the last message that came of a cut answer say so."""
-        answers = (m for m in reversed(self.change.messages) if m.role == AgentRole.ASSISTANT)
+        answers = (m for m in reversed(self.change.messages) if m.role is MessageRole.ASSISTANT)
         if (message := next(answers, None)) is not None:
             what = "A part of the answer" if self._given.made_by is None else "The answer"
             message.content.append(error_block(_CUT.format(what), ErrorCode.CUT_BY_LENGTH))
@@ -260,7 +263,7 @@ class TransitionRun:
     def _source(self) -> RenderSource:
         async def read_dialogue(limit: int | None) -> list[tuple[str, str]]:
             stored = await self._read_dialogue(limit)
-            added = [(m.role, plain_text(m.content)) for m in self.change.messages]
+            added = [(m.role.value, plain_text(m.content)) for m in self.change.messages]
             said = [(role, text) for role, text in [*stored, *added] if text]
             return recent(said, limit, self._limits.history_characters)
 
@@ -278,8 +281,8 @@ class TransitionRun:
 
 def _raw(given: TransitionInput) -> NewMessage:
     if given.content is not None:
-        return NewMessage("user", given.content)
-    return NewMessage.text("user", given.input)
+        return NewMessage(MessageRole.USER, given.content)
+    return NewMessage.text(MessageRole.USER, given.input)
 
 
 def refused_while_running(state: str, event: str) -> EventNotAcceptedError:
@@ -294,7 +297,7 @@ def failure_message(given: TransitionInput) -> NewMessage:
     """What a failed invocation leaves in the dialogue: what was generated, and why it ended."""
     code = ErrorCode.CANCELLED if given.cancelled else ErrorCode.INVOCATION_FAILED
     return NewMessage(
-        "assistant",
+        MessageRole.ASSISTANT,
         [*(given.content or []), error_block(given.error or "", code)],
         MessageStatus.CANCELLED if given.cancelled else MessageStatus.FAILED,
         given.made_by,

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, String
 from sqlmodel import Field, SQLModel
 
 from app.db.models.columns import created_at, enum_column, json_column
+from app.enums import MessageRole
 
 
 class MessageStatus(StrEnum):
@@ -32,7 +33,7 @@ class Message(SQLModel, table=True):
     )
     idx: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     org_id: str
-    role: str
+    role: MessageRole = enum_column(MessageRole)
     content: list[dict[str, Any]] = json_column()
     status: MessageStatus = enum_column(MessageStatus, MessageStatus.COMPLETED)
     step_id: str | None = None
