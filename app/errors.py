@@ -181,6 +181,13 @@ class UnavailableError(StatewrightError):
     title = "Service unavailable"
 
 
+class StoppingError(UnavailableError):
+    """The process stops before what the request waits for has come; another one knows of it."""
+
+    code = "stopping"
+    title = "Server stopping"
+
+
 class RendererLostError(UnavailableError):
     """A template was not rendered, and not by its own fault: the same one may be soon."""
 

@@ -79,10 +79,15 @@ class Wakeups:
         for key in list(self._waiting):
             self._wake(key)
 
+    @property
+    def are_ended(self) -> bool:
+        """Whether a wait that gave nothing may have been ended before its time."""
+        return self._ended
+
     async def until(
         self, key: str, check: Callable[[], Awaitable[T | None]], seconds: float
     ) -> T | None:
-        """What `check` gives, as soon as it gives something; None when the time is up.
+        """What `check` gives, as soon as it gives something; None when the time is up or all end.
 
         It is asked at once, after each wake-up of the key, and where a look at the database finds
         that the key changed without one.

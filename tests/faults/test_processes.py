@@ -2,10 +2,12 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from app.settings import environment_with
 from tests.faults.checks import check_all, check_database, texts
 from tests.faults.load import Client, Conversation, load, long_text, message
 from tests.faults.system import (
@@ -115,6 +117,35 @@ async def test_sigterm_drains(system: System, client: Client) -> None:
         await talk.more(6)
     await endless.answered()
     await check_all(system, client, [endless, *talk.conversations])
+
+
+async def test_a_prompt_at_an_api_that_is_told_to_stop_says_so(
+    system: System, client: Client
+) -> None:
+    api, url = system.apis[0], system.base_urls[0]
+    head = {"apiVersion": "statewright/v1", "kind": "Agent", "metadata": {"name": "helper"}}
+    agent = head | {"spec": {"requestTemplate": {"messages": [message("Be brief.")]}}}
+    (await client.http.post(f"{url}/api/v1/cli/apply/", json=agent)).raise_for_status()
+    for worker in system.workers:
+        system.pause(worker)
+    prompting = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli", "prompt", "helper", "Hello"),
+        env=environment_with({"STATEWRIGHT_URL": url, "STATEWRIGHT_API_KEY": system.api_key}),
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    async def is_asked() -> bool:
+        return bool(await system.value("SELECT count(*) FROM session"))
+
+    await until(is_asked, what="the session of the prompt")
+    system.send(api, signal.SIGTERM)
+    async with asyncio.timeout(10):
+        _, said = await prompting.communicate()
+        await api.process.wait()
+
+    assert prompting.returncode == 1
+    assert "is stopping" in said.decode()
+    assert await system.value("SELECT id FROM session") in said.decode()
 
 
 async def test_a_killed_api_loses_nothing(system: System, client: Client) -> None:

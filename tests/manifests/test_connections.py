@@ -1,5 +1,6 @@
 """Flows that use Providers, ApiConnections and Secrets, prompted over HTTP, with a real worker."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -240,6 +241,28 @@ async def test_an_answer_that_does_not_come_is_a_504(client: httpx.AsyncClient) 
     session_id = response.json()["session_id"]
     described = await client.post(f"/api/v1/cli/describe/session/?name={session_id}")
     assert described.json()["data"]["status"]["running"] is True
+
+
+async def test_a_prompt_at_an_api_that_stops_says_so(
+    api: FastAPI, client: httpx.AsyncClient
+) -> None:
+    """No worker runs."""
+    await apply(client, *product({"invoke": "verbatim", "template": "x"}))
+    prompting = asyncio.create_task(prompt(client, "hello"))
+    while not await api.state.database.pool.fetchval("SELECT count(*) FROM session"):  # noqa: ASYNC110 - a row of the API
+        await asyncio.sleep(0.01)
+
+    api.state.runtime.wakeups.end_waits()
+
+    for response in (await prompting, await prompt(client, "too late")):
+        problem = response.json()
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert problem["type"] == "urn:statewright:problem:stopping"
+        assert "is stopping" in problem["detail"]
+        described = await client.post(f"/api/v1/cli/describe/session/?name={problem['session_id']}")
+        assert described.json()["data"]["status"]["running"] is True
+    told = [entry["text"] for entry in await logs(client, "agent", "Helper")]
+    assert sum("is stopping" in text for text in told) == 2
 
 
 async def test_a_turn_that_fails_is_no_answer(client: httpx.AsyncClient, worker: None) -> None:

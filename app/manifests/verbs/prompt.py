@@ -4,7 +4,7 @@ from typing import Any
 
 from app.access.caller import Caller
 from app.enums import MessageRole
-from app.errors import AnswerTimeoutError, TurnFailedError
+from app.errors import AnswerTimeoutError, StoppingError, TurnFailedError
 from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
@@ -23,6 +23,7 @@ async def prompt_agent(
 
     Raises:
         AnswerTimeoutError: the time was up; the session goes on.
+        StoppingError: the process is to stop; the session goes on.
         TurnFailedError: the turn ended with an error.
     """
     started = await start_launch(runtime, caller, launch)
@@ -35,8 +36,14 @@ async def prompt_agent(
         return view if view.running is None else None
 
     view = await runtime.wakeups.until(session_id, check, seconds)
+    # The texts are kept in the journal, which others of the org read: the id stays out of them.
+    if view is None and runtime.wakeups.are_ended:
+        raise StoppingError(
+            "The server is stopping, and the answer has not come yet; the session goes on.",
+            extra={"session_id": session_id},
+            retry_after=1,
+        )
     if view is None:
-        # The text is kept in the journal, which others of the org read: the id stays out of it.
         raise AnswerTimeoutError(
             f"The answer did not come within {seconds:g} seconds; the session goes on.",
             extra={"session_id": session_id},
