@@ -1,5 +1,6 @@
 """The journal: one row for every verb, by whom, on what, with which result, in what time."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -12,8 +13,9 @@ from structlog import get_logger
 
 from app.access.caller import Caller
 from app.db.engine import Database
+from app.db.failures import is_database_failure
 from app.db.models import JournalEntry, User
-from app.errors import StatewrightError, public_text
+from app.errors import StatewrightError, UnavailableError, public_text
 from app.kit.ids import new_id
 from app.kit.log import mask
 from app.manifests.model.table import Column
@@ -31,6 +33,8 @@ LOG_COLUMNS = [
 
 _MAX_NAME = 200
 _INTERNAL = 500
+# A database that has just failed is not waited for a second time.
+_SECONDS_AFTER_FAILURE = 0.3
 
 
 @dataclass(slots=True)
@@ -71,11 +75,17 @@ class Entry:
 
 
 async def keep_failure(database: Database, entry: Entry, error: Exception) -> None:
-    """Keeps how a verb failed, in a transaction of its own: the verb's was rolled back."""
+    """Keeps how a verb failed, in a transaction of its own: the verb's was rolled back.
+
+    Best effort: an entry that the database does not take is in the log alone.
+    """
     status = error.status if isinstance(error, StatewrightError) else _INTERNAL
+    seconds = None
+    if is_database_failure(error):
+        status, seconds = UnavailableError.status, _SECONDS_AFTER_FAILURE
     entry.detail["error"] = public_text(error)
     try:
-        async with database.transaction() as db:
+        async with asyncio.timeout(seconds), database.transaction() as db:
             db.add(entry.row(status))
     except Exception as failure:  # noqa: BLE001 - the caller must hear of the first error
         log.warning("journal entry lost", command=entry.command, error=type(failure).__name__)

@@ -1,12 +1,15 @@
 """Applying manifests over HTTP: whole or not at all, one after the other, and what changed."""
 
 import asyncio
+import time
 
+import asyncpg
 import httpx
 import pytest
 import yaml
 
 from app.manifests.registry import all_brokers
+from app.settings import Settings
 from tests.support.manifests import manifest, many, post, provider, secret, send
 
 
@@ -198,3 +201,29 @@ async def test_faults_of_an_agent_have_their_place(client: httpx.AsyncClient) ->
 
     assert response.status_code == 400
     assert response.json()["errors"][0]["loc"] == ["spec", "requestTemplate", "systemPrompt"]
+
+
+@pytest.mark.parametrize(
+    "lock", ["SELECT FROM org FOR UPDATE", "LOCK TABLE journal IN ACCESS EXCLUSIVE MODE"]
+)
+async def test_a_lock_is_waited_for_once(
+    client: httpx.AsyncClient, settings: Settings, lock: str
+) -> None:
+    """The verb waits, and not its entry in the journal a second time."""
+    await post(client, "whoami")
+    connection = await asyncpg.connect(settings.database_url)
+    async with connection.transaction():
+        await connection.execute(lock)
+        began = time.monotonic()
+        refused = await asyncio.gather(
+            send(client, "apply", manifest("Dataset", "d")),
+            send(client, "get/datasets"),
+            send(client, "status"),
+        )
+        seconds = time.monotonic() - began
+    await connection.close()
+
+    for response in refused:
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert 1.9 < seconds < 3.5
+    assert (await post(client, "apply", manifest("Dataset", "d")))["data"]["operation"] == "created"
