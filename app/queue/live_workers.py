@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from contextlib import suppress
+from enum import Enum, auto
 
 import orjson
 from redis.exceptions import RedisError
@@ -16,6 +17,14 @@ _TTL_SECONDS = 6
 _LOOK_SECONDS = 0.5
 
 
+class Served(Enum):
+    """Whether a worker that lives serves a queue with some code."""
+
+    YES = auto()
+    NO = auto()
+    UNKNOWN = auto()  # Redis did not say
+
+
 class LiveWorkers:
     """Each worker has a key, which readiness looks for too; it lapses when the worker dies."""
 
@@ -24,7 +33,7 @@ class LiveWorkers:
         self._namespace = namespace
         self._lock = asyncio.Lock()
         self._looked = float("-inf")
-        # (queue, fingerprint of the flows in code); None: nobody knows.
+        # (queue, fingerprint of the flows in code); None: Redis did not say.
         self._serving: set[tuple[str, str]] | None = None
 
     async def show(self, queues: Collection[str], fingerprints: Collection[str]) -> None:
@@ -40,8 +49,8 @@ class LiveWorkers:
             with suppress(RedisError, OSError):
                 await self._redis.delete(key)
 
-    async def serve(self, queue: str, fingerprint: str) -> bool | None:
-        """Whether a worker that lives serves the queue with that code; None: nobody knows."""
+    async def serve(self, queue: str, fingerprint: str) -> Served:
+        """Whether a worker that lives serves the queue with that code."""
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if now - self._looked > _LOOK_SECONDS:
@@ -50,7 +59,9 @@ class LiveWorkers:
                     self._serving = await self._look()
                 except (RedisError, OSError):
                     self._serving = None
-        return None if self._serving is None else (queue, fingerprint) in self._serving
+        if self._serving is None:
+            return Served.UNKNOWN
+        return Served.YES if (queue, fingerprint) in self._serving else Served.NO
 
     async def _look(self) -> set[tuple[str, str]]:
         pattern = worker_key(self._namespace, "*")

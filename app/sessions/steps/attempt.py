@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import TypeVar
 
 from structlog import get_logger
@@ -25,6 +26,7 @@ from app.invokers.invoker import (
 )
 from app.invokers.pool import Invokers
 from app.kit.registry import UnknownNameError
+from app.queue.live_workers import Served
 from app.sessions.runtime import Runtime
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.partial_output import partial_output
@@ -83,6 +85,15 @@ class FlowMissingError(Exception):
     """This worker does not have the step's flow as it was planned; another may."""
 
 
+class PlannedCode(Enum):
+    """Where the code of the flow is by which a step was planned."""
+
+    HERE = auto()  # also that of a flow of a manifest, whose revision is named
+    ELSEWHERE = auto()  # a worker that lives has it, and serves the step's queue
+    GONE = auto()  # no worker has it any more
+    UNKNOWN = auto()  # not here, and Redis did not say who else has it
+
+
 class AttemptRunner:
     """Runs attempts in one worker."""
 
@@ -122,7 +133,7 @@ class AttemptRunner:
         return await self._source(flow, claim, None).graph(flow.node(claim.state))
 
     async def _result(self, flow: Flow, claim: Claim, node: Unwrapped) -> Answer:
-        if await self._served_as_planned(flow, claim):
+        if await self._planned_code(flow, claim) is PlannedCode.ELSEWHERE:
             raise FlowMissingError(f"A worker has other code of flow {flow.key!r}.")
         if claim.result is not None:
             return Answer(claim.result)
@@ -151,19 +162,22 @@ class AttemptRunner:
         try:
             return Graph(flow.node(claim.state), {}, select).find(claim.path)[0]
         except (DefinitionMismatchError, LookupError) as error:
-            if await self._served_as_planned(flow, claim) is False:
+            if await self._planned_code(flow, claim) is PlannedCode.GONE:
                 raise InvokerError(f"Flow {flow.key!r} was changed while it ran.") from error
             raise FlowMissingError(f"A worker does not have flow {flow.key!r}.") from error
 
-    async def _served_as_planned(self, flow: Flow, claim: Claim) -> bool | None:
-        """Whether another worker has the code by which the step was planned, where this has not.
-
-        None where it makes no difference, and where nobody knows.
-        """
+    async def _planned_code(self, flow: Flow, claim: Claim) -> PlannedCode:
+        """Where the code is by which the step was planned."""
         planned = claim.flow_fingerprint
         if planned in (None, flow.fingerprint):
-            return None
-        return await self._runtime.live_workers.serve(claim.queue, planned)
+            return PlannedCode.HERE
+        match await self._runtime.live_workers.serve(claim.queue, planned):
+            case Served.YES:
+                return PlannedCode.ELSEWHERE
+            case Served.NO:
+                return PlannedCode.GONE
+            case Served.UNKNOWN:
+                return PlannedCode.UNKNOWN
 
     async def _invoke(self, flow: Flow, claim: Claim, node: Invoke) -> Answer:
         name, config = await self._connections.resolve(

@@ -40,6 +40,18 @@ class Superseded:
     """The step is another attempt's by now, or over: its result is dropped."""
 
 
+@dataclass(frozen=True, slots=True)
+class _CompositeEnds:
+    """A composite is done with what has risen into it, which stands for its own result now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CompositeContinues:
+    """A composite waits for others, or for the steps that start now in it."""
+
+    started: list[NewStep] = field(default_factory=list)
+
+
 class StepRows(Protocol):
     """The rows of an invocation's steps, as `SessionStore` keeps them."""
 
@@ -126,11 +138,11 @@ class StepCompletion:
                 parent = known.get(above)
                 if parent is None:
                     return Superseded()
-                started = await self._complete_parent(rise, parent, known)
-                if started is None:
+                outcome = await self._complete_parent(rise, parent, known)
+                if isinstance(outcome, _CompositeEnds):
                     continue
-                if await self._write(rise, answer.text, parent, started):
-                    return _continues(claim, started, replace(parent, cut=rise.cut))
+                if await self._write(rise, answer.text, parent, outcome.started):
+                    return _continues(claim, outcome.started, replace(parent, cut=rise.cut))
                 break
             else:
                 return InvocationEnds(rise.value)
@@ -141,8 +153,8 @@ class StepCompletion:
 
     async def _complete_parent(
         self, rise: _Rise, parent: Composite, known: dict[str, Composite]
-    ) -> list[NewStep] | None:
-        """Rises above `parent` if that ends it (None); else the steps that start now in it."""
+    ) -> _CompositeEnds | _CompositeContinues:
+        """Rises above `parent` if that ends it."""
         if parent.cut:
             rise.value = replace(rise.value, finish=Finish.LENGTH)
         if parent.kind is StepKind.CHAIN:
@@ -154,10 +166,10 @@ class StepCompletion:
                 invocation_id = rise.claim.invocation_id
                 steps = new_steps(graph, plan, invocation_id, ids, self._max_attempts)
                 self._claim_one(steps)
-                return steps
+                return _CompositeContinues(steps)
             rise.value = replace(rise.value, text=plan.result)
         elif parent.remaining > 1:
-            return []
+            return _CompositeContinues()
         else:
             results = await self._rows.results(parent.id)
             whole = results | {rise.path: rise.value.text}
@@ -165,7 +177,7 @@ class StepCompletion:
             rise.value = Answer(text, rise.value.finish)
         rise.done.append((parent.id, rise.value.text))
         rise.path = parent.path
-        return None
+        return _CompositeEnds()
 
     def _claim_one(self, steps: list[NewStep]) -> None:
         """Claims the first that this worker can run as it is written: no second write."""
