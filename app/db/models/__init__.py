@@ -20,6 +20,9 @@ from app.db.models.sessions.session import Session
 from app.db.models.sessions.session_value import SessionValue
 from app.db.models.sessions.step import Step, StepStatus
 from app.db.models.sessions.transition import Transition
+from app.db.models.skills.skill import Skill, SkillAccessibility
+from app.db.models.skills.skill_subscription import SkillSubscription
+from app.db.models.skills.skill_version import SkillVersion
 
 __all__ = [
     "Agent",
@@ -41,6 +44,10 @@ __all__ = [
     "Secret",
     "Session",
     "SessionValue",
+    "Skill",
+    "SkillAccessibility",
+    "SkillSubscription",
+    "SkillVersion",
     "Step",
     "StepStatus",
     "Transition",
