@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 
 from app.access.crypto import Vault
 from app.access.key_cache import KeyCache
-from app.api import agents, flows, health, manifests, sessions, threads
+from app.api import agents, flows, health, manifests, sessions, skills, threads
 from app.api.http import problems
 from app.api.http.body import BodyMiddleware
 from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
@@ -29,6 +29,7 @@ ROUTERS: list[APIRouter] = [
     sessions.router,  # before the rest: routes are tried in order, and these are asked most
     threads.router,
     agents.router,
+    skills.router,
     manifests.router,
 ]
 

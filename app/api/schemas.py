@@ -1,6 +1,6 @@
 """The envelopes that the agents and threads endpoints answer with."""
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel, Field
@@ -43,4 +43,7 @@ def answer(data: Any, code: int = 200) -> Response:
 
 
 def _name(parameter: Any) -> str:
+    if get_origin(parameter) is list:  # `StrList`, `SkillVersionRecordList`
+        name = _name(*get_args(parameter))
+        return f"{name[:1].upper()}{name[1:]}List"
     return getattr(parameter, "__name__", None) or str(parameter)

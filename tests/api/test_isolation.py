@@ -46,6 +46,24 @@ async def _message(client: httpx.AsyncClient) -> str:
     return "1"
 
 
+async def _skill(client: httpx.AsyncClient) -> str:
+    """Open to all of its org, too."""
+    body = {"name": "theirs", "description": "d", "body": "b", "accessibility": "org-editable"}
+    answer = await client.post("/v1/skills/create", json=body)
+    if answer.status_code == 409:
+        answer = await client.get("/v1/skills/name/theirs")
+    return str(answer.json()["data"]["skill_id"])
+
+
+async def _skill_name(client: httpx.AsyncClient) -> str:
+    await _skill(client)
+    return "theirs"
+
+
+async def _version(client: httpx.AsyncClient) -> str:
+    return "1"
+
+
 async def _flow(client: httpx.AsyncClient) -> str:
     manifest = {
         "apiVersion": "statewright/v1",
@@ -74,6 +92,9 @@ MAKERS: dict[str, Maker] = {
     "session_id": _thread,
     "message_number": _message,
     "flow": _flow,
+    "skill_id": _skill,
+    "skill_name": _skill_name,
+    "version": _version,
 }
 # What a parameter is where another of the same path names the resource.
 BESIDE = {"kind": "Agent", "flow": "chat"}
@@ -104,6 +125,10 @@ BODIES: dict[str, Any] = {
     "sessions_start_ephemeral_session": {"event": "go"},
     "sessions_event": {"event": "poll"},
     "manifests_prompt": {"prompt": "Hi"},
+    "skills_update": {"put_tags": ["mine"]},
+    "skills_create_version": {"description": "d", "body": "b"},
+    "skills_update_version": {"body": "b"},
+    "skills_set_subscription": {"ai_version": None},
 }
 
 
@@ -144,7 +169,7 @@ async def test_what_is_another_orgs_does_not_exist(
         for name, statuses in seen.items()
         if statuses[0] != 404 or (statuses[1] >= 300 and name not in REFUSED)
     } == {}
-    assert len(seen) >= 17
+    assert len(seen) >= 30
 
 
 async def test_lists_hold_nothing_of_another_org(
@@ -152,10 +177,11 @@ async def test_lists_hold_nothing_of_another_org(
 ) -> None:
     await _agent(client)
     await _thread(client)
+    await _skill(client)
     eve = await new_key(org="Other", user="eve@other.example")
     headers = {"Authorization": f"Bearer {eve.api_key}"}
 
-    for path in ("/v1/ai/agents", "/v1/ai/threads"):
+    for path in ("/v1/ai/agents", "/v1/ai/threads", "/v1/skills"):
         assert len((await client.get(path)).json()["data"]["items"]) == 1
         assert (await client.get(path, headers=headers)).json()["data"]["items"] == []
     found = await client.post("/v1/ai/threads/search", json={"text": "Hi"}, headers=headers)

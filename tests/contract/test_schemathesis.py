@@ -35,7 +35,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES = 12  # right requests, and as many wrong ones, of each operation
-TAGS = ["agents", "threads", "sessions", "flows", "manifests", "health"]
+TAGS = ["agents", "threads", "sessions", "flows", "skills", "manifests", "health"]
 TEXT = {"role": "user", "content": [{"text": "Hi"}]}
 
 
@@ -122,7 +122,11 @@ def _real(client: httpx.Client) -> dict[str, str]:
     agent = {"name": "agent", "request_template": {"messages": [TEXT]}}
     made = client.post("/v1/ai/agents", json=agent).json()["data"]
     thread = client.post("/v1/ai/threads", json={"messages": [TEXT]}).json()["data"]
+    skill = {"name": "skill", "description": "d", "body": "b"}
+    skill_id = client.post("/v1/skills/create", json=skill).json()["data"]["skill_id"]
     return {
+        "skill_id": skill_id,
+        "skill_name": skill["name"],
         "agent_id": made["agent_id"],
         "name": made["name"],
         "thread_id": thread["thread_id"],

@@ -1,0 +1,1 @@
+"""Skills: procedures that a model can be given, versioned, private or shared in the org."""
