@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from enum import StrEnum
 from typing import Literal
 
 import asyncpg
@@ -19,8 +20,16 @@ from app.errors import UnavailableError
 router = APIRouter(prefix="/health", tags=["health"])
 
 _CHECK_SECONDS = 2.0
-_NOT_MIGRATED = "not migrated"
 _FAILURES = (*UNAVAILABLE, RedisError, asyncpg.PostgresError)
+
+
+class CheckState(StrEnum):
+    """What is known of a part that turns need."""
+
+    OK = "ok"
+    MISSING = "missing"
+    NOT_MIGRATED = "not migrated"
+    UNKNOWN = "unknown"
 
 
 class Live(BaseModel):
@@ -49,25 +58,25 @@ async def ready(settings: SettingsDep, database: DatabaseDep, redis: RedisDep) -
     Without Redis turns go on, slower, and nobody knows of workers: that is `degraded`, a 200.
     """
     postgresql, (redis_state, worker) = await asyncio.gather(
-        _state(is_migrated(database.pool), otherwise=_NOT_MIGRATED),
+        _state(is_migrated(database.pool), otherwise=CheckState.NOT_MIGRATED),
         _redis_and_worker(redis, f"{settings.redis_namespace}:worker:*"),
     )
     checks = {"postgresql": postgresql, "redis": redis_state, "worker": worker}
-    missing = [name for name, state in checks.items() if state != "ok"]
-    if missing == ["redis", "worker"] and worker == "unknown":
+    missing = [name for name, state in checks.items() if state is not CheckState.OK]
+    if missing == ["redis", "worker"] and worker is CheckState.UNKNOWN:
         return Ready(status="degraded", checks=checks)
     if missing:
         detail = f"Not ready; missing: {', '.join(missing)}."
-        if postgresql == _NOT_MIGRATED:
+        if postgresql is CheckState.NOT_MIGRATED:
             detail += " The database is not migrated: run `statewright migrate`."
         raise UnavailableError(detail, extra={"checks": checks}, retry_after=1)
     return Ready(checks=checks)
 
 
-async def _redis_and_worker(redis: Redis, pattern: str) -> tuple[str, str]:
-    if await _state(redis.ping()) != "ok":
-        return "missing", "unknown"
-    return "ok", await _state(_any_key(redis, pattern))
+async def _redis_and_worker(redis: Redis, pattern: str) -> tuple[CheckState, CheckState]:
+    if await _state(redis.ping()) is not CheckState.OK:
+        return CheckState.MISSING, CheckState.UNKNOWN
+    return CheckState.OK, await _state(_any_key(redis, pattern))
 
 
 async def _any_key(redis: Redis, pattern: str) -> bool:
@@ -77,9 +86,9 @@ async def _any_key(redis: Redis, pattern: str) -> bool:
     return False
 
 
-async def _state(check: Awaitable[bool], otherwise: str = "missing") -> str:
+async def _state(check: Awaitable[bool], otherwise: CheckState = CheckState.MISSING) -> CheckState:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
-            return "ok" if await check else otherwise
+            return CheckState.OK if await check else otherwise
     except _FAILURES:
-        return "missing"
+        return CheckState.MISSING
