@@ -267,3 +267,11 @@ def public_text(error: BaseException, *, shown: Collection[type[BaseException]] 
 def error_text(text: str) -> str:
     """The text of an error as it can be stored, and of bounded length."""
     return clean_text(text[:MAX_TEXT_CHARS], replacement="")
+
+
+def error_line(error: BaseException) -> str:
+    """The whole text of an error in one line, for who runs the service or wrote what is wrong.
+
+    It may hold anything: what a client reads of an unknown error is for `public_text` to say.
+    """
+    return " ".join(str(error).split())

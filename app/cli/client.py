@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from app.cli.failures import CommandError
 from app.cli.profile import Profile, find_profile, is_loopback
+from app.errors import error_line
 from app.settings import ClientSettings
 
 _SECONDS = 60.0
@@ -81,7 +82,7 @@ class Client:
         except httpx.TimeoutException:
             raise CommandError(f"{self._url} did not answer in time.") from None
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = error_line(error) or type(error).__name__
             raise CommandError(f"{self._url} cannot be reached: {reason}") from None
         return self._read(answer)
 

@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from app.dev.process import StartError
-from app.errors import FlowPackageError, StatewrightError
+from app.errors import FlowPackageError, StatewrightError, error_line
 from app.settings import Settings
 
 
@@ -34,7 +34,7 @@ def _text(error: Exception) -> str:
     if isinstance(error, CommandError | FlowPackageError | StartError):
         return str(error)  # a line for each fault
     if isinstance(error, StatewrightError):
-        return _line(error)
+        return error_line(error)
     return _database_text(error)
 
 
@@ -50,12 +50,8 @@ def _database_text(error: Exception) -> str:
     if is_unavailable(error):
         return f"PostgreSQL cannot be reached; is DATABASE_URL right? ({cause})"
     known = isinstance(cause, asyncpg.PostgresError | RuntimeError)
-    text = _line(cause) if cause else ""
+    text = error_line(cause) if cause else ""
     return text if known else f"{type(cause).__name__}: {text}"
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def _is_debug() -> bool:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from app.dev.process import Process, StartError
+from app.errors import error_line
 
 _LONG_LIFE_SECONDS = 10.0  # who lived for so long is started again at once
 _PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -103,8 +104,8 @@ def _pause(failures: int) -> float:
 def _cause(child: Child, error: Exception) -> str:
     if isinstance(error, StartError):
         return str(error)
-    text = " ".join(str(error).split())
-    return f"{child.process.name} did not come up: {type(error).__name__}: {text}"
+    text = f"{type(error).__name__}: {error_line(error)}"
+    return f"{child.process.name} did not come up: {text}"
 
 
 def _reason(code: int) -> str:

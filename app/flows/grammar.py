@@ -9,7 +9,7 @@ from typing import Any
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from app.errors import Loc
+from app.errors import Loc, error_line
 from app.flows.findings import Findings
 from app.flows.template import (
     Chain,
@@ -255,8 +255,7 @@ class TemplateReader(ABC):
         try:
             jmespath.compile(value)
         except (JMESPathError, ValueError, RecursionError) as error:
-            reason = " ".join(str(error).split())[:300]
-            self._findings.error(loc, f"is not a JMESPath: {reason}")
+            self._findings.error(loc, f"is not a JMESPath: {error_line(error)[:300]}")
         return value
 
     def _name(self, value: object, loc: Loc) -> str | None:

@@ -13,7 +13,7 @@ from jmespath.functions import Functions, signature
 from jmespath.visitor import Options, TreeInterpreter
 from typing_extensions import override
 
-from app.errors import ConflictError
+from app.errors import ConflictError, error_line
 
 CPU_SECONDS = 0.5
 MAX_SIZE = 10_000_000
@@ -51,7 +51,7 @@ def select(path: str, data: Any) -> Any:
     except RecursionError:
         raise PathError("The JMESPath or the data nest too deeply.") from None
     except (JMESPathError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = error_line(error)[:300]
         raise PathError(f"The JMESPath {path[:100]!r} failed: {reason}") from error
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from statemachine import State
 from statemachine.exceptions import InvalidDefinition
 
-from app.errors import Loc
+from app.errors import Loc, error_line
 from app.flows.findings import Findings
 from app.flows.machine import SessionMachine, ending_event, is_library_event
 from app.flows.model.session_model import SessionModel
@@ -61,7 +61,7 @@ def check_binding(
     try:
         machine(bound)
     except InvalidDefinition as error:
-        findings.error(loc, " ".join(str(error).split()))
+        findings.error(loc, error_line(error))
 
 
 def check_names(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:

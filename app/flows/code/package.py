@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from app.errors import FieldError, FlowPackageError, Loc
+from app.errors import FieldError, FlowPackageError, Loc, error_line
 from app.flows.code.checks import (
     check_binding,
     check_circles,
@@ -174,8 +174,8 @@ def _imported(name: str, findings: Findings) -> ModuleType | None:
         own = f"/{name.partition('.')[0]}/"
         frames = [f for f in traceback.extract_tb(error.__traceback__) if own in f.filename]
         where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-        text = " ".join(str(error).split())
-        findings.error((f"module {name}",), f"{type(error).__name__}: {text}{where}")
+        text = f"{type(error).__name__}: {error_line(error)}"
+        findings.error((f"module {name}",), f"{text}{where}")
         return None
 
 

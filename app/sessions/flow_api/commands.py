@@ -10,7 +10,7 @@ from jmespath.exceptions import JMESPathError
 
 from app.access.caller import Caller
 from app.enums import ThreadVisibility
-from app.errors import BadRequestError, NotFoundError
+from app.errors import BadRequestError, NotFoundError, error_line
 from app.flows.flow import Flow
 from app.flows.select import select
 from app.sessions.flow_api.responses import (
@@ -237,5 +237,5 @@ def _check_path(path: str | None) -> None:
 def _bad_path(error: Exception) -> BadRequestError:
     return BadRequestError(
         "The path is not a JMESPath that fits the model.",
-        errors=[{"loc": ["query", "path"], "msg": " ".join(str(error).split())}],
+        errors=[{"loc": ["query", "path"], "msg": error_line(error)}],
     )
