@@ -68,6 +68,13 @@ SPECS: dict[str, Any] = {
     },
     "AuthToken": {"scopes": ["read"], "user": "robot@example.com"},
     "Secret": {"config": {"expirationDate": "2099-01-01T00:00:00+00:00", "value": "v"}},
+    "Skill": {
+        "tags": ["z", "a"],
+        "relevantTopics": ["/z", "/a"],
+        "body": "b",
+        "accessibility": "org",
+        "description": "d",
+    },
     "Account": {},
     "User": {},
 }
@@ -122,7 +129,7 @@ async def test_describe_has_the_order_that_was_applied(
             assert keys(among(shown[part], document[part])) == expected[part]
 
 
-@pytest.mark.parametrize("kind", ["Dataset", "Flow", "Agent", "Provider"])
+@pytest.mark.parametrize("kind", ["Dataset", "Flow", "Agent", "Provider", "Skill"])
 async def test_another_order_alone_changes_nothing(client: httpx.AsyncClient, kind: str) -> None:
     document = written(kind)
     first = (await post(client, "apply", document))["data"]["manifest"]
@@ -134,7 +141,7 @@ async def test_another_order_alone_changes_nothing(client: httpx.AsyncClient, ki
     assert again["manifest"]["metadata"]["resourceVersion"] == "1"
 
 
-@pytest.mark.parametrize("kind", ["Dataset", "Flow", "Agent", "Provider"])
+@pytest.mark.parametrize("kind", ["Dataset", "Flow", "Agent", "Provider", "Skill"])
 async def test_a_change_takes_the_new_order_everywhere(
     client: httpx.AsyncClient, kind: str
 ) -> None:
