@@ -1,0 +1,55 @@
+"""JSON Schemas (2020-12) that clients send, and values that are checked against them."""
+
+from typing import Any
+
+import jsonschema_rs
+
+from app.kit.storable import Limits, NotStorableError, check_json
+
+MAX_CHARS = 64_000  # of one schema
+MAX_FAULTS = 20
+_MAX_TEXT = 300
+_LIMITS = Limits(depth=40, values=10_000, chars=MAX_CHARS)
+# Bounds the automaton that a pattern becomes; its engine is linear in the text.
+_PATTERNS = jsonschema_rs.RegexOptions(size_limit=1_000_000, dfa_size_limit=1_000_000)
+
+
+def check_schema(schema: dict[str, Any]) -> None:
+    """Refuses what is no JSON Schema of an object, is too large, or refers to another document.
+
+    Raises:
+        ValueError: the text says what is wrong.
+    """
+    try:
+        check_json(schema, _LIMITS)
+    except NotStorableError as error:
+        raise ValueError(f"the schema is not usable: {error}") from None
+    if schema.get("type", "object") != "object":
+        raise ValueError("the schema must be that of an object")
+    _validator(schema)
+
+
+def schema_faults(schema: dict[str, Any], value: object) -> list[str]:
+    """What of a value does not fit a schema that `check_schema` let pass; the first 20 faults."""
+    faults: list[str] = []
+    for error in _validator(schema).iter_errors(value):
+        place = "".join(f"[{part!r}]" for part in error.instance_path)
+        text = error.message if len(error.message) <= _MAX_TEXT else f"{error.message[:_MAX_TEXT]}…"
+        faults.append(f"{place}: {text}" if place else text)
+        if len(faults) == MAX_FAULTS:
+            break
+    return faults
+
+
+def _validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    try:
+        return jsonschema_rs.Draft202012Validator(
+            schema, pattern_options=_PATTERNS, retriever=_refuse
+        )
+    except (jsonschema_rs.ValidationError, ValueError) as error:
+        text = str(getattr(error, "message", error)).partition("\n")[0]
+        raise ValueError(f"it is no JSON Schema: {text[:_MAX_TEXT]}") from None
+
+
+def _refuse(_uri: str) -> Any:
+    raise ValueError("a schema may only refer to itself")
