@@ -20,8 +20,9 @@ class ThreadVisibility(StrEnum):
 
 
 class MessageRole(StrEnum):
-    """Who speaks in a dialogue."""
+    """Who speaks in a dialogue; `roboto` is the wire's word for the service itself."""
 
     USER = "user"
     ASSISTANT = "assistant"
     SYSTEM = "system"
+    ROBOTO = "roboto"

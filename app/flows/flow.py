@@ -21,6 +21,7 @@ from app.errors import (
 from app.flows.machine import (
     ERROR_EVENT,
     Recording,
+    Said,
     SessionMachine,
     ending_event,
     is_library_event,
@@ -40,7 +41,7 @@ class Entered:
     target: str
     recording: Recording
     source: str | None = None
-    messages: list[tuple[str, str]] = field(default_factory=list)
+    messages: list[Said] = field(default_factory=list)
 
 
 # What of a transition goes into the dialogue: (from, to) an invoker state?

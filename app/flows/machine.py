@@ -1,6 +1,7 @@
 """The base of every flow's statechart: python-statemachine, set to refuse what goes wrong."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from types import FunctionType
 from typing import Any, ClassVar
@@ -19,6 +20,9 @@ MAX_EVENTS = 200
 
 # Sent to an invoker state whose invocation failed, if the state takes it.
 ERROR_EVENT = "error"
+
+# Who speaks where a flow says something.
+_SPEAKERS = (MessageRole.USER, MessageRole.ASSISTANT, MessageRole.SYSTEM)
 
 _LIBRARY_EVENTS = frozenset({"*", "error_execution"})
 _LIBRARY_PREFIXES = ("done.", "done_state_", "done_invoke_", "error.")
@@ -48,6 +52,23 @@ class Recording(StrEnum):
     RENDERED = "rendered"
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a transition adds to the dialogue by itself; blocks as on the wire.
+
+    Attributes:
+        role: who says it.
+        content: the blocks.
+        complete: False where more is to come: then it is the last message, and can grow.
+        grows: it belongs to the last message, which was not complete.
+    """
+
+    role: MessageRole
+    content: list[dict[str, Any]]
+    complete: bool = True
+    grows: bool = False
+
+
 class SessionMachine(StateChart[Any]):
     """A flow's states and events. Subclass it, declare states, events and `templates`.
 
@@ -74,7 +95,7 @@ class SessionMachine(StateChart[Any]):
 
     def __init__(self, model: Any, **inputs: Any) -> None:
         self.recording: Recording | None = None
-        self.messages: list[tuple[str, str]] = []
+        self.messages: list[Said] = []
         self._events_sent = 0
         super().__init__(model, state_field="_configuration", **inputs)
         if self._callbacks.has_async_callbacks:
@@ -124,11 +145,11 @@ class SessionMachine(StateChart[Any]):
         """Adds a message to the dialogue.
 
         Raises:
-            ValueError: the role is no `MessageRole`, or the text is no text.
+            ValueError: the role is none of user, assistant and system, or the text is no text.
         """
-        if role not in tuple(MessageRole) or not isinstance(text, str):
-            raise ValueError(f"say() takes a role ({', '.join(MessageRole)}) and a text.")
-        self.messages.append((role, text))
+        if role not in _SPEAKERS or not isinstance(text, str):
+            raise ValueError(f"say() takes a role ({', '.join(_SPEAKERS)}) and a text.")
+        self.messages.append(Said(MessageRole(role), [{"content_type": "text", "text": text}]))
 
 
 def is_library_event(event: str) -> bool:

@@ -1,9 +1,10 @@
 """Templates of states: text to render, or a tree of what is invoked when a state is entered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.invokers.chat import ChatRequest
 from app.invokers.invoker import InvokerError, TransientInvokerError
 
 
@@ -134,7 +135,20 @@ class Call:
     function: Callable[[dict[str, Any]], Any]
 
 
-Node = Invoke | Chain | Parallel | Map | Queue | Call
+@dataclass(frozen=True, slots=True)
+class Converse:
+    """One request to a chat model, with the dialogue as it stands and tools.
+
+    Attributes:
+        request: makes it of the session's model and the dialogue, each message a (role, blocks).
+        profile: the invoker or Provider that answers, of the session's model.
+    """
+
+    request: Callable[[Any, Sequence[tuple[str, list[dict[str, Any]]]]], ChatRequest]
+    profile: Callable[[Any], str]
+
+
+Node = Invoke | Chain | Parallel | Map | Queue | Call | Converse
 Template = Render | Node
 
 

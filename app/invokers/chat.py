@@ -11,7 +11,15 @@ import orjson
 import yaml
 from typing_extensions import override
 
-from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerError, ToolCall
+from app.invokers.invoker import (
+    Answer,
+    Finish,
+    InvocationContext,
+    Invoker,
+    InvokerError,
+    ToolCall,
+    Usage,
+)
 
 Role = Literal["system", "user", "assistant"]
 
@@ -85,6 +93,24 @@ def parse_chat(content: str) -> list[ChatMessage]:
     if len(messages) > MAX_MESSAGES:
         raise InvokerError(f"the content has more than {MAX_MESSAGES:,} messages")
     return messages
+
+
+def answer_json(answer: Answer) -> str:
+    """An answer as the result of a step."""
+    return orjson.dumps(answer).decode()
+
+
+def read_answer(result: str) -> Answer:
+    """The answer that a step's result is; an empty one of a step that failed."""
+    if not result:
+        return Answer("")
+    members = orjson.loads(result)
+    return Answer(
+        members["text"],
+        Finish(members["finish"]),
+        tuple(ToolCall(**call) for call in members["calls"]),
+        Usage(**members["usage"]),
+    )
 
 
 def alternating(messages: list[ChatMessage]) -> list[ChatMessage]:

@@ -4,13 +4,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from app.db.models import MessageStatus
 from app.enums import MessageRole
 from app.sessions.runtime import Runtime
 from app.sessions.steps.partial_output import read_partial
 from app.sessions.store.snapshot import SessionWithInvocation, StoredMessage
 from app.threads.cursor import Cursor
 from app.threads.record import message_fields
-from app.wire.messages import AgentMessageStatus, plain_text
+from app.wire.messages import AgentMessageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +67,31 @@ class DialogueReader:
     def _add_finished(self, delta: ThreadDelta, messages: list[StoredMessage]) -> None:
         cursor = delta.cursor
         delta.messages = {m.idx: message_fields(m) for m in messages}
+        last = messages[-1]
+        shown = _shown(last.content)
         fresh = cursor.next  # the first message that the reader has nothing of
         if cursor.began:
             first = delta.messages[cursor.next]
-            if cursor.fits(plain_text(first["content"])):
+            if cursor.fits(_shown(first["content"])):
                 first["content"] = _after(first["content"], cursor.chars)
                 fresh += 1
+                if not first["content"] and first["status"] is MessageStatus.GENERATING:
+                    del delta.messages[cursor.next]  # it has not grown
             else:
                 delta.reset = cursor.next
         if delta.reset is None and any(m.role is MessageRole.USER for m in messages):
             # Who sent it put it down already, behind whatever else the reader had.
             delta.reset = fresh
-        delta.cursor = cursor.at(self._session.message_count)
+        if last.status is MessageStatus.GENERATING:
+            delta.cursor = cursor.at(last.idx).showing(shown)
+        else:
+            delta.cursor = cursor.at(last.idx + 1)
 
     async def _add_generating(self, delta: ThreadDelta) -> None:
-        cursor, generating = delta.cursor, await self._generating()
+        cursor = delta.cursor
+        if cursor.next < self._session.message_count:  # the last stored message still grows
+            return
+        generating = await self._generating()
         if generating is None:
             if cursor.began:  # it came to nothing
                 delta.reset = cursor.next
@@ -116,15 +127,26 @@ class DialogueReader:
         return await read_partial(self._runtime.redis, prefix, running.step_id, running.attempt)
 
 
+def _shown(content: list[dict[str, Any]]) -> str:
+    """What tells how much of a message a reader has: its text, of a tool result the call."""
+    return "".join(_shown_of(block) for block in content)
+
+
+def _shown_of(block: dict[str, Any]) -> str:
+    if block.get("content_type") == "tool_result":
+        return str(block["tool_use_id"])
+    return str(block.get("text", ""))
+
+
 def _after(content: list[dict[str, Any]], chars: int) -> list[dict[str, Any]]:
-    """The blocks of a message without the first `chars` characters of its text."""
-    rest = []
+    """The blocks of a message without what a reader has who was shown so many characters."""
+    blocks = []
     for block in content:
-        text = block.get("text")
-        if text is None:
-            rest.append(block)
-            continue
-        if text[chars:]:
-            rest.append(block | {"text": text[chars:]})
-        chars = max(0, chars - len(text))
-    return rest
+        shown = _shown_of(block)
+        rest = shown[chars:]
+        if "text" not in block and (rest or not shown):
+            blocks.append(block)
+        elif rest:
+            blocks.append(block | {"text": rest})
+        chars = max(0, chars - len(shown))
+    return blocks

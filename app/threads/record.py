@@ -77,7 +77,7 @@ def changed_thread_fields(before: Snapshot, change: Change) -> dict[str, Any]:
         "created": before.created.isoformat(),
         "status": change.state,
         "messages": [],
-        "continuation_token": Cursor(before.version + 1, change.message_count).token(),
+        "continuation_token": Cursor(before.version + 1, change.complete_count).token(),
     }
 
 

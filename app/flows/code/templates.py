@@ -11,7 +11,18 @@ from app.errors import Loc
 from app.flows.code.folder import TemplateFolder
 from app.flows.findings import Findings
 from app.flows.grammar import TemplateReader
-from app.flows.template import Call, Chain, Invoke, Map, Node, Parallel, Queue, Render, RetryPolicy
+from app.flows.template import (
+    Call,
+    Chain,
+    Converse,
+    Invoke,
+    Map,
+    Node,
+    Parallel,
+    Queue,
+    Render,
+    RetryPolicy,
+)
 from app.invokers.pool import check_class
 
 
@@ -27,6 +38,7 @@ class CodeTemplateReader(TemplateReader):
         super().__init__(findings)
         self._folder = folder
         self._forms["call"] = self._call
+        self._forms["converse"] = self._converse
 
     @override
     def _bare(self, text: str, loc: Loc) -> Render | Invoke | None:
@@ -62,6 +74,13 @@ class CodeTemplateReader(TemplateReader):
             return None
         return None if function is None else Call(function)
 
+    def _converse(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        node = value["converse"]
+        if not isinstance(node, Converse):
+            self._findings.error((*loc, "converse"), "must be a Converse")
+            return None
+        return node
+
     def _function(self, path: str, loc: Loc) -> Callable[..., Any] | None:
         module, _, name = path.rpartition(".")
         try:
@@ -89,28 +108,32 @@ def _as_form(value: object) -> object:
     match value:
         case list():
             return {"chain": value}
-        case Invoke() | Chain() | Parallel() | Map() | Queue() | Call():
+        case Invoke() | Chain() | Parallel() | Map() | Queue() | Call() | Converse():
             return _form_of(value)
         case _:
             return {"call": value} if callable(value) else value
 
 
 def _form_of(node: Node) -> dict[str, Any]:
+    form: dict[str, Any]
     match node:
         case Invoke(text, invoker, config, timeout, retries, retry):
             form = {"invoke": invoker, "template": text, "config": config}
-            return form | {"timeout": timeout, "retries": retries, "retry": _retry_form(retry)}
+            form |= {"timeout": timeout, "retries": retries, "retry": _retry_form(retry)}
         case Chain(parts):
-            return {"chain": list(parts)}
+            form = {"chain": list(parts)}
         case Parallel(keyed):
-            return {"parallel": keyed}
+            form = {"parallel": keyed}
         case Map(over, part, index, item):
             fields = {"index_field": index, "value_field": item}
-            return {"map": {"over": over, "template": part, **fields}}
+            form = {"map": {"over": over, "template": part, **fields}}
         case Queue(name, part):
-            return {"queue": name, "template": part}
+            form = {"queue": name, "template": part}
         case Call(function):
-            return {"call": function}
+            form = {"call": function}
+        case Converse():
+            form = {"converse": node}
+    return form
 
 
 def _retry_form(policy: RetryPolicy | None) -> dict[str, Any] | None:

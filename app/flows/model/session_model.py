@@ -81,6 +81,11 @@ class SessionModel(VersionedModel):
                 ],
             ) from None
 
+    def update(self, values: dict[str, Any]) -> None:
+        """Takes over values for those of its own fields that there are; override to do more."""
+        for name in values.keys() & self.own_fields():
+            setattr(self, name, values[name])
+
 
 BUILT_IN_FIELDS = frozenset(SessionModel.model_fields)
 

@@ -16,7 +16,8 @@ from app.flows.flow import Flow
 from app.flows.graph import Graph, Unwrapped
 from app.flows.rendering.jinja import storable
 from app.flows.select import select
-from app.flows.template import Call, Invoke, RetryPolicy
+from app.flows.template import Call, Converse, Invoke, RetryPolicy
+from app.invokers.chat import answer_json
 from app.invokers.invoker import (
     Answer,
     FailureKind,
@@ -140,6 +141,8 @@ class AttemptRunner:
         match node:
             case Invoke():
                 return await self._invoke(flow, claim, node)
+            case Converse():
+                return await self._converse(claim, node, flow)
             case Call(function):
                 data = await self._source(flow, claim, None).data({"dialogue"})
                 timeout = self._settings.timeout_seconds
@@ -192,6 +195,22 @@ class AttemptRunner:
             context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
             answer = await _in_time(invoker.invoke(content, context), timeout)
         return replace(answer, text=storable(answer.text))
+
+    async def _converse(self, claim: Claim, node: Converse, flow: Flow) -> Answer:
+        settings, session = self._runtime.settings.session, claim.session
+        model = session.load_model(flow)
+        name, config = await self._connections.resolve(session.org_id, node.profile(model), {})
+        invoker = self._invokers.resolve(name, config)
+        messages = await self._runtime.store.conversation(
+            session.id, settings.history_messages, settings.history_characters
+        )
+        await invoker.prepare()
+        timeout = self._settings.timeout_seconds
+        with partial_output(self._runtime, claim) as emit:
+            context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
+            asked = node.request(model, messages)
+            answer = await _in_time(invoker.ask(asked, context), timeout)
+        return Answer(answer_json(answer), answer.finish)
 
     def _source(self, flow: Flow, claim: Claim, history: int | None) -> RenderSource:
         return RenderSource(

@@ -47,6 +47,11 @@ class NewMessage:
         """A message of one block of text."""
         return cls(role, [{"content_type": "text", "text": text}])
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing more will come to it."""
+        return self.status is not MessageStatus.GENERATING
+
     def row(self, idx: int) -> dict[str, Any]:
         """As the statements take it, at its place in the dialogue."""
         step_id, attempt = self.made_by or (None, None)
@@ -158,7 +163,8 @@ class NewSession:
 class Change:
     """One transition of a session, with all that it writes.
 
-    Made by `opening` or `of`. `messages_before` is the length of the dialogue before it.
+    Made by `opening` or `of`. `messages_before` is the length of the dialogue before it, `growth`
+    what is added to the last message before it, which was not complete.
     """
 
     session_id: str
@@ -173,6 +179,7 @@ class Change:
     error: str | None = None
     title: str | None = None
     messages: list[NewMessage] = field(default_factory=list)
+    growth: NewMessage | None = None
     stored: dict[str, bytes] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     invocation: NewInvocation | None = None
@@ -226,6 +233,12 @@ class Change:
         return self.messages_before + len(self.messages)
 
     @property
+    def complete_count(self) -> int:
+        """How many messages there are after the change to which nothing more will come."""
+        last = self.messages[-1] if self.messages else self.growth
+        return self.message_count - (last is not None and not last.is_complete)
+
+    @property
     def due(self) -> list[DueStep]:
         """The steps that a worker may take once it is committed."""
         return due_steps(self.steps)
@@ -251,6 +264,7 @@ class Change:
             "title": self.title,
             "message_count": self.message_count,
             "messages": [m.row(idx) for idx, m in enumerate(self.messages, self.messages_before)],
+            "growth": self.growth and self.growth.row(self.messages_before - 1),
             "stored": [
                 {"key": key, "payload": base64.b64encode(payload).decode()}
                 for key, payload in self.stored.items()

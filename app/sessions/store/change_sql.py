@@ -13,7 +13,7 @@ WITH i AS MATERIALIZED (
   SELECT * FROM json_to_record($1::json) AS i(
     session_id text, org_id text, version int, state text, source text, cause text, event text,
     error text, message_count int, title text, messages jsonb, steps jsonb, stored jsonb,
-    deleted jsonb, invocation jsonb, client_event json, new_session jsonb,
+    deleted jsonb, growth jsonb, invocation jsonb, client_event json, new_session jsonb,
     step_id text, attempt int, result text, closes text, closed_as text, closed_error text,
     resumes text)
 )"""
@@ -31,6 +31,11 @@ _WRITES = """
   SELECT c.id, m.idx, c.org_id, m.role, m.content, m.status, m.step_id, m.attempt
   FROM changed c, i, jsonb_to_recordset(i.messages)
     AS m(idx bigint, role text, content jsonb, status text, step_id text, attempt int)
+)
+, grown_message AS (
+  UPDATE message m SET content = m.content || g.content, status = g.status
+  FROM changed c, i, jsonb_to_record(i.growth) AS g(idx bigint, content jsonb, status text)
+  WHERE i.growth IS NOT NULL AND m.session_id = c.id AND m.idx = g.idx
 )
 , new_values AS (
   INSERT INTO session_value (session_id, key, org_id, payload)

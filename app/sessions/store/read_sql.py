@@ -48,21 +48,25 @@ LEFT JOIN LATERAL (
 ) p ON s.invocation_id IS NOT NULL
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
-_LENGTH = """
+_TEXT_LENGTH = """
   (SELECT coalesce(sum(length(block->>'text')), 0)
+   FROM jsonb_array_elements(m.content) AS block)"""
+# With the calls of tools and their results.
+_WHOLE_LENGTH = """
+  (SELECT coalesce(sum(length(coalesce(block->>'text', block::text))), 0)
    FROM jsonb_array_elements(m.content) AS block)"""
 
 # $1 session, $2 how many, $3 how many characters together, null for any number: whole messages, the
 # newest first; read one by one, so that what lies further back costs nothing. The newest and the
 # user's newest are there however long they are.
-DIALOGUE = f"""
+_DIALOGUE = """
 WITH RECURSIVE shown AS (
-  (SELECT m.idx, m.role, m.content, 1 AS number, {_LENGTH} AS characters
+  (SELECT m.idx, m.role, m.content, 1 AS number, {length} AS characters
    FROM message m WHERE m.session_id = $1 ORDER BY m.idx DESC LIMIT 1)
   UNION ALL
   SELECT m.idx, m.role, m.content, s.number + 1, s.characters + l.characters
   FROM shown s JOIN message m ON m.session_id = $1 AND m.idx = s.idx - 1
-  CROSS JOIN LATERAL (SELECT {_LENGTH} AS characters) l
+  CROSS JOIN LATERAL (SELECT {length} AS characters) l
   WHERE ($2::int IS NULL OR s.number < $2)
     AND ($3::int IS NULL OR s.characters + l.characters <= $3)
 )
@@ -76,6 +80,8 @@ WITH RECURSIVE shown AS (
 SELECT role, content FROM (
   SELECT idx, role, content FROM shown UNION ALL SELECT idx, role, content FROM asked) h
 ORDER BY idx DESC"""
+DIALOGUE = _DIALOGUE.format(length=_TEXT_LENGTH)
+CONVERSATION = _DIALOGUE.format(length=_WHOLE_LENGTH)
 
 # $1 session, $2 org: the session, and the step that is making its next message, if one is.
 VIEW = f"""

@@ -298,6 +298,13 @@ class SessionStore:
         messages = [(row["role"], plain_text(row["content"])) for row in reversed(rows)]
         return [(role, text) for role, text in messages if text]
 
+    async def conversation(
+        self, session_id: str, limit: int, characters: int
+    ) -> list[tuple[str, list[dict[str, Any]]]]:
+        """The most recent messages, whole, oldest first, as (role, blocks)."""
+        rows = await self._pool.fetch(read_sql.CONVERSATION, session_id, limit, characters)
+        return [(row["role"], row["content"]) for row in reversed(rows)]
+
     async def messages(self, session_id: str, first: int = 0) -> list[StoredMessage]:
         """Messages from an index on, in order."""
         rows = await self._pool.fetch(read_sql.MESSAGES, session_id, first)

@@ -8,7 +8,7 @@ from app.db.models import MessageStatus
 from app.enums import MessageRole
 from app.errors import ConflictError, EventNotAcceptedError
 from app.flows.flow import Entered, Flow
-from app.flows.machine import ERROR_EVENT, Recording
+from app.flows.machine import ERROR_EVENT, Recording, Said
 from app.flows.model.session_model import SessionModel
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
@@ -141,8 +141,7 @@ class TransitionRun:
             DefinitionMismatchError: the stored session does not fit the flow.
         """
         model = before.load_model(flow)
-        for name in given.updates.keys() & flow.model.own_fields():
-            setattr(model, name, given.updates[name])
+        model.update(given.updates)
         error = given.error or (before.task_error if given.internal else None)
         change = Change.of(before, cause=given.cause, event=given.event, error=error)
         return cls(flow, model, change, given, read_dialogue=read_dialogue, limits=limits)
@@ -219,11 +218,22 @@ class TransitionRun:
         """Takes over the state, and what the transition says by itself."""
         change = self.change
         change.state = self._model.state = entered.target
-        change.messages += [
-            NewMessage.text(MessageRole(role), storable(text)) for role, text in entered.messages
-        ]
+        for said in entered.messages:
+            self._say(said)
         if entered.recording is Recording.RAW:
             change.messages.append(_raw(self._given))
+
+    def _say(self, said: Said) -> None:
+        status = MessageStatus.COMPLETED if said.complete else MessageStatus.GENERATING
+        for block in said.content:
+            storable(block.get("text", ""))
+        message = NewMessage(said.role, said.content, status)
+        if said.grows:
+            self.change.growth = message
+            return
+        if said.role is MessageRole.ASSISTANT:
+            message.made_by = self._given.made_by
+        self.change.messages.append(message)
 
     async def _show(self, template: Render) -> None:
         """Renders the state's template into the dialogue; its fault is an error in the session."""

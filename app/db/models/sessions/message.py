@@ -12,8 +12,13 @@ from app.enums import MessageRole
 
 
 class MessageStatus(StrEnum):
-    """How a stored message ended; one that is still being generated has no row yet."""
+    """How far a stored message has come.
 
+    Only one of tool results is stored while it grows: it is the last of its session. An answer
+    that is being generated has no row yet.
+    """
+
+    GENERATING = "generating"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
