@@ -19,7 +19,6 @@ from app.api.deps import (
 from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.enums import ThreadVisibility
-from app.errors import UnsupportedFeatureError
 from app.threads import commands, feedback, sharing
 from app.threads.cursor import Cursor
 from app.threads.delta import read_thread, wait_for_delta
@@ -27,8 +26,13 @@ from app.threads.feedback import SubmitFeedbackRequest, UserFeedbackRecord
 from app.threads.record import AgentThreadDelta, AgentThreadRecord
 from app.threads.retry import retry_thread
 from app.threads.search import SearchThreadsRequest, search_threads
+from app.threads.tool_results import submit_results
 from app.wire.messages import WireModel
-from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
+from app.wire.thread_requests import (
+    SendMessageRequest,
+    StartAgentThreadRequest,
+    SubmitToolResultsRequest,
+)
 
 router = APIRouter(prefix="/v1/ai/threads", tags=["threads"])
 
@@ -141,13 +145,20 @@ async def send_message(
     return answer(await commands.send_message(runtime, caller, thread_id, request, idempotency_key))
 
 
-@router.post("/{thread_id}/tool-results")
+@router.post(
+    "/{thread_id}/tool-results",
+    response_model=Data[AgentThreadRecord],
+    responses=problem_responses(422),
+)
 async def submit_tool_results(
-    caller: Writer, runtime: RuntimeDep, thread_id: ThreadId
-) -> Data[AgentThreadRecord]:
-    """Not supported yet: no thread asks for client tools."""
-    await read_thread(runtime, caller, thread_id, load_messages=False)
-    raise UnsupportedFeatureError(f"tool_results is not supported yet; {thread_id} needs none.")
+    caller: Writer,
+    runtime: RuntimeDep,
+    thread_id: ThreadId,
+    request: SubmitToolResultsRequest,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Give back what tools of the client's did, some of those that are open, or all."""
+    return answer(await submit_results(runtime, caller, thread_id, request, idempotency_key))
 
 
 @router.post("/{thread_id}/cancel", response_model=Data[AgentThreadRecord])

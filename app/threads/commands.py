@@ -4,9 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
+from app.db.models import MessageStatus
 from app.enums import MessageRole, ThreadVisibility
-from app.errors import BadRequestError, FieldError, NotFoundError, SessionBusyError
+from app.errors import (
+    BadRequestError,
+    EventNotAcceptedError,
+    FieldError,
+    NotFoundError,
+    SessionBusyError,
+)
 from app.flows.flow import Flow
+from app.flows.library.chat import WAITING_FOR_RESULTS
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change, NewMessage, NewSession, StepFence
@@ -91,6 +99,11 @@ async def fork_thread(
         )
     flow = await runtime.catalog.get(caller.org_id, source.flow, source.flow_revision)
     messages = await runtime.store.messages(thread_id)
+    if messages[last_message].status is MessageStatus.GENERATING:
+        raise BadRequestError(
+            "The message still waits for results of tools; fork at one before it, or later.",
+            errors=[{"loc": ["body", "message_sequence_num"], "msg": "not complete"}],
+        )
     new_session = NewSession(
         flow=flow.key,
         flow_revision=flow.revision,
@@ -142,7 +155,7 @@ async def send_message(
         return changed_thread_fields(before, change)
 
     updates = request.model_dump(
-        mode="json", include={"client_context", "analysis_scope"}, exclude_none=True
+        mode="json", include={"client_context", "analysis_scope", "client_tools"}, exclude_none=True
     )
     event = EventRequest(None, text, blocks, idempotency_key, updates)
     return await admit(
@@ -168,6 +181,8 @@ async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> Non
         check_usable(caller, view.session)
         running = view.running
         if running is None:
+            if view.session.state in WAITING_FOR_RESULTS:
+                await _cancel_waiting(runtime, caller, thread_id)
             return
         before = await runtime.store.load(caller.org_id, thread_id)
         if before.invocation_id != running.invocation_id:
@@ -185,6 +200,21 @@ async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> Non
         if await close_invocation(runtime, before, running.invocation_id, failure):
             return
     raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
+
+
+async def _cancel_waiting(runtime: Runtime, caller: Caller, thread_id: str) -> None:
+    """Ends a turn in which nothing runs: it waits for results that are not to come any more."""
+    try:
+        await admit(
+            runtime,
+            caller,
+            thread_id,
+            EventRequest("cancel", ""),
+            allow=lambda session: check_usable(caller, session),
+            answer=lambda before, _flow, change: changed_thread_fields(before, change),
+        )
+    except EventNotAcceptedError:  # they came meanwhile
+        return
 
 
 async def _flow(runtime: Runtime, caller: Caller, key: str) -> Flow:
@@ -231,7 +261,13 @@ async def _enter(
     """Enters the flow's first state, appends the seeded messages, sends the user's last one."""
     offered = request.model_dump(
         mode="json",
-        include={"system_prompt", "model_profile", "client_context", "analysis_scope"},
+        include={
+            "system_prompt",
+            "model_profile",
+            "client_context",
+            "analysis_scope",
+            "client_tools",
+        },
         exclude_none=True,
     )
     own = flow.model.own_fields()

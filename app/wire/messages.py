@@ -76,6 +76,15 @@ class ErrorCode(StrEnum):
     INVOCATION_FAILED = "invocation_failed"
     CANCELLED = "cancelled"
     CUT_BY_LENGTH = "cut_by_length"
+    MAX_STEPS = "max_steps"
+
+
+class ResultStatus(StrEnum):
+    """How a call of a tool ended; `declined` by who was to run it."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    DECLINED = "declined"
 
 
 class AgentErrorContent(WireModel):

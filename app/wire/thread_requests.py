@@ -9,12 +9,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    field_validator,
     model_validator,
 )
 
 from app.enums import ThreadVisibility
+from app.kit.json_schema import check_schema
 from app.kit.written_order import WrittenOrder
-from app.wire.messages import InitialMessage, UserMessage, WireModel
+from app.wire.messages import InitialMessage, ResultStatus, UserMessage, WireModel
 
 _INT64 = 2**63 - 1
 FLOW_KEY_PATTERN = "^[a-z][a-z0-9_-]{0,62}$"
@@ -45,7 +47,6 @@ def _unsupported(feature: str) -> AfterValidator:
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)]
 Ids: TypeAlias = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1_000)]
 Nanoseconds: TypeAlias = Annotated[int, Field(ge=-_INT64, le=_INT64)]
-ClientTools: TypeAlias = Annotated[list[Any] | None, _unsupported("client_tools")]
 Goals: TypeAlias = Annotated[list[Any] | None, _unsupported("goals")]
 InvokeSkills: TypeAlias = Annotated[
     # The published client cannot read null here.
@@ -103,6 +104,42 @@ class AnalysisScope(WrittenOrder, WireModel):
         )
 
 
+class ClientToolSpec(WrittenOrder, WireModel):
+    """A tool that the client runs when the model calls it."""
+
+    name: str = Field(
+        description="What the model calls it by.",
+        pattern=r"^client_[a-z][a-z0-9_]*$",
+        max_length=64,
+        examples=["client_read_file"],
+    )
+    description: str = Field(description="What it does, for the model to read.", max_length=20_000)
+    input_schema: dict[str, Any] = Field(
+        description="The JSON Schema (2020-12) of its arguments, an object."
+    )
+
+    @field_validator("input_schema")
+    @classmethod
+    def _is_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
+        check_schema(value)
+        return value
+
+
+def _unique_names(tools: list[ClientToolSpec] | None) -> list[ClientToolSpec] | None:
+    names = [tool.name for tool in tools or []]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"two tools are named {twice!r}")
+    return tools
+
+
+ClientTools: TypeAlias = Annotated[
+    list[ClientToolSpec] | None, Field(max_length=128), AfterValidator(_unique_names)
+]
+_CLIENT_TOOLS = (
+    "Tools that the client runs, from here on; one replaces that of the same name. Null adds none."
+)
+
+
 class StartAgentThreadRequest(WrittenOrder, WireModel):
     """Starts a thread; as an agent's request template, any text in it may hold placeholders."""
 
@@ -137,7 +174,7 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
         validation_alias=AliasChoices("client_context", "context"),
     )
     analysis_scope: AnalysisScope | None = Field(None, description="What span of time to look at.")
-    client_tools: ClientTools = Field(None, description=_NOT_YET)
+    client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
     goals: Goals = Field(None, description=_NOT_YET)
     invoke_skills: InvokeSkills = Field([], description=_NOT_YET)
     available_skills: AvailableSkills = Field(None, description=_NOT_YET)
@@ -161,9 +198,46 @@ class SendMessageRequest(WireModel):
     analysis_scope: AnalysisScope | None = Field(
         None, description="Replaces the thread's scope from here on; null keeps it."
     )
-    client_tools: ClientTools = Field(None, description=_NOT_YET)
+    client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
     goals: Goals = Field(None, description=_NOT_YET)
     invoke_skills: InvokeSkills = Field([], description=_NOT_YET)
+
+
+class ClientToolResult(WireModel):
+    """What a tool of the client's gave back."""
+
+    tool_use_id: str = Field(description="The call that this answers.", max_length=100)
+    tool_name: str = Field(description="The tool; that of the call counts.", max_length=200)
+    runtime_ms: int = Field(
+        description="How long it ran, in milliseconds.", ge=0, le=_INT64, examples=[12]
+    )
+    status: ResultStatus = Field(description="How it ended.")
+    output: dict[str, Any] | None = Field(None, description="What it gave back, for the model.")
+
+
+class SubmitToolResultsRequest(WireModel):
+    """Results of calls that the client made; some of those that are open, or all."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "tool_results": [
+                    {
+                        "tool_use_id": "tu_01k8zq5d3v",
+                        "tool_name": "client_read_file",
+                        "runtime_ms": 12,
+                        "status": "success",
+                        "output": {"result": "Hello."},
+                    }
+                ]
+            }
+        }
+    )
+
+    tool_results: list[ClientToolResult] = Field(
+        description="At most one for each call.", max_length=128
+    )
+    client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
 
 
 class LaunchAgentRequest(WireModel):

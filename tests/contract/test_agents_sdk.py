@@ -126,13 +126,15 @@ def test_bad_agents_are_invalid_requests_that_say_why(roboto: RobotoClient) -> N
         Agent.create("unused", PLAIN, [TemplateVariable(name="a")], roboto_client=roboto)
     with pytest.raises(RobotoInvalidRequestException, match=r"'dataset\.id' is not used"):
         agent.update(request_template=PLAIN)
-    with pytest.raises(RobotoInvalidRequestException, match="client_tools is not supported yet"):
+    with pytest.raises(RobotoInvalidRequestException, match="must be that of an object"):
         Agent.create(
             "tools",
             PLAIN.model_copy(
                 update={
                     "client_tools": [
-                        ClientToolSpec(name="client_a", description="", input_schema={})
+                        ClientToolSpec(
+                            name="client_a", description="", input_schema={"type": "string"}
+                        )
                     ]
                 }
             ),

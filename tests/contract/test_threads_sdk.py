@@ -13,7 +13,6 @@ from roboto.ai.agent_thread import (
     AgentTextEndEvent,
     AgentThread,
     AgentThreadStatus,
-    ClientToolSpec,
     FeedbackCategory,
     FeedbackSentiment,
     InvokeSkillSpec,
@@ -278,21 +277,16 @@ def test_errors_are_the_clients_own(service: Service, roboto: RobotoClient) -> N
 
 def test_what_is_not_supported_is_an_invalid_request(roboto: RobotoClient) -> None:
     thread = AgentThread.start("Hi", roboto_client=roboto).run(tick=TICK, timeout=30)
-    tool = ClientToolSpec(name="client_a", description="", input_schema={})
     goal = DatasetSummaryAgentGoal(dataset_id="ds_1")
 
     with pytest.raises(RobotoInvalidRequestException, match="invoke_skills is not supported yet"):
         thread.invoke_skill("sk_1")
-    with pytest.raises(RobotoInvalidRequestException, match="client_tools is not supported yet"):
-        thread.send_text("Hi", client_tools=[tool])
     with pytest.raises(RobotoInvalidRequestException, match="goals is not supported yet"):
         thread.send_text("Hi", goals=[goal])
     with pytest.raises(RobotoInvalidRequestException, match="goals is not supported yet"):
         AgentThread.start("Hi", goals=[goal], roboto_client=roboto)
     with pytest.raises(RobotoInvalidRequestException, match="invoke_skills is not supported yet"):
         AgentThread.start(invoke_skills=[InvokeSkillSpec(skill_id="sk_1")], roboto_client=roboto)
-    with pytest.raises(RobotoInvalidRequestException, match="not supported yet"):
-        thread.submit_client_tool_results([])
 
     thread.refresh()
     check_equal(thread, roboto)

@@ -73,7 +73,6 @@ async def test_a_thread_whose_last_message_is_the_assistants_waits_for_the_user(
 async def test_what_is_not_supported_is_refused_by_name(client: httpx.AsyncClient) -> None:
     features = {
         "goals": [{"goal_type": "dataset_summary"}],
-        "client_tools": [{"name": "client_a", "description": "", "input_schema": {}}],
         "invoke_skills": [{"skill_id": "sk_1"}],
         "available_skills": [{"skill_id": "sk_1"}],
     }
@@ -88,10 +87,6 @@ async def test_what_is_not_supported_is_refused_by_name(client: httpx.AsyncClien
             assert problem["status"] == 400
             assert f"{name} is not supported yet" in problem["detail"]
             assert problem["errors"][0]["loc"] == ["body", name]
-    url = f"{THREADS}/{thread['thread_id']}/tool-results"
-    refused = await client.post(url, json={"tool_results": []})
-    assert refused.status_code == 400
-    assert "tool_results is not supported yet" in refused.json()["detail"]
 
     assert data(await client.get(THREADS))["items"][0]["thread_id"] == thread["thread_id"]
     assert len(data(await client.get(THREADS))["items"]) == 1

@@ -1,46 +1,123 @@
-"""The flow `chat`: the user says something, the model answers. Threads run it."""
+"""The flow `chat`: the user speaks, the model answers and may call tools. Threads run it."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from pydantic import Field, TypeAdapter, ValidationError
 from statemachine import State
+from typing_extensions import override
 
-from app.flows.machine import SessionMachine
+from app.errors import BadRequestError
+from app.flows.library.conversation import Block, chat_messages
+from app.flows.library.tool_use import (
+    Next,
+    Outcome,
+    Tool,
+    ToolResult,
+    ToolUse,
+    after_answer,
+    after_interruption,
+    after_results,
+)
+from app.flows.machine import Recording, SessionMachine
 from app.flows.model.session_model import SessionModel
-from app.flows.template import Invoke, Render
+from app.flows.template import Converse, Render
+from app.invokers.chat import ChatRequest, ToolSpec, read_answer
+from app.kit.storable import load_json
+from app.wire.thread_requests import ClientToolSpec
 
 KEY = "chat"
 
-# The instructions, then the conversation: one YAML list of messages for the model.
-_CONVERSATION = """\
-{% if system_prompt %}- role: system
-  content: {{ system_prompt | tojson }}
-{% endif %}{{ chat_history }}"""
+# The most requests to the model that one message of the user's leads to.
+MAX_STEPS = 25
+MAX_TOOLS = 128
+
+# The states in which a turn waits for somebody's results.
+WAITING_FOR_RESULTS = frozenset({"client_tool_turn"})
+
+_RESULTS = TypeAdapter(list[ToolResult])
+_SPECS = TypeAdapter(list[ClientToolSpec])
 
 
 class ChatMachine(SessionMachine):
-    """States and events are the words of the threads' wire: a thread's status is its state."""
+    """One request to the model is one step; what follows its answer is decided here."""
 
     user_turn = State(initial=True)
     roboto_turn = State()
     client_tool_turn = State()
     goals_failed = State()
 
-    user_message = user_turn.to(roboto_turn) | goals_failed.to(roboto_turn)
-    reply = roboto_turn.to(user_turn)
-    request_tools = roboto_turn.to(client_tool_turn)
-    submit_results = client_tool_turn.to(roboto_turn)
+    user_message = (
+        user_turn.to(roboto_turn) | goals_failed.to(roboto_turn) | client_tool_turn.to(roboto_turn)
+    )
+    reply = (
+        roboto_turn.to(client_tool_turn, cond="client_is_next")
+        | roboto_turn.to(roboto_turn, cond="model_is_next")
+        | roboto_turn.to(user_turn)
+    )
+    submit_results = client_tool_turn.to(roboto_turn, cond="model_is_next") | client_tool_turn.to(
+        client_tool_turn
+    )
     give_up = roboto_turn.to(goals_failed)
+    cancel = client_tool_turn.to(user_turn)
 
     templates: ClassVar[dict[str, Any]] = {
-        "user_turn": Render("{{ actor_input }}"),
-        "roboto_turn": Invoke(_CONVERSATION, "llm"),
+        "user_turn": Render(""),
+        "roboto_turn": Converse(
+            lambda model, dialogue: model.request(dialogue), lambda model: model.profile
+        ),
         "client_tool_turn": Render(""),
         "goals_failed": Render(""),
     }
+    _outcome: Outcome | None = None
+
+    def client_is_next(self, event: str, actor_input: str) -> bool:
+        return self._led_to(event, actor_input).next is Next.CLIENT
+
+    def model_is_next(self, event: str, actor_input: str) -> bool:
+        return self._led_to(event, actor_input).next is Next.MODEL
+
+    def on_transition(self, event: str, actor_input: str) -> None:
+        chat, outcome = self.model, self._led_to(event, actor_input)
+        self.messages += outcome.said
+        chat.tool_use = outcome.tool_use
+        if event == "user_message":
+            chat.steps = 1
+            self.record(Recording.RAW)
+            return
+        chat.steps += outcome.next is Next.MODEL
+        self.record(Recording.NONE)
+
+    def _led_to(self, event: str, actor_input: str) -> Outcome:
+        """What the event leads to; each guard asks, and it is found out once."""
+        if self._outcome is None:
+            self._outcome = self._found_out(event, actor_input)
+        return self._outcome
+
+    def _found_out(self, event: str, actor_input: str) -> Outcome:
+        chat = self.model
+        match event:
+            case "reply":
+                last = chat.steps >= MAX_STEPS
+                return after_answer(read_answer(actor_input), chat.tools(), last=last)
+            case "submit_results":
+                return after_results(chat.tool_use, _results(actor_input, chat.tool_use))
+            case "user_message":
+                # A copy of a thread may be made where calls are open: it waits for no results.
+                waiting = chat.tool_use if chat.state in WAITING_FOR_RESULTS else ToolUse()
+                return after_interruption(waiting, "The user went on without the result.")
+            case _:
+                return after_interruption(chat.tool_use, "The turn was cancelled.")
 
 
 class Chat(SessionModel):
-    """What a thread carries beside its messages."""
+    """What a thread carries beside its messages.
+
+    Attributes:
+        client_tools: those that the client runs, by name.
+        tool_use: the open calls of the last answer.
+        steps: how many requests to the model the turn has made.
+    """
 
     machine = ChatMachine
 
@@ -48,3 +125,88 @@ class Chat(SessionModel):
     model_profile: str | None = None
     client_context: dict[str, object] | None = None
     analysis_scope: dict[str, object] | None = None
+    client_tools: dict[str, Tool] = Field(default_factory=dict)
+    tool_use: ToolUse = ToolUse()
+    steps: int = 0
+
+    @property
+    def profile(self) -> str:
+        """What answers: a built-in model or a Provider."""
+        return self.model_profile or "llm"
+
+    def tools(self) -> dict[str, Tool]:
+        """The tools that the model is offered, by name."""
+        return self.client_tools
+
+    def request(self, dialogue: Sequence[tuple[str, list[Block]]]) -> ChatRequest:
+        """What the model is asked next."""
+        context = {"client_context": self.client_context, "analysis_scope": self.analysis_scope}
+        messages = chat_messages(dialogue, system_prompt=self.system_prompt, context=context)
+        tools = self.tools().values()
+        return ChatRequest(
+            messages, tuple(ToolSpec(t.name, t.description, t.input_schema) for t in tools)
+        )
+
+    @classmethod
+    @override
+    def own_fields(cls) -> frozenset[str]:
+        # What a turn keeps for itself is nobody else's to set.
+        return super().own_fields() - {"tool_use", "steps"}
+
+    @classmethod
+    @override
+    def seed(cls, seed_data: dict[str, Any]) -> "Chat":
+        chat = super().seed({k: v for k, v in seed_data.items() if k != "client_tools"})
+        chat.update({"client_tools": seed_data.get("client_tools")})
+        return chat
+
+    @override
+    def update(self, values: dict[str, Any]) -> None:
+        """Takes over what a message brings; a client's tools are added, or replaced by name."""
+        tools = _client_tools(values.get("client_tools") or [])
+        self.client_tools = self.client_tools | {tool.name: tool for tool in tools}
+        if len(self.client_tools) > MAX_TOOLS:
+            raise BadRequestError(
+                f"A thread has {MAX_TOOLS} client tools at the most.",
+                errors=[{"loc": ["body", "client_tools"], "msg": "too many"}],
+            )
+        super().update({k: v for k, v in values.items() if k != "client_tools"})
+
+
+def _client_tools(specs: object) -> list[Tool]:
+    """Tools that a client declares.
+
+    Raises:
+        BadRequestError: they are not well declared.
+    """
+    try:
+        return [Tool(**spec.model_dump()) for spec in _SPECS.validate_python(specs)]
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        loc = ["client_tools", *fault["loc"]]
+        raise BadRequestError(
+            "The client tools are not well declared.", errors=[{"loc": loc, "msg": fault["msg"]}]
+        ) from None
+
+
+def _results(actor_input: str, tool_use: ToolUse) -> list[ToolResult]:
+    """The results that a client sent, each of another open call.
+
+    Raises:
+        BadRequestError: they are not that.
+    """
+    try:
+        results = _RESULTS.validate_python(load_json(actor_input))
+    except ValueError:
+        raise _refused("they are no list of results") from None
+    open_ids = {call.id for call in tool_use.open}
+    for result in results:
+        if result.tool_use_id not in open_ids:
+            raise _refused(f"no open call has the id {result.tool_use_id[:100]!r}")
+        open_ids.remove(result.tool_use_id)
+    return results
+
+
+def _refused(reason: str) -> BadRequestError:
+    detail = f"The tool results were not taken: {reason}."
+    return BadRequestError(detail, errors=[{"loc": ["body", "tool_results"], "msg": detail}])

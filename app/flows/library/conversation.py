@@ -1,0 +1,74 @@
+"""A thread's dialogue as a request to its model."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from app.enums import MessageRole
+from app.invokers.chat import ChatMessage, ToolOutput
+from app.invokers.invoker import ToolCall
+from app.wire.messages import ResultStatus, plain_text
+
+Block = dict[str, Any]
+
+_INTERRUPTED = {"error": "The call was interrupted; it has no result."}
+
+
+def chat_messages(
+    dialogue: Sequence[tuple[str, list[Block]]],
+    *,
+    system_prompt: str | None,
+    context: Mapping[str, Any],
+) -> list[ChatMessage]:
+    """The dialogue as the model is sent it: behind each call stands its result.
+
+    Args:
+        dialogue: the most recent messages, oldest first, as (role, blocks).
+        system_prompt: goes first.
+        context: what the model is to know beside what the user says last, by name.
+    """
+    messages = [ChatMessage("system", system_prompt)] if system_prompt else []
+    messages += _spoken(dialogue)
+    known = {name: value for name, value in context.items() if value is not None}
+    return _with_context(messages, known) if known else messages
+
+
+def _spoken(dialogue: Sequence[tuple[str, list[Block]]]) -> Iterator[ChatMessage]:
+    results = {
+        block["tool_use_id"]: block
+        for _, content in dialogue
+        for block in content
+        if block.get("content_type") == "tool_result"
+    }
+    for role, content in dialogue:
+        text = plain_text(content)
+        if role == MessageRole.USER:
+            yield ChatMessage("user", text)
+        elif role == MessageRole.ASSISTANT:
+            uses = [block for block in content if block.get("content_type") == "tool_use"]
+            calls = tuple(
+                ToolCall(use["tool_use_id"], use["tool_name"], use["input"]) for use in uses
+            )
+            if text or calls:
+                yield ChatMessage("assistant", text, calls)
+            if calls:
+                outputs = tuple(_output(call, results.get(call.id)) for call in calls)
+                yield ChatMessage("user", "", outputs=outputs)
+
+
+def _output(call: ToolCall, result: Block | None) -> ToolOutput:
+    if result is None:
+        return ToolOutput(call, _INTERRUPTED, failed=True)
+    return ToolOutput(call, result["payload"], failed=result["status"] != ResultStatus.SUCCESS)
+
+
+def _with_context(messages: list[ChatMessage], context: Mapping[str, Any]) -> list[ChatMessage]:
+    """Marks it as data, in the user's last message: what stands before that stays as it was."""
+    text = json.dumps(context, ensure_ascii=False)
+    note = f"<context>\n{text}\n</context>"
+    for index in range(len(messages) - 1, -1, -1):
+        message = messages[index]
+        if message.role == "user" and not message.outputs:
+            said = ChatMessage("user", f"{message.content}\n\n{note}")
+            return [*messages[:index], said, *messages[index + 1 :]]
+    return messages

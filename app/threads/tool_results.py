@@ -1,0 +1,82 @@
+"""Results of a client's tools: they go on with the turn that waits for them."""
+
+from typing import Any
+
+import orjson
+
+from app.access.caller import Caller
+from app.errors import BadRequestError, EventNotAcceptedError
+from app.sessions.runtime import Runtime
+from app.sessions.turn.admission import EventRequest, admit
+from app.sessions.visibility import check_usable
+from app.threads.delta import read_thread
+from app.threads.record import changed_thread_fields
+from app.wire.thread_requests import ClientToolResult, SubmitToolResultsRequest
+
+_EVENT = "submit_results"
+
+
+async def submit_results(
+    runtime: Runtime,
+    caller: Caller,
+    thread_id: str,
+    request: SubmitToolResultsRequest,
+    idempotency_key: str | None,
+) -> dict[str, Any]:
+    """Takes results of open calls; the model is asked again when the last of them is there.
+
+    The same results once more change nothing: clients repeat a request whose answer was lost.
+
+    Raises:
+        NotFoundError: there is no such thread.
+        ForbiddenError: it is somebody else's.
+        BadRequestError: the thread waits for no results, or not for these.
+        IdempotencyMismatchError: the key came before, with another request.
+    """
+    results = [_result(result) for result in request.tool_results]
+    if not results:
+        return await read_thread(runtime, caller, thread_id, load_messages=False)
+    updates = request.model_dump(mode="json", include={"client_tools"}, exclude_none=True)
+    text = orjson.dumps(results).decode()
+    event = EventRequest(_EVENT, text, idempotency_key=idempotency_key, updates=updates)
+    try:
+        return await admit(
+            runtime,
+            caller,
+            thread_id,
+            event,
+            allow=lambda session: check_usable(caller, session),
+            answer=lambda before, _flow, change: changed_thread_fields(before, change),
+        )
+    except (BadRequestError, EventNotAcceptedError) as error:
+        if await _are_stored(runtime, thread_id, results):
+            return await read_thread(runtime, caller, thread_id, load_messages=False)
+        if isinstance(error, BadRequestError):
+            raise
+        raise BadRequestError(
+            "The thread waits for no results of client tools.",
+            errors=[{"loc": ["body", "tool_results"], "msg": "not waited for"}],
+            extra=error.extra,
+        ) from None
+
+
+def _result(result: ClientToolResult) -> dict[str, Any]:
+    return {
+        "tool_use_id": result.tool_use_id,
+        "status": result.status,
+        "payload": result.output,
+        "runtime_ms": result.runtime_ms,
+    }
+
+
+async def _are_stored(runtime: Runtime, thread_id: str, results: list[dict[str, Any]]) -> bool:
+    """Whether each of the results is in the dialogue, as it is sent."""
+    stored = {
+        block["tool_use_id"]: block
+        for message in await runtime.store.messages(thread_id)
+        for block in message.content
+        if block.get("content_type") == "tool_result"
+    }
+    return all(
+        result.items() <= stored.get(result["tool_use_id"], {}).items() for result in results
+    )
