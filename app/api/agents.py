@@ -17,7 +17,8 @@ from app.api.deps import DbDep, IdempotencyKey, PageSize, PageToken, Reader, Run
 from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.errors import faults_within
-from app.threads.launch import prepare_launch, start_launch
+from app.threads.commands import start_thread
+from app.threads.launch import prepare_launch
 from app.threads.record import AgentThreadRecord
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
@@ -117,7 +118,9 @@ async def launch(
         agent = await service.get_agent(db, caller, agent_id)
         with _in_body():
             prepared = await prepare_launch(db, caller, agent, request)
-    record = await start_launch(runtime, caller, prepared, idempotency_key=idempotency_key)
+    record = await start_thread(
+        runtime, caller, prepared.request, agent=prepared.agent, idempotency_key=idempotency_key
+    )
     return answer(record, status.HTTP_201_CREATED)
 
 

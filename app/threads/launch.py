@@ -1,4 +1,4 @@
-"""Launching an agent: its placeholders filled, and a thread started from the result."""
+"""The launch of an agent: its placeholders filled, so that a thread can be started from it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.access.caller import Caller
 from app.agents.record import AgentRecord
 from app.agents.resolve import resolve_agent
-from app.sessions.runtime import Runtime
-from app.threads.commands import AgentOrigin, start_thread
+from app.threads.commands import AgentOrigin
 from app.wire.messages import InitialMessage
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
@@ -49,17 +48,3 @@ async def prepare_launch(
         request = request.model_copy(update={"messages": [*request.messages, message]})
     asked = asked if asked is not None else values.model_dump(mode="json")
     return Launch(request, AgentOrigin(agent.agent_id, agent.revision, asked))
-
-
-async def start_launch(
-    runtime: Runtime, caller: Caller, launch: Launch, *, idempotency_key: str | None = None
-) -> dict[str, Any]:
-    """Starts the thread of a launch; its record.
-
-    Raises:
-        BadRequestError: the org has no such flow.
-        IdempotencyMismatchError: the key came before, with another request.
-    """
-    return await start_thread(
-        runtime, caller, launch.request, agent=launch.agent, idempotency_key=idempotency_key
-    )

@@ -8,7 +8,8 @@ from app.errors import AnswerTimeoutError, StoppingError, TurnFailedError
 from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
-from app.threads.launch import Launch, start_launch
+from app.threads.commands import start_thread
+from app.threads.launch import Launch
 from app.wire.messages import is_cut, plain_text
 
 
@@ -26,7 +27,7 @@ async def prompt_agent(
         StoppingError: the process is to stop; the session goes on.
         TurnFailedError: the turn ended with an error.
     """
-    started = await start_launch(runtime, caller, launch)
+    started = await start_thread(runtime, caller, launch.request, agent=launch.agent)
     session_id: str = started["thread_id"]
     entry.detail["sessionId"] = session_id
     seconds = runtime.settings.session.prompt_wait_seconds
