@@ -23,11 +23,6 @@ def find_placeholders(value: Any, loc: Loc = ()) -> Iterator[tuple[Loc, str]]:
         yield from find_placeholders(child, (*loc, key))
 
 
-def collect_placeholders(value: Any) -> set[str]:
-    """The names of all placeholders in the string leaves of `value`."""
-    return {name for _, name in find_placeholders(value)}
-
-
 def placeholders_in_keys(value: Any, loc: Loc = ()) -> Iterator[tuple[Loc, str]]:
     """Each placeholder in a dict key, where none may be, with the entry's place."""
     for key, child in _items(value):

@@ -5,7 +5,6 @@ import pkgutil
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from typing_extensions import override
@@ -112,12 +111,6 @@ def check_llm_settings(llm: LlmSettings, egress_allow: Sequence[str] = ()) -> No
 def provider_names() -> list[str]:
     """The providers that there are: the files in `app/invokers/chat_models/providers`."""
     return sorted(module.name for module in pkgutil.iter_modules(providers.__path__))
-
-
-def load_provider(name: str) -> None:
-    """Imports what the provider needs; takes seconds the first time."""
-    import_module("app.invokers.chat_models.connection")
-    import_module(f"{providers.__name__}.{name}")
 
 
 def _open_connection(config: LlmConfig) -> "LlmConnection":

@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from app.db.engine import Database
-from app.invokers.llm import load_provider
 from app.settings import LlmSettings, Settings
 from app.worker import serving
 from tests.faults.system import until
 from tests.support.flows import Session, WritePackage
 from tests.support.http import NewKey
 from tests.support.openai_server import OpenAiServer, Reply
+from tests.support.providers import load_provider
 from tests.support.threads import THREADS, data, settled, start, texts
 
 pytestmark = [pytest.mark.faults]

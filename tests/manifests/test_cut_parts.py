@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.invokers.llm import load_provider
 from tests.manifests.test_connections import apply, document
 from tests.support.flows import Session
 from tests.support.model_server import ModelServer, Said
+from tests.support.providers import load_provider
 
 PART_CUT = "A part of the answer ended at the limit of its length."
 

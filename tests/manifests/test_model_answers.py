@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.invokers.llm import load_provider
 from app.settings import LlmSettings, Settings
 from tests.manifests.test_connections import apply, document, product, prompt
 from tests.support.flows import Session
 from tests.support.model_server import SHAPES, ModelServer, Said, Shape
+from tests.support.providers import load_provider
 from tests.support.threads import answered, text_of
 
 MAX_ATTEMPTS = 2

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.db.engine import Database
-from app.invokers.llm import load_provider
 from app.sessions.store.store import SessionStore
 from app.sessions.turn.history import recent
 from app.settings import LlmSettings, Settings
 from tests.support.openai_server import OpenAiServer, Reply
+from tests.support.providers import load_provider
 from tests.support.threads import answered, said, send, settled, start, texts
 
 LARGE = 999_000  # characters of a message, as many as a block of text about may have

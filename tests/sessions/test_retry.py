@@ -10,7 +10,6 @@ import pytest
 from fastapi import FastAPI
 
 from app.db.engine import Database
-from app.invokers.llm import load_provider
 from app.settings import LlmSettings, Settings
 from tests.sessions.test_sessions import polled
 from tests.sessions.test_yaml_flows import save
@@ -18,6 +17,7 @@ from tests.support.flows import Session
 from tests.support.http import NewKey
 from tests.support.manifests import post, send
 from tests.support.openai_server import OpenAiServer, Reply
+from tests.support.providers import load_provider
 from tests.support.threads import THREADS, data
 
 SPEC: dict[str, Any] = {

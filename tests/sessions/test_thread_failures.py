@@ -9,7 +9,6 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from app.invokers.llm import load_provider
 from app.settings import LlmSettings, Settings
 from app.worker import serving
 from tests.sessions.test_yaml_flows import save
@@ -17,6 +16,7 @@ from tests.support.flows import Session, WritePackage
 from tests.support.http import NewKey
 from tests.support.manifests import post
 from tests.support.openai_server import OpenAiServer, Reply
+from tests.support.providers import load_provider
 from tests.support.threads import (
     THREADS,
     Reader,
