@@ -33,6 +33,9 @@ LEASE_SECONDS = 2.0
 DRAIN_SECONDS = 2
 PATIENCE = 40.0  # for what must come in the end, on a loaded machine
 
+# The second API and the second worker differ from the first, and from the database's server.
+CLOCKS = {"api-1": 3600.0, "worker-1": -3600.0}
+_WRONG_CLOCK = str(Path(__file__).parents[1] / "support" / "wrong_clock")
 # Processes are killed here, the machine is not: what PostgreSQL wrote, it will read.
 _FAST = {"fsync": "off", "full_page_writes": "off"}
 _ENVIRONMENT = {
@@ -64,9 +67,15 @@ class System:
     Args:
         directory: where its data and logs are.
         environment: further settings of APIs and workers.
+        clocks: by how many seconds those of some processes are fast; by their names.
     """
 
-    def __init__(self, directory: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        clocks: Mapping[str, float] | None = None,
+    ) -> None:
         self._directory = directory
         self.postgres = Postgres(
             directory,
@@ -83,6 +92,7 @@ class System:
         self.base_urls: list[str] = []
         self.api_key = ""
         self._extra = dict(environment or {})
+        self._clocks = dict(clocks or {})
 
     async def _add_pair(self, number: int) -> None:
         name, port = f"api-{number}", free_port()
@@ -101,7 +111,12 @@ class System:
         settings = Settings(
             database_url=database_url, redis_url=redis_url, dev=True, api=ApiSettings(port=port)
         )
-        return child_environment(settings) | _ENVIRONMENT | self._extra
+        return child_environment(settings) | _ENVIRONMENT | self._extra | self._clock_of(name)
+
+    def _clock_of(self, name: str) -> dict[str, str]:
+        if name not in self._clocks:
+            return {}
+        return {"PYTHONPATH": _WRONG_CLOCK, "WRONG_CLOCK_SECONDS": str(self._clocks[name])}
 
     async def addresses_for(self, name: str) -> tuple[str, str]:
         """Where the process of that name finds PostgreSQL and Redis."""
@@ -224,7 +239,7 @@ class System:
 async def running_system() -> AsyncIterator[System]:
     """A system while the block lasts."""
     directory = Path(tempfile.mkdtemp(prefix="statewright-faults-"))
-    system = System(directory)
+    system = System(directory, clocks=CLOCKS)
     try:
         await system.set_up()
         yield system

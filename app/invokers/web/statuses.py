@@ -25,8 +25,9 @@ def status_error(text: str, status: int, headers: Mapping[str, str]) -> InvokerE
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """The seconds that the other side asked us to wait, in any form in which it may say so.
 
-    `Retry-After` is a number, a fraction or a date; `retry-after-ms`, of some models' servers, is
-    in milliseconds and goes before it.
+    `Retry-After` is a number, a fraction or a date, which is by the other side's clock: it counts
+    from the date of the answer. `retry-after-ms`, of some models' servers, is in milliseconds and
+    goes before it.
     """
     milliseconds = headers.get("retry-after-ms", "").strip()
     if _NUMBER.fullmatch(milliseconds):
@@ -34,9 +35,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "").strip()
     if _NUMBER.fullmatch(value):
         return float(value)
+    moment = _moment(value)
+    if moment is None:
+        return None
+    now = _moment(headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _moment(value: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
