@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +24,7 @@ EPHEMERAL_SECONDS = 25
 
 _MANIFESTS = Path(__file__).with_name("flows") / "manifests.yaml"
 _DISK_MB = 24
+_WRONG_CLOCKS = (-3600.0, -0.3, 0.3, 3600.0)  # seconds
 
 
 def _environment(upstream: Upstream) -> dict[str, str]:
@@ -60,6 +62,7 @@ class Deployment(System):
     Args:
         directory: where data and logs are.
         environment: settings of APIs and workers.
+        clocks: by how many seconds those of some processes are fast; by their names.
         stack: what is closed at the end.
 
     Attributes:
@@ -68,9 +71,13 @@ class Deployment(System):
     """
 
     def __init__(
-        self, directory: Path, environment: Mapping[str, str], stack: AsyncExitStack
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        clocks: Mapping[str, float],
+        stack: AsyncExitStack,
     ) -> None:
-        super().__init__(directory, environment)
+        super().__init__(directory, environment, clocks)
         self._stack = stack
         self.ways: dict[str, Ways] = {}
         self.disk = directory / "disk"
@@ -134,10 +141,14 @@ class Deployment(System):
 
 
 @asynccontextmanager
-async def running_deployment(directory: Path, upstream: Upstream) -> AsyncIterator[Deployment]:
-    """A deployment while the block lasts."""
+async def running_deployment(
+    directory: Path, upstream: Upstream, seed: int
+) -> AsyncIterator[Deployment]:
+    """A deployment while the block lasts; its second API and worker have clocks by seed."""
+    rng = random.Random(f"clocks {seed}")
+    clocks = {name: rng.choice(_WRONG_CLOCKS) for name in ("api-1", "worker-1")}
     async with AsyncExitStack() as stack:
-        deployment = Deployment(directory, _environment(upstream), stack)
+        deployment = Deployment(directory, _environment(upstream), clocks, stack)
         try:
             await deployment.set_up()
             await deployment.apply_flows(upstream)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from app.dev.servers import Api, Worker
 from tests.chaos.deployment import Deployment, Ways
+from tests.chaos.slow_clients import slow_clients
 from tests.support.stalling_proxy import StallingProxy
 
 STOP_SECONDS = 12.0  # of a worker that drains for three, while something else is wrong
@@ -245,6 +246,13 @@ async def _full_redis(deployment: Deployment, rng: random.Random) -> AsyncIterat
 
 
 @asynccontextmanager
+async def _slow_clients(deployment: Deployment, rng: random.Random) -> AsyncIterator[str]:
+    number = rng.randrange(len(deployment.apis))
+    async with slow_clients(deployment.base_urls[number], deployment.api_key, rng):
+        yield deployment.apis[number].process.log.stem
+
+
+@asynccontextmanager
 async def _connection(deployment: Deployment) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(deployment.postgres.url, timeout=5)
     try:
@@ -283,4 +291,5 @@ KINDS = {
     "kill redis": Kind((0.2, 6), _killed_redis),
     "flush redis": Kind((0, 0), _flushed_redis, weight=2),
     "full redis": Kind((1, 6), _full_redis),
+    "slow clients": Kind((1, 6), _slow_clients, weight=3),
 }

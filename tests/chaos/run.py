@@ -99,7 +99,7 @@ async def run(plan: Plan, directory: Path) -> Outcome:
     """One run, from an empty database to the verdict."""
     async with (
         Upstream(plan.seed) as upstream,
-        running_deployment(directory, upstream) as deployment,
+        running_deployment(directory, upstream, plan.seed) as deployment,
     ):
         history = History()
         schedule = Schedule(deployment, plan.seed, plan.kinds)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from redis.asyncio import Redis
 
 from tests.chaos.deployment import Deployment
+from tests.chaos.slow_clients import HALF_SENT
 from tests.faults.checks import FAULTS
 
 QUIET_SECONDS = 20.0
@@ -25,6 +26,8 @@ WHERE s.invocation_id IS NOT NULL OR v.id IS NOT NULL OR t.id IS NOT NULL
 # A state that a flow leads to after a failure says something, too, beside the failure itself.
 # A cancel names the attempt whose partial output it kept, and another one may run by then.
 _FAULTS = FAULTS | {
+    "a request was applied of which half came": f"""
+        SELECT session_id, idx FROM message WHERE content::text LIKE '%{HALF_SENT}%'""",
     "an answer of an attempt that had lost its step": """
         SELECT m.session_id, m.idx, m.attempt AS made_by, t.attempt, t.status
         FROM message m JOIN step t ON t.id = m.step_id
