@@ -27,8 +27,14 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("any machine")
 
 _SERVICES = pytest.StashKey[Services]()
-# Where tests share all processes of a deployment: each worker that runs one starts its own.
-_DEPLOYMENTS = ("tests/cli/", "tests/dev/test_run.py", "tests/faults/")
+# Where tests share what is costly to make, such as all processes of a deployment: each worker that
+# runs one of them makes its own.
+_TOGETHER = (
+    "tests/cli/",
+    "tests/contract/test_generated_client.py",
+    "tests/dev/test_run.py",
+    "tests/faults/",
+)
 _TEST_KEY = "k1:" + "A" * 43 + "="  # 32 zero bytes
 
 
@@ -44,16 +50,16 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["services"] = vars(_services(node.config).addresses)
 
 
-class _ByDeployment(LoadScopeScheduling):
-    """Tests one by one to whoever is free, but those that share a deployment to one worker."""
+class _Together(LoadScopeScheduling):
+    """Tests one by one to whoever is free, but those that share what is costly to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((place for place in _DEPLOYMENTS if nodeid.startswith(place)), nodeid)
+        return next((place for place in _TOGETHER if nodeid.startswith(place)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    return _ByDeployment(config, log)
+    return _Together(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
