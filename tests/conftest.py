@@ -4,8 +4,9 @@ The process that the developer started runs the services; the workers of pytest-
 they are. They start when the first test needs them, and leave nothing behind.
 """
 
+import gc
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -37,6 +38,8 @@ _TOGETHER = (
 )
 _TEST_KEY = "k1:" + "A" * 43 + "="  # 32 zero bytes
 
+gc.disable()  # until all modules are imported: none of what they make is garbage
+
 
 def _services(config: pytest.Config) -> Services:
     if _SERVICES not in config.stash:
@@ -65,6 +68,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def pytest_unconfigure(config: pytest.Config) -> None:
     if _SERVICES in config.stash:
         config.stash[_SERVICES].stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep garbage collections from looking at the modules, which stay."""
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
