@@ -12,9 +12,10 @@ from app.db.engine import Database
 from app.sessions.store.store import SessionStore
 from app.sessions.turn.history import recent
 from app.settings import LlmSettings, Settings
+from tests.manifests.test_connections import apply, product, prompt
 from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.providers import load_provider
-from tests.support.threads import answered, said, send, settled, start, texts
+from tests.support.threads import Reader, answered, read, said, send, settled, start, texts
 
 LARGE = 999_000  # characters of a message, as many as a block of text about may have
 
@@ -61,6 +62,30 @@ async def test_a_message_that_no_model_is_sent_fails_its_own_turn_only(
     await send(client, thread["thread_id"], "Shorter")
     assert texts(await settled(client, thread["thread_id"]))[-1] == "Read."
     assert sent(model) == ["Shorter"]
+
+
+async def test_large_messages_brick_no_thread_of_any_flow(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+) -> None:
+    """Emoji are ten characters each in what a model is sent, so they may be too many for a turn."""
+    await apply(client, *product({"invoke": "llm", "template": "{{ chat_history }}"}))
+    assert (await prompt(client, "a" * LARGE)).status_code == 413
+    for letter, flow in (("a", True), ("\N{BUTTERFLY}", True), ("\N{BUTTERFLY}", False)):
+        if flow:
+            prompted = await prompt(client, letter * 60_000)
+            thread_id = prompted.json()["data"]["session_id"]
+            assert prompted.json()["data"]["response"] == "Read.", prompted.text
+        else:
+            thread_id = (await answered(client, letter * 60_000))["thread_id"]
+        for text in [letter * LARGE] * 3:
+            await send(client, thread_id, text)
+            await Reader(client, thread_id).follow("waiting" if flow else "user_turn")
+        await send(client, thread_id, "And now?")
+        await Reader(client, thread_id).follow("waiting" if flow else "user_turn")
+        thread = await read(client, thread_id)
+        assert texts(thread)[-1] == "Read.", (letter, flow)
+        assert sent(model)[-1].endswith("And now?")
+        assert sum(map(len, sent(model))) < LARGE
 
 
 DIALOGUES: list[tuple[list[tuple[str, int]], int | None, int]] = [
