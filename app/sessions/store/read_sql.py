@@ -129,12 +129,19 @@ SELECT s.id, s.org_id, s.flow, s.flow_revision, s.state, s.version, s.invocation
 FROM session s LEFT JOIN invocation v ON v.id = s.invocation_id AND v.status = 'running'
 WHERE s.id > $1 AND v.id IS NULL AND {NOT_EXPIRED_SQL} ORDER BY s.id LIMIT $2"""
 
+# A transition that is the end of a failed invocation which can be retried.
+_FAILURE = f"""transition t JOIN invocation v ON v.session_id = t.session_id
+  AND v.id = substr(t.cause, {len(CauseKind.INVOCATION.prefix) + 1})
+  AND v.status = 'failed' AND v.model IS NOT NULL"""
+
 # $1 session, $2 its version: the failed invocation whose end was the session's last transition.
 FAILED_INVOCATION = f"""
-SELECT v.id, v.state, v.event, v.input, v.flow_fingerprint FROM transition t
-JOIN invocation v
-  ON v.session_id = t.session_id AND t.cause = '{CauseKind.INVOCATION.prefix}' || v.id
-WHERE t.session_id = $1 AND t.version = $2 AND v.status = 'failed' AND v.model IS NOT NULL"""
+SELECT v.id, v.state, v.event, v.input, v.flow_fingerprint FROM {_FAILURE}
+WHERE t.session_id = $1 AND t.version = $2"""
+
+# The condition that a row of `session` has such an invocation; the index is of sessions in error.
+LAST_TURN_FAILED = f"""(session.task_error IS NOT NULL AND EXISTS (SELECT 1 FROM {_FAILURE}
+  WHERE t.session_id = session.id AND t.version = session.version))"""
 
 # $1 invocation: the leaves that it did not finish, those that failed first.
 UNFINISHED_STEPS = """

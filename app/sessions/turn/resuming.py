@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func
-from sqlmodel import col, select
+from sqlalchemy import Boolean, ColumnElement, literal_column
 
 from app.access.caller import Caller
-from app.db.models import Invocation, InvocationStatus, Session, Transition
 from app.errors import ConflictError, SessionBusyError
 from app.sessions.runtime import Runtime
-from app.sessions.store.cause import Cause, CauseKind
+from app.sessions.store import read_sql
+from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change, ClientEvent, NewInvocation
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.store.store import FailedInvocation
@@ -36,14 +35,7 @@ class NothingToRetryError(ConflictError):
 
 def last_turn_failed() -> ColumnElement[bool]:
     """The condition that a session's last transition is the end of a failed invocation."""
-    ended = select(Invocation.id).where(
-        col(Transition.session_id) == Session.id,
-        col(Transition.version) == Session.version,
-        col(Invocation.id) == func.substr(Transition.cause, len(CauseKind.INVOCATION.prefix) + 1),
-        col(Invocation.status) == InvocationStatus.FAILED,
-        col(Invocation.model).is_not(None),
-    )
-    return and_(col(Session.task_error).is_not(None), ended.exists())
+    return literal_column(read_sql.LAST_TURN_FAILED, Boolean)
 
 
 async def check_retry(runtime: Runtime, caller: Caller, session_id: str, step: str | None) -> None:
