@@ -3,11 +3,10 @@
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
-from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
 
 from app.db.models import Entity
-from app.manifests.brokers.bases.stored import StoredBroker
+from app.manifests.brokers.bases.stored import SharedTableBroker
 from app.manifests.context import Context
 from app.manifests.model.envelope import Manifest
 from app.manifests.model.metadata import ManifestModel
@@ -22,14 +21,10 @@ class EntitySpec(ManifestModel):
 EntitySpecT = TypeVar("EntitySpecT", bound=EntitySpec)
 
 
-class EntityBroker(StoredBroker[EntitySpecT, Entity], Generic[EntitySpecT]):
+class EntityBroker(SharedTableBroker[EntitySpecT, Entity], Generic[EntitySpecT]):
     """An entity's id is what typed variables of agents take as their value."""
 
     table: ClassVar[Any] = Entity
-
-    @override
-    def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
-        return super().visible_rows(context).where(self.table.kind == self.kind)
 
     @override
     def stored_spec(self, context: Context, manifest: Manifest[EntitySpecT]) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from typing import Any, ClassVar, Generic
 
-from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
 
 from app.db.models import Resource
-from app.manifests.brokers.bases.stored import StoredBroker
+from app.manifests.brokers.bases.stored import SharedTableBroker
 from app.manifests.context import Context
 from app.manifests.model.envelope import Manifest, SpecT
 from app.manifests.model.table import Column
@@ -24,14 +23,10 @@ def spec_field(name: str, *path: str) -> Column:
     return Column(name, "string", read)
 
 
-class ResourceBroker(StoredBroker[SpecT, Resource], Generic[SpecT]):
+class ResourceBroker(SharedTableBroker[SpecT, Resource], Generic[SpecT]):
     """The spec is stored as the manifest says it, with defaults filled in."""
 
     table: ClassVar[Any] = Resource
-
-    @override
-    def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
-        return super().visible_rows(context).where(self.table.kind == self.kind)
 
     @override
     def stored_spec(self, context: Context, manifest: Manifest[SpecT]) -> dict[str, Any]:

@@ -152,3 +152,11 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
     @abstractmethod
     def stored_spec(self, context: Context, manifest: Manifest[SpecT]) -> dict[str, Any]:
         """The columns that hold the spec."""
+
+
+class SharedTableBroker(StoredBroker[SpecT, RowT], Generic[SpecT, RowT]):
+    """Kinds that share a table: the column `kind` says which of them a row is of."""
+
+    @override
+    def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
+        return super().visible_rows(context).where(self.table.kind == self.kind)
