@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from app.access.caller import KeyScope
 from tests.support.http import NewKey
@@ -144,3 +145,28 @@ async def test_a_manifest_that_is_wrong_is_refused_with_the_place(
         assert answer.status_code == 400, answer.text
         assert [error["loc"] for error in answer.json()["errors"]] == [place]
     assert (await post(client, "get/skills"))["data"]["metadata"]["count"] == 0
+
+
+async def test_the_skills_of_a_deleted_user_are_those_of_who_deletes_it(
+    client: httpx.AsyncClient, api: FastAPI, new_key: NewKey
+) -> None:
+    admin = client.headers["Authorization"]
+    bob = await new_key(user="bob@acme.example")
+    client.headers["Authorization"] = f"Token {bob.api_key}"
+    for name, accessibility in {"p": "private", "o": "org"}.items():
+        await apply(client, skill(name, accessibility=accessibility))
+    client.headers["Authorization"] = admin
+    await apply(client, skill("anns"))
+
+    await post(client, "delete/authtoken", name=bob.key_id)
+    await post(client, "delete/user", name="bob@acme.example")
+
+    table = (await post(client, "get/skills"))["data"]["data"]["items"]
+    assert [row["name"] for row in table] == ["anns", "o"]
+    for kept, number in {"skill": 2, "skill_subscription": 1}.items():
+        rows = await api.state.database.pool.fetch(f"TABLE {kept}")
+        assert len(rows) == number
+    assert (await apply(client, skill("anns")))["operation"] == "unchanged"
+    changed = await apply(client, skill("o", accessibility="private", body="ann's"))
+    assert changed["operation"] == "updated"
+    await post(client, "delete/skill", name="o")

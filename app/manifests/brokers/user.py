@@ -15,6 +15,7 @@ from app.manifests.context import Context
 from app.manifests.model.envelope import Manifest
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.table import Column
+from app.skills.authors import replace_author
 
 
 class UserSpec(ManifestModel):
@@ -57,4 +58,5 @@ spec: {}
         if row.id == context.caller.user_id:
             raise ConflictError("This is the user whose API key deletes it.")
         await context.db.exec(delete(ApiKey).where(col(ApiKey.user_id) == row.id))
+        await replace_author(context.db, context.caller, row.id)
         await super().remove(context, row)
