@@ -15,27 +15,37 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 2.0  # steps that still run are taken up again at the next start
 
 
-class Worker:
+class _Server:
+    """A process of the command `statewright <command>`."""
+
+    def __init__(
+        self, name: str, command: str, *, log: Path, environment: Mapping[str, str]
+    ) -> None:
+        arguments = [sys.executable, "-m", "app.cli", command]
+        self.process = Process(name, arguments, log=log, environment=environment)
+
+    async def stop(self) -> None:
+        """Lets what still runs end, but not for long."""
+        await self.process.stop((signal.SIGTERM, _STOP_SECONDS))
+
+
+class Worker(_Server):
     """A worker process."""
 
     def __init__(self, name: str, *, log: Path, environment: Mapping[str, str]) -> None:
-        self.process = _process(name, "worker", log=log, environment=environment)
+        super().__init__(name, "worker", log=log, environment=environment)
 
     async def start(self) -> None:
         """Starts; that it serves shows in the API's `/health/ready`."""
         await self.process.start()
 
-    async def stop(self) -> None:
-        """Lets running steps end, but not for long."""
-        await self.process.stop((signal.SIGTERM, _STOP_SECONDS))
 
-
-class Api:
+class Api(_Server):
     """The API process."""
 
     def __init__(self, *, base_url: str, log: Path, environment: Mapping[str, str]) -> None:
+        super().__init__("api", "api", log=log, environment=environment)
         self._base_url = base_url
-        self.process = _process("api", "api", log=log, environment=environment)
 
     async def start(self) -> None:
         """Starts and waits until it answers.
@@ -46,10 +56,6 @@ class Api:
         await self.process.start()
         await self.process.wait_until(self.is_healthy, seconds=_START_SECONDS)
 
-    async def stop(self) -> None:
-        """Lets running requests end, but not for long."""
-        await self.process.stop((signal.SIGTERM, _STOP_SECONDS))
-
     async def is_healthy(self) -> bool:
         """Whether it answers."""
         return await _answers(f"{self._base_url}/health/live")
@@ -57,12 +63,6 @@ class Api:
     async def is_ready(self) -> bool:
         """Whether everything that a turn needs is there."""
         return await _answers(f"{self._base_url}/health/ready")
-
-
-def _process(name: str, command: str, *, log: Path, environment: Mapping[str, str]) -> Process:
-    return Process(
-        name, [sys.executable, "-m", "app.cli", command], log=log, environment=environment
-    )
 
 
 # To plain http only: reading certificates would take 0.1 s of each look.
