@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.invokers.chat import ChatRequest
-from app.invokers.invoker import InvokerError, TransientInvokerError
+from app.invokers.invoker import InvokerError, ToolCall, TransientInvokerError
+from app.invokers.tool import ServerTool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,18 @@ class Converse:
     profile: Callable[[Any], str]
 
 
-Node = Invoke | Chain | Parallel | Map | Queue | Call | Converse
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """One call of a tool that the service runs itself: a part of a map over such calls.
+
+    Attributes:
+        call: finds the tool and the call in the session's model and the map's item.
+    """
+
+    call: Callable[[Any, Any], tuple[ServerTool, ToolCall]]
+
+
+Node = Invoke | Chain | Parallel | Map | Queue | Call | Converse | RunTool
 Template = Render | Node
 
 

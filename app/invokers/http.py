@@ -11,22 +11,26 @@ from app.invokers.config import read_config
 from app.invokers.invoker import (
     FailureKind,
     InvocationContext,
-    Invoker,
     InvokerError,
     TransientInvokerError,
+    UnknownOutcomeError,
 )
+from app.invokers.tool import ServerTool, ToolInvoker, tool_payload
 from app.invokers.web.egress import parse_networks
 from app.invokers.web.http_client import failure_kind, guarded_client
 from app.invokers.web.http_config import HttpAuth, HttpConfig, HttpMethod, plain
 from app.invokers.web.oauth import OauthTokens
 from app.invokers.web.statuses import status_error
+from app.invokers.web.tool_request import ToolRequest, tool_request
 from app.kit.storable import clean_text, text_fault
 
 _MAX_TEXT = 300
+# After these nothing of the request has reached the other side.
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _MIN_SECRET = 4  # shorter ones would blank out half of a text
 
 
-class HttpInvoker(Invoker):
+class HttpInvoker(ToolInvoker):
     """One request for each step, with the step's id as `Idempotency-Key`.
 
     POST, PUT and PATCH send the content as the body: as JSON if it is JSON, else as plain text.
@@ -60,6 +64,17 @@ class HttpInvoker(Invoker):
         return text
 
     @override
+    async def call(
+        self, tool: ServerTool, arguments: dict[str, Any], context: InvocationContext
+    ) -> str | dict[str, Any] | list[Any] | None:
+        asked = tool_request(tool.config, arguments)
+        response = await self._request(asked, context)
+        if response.status_code == httpx2.codes.UNAUTHORIZED and self._tokens.forget():
+            response = await self._request(asked, context)  # the token was withdrawn early
+        self._refuse_failure(response)
+        return tool_payload(self._text(response))
+
+    @override
     async def close(self) -> None:
         await self._client.aclose()
 
@@ -79,6 +94,34 @@ class HttpInvoker(Invoker):
         except httpx2.HTTPError as error:
             reason = self._clean(str(error) or type(error).__name__)
             raise TransientInvokerError(
+                f"the API did not answer: {reason}", kind=failure_kind(error)
+            ) from None
+
+    async def _request(self, asked: ToolRequest, context: InvocationContext) -> httpx2.Response:
+        """Sends what a tool's call sends; a connection's own headers are not the call's to set."""
+        config = self._config
+        own = {name: value.get_secret_value() for name, value in config.headers.items()}
+        fixed = {"Idempotency-Key": context.step_id, **own, **await self._authorization()}
+        taken = {name.lower() for name in fixed}
+        headers = {n: v for n, v in asked.headers.items() if n.lower() not in taken} | fixed
+        try:
+            return await self._client.request(
+                asked.method.value,
+                config.model_copy(update={"path": asked.path}).url(),
+                params=asked.query or None,
+                json=asked.body,
+                headers=headers,
+                timeout=context.timeout,
+            )
+        except httpx2.InvalidURL:
+            raise InvokerError("the address of the request is no URL") from None
+        except _NOT_SENT as error:
+            raise TransientInvokerError(
+                f"the API could not be reached: {self._clean(str(error))}", kind=failure_kind(error)
+            ) from None
+        except httpx2.HTTPError as error:
+            reason = self._clean(str(error) or type(error).__name__)
+            raise UnknownOutcomeError(
                 f"the API did not answer: {reason}", kind=failure_kind(error)
             ) from None
 

@@ -67,6 +67,10 @@ class TransientInvokerError(InvokerError):
     """The call may work later: no connection, a timeout, 429 or 5xx."""
 
 
+class UnknownOutcomeError(TransientInvokerError):
+    """The request was sent, and no answer came: what it did, nobody knows."""
+
+
 class Finish(StrEnum):
     """Why an answer ended."""
 

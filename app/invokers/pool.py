@@ -22,6 +22,7 @@ from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerErro
 from app.invokers.llm import check_llm_settings
 from app.invokers.llm_config import complete_config
 from app.invokers.sync import SyncInvoker, SyncInvokerLike
+from app.invokers.tool import ServerTool, ToolInvoker
 from app.invokers.web.http_client import check_certificates
 from app.kit.registry import Registry, discover
 from app.settings import LlmSettings
@@ -94,6 +95,16 @@ class PooledInvoker(Invoker):
             raise InvokerError(f"{self._name!r} is no chat model.")
         async with self._in_use(), self._gate:
             return await guarded(invoker.ask(request, context), self._name)
+
+    async def call(
+        self, tool: ServerTool, arguments: dict[str, Any], context: InvocationContext
+    ) -> str | dict[str, Any] | list[Any] | None:
+        """Makes one call of a tool; see `ToolInvoker.call`."""
+        invoker = self._opened()
+        if not isinstance(invoker, ToolInvoker):
+            raise InvokerError(f"{self._name!r} runs no tools.")
+        async with self._in_use(), self._gate:
+            return await guarded(invoker.call(tool, arguments, context), self._name)
 
     @override
     async def close(self) -> None:

@@ -8,6 +8,7 @@ import asyncpg
 from app.access.crypto import DecryptionError, SecretLocation, Vault
 from app.invokers.invoker import InvokerError
 from app.invokers.pool import built_in_invokers
+from app.invokers.tool import ServerTool
 
 _RESOURCE = "SELECT spec FROM resource WHERE org_id = $1 AND kind = $2 AND name = $3"
 
@@ -52,6 +53,10 @@ class ManifestConnections:
         if invoker in self._built_in or "." in invoker:
             return invoker, dict(config)
         return "llm", await self._llm(org_id, invoker, config)
+
+    async def resolve_tool(self, org_id: str, tool: ServerTool) -> tuple[str, dict[str, Any]]:
+        """See `app.sessions.steps.connections.ConnectionResolver`."""
+        return "http", await self._http(org_id, {"connection": tool.config["connection"]})
 
     async def _llm(self, org_id: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         spec = await self._spec(org_id, "Provider", name)

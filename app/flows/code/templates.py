@@ -22,6 +22,7 @@ from app.flows.template import (
     Queue,
     Render,
     RetryPolicy,
+    RunTool,
 )
 from app.invokers.pool import check_class
 
@@ -38,7 +39,7 @@ class CodeTemplateReader(TemplateReader):
         super().__init__(findings)
         self._folder = folder
         self._forms["call"] = self._call
-        self._forms["converse"] = self._converse
+        self._forms["leaf"] = self._leaf
 
     @override
     def _bare(self, text: str, loc: Loc) -> Render | Invoke | None:
@@ -74,10 +75,11 @@ class CodeTemplateReader(TemplateReader):
             return None
         return None if function is None else Call(function)
 
-    def _converse(self, value: dict[str, Any], loc: Loc) -> Node | None:
-        node = value["converse"]
-        if not isinstance(node, Converse):
-            self._findings.error((*loc, "converse"), "must be a Converse")
+    def _leaf(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        """A leaf that has no form in manifests."""
+        node = value["leaf"]
+        if not isinstance(node, Converse | RunTool):
+            self._findings.error((*loc, "leaf"), "must be a Converse or a RunTool")
             return None
         return node
 
@@ -108,7 +110,7 @@ def _as_form(value: object) -> object:
     match value:
         case list():
             return {"chain": value}
-        case Invoke() | Chain() | Parallel() | Map() | Queue() | Call() | Converse():
+        case Invoke() | Chain() | Parallel() | Map() | Queue() | Call() | Converse() | RunTool():
             return _form_of(value)
         case _:
             return {"call": value} if callable(value) else value
@@ -131,8 +133,8 @@ def _form_of(node: Node) -> dict[str, Any]:
             form = {"queue": name, "template": part}
         case Call(function):
             form = {"call": function}
-        case Converse():
-            form = {"converse": node}
+        case Converse() | RunTool():
+            form = {"leaf": node}
     return form
 
 

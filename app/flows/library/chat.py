@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, computed_field
 from statemachine import State
 from typing_extensions import override
 
@@ -11,9 +11,9 @@ from app.errors import BadRequestError
 from app.flows.library.conversation import Block, chat_messages
 from app.flows.library.tool_use import (
     Next,
+    OfferedTool,
     Outcome,
-    Tool,
-    ToolResult,
+    Runs,
     ToolUse,
     after_answer,
     after_interruption,
@@ -21,8 +21,10 @@ from app.flows.library.tool_use import (
 )
 from app.flows.machine import Recording, SessionMachine
 from app.flows.model.session_model import SessionModel
-from app.flows.template import Converse, Render
+from app.flows.template import Converse, Map, Render, RunTool
 from app.invokers.chat import ChatRequest, ToolSpec, read_answer
+from app.invokers.invoker import ToolCall
+from app.invokers.tool import ServerTool, ToolResult, ToolStatus
 from app.kit.storable import load_json
 from app.wire.thread_requests import ClientToolSpec
 
@@ -40,10 +42,14 @@ _SPECS = TypeAdapter(list[ClientToolSpec])
 
 
 class ChatMachine(SessionMachine):
-    """One request to the model is one step; what follows its answer is decided here."""
+    """One request to the model is one step, one call of a tool is one step.
+
+    What follows an answer or a result is decided here, by `Outcome`.
+    """
 
     user_turn = State(initial=True)
     roboto_turn = State()
+    tool_turn = State()
     client_tool_turn = State()
     goals_failed = State()
 
@@ -51,12 +57,20 @@ class ChatMachine(SessionMachine):
         user_turn.to(roboto_turn) | goals_failed.to(roboto_turn) | client_tool_turn.to(roboto_turn)
     )
     reply = (
-        roboto_turn.to(client_tool_turn, cond="client_is_next")
+        roboto_turn.to(tool_turn, cond="tools_are_next")
+        | roboto_turn.to(client_tool_turn, cond="client_is_next")
         | roboto_turn.to(roboto_turn, cond="model_is_next")
         | roboto_turn.to(user_turn)
     )
-    submit_results = client_tool_turn.to(roboto_turn, cond="model_is_next") | client_tool_turn.to(
-        client_tool_turn
+    tools_done = (
+        tool_turn.to(client_tool_turn, cond="client_is_next")
+        | tool_turn.to(roboto_turn, cond="model_is_next")
+        | tool_turn.to(user_turn)
+    )
+    submit_results = (
+        client_tool_turn.to(client_tool_turn, cond="client_is_next")
+        | client_tool_turn.to(tool_turn, cond="tools_are_next")
+        | client_tool_turn.to(roboto_turn)
     )
     give_up = roboto_turn.to(goals_failed)
     cancel = client_tool_turn.to(user_turn)
@@ -66,10 +80,14 @@ class ChatMachine(SessionMachine):
         "roboto_turn": Converse(
             lambda model, dialogue: model.request(dialogue), lambda model: model.profile
         ),
+        "tool_turn": Map("server_calls", RunTool(lambda model, item: model.server_call(item))),
         "client_tool_turn": Render(""),
         "goals_failed": Render(""),
     }
     _outcome: Outcome | None = None
+
+    def tools_are_next(self, event: str, actor_input: str) -> bool:
+        return self._led_to(event, actor_input).next is Next.TOOLS
 
     def client_is_next(self, event: str, actor_input: str) -> bool:
         return self._led_to(event, actor_input).next is Next.CLIENT
@@ -99,15 +117,17 @@ class ChatMachine(SessionMachine):
         match event:
             case "reply":
                 last = chat.steps >= MAX_STEPS
-                return after_answer(read_answer(actor_input), chat.tools(), last=last)
+                return after_answer(read_answer(actor_input), chat.offered(), last=last)
+            case "tools_done" if actor_input:
+                return after_results(chat.tool_use, _RESULTS.validate_json(actor_input))
             case "submit_results":
-                return after_results(chat.tool_use, _results(actor_input, chat.tool_use))
+                return after_results(chat.tool_use, _client_results(actor_input, chat.tool_use))
             case "user_message":
                 # A copy of a thread may be made where calls are open: it waits for no results.
                 waiting = chat.tool_use if chat.state in WAITING_FOR_RESULTS else ToolUse()
                 return after_interruption(waiting, "The user went on without the result.")
             case _:
-                return after_interruption(chat.tool_use, "The turn was cancelled.")
+                return after_interruption(chat.tool_use, "The turn ended without the result.")
 
 
 class Chat(SessionModel):
@@ -115,6 +135,7 @@ class Chat(SessionModel):
 
     Attributes:
         client_tools: those that the client runs, by name.
+        server_tools: those that the service runs, by name, as they were when they were declared.
         tool_use: the open calls of the last answer.
         steps: how many requests to the model the turn has made.
     """
@@ -125,33 +146,57 @@ class Chat(SessionModel):
     model_profile: str | None = None
     client_context: dict[str, object] | None = None
     analysis_scope: dict[str, object] | None = None
-    client_tools: dict[str, Tool] = Field(default_factory=dict)
+    client_tools: dict[str, ClientToolSpec] = Field(default_factory=dict)
+    server_tools: dict[str, ServerTool] = Field(default_factory=dict)
     tool_use: ToolUse = ToolUse()
     steps: int = 0
+
+    @computed_field
+    def server_calls(self) -> list[dict[str, Any]]:
+        """The open calls that the service makes now."""
+        return [call.model_dump() for call in self.tool_use.open if call.runs is Runs.SERVER]
 
     @property
     def profile(self) -> str:
         """What answers: a built-in model or a Provider."""
         return self.model_profile or "llm"
 
-    def tools(self) -> dict[str, Tool]:
+    def offered(self) -> dict[str, OfferedTool]:
         """The tools that the model is offered, by name."""
-        return self.client_tools
+        client = {
+            name: OfferedTool(name, tool.input_schema, Runs.CLIENT)
+            for name, tool in self.client_tools.items()
+        }
+        server = {
+            name: OfferedTool(name, tool.input_schema, Runs.SERVER)
+            for name, tool in self.server_tools.items()
+        }
+        return client | server
 
     def request(self, dialogue: Sequence[tuple[str, list[Block]]]) -> ChatRequest:
         """What the model is asked next."""
         context = {"client_context": self.client_context, "analysis_scope": self.analysis_scope}
         messages = chat_messages(dialogue, system_prompt=self.system_prompt, context=context)
-        tools = self.tools().values()
-        return ChatRequest(
-            messages, tuple(ToolSpec(t.name, t.description, t.input_schema) for t in tools)
-        )
+        client = [
+            ToolSpec(tool.name, tool.description, tool.input_schema)
+            for tool in self.client_tools.values()
+        ]
+        server = [
+            ToolSpec(tool.name, tool.description, tool.input_schema)
+            for tool in self.server_tools.values()
+        ]
+        return ChatRequest(messages, (*client, *server))
+
+    def server_call(self, item: dict[str, Any]) -> tuple[ServerTool, ToolCall]:
+        """The tool of a call in `server_calls`, and the call."""
+        call = ToolCall(item["id"], item["name"], item["arguments"])
+        return self.server_tools[call.name], call
 
     @classmethod
     @override
     def own_fields(cls) -> frozenset[str]:
         # What a turn keeps for itself is nobody else's to set.
-        return super().own_fields() - {"tool_use", "steps"}
+        return super().own_fields() - {"server_tools", "tool_use", "steps"}
 
     @classmethod
     @override
@@ -162,35 +207,37 @@ class Chat(SessionModel):
 
     @override
     def update(self, values: dict[str, Any]) -> None:
-        """Takes over what a message brings; a client's tools are added, or replaced by name."""
-        tools = _client_tools(values.get("client_tools") or [])
-        self.client_tools = self.client_tools | {tool.name: tool for tool in tools}
-        if len(self.client_tools) > MAX_TOOLS:
+        """Takes over what a message brings; tools are added, or replaced by name."""
+        super().update({k: v for k, v in values.items() if k != "client_tools"})
+        client = _client_tools(values.get("client_tools") or [])
+        self.client_tools = self.client_tools | {tool.name: tool for tool in client}
+        server = values.get("server_tools") or []
+        self.server_tools = self.server_tools | {tool.name: tool for tool in server}
+        if len(self.client_tools) + len(self.server_tools) > MAX_TOOLS:
             raise BadRequestError(
-                f"A thread has {MAX_TOOLS} client tools at the most.",
+                f"A thread has {MAX_TOOLS} tools at the most.",
                 errors=[{"loc": ["body", "client_tools"], "msg": "too many"}],
             )
-        super().update({k: v for k, v in values.items() if k != "client_tools"})
 
 
-def _client_tools(specs: object) -> list[Tool]:
-    """Tools that a client declares.
+def _client_tools(specs: object) -> list[ClientToolSpec]:
+    """Tools as a client declares them.
 
     Raises:
         BadRequestError: they are not well declared.
     """
     try:
-        return [Tool(**spec.model_dump()) for spec in _SPECS.validate_python(specs)]
+        return _SPECS.validate_python(specs)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        loc = ["client_tools", *fault["loc"]]
         raise BadRequestError(
-            "The client tools are not well declared.", errors=[{"loc": loc, "msg": fault["msg"]}]
+            "The tools are not well declared.",
+            errors=[{"loc": ["client_tools", *fault["loc"]], "msg": fault["msg"]}],
         ) from None
 
 
-def _results(actor_input: str, tool_use: ToolUse) -> list[ToolResult]:
-    """The results that a client sent, each of another open call.
+def _client_results(actor_input: str, tool_use: ToolUse) -> list[ToolResult]:
+    """The results that a client sent, each of another open call of its own.
 
     Raises:
         BadRequestError: they are not that.
@@ -199,10 +246,12 @@ def _results(actor_input: str, tool_use: ToolUse) -> list[ToolResult]:
         results = _RESULTS.validate_python(load_json(actor_input))
     except ValueError:
         raise _refused("they are no list of results") from None
-    open_ids = {call.id for call in tool_use.open}
+    open_ids = {call.id for call in tool_use.open if call.runs is Runs.CLIENT}
     for result in results:
         if result.tool_use_id not in open_ids:
             raise _refused(f"no open call has the id {result.tool_use_id[:100]!r}")
+        if result.status is ToolStatus.UNKNOWN:
+            raise _refused("a result is a success, an error or declined")
         open_ids.remove(result.tool_use_id)
     return results
 

@@ -1,6 +1,6 @@
 """What follows an answer that calls tools, and the results of its calls: pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -10,19 +10,30 @@ from pydantic import BaseModel
 from app.enums import MessageRole
 from app.flows.machine import Said
 from app.invokers.invoker import Answer, ToolCall
+from app.invokers.tool import ToolResult, ToolStatus
 from app.kit.json_schema import schema_faults
 from app.wire.messages import ErrorCode, ResultStatus, error_block
 
 # More of one answer are refused.
 MAX_CALLS = 128
 
+_ENDED = "The turn ended before the call was made."
 
-class Tool(BaseModel):
-    """A tool that the model is offered; `input_schema` is the JSON Schema of its arguments."""
+
+class Runs(StrEnum):
+    """Who runs a tool."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedTool:
+    """A tool that the model was offered."""
 
     name: str
-    description: str = ""
-    input_schema: dict[str, Any] = {}
+    input_schema: dict[str, Any]
+    runs: Runs
 
 
 class OpenCall(BaseModel):
@@ -31,15 +42,7 @@ class OpenCall(BaseModel):
     id: str
     name: str
     arguments: dict[str, Any]
-
-
-class ToolResult(BaseModel):
-    """What a call gave back."""
-
-    tool_use_id: str
-    status: ResultStatus
-    payload: str | dict[str, Any] | list[Any] | None = None
-    runtime_ms: int = 0
+    runs: Runs
 
 
 class ToolUse(BaseModel):
@@ -59,6 +62,7 @@ class Next(StrEnum):
 
     USER = "user"
     MODEL = "model"
+    TOOLS = "tools"
     CLIENT = "client"
 
 
@@ -71,49 +75,47 @@ class Outcome:
     said: list[Said] = field(default_factory=list)
 
 
-def after_answer(answer: Answer, tools: Mapping[str, Tool], *, last: bool) -> Outcome:
+def after_answer(answer: Answer, tools: Mapping[str, OfferedTool], *, last: bool) -> Outcome:
     """What a model's answer leads to.
 
-    Calls of tools that were not offered, or with arguments that do not fit, are answered here: the
-    model is told what is wrong.
+    A call that cannot be made is answered here, so that the model is told what is wrong with it.
 
     Args:
         answer: the model's.
-        tools: those that it was offered.
+        tools: those that it was offered, by name.
         last: whether the turn may make no further request to the model.
     """
-    faults = {call.id: _fault(call, tools, number) for number, call in enumerate(answer.calls)}
-    if last and answer.calls:
-        faults = dict.fromkeys(faults, "The turn ended before the call was made.")
+    refused = {
+        call.id: fault
+        for number, call in enumerate(answer.calls)
+        if (fault := _ENDED if last else _fault(call, tools, number)) is not None
+    }
     blocks: list[dict[str, Any]] = []
     if answer.text:
         blocks.append({"content_type": "text", "text": answer.text})
-    blocks += [_use_block(call, refused=faults[call.id] is not None) for call in answer.calls]
+    blocks += [_use_block(call, refused=call.id in refused) for call in answer.calls]
     if last and answer.calls:
         blocks.append(error_block("The turn reached its limit of requests.", ErrorCode.MAX_STEPS))
     said = [Said(MessageRole.ASSISTANT, blocks)] if blocks else []
     if not answer.calls:
         return Outcome(Next.USER, ToolUse(), said)
-    waiting = ToolUse(
-        open=[
-            OpenCall(id=call.id, name=call.name, arguments=call.arguments or {})
-            for call in answer.calls
-            if faults[call.id] is None
-        ]
-    )
-    names = {call.id: call.name for call in answer.calls}
-    refused = [
-        _result_block(
-            names[id_],
-            ToolResult.model_construct(
-                tool_use_id=id_, status=ResultStatus.ERROR, payload={"error": fault}, runtime_ms=0
-            ),
+    opened = [
+        OpenCall(
+            id=call.id,
+            name=call.name,
+            arguments=call.arguments or {},
+            runs=tools[call.name].runs,
         )
-        for id_, fault in faults.items()
-        if fault is not None
+        for call in answer.calls
+        if call.id not in refused
     ]
-    outcome = _with_results(waiting, refused, said)
-    return Outcome(Next.USER, outcome.tool_use, outcome.said) if last else outcome
+    results = [
+        _result_block(call.name, ToolResult.failed(call.id, refused[call.id]))
+        for call in answer.calls
+        if call.id in refused
+    ]
+    next_ = Next.USER if last else _next_after_answer(opened)
+    return _with_results(next_, ToolUse(open=opened), results, said)
 
 
 def after_results(tool_use: ToolUse, results: Sequence[ToolResult]) -> Outcome:
@@ -121,34 +123,45 @@ def after_results(tool_use: ToolUse, results: Sequence[ToolResult]) -> Outcome:
     names = {call.id: call.name for call in tool_use.open}
     blocks = [_result_block(names[result.tool_use_id], result) for result in results]
     done = {result.tool_use_id for result in results}
-    waiting = ToolUse(
-        open=[call for call in tool_use.open if call.id not in done], answered=tool_use.answered
-    )
-    return _with_results(waiting, blocks, [])
+    left = [call for call in tool_use.open if call.id not in done]
+    waiting = ToolUse(open=left, answered=tool_use.answered)
+    return _with_results(_next(left), waiting, blocks, [])
 
 
 def after_interruption(tool_use: ToolUse, reason: str) -> Outcome:
     """What ends a turn in which calls are open: each gets a result that says why it has none."""
-    results = [
-        ToolResult(tool_use_id=call.id, status=ResultStatus.ERROR, payload={"error": reason})
-        for call in tool_use.open
-    ]
+    results = [ToolResult.failed(call.id, reason) for call in tool_use.open]
     outcome = after_results(tool_use, results)
     return Outcome(Next.USER, outcome.tool_use, outcome.said)
 
 
-def _with_results(tool_use: ToolUse, blocks: list[dict[str, Any]], said: list[Said]) -> Outcome:
+def _with_results(
+    next_: Next, tool_use: ToolUse, blocks: list[dict[str, Any]], said: list[Said]
+) -> Outcome:
     """Puts results behind the answer: all of one answer stand in one message."""
     complete = not tool_use.open
     if blocks:
         said = [*said, Said(MessageRole.ROBOTO, blocks, complete, grows=tool_use.answered)]
         tool_use = ToolUse(open=tool_use.open, answered=True)
-    if complete:
-        return Outcome(Next.MODEL, ToolUse(), said)
-    return Outcome(Next.CLIENT, tool_use, said)
+    return Outcome(next_, ToolUse() if complete else tool_use, said)
 
 
-def _fault(call: ToolCall, tools: Mapping[str, Tool], number: int) -> str | None:
+def _next_after_answer(open_: Iterable[OpenCall]) -> Next:
+    """What needs nobody goes first: no client was asked for its part yet."""
+    if any(call.runs is Runs.SERVER for call in open_):
+        return Next.TOOLS
+    return _next(open_)
+
+
+def _next(open_: Iterable[OpenCall]) -> Next:
+    """A client that was asked must be able to answer, so nothing runs before it has."""
+    runs = {call.runs for call in open_}
+    if Runs.CLIENT in runs:
+        return Next.CLIENT
+    return Next.TOOLS if runs else Next.MODEL
+
+
+def _fault(call: ToolCall, tools: Mapping[str, OfferedTool], number: int) -> str | None:
     """Why a call is not made; None where it is."""
     if number >= MAX_CALLS:
         return f"One answer may call {MAX_CALLS} tools at the most."
@@ -174,12 +187,14 @@ def _use_block(call: ToolCall, *, refused: bool) -> dict[str, Any]:
 
 
 def _result_block(name: str, result: ToolResult) -> dict[str, Any]:
+    # Of an unknown outcome the wire knows only that it is no success.
+    unknown = result.status is ToolStatus.UNKNOWN
     return {
         "content_type": "tool_result",
         "tool_name": name,
         "tool_use_id": result.tool_use_id,
         "runtime_ms": result.runtime_ms,
-        "status": result.status,
+        "status": ResultStatus.ERROR if unknown else result.status,
         "payload": result.payload,
         # What the published client's events read the output from.
         "raw_response": result.payload if isinstance(result.payload, dict) else None,

@@ -54,7 +54,7 @@ def check_header(name: str, value: str) -> None:
         raise ValueError(f"the value of header {name} must be printable ASCII")
 
 
-def _check_path(path: str) -> str:
+def check_path(path: str) -> str:
     """Only down from the base URL: never to another host, never up."""
     if any(ord(char) <= ord(" ") or char in "\\#" for char in path):
         raise ValueError("must not hold spaces, control characters, backslashes or #")
@@ -80,7 +80,7 @@ class HttpConfig(InvokerConfig):
 
     base_url: Annotated[str, Field(max_length=2_000), AfterValidator(_check_base)]
     method: HttpMethod = HttpMethod.POST
-    path: Annotated[str, Field(max_length=2_000), AfterValidator(_check_path)] = ""
+    path: Annotated[str, Field(max_length=2_000), AfterValidator(check_path)] = ""
     headers: dict[str, SecretStr] = Field({}, max_length=100)
     auth_method: HttpAuth = HttpAuth.NONE
     api_key: SecretStr | None = None

@@ -16,7 +16,7 @@ from app.flows.flow import Flow
 from app.flows.graph import Graph, Unwrapped
 from app.flows.rendering.jinja import storable
 from app.flows.select import select
-from app.flows.template import Call, Converse, Invoke, RetryPolicy
+from app.flows.template import Call, Converse, Invoke, RetryPolicy, RunTool
 from app.invokers.chat import answer_json
 from app.invokers.invoker import (
     Answer,
@@ -31,6 +31,7 @@ from app.queue.live_workers import Served
 from app.sessions.runtime import Runtime
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.partial_output import partial_output
+from app.sessions.steps.tool_calls import ToolRunner
 from app.sessions.store.claim import Claim
 from app.sessions.turn.ending import is_infrastructure
 from app.sessions.turn.rendering import RenderSource
@@ -58,11 +59,13 @@ class TryAgain:
         delay: seconds.
         error: why.
         failures: 1 if the attempt counts against the step's limit: infrastructure's do not.
+        losses: 1 if it ended without an answer.
     """
 
     delay: float
     error: str
     failures: int
+    losses: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class AttemptRunner:
         self._runtime = runtime
         self._invokers = invokers
         self._connections = connections
+        self.tools = ToolRunner(invokers, connections)
         self._settings = runtime.settings.step
 
     async def run(self, claim: Claim) -> Outcome:
@@ -143,6 +147,8 @@ class AttemptRunner:
                 return await self._invoke(flow, claim, node)
             case Converse():
                 return await self._converse(claim, node, flow)
+            case RunTool():
+                return await self._run_tool(claim, node, flow)
             case Call(function):
                 data = await self._source(flow, claim, None).data({"dialogue"})
                 timeout = self._settings.timeout_seconds
@@ -211,6 +217,11 @@ class AttemptRunner:
             asked = node.request(model, messages)
             answer = await _in_time(invoker.ask(asked, context), timeout)
         return Answer(answer_json(answer), answer.finish)
+
+    async def _run_tool(self, claim: Claim, node: RunTool, flow: Flow) -> Answer:
+        model = claim.session.load_model(flow)
+        result = await self.tools.run(claim, *node.call(model, claim.scope.fields["map_value"]))
+        return Answer(result.model_dump_json())
 
     def _source(self, flow: Flow, claim: Claim, history: int | None) -> RenderSource:
         return RenderSource(

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from app.invokers.tool import ServerTool
+
 
 class ConnectionResolver(Protocol):
     """Turns the names in a template of an org into what the invoker needs to connect."""
@@ -20,4 +22,11 @@ class ConnectionResolver(Protocol):
         Raises:
             InvokerError: a name leads nowhere, or a secret cannot be used.
             ValueError: the config is wrong.
+        """
+
+    async def resolve_tool(self, org_id: str, tool: ServerTool) -> tuple[str, dict[str, Any]]:
+        """The invoker that runs a tool, and its whole config.
+
+        Raises:
+            InvokerError: a name leads nowhere, or a secret cannot be used.
         """

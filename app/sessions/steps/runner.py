@@ -80,7 +80,8 @@ class StepRunner:
             return None
         except asyncio.CancelledError:
             # The worker stops: hand the step on at once instead of letting its lease lapse.
-            stopped = TryAgain(0.0, "The worker stopped.", failures=0)
+            lost = self._attempts.tools.leaves_in_doubt(claim.fence)
+            stopped = TryAgain(0.0, "The worker stopped.", failures=0, losses=int(lost))
             await asyncio.shield(self._settled(claim, stopped))
             raise
         return await self._settled(claim, outcome)
@@ -180,7 +181,7 @@ class StepRunner:
             attempt=claim.attempt,
         )
         due = await self._runtime.store.put_back(
-            claim.fence, again.delay, again.error, failures=again.failures
+            claim.fence, again.delay, again.error, failures=again.failures, losses=again.losses
         )
         if due is not None:
             await self._runtime.queue.publish([due], delay=again.delay)

@@ -117,6 +117,7 @@ FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.i
 # $1 step id, $2 attempt, $3 delay in seconds, $4 error, $5 failures to count.
 PUT_BACK = """
 UPDATE step SET status = 'queued', lease_until = NULL, error = $4, failures = failures + $5,
+  losses = losses + $6,
   run_after = clock_timestamp() + $3 * interval '1 second',
   published_at = clock_timestamp() + $3 * interval '1 second'
 WHERE id = $1 AND attempt = $2 AND status = 'running'

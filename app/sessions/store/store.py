@@ -193,11 +193,11 @@ class SessionStore:
         return [claims.pop(step_id, None) for step_id in step_ids]
 
     async def put_back(
-        self, fence: StepFence, delay: float, error: str, *, failures: int
+        self, fence: StepFence, delay: float, error: str, *, failures: int, losses: int = 0
     ) -> DueStep | None:
         """Gives a step up for a later attempt; None if it is not ours any more."""
         queue: str | None = await self._pool.fetchval(
-            step_sql.PUT_BACK, *fence, delay, error, failures
+            step_sql.PUT_BACK, *fence, delay, error, failures, losses
         )
         return None if queue is None else DueStep(fence.step_id, queue)
 

@@ -1,0 +1,120 @@
+"""Tools that the service runs when a model calls them."""
+
+from abc import abstractmethod
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.invokers.invoker import InvocationContext, Invoker
+from app.kit.storable import clean_text, load_json
+
+# What a model is shown of one result.
+MAX_RESULT_CHARS = 256_000
+
+
+class Effect(StrEnum):
+    """What a tool does to the world; a call that only reads may always be made again."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class ServerTool(BaseModel):
+    """A tool as a session keeps it, from the start of its thread on.
+
+    Attributes:
+        type: what runs it.
+        name: what the model calls it by.
+        description: for the model to read.
+        input_schema: the JSON Schema of its arguments.
+        effect: what a call does.
+        idempotent: whether it honours the key that goes out with each call.
+        approval: whether a person must approve each call; an object has `when`, an expression over
+            the arguments.
+        timeout: seconds that one attempt may take.
+        retries: attempts after the first, where a call may be made again.
+        config: what its type needs to run it.
+    """
+
+    type: Literal["http", "mcp"]
+    name: str
+    description: str = ""
+    input_schema: dict[str, Any] = Field(default_factory=dict)
+    effect: Effect = Effect.WRITE
+    idempotent: bool = False
+    approval: Literal["never", "always"] | dict[str, str] = "never"
+    timeout: float = 30.0
+    retries: int = 2
+    config: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call whose outcome nobody knows may be made again by itself."""
+        return self.effect is Effect.READ or self.idempotent
+
+
+class ToolStatus(StrEnum):
+    """How a call ended; `unknown` where it may have had its effect, and nobody was told."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+
+
+class ToolResult(BaseModel):
+    """What a call gave back.
+
+    Attributes:
+        tool_use_id: the call.
+        payload: for the model to read; `{"error": text}` where it did not work.
+        runtime_ms: how long it ran.
+    """
+
+    tool_use_id: str
+    status: ToolStatus
+    payload: str | dict[str, Any] | list[Any] | None = None
+    runtime_ms: int = Field(0, ge=0, lt=2**63)
+
+    @classmethod
+    def failed(cls, tool_use_id: str, error: str, runtime_ms: int = 0) -> "ToolResult":
+        """The result of a call that did not work."""
+        return cls(
+            tool_use_id=tool_use_id,
+            status=ToolStatus.ERROR,
+            payload={"error": error},
+            runtime_ms=runtime_ms,
+        )
+
+
+def tool_payload(text: str) -> str | dict[str, Any] | list[Any] | None:
+    """What a tool answered, as the model is shown it: JSON as it is, text cut where it is long."""
+    if len(text) > MAX_RESULT_CHARS:
+        return f"{text[:MAX_RESULT_CHARS]}… [cut: the whole result has {len(text):,} characters]"
+    try:
+        value = load_json(text, clean=True)
+    except ValueError:
+        return clean_text(text)
+    return value if isinstance(value, dict | list) else text
+
+
+class ToolInvoker(Invoker):
+    """An invoker that runs tools."""
+
+    @abstractmethod
+    async def call(
+        self, tool: ServerTool, arguments: dict[str, Any], context: InvocationContext
+    ) -> str | dict[str, Any] | list[Any] | None:
+        """Makes one call; what comes back is storable.
+
+        Args:
+            tool: what is called.
+            arguments: they fit its schema.
+            context: of the step; its id is the key by which the other side knows a call again.
+
+        Raises:
+            UnknownOutcomeError: the request was sent, and no answer came.
+            TransientInvokerError: it was not done, and may work later.
+            InvokerError: it never will; the text is for the model.
+        """

@@ -1,0 +1,88 @@
+"""What a call of an http tool sends: where each argument goes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote
+
+from app.invokers.invoker import InvokerError
+from app.invokers.web.http_config import HttpMethod, check_header, check_path
+
+
+class Place(StrEnum):
+    """Where an argument goes."""
+
+    PATH = "path"
+    QUERY = "query"
+    HEADER = "header"
+    BODY = "body"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequest:
+    """One request; `body` is sent as JSON, None sends none."""
+
+    method: HttpMethod
+    path: str
+    query: dict[str, Any]
+    headers: dict[str, str]
+    body: dict[str, Any] | None
+
+
+def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> ToolRequest:
+    """The request of a call.
+
+    Args:
+        config: `method`, `path` with `{argument}` for those that go there, and `arguments`: where
+            others go by name. What is not named goes into the query of a GET or DELETE, and into
+            the body of any other.
+        arguments: as the model chose them.
+
+    Raises:
+        InvokerError: an argument cannot go where it is to go.
+    """
+    method = HttpMethod(config["method"])
+    places = config.get("arguments", {})
+    rest = Place.QUERY if method in (HttpMethod.GET, HttpMethod.DELETE) else Place.BODY
+    path: str = config["path"]
+    found: dict[Place, dict[str, Any]] = {place: {} for place in Place}
+    for name, value in arguments.items():
+        place = Place.PATH if f"{{{name}}}" in path else Place(places.get(name, rest))
+        found[place][name] = value
+    for name, value in found[Place.PATH].items():
+        path = path.replace(f"{{{name}}}", quote(_text(name, value), safe=""))
+    if "{" in path:
+        raise InvokerError(f"the path {path!r} needs an argument that is not there")
+    headers = {name: _text(name, value) for name, value in found[Place.HEADER].items()}
+    try:
+        check_path(path)
+        for name, value in headers.items():
+            check_header(name, value)
+    except ValueError as error:
+        raise InvokerError(f"the request cannot be sent: {error}") from None
+    query = {name: _query(value) for name, value in found[Place.QUERY].items()}
+    body = found[Place.BODY] if rest is Place.BODY or found[Place.BODY] else None
+    return ToolRequest(method, path, query, headers, body)
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        if value in {"", ".", ".."}:
+            raise InvokerError(f"argument {name!r} must not be {value!r}")
+        return value
+    if value is None or isinstance(value, dict | list):
+        raise InvokerError(f"argument {name!r} must be a text, a number or a boolean")
+    return json.dumps(value)
+
+
+def _query(value: Any) -> Any:
+    """A list is a parameter that comes several times; an object is its JSON."""
+    if isinstance(value, list):
+        return [_query_text(item) for item in value]
+    return _query_text(value)
+
+
+def _query_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,105 @@
+"""One attempt of a tool's call: what comes of it is a result for the model, not a failed turn."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.errors import error_text
+from app.invokers.invoker import (
+    FailureKind,
+    InvocationContext,
+    InvokerError,
+    ToolCall,
+    TransientInvokerError,
+    UnknownOutcomeError,
+)
+from app.invokers.pool import Invokers
+from app.invokers.tool import ServerTool, ToolResult, ToolStatus
+from app.sessions.steps.connections import ConnectionResolver
+from app.sessions.store.change import StepFence
+from app.sessions.store.claim import Claim
+
+_TOO_MANY_REQUESTS = 429
+_UNKNOWN = "The call was sent, and no answer came: whether it was done is not known."
+
+
+class ToolRunner:
+    """Makes the calls of one worker.
+
+    A call that writes, to a tool that does not know a repeated call by its key, is made once: where
+    an attempt ended without an answer its outcome is unknown, and it is not sent again.
+    """
+
+    def __init__(self, invokers: Invokers, connections: ConnectionResolver) -> None:
+        self._invokers = invokers
+        self._connections = connections
+        self._sent: set[StepFence] = set()
+
+    def leaves_in_doubt(self, fence: StepFence) -> bool:
+        """Whether an attempt that was cut short may have done what must not be done twice."""
+        in_doubt = fence in self._sent
+        self._sent.discard(fence)
+        return in_doubt
+
+    async def run(self, claim: Claim, tool: ServerTool, call: ToolCall) -> ToolResult:
+        """Makes the call, or says that nobody knows whether it was made.
+
+        Raises:
+            TransientInvokerError: it is to be tried again.
+        """
+        if claim.losses and not tool.repeatable:
+            return ToolResult(
+                tool_use_id=call.id, status=ToolStatus.UNKNOWN, payload={"error": _UNKNOWN}
+            )
+        started = time.monotonic()
+        try:
+            result = await self._made(claim, tool, call)
+        except UnknownOutcomeError:
+            if tool.repeatable and claim.failures < tool.retries:
+                raise
+            status = ToolStatus.ERROR if tool.repeatable else ToolStatus.UNKNOWN
+            result = ToolResult(tool_use_id=call.id, status=status, payload={"error": _UNKNOWN})
+        except InvokerError as error:
+            if _may_be_repeated(error, tool) and claim.failures < tool.retries:
+                raise
+            result = ToolResult.failed(call.id, error_text(str(error)))
+        result.runtime_ms = round((time.monotonic() - started) * 1000)
+        return result
+
+    async def _made(self, claim: Claim, tool: ServerTool, call: ToolCall) -> ToolResult:
+        name, config = await self._connections.resolve_tool(claim.session.org_id, tool)
+        invoker = self._invokers.resolve(name, config)
+        await invoker.prepare()
+        context = InvocationContext(claim.step_id, claim.attempt, tool.timeout)
+        with self._sending(claim.fence, tool):
+            try:
+                async with asyncio.timeout(tool.timeout):
+                    payload = await invoker.call(tool, call.arguments or {}, context)
+            except TimeoutError:
+                raise UnknownOutcomeError(
+                    f"No answer within {tool.timeout:g} seconds.", kind=FailureKind.TIMEOUT
+                ) from None
+        return ToolResult(tool_use_id=call.id, status=ToolStatus.SUCCESS, payload=payload)
+
+    @contextmanager
+    def _sending(self, fence: StepFence, tool: ServerTool) -> Iterator[None]:
+        if tool.repeatable:
+            yield
+            return
+        self._sent.add(fence)
+        try:
+            yield
+        except asyncio.CancelledError:
+            raise  # it stays in doubt
+        except BaseException:
+            self._sent.discard(fence)
+            raise
+        self._sent.discard(fence)
+
+
+def _may_be_repeated(error: InvokerError, tool: ServerTool) -> bool:
+    """Whether it may work later, and the call was not done: an answer of 5xx may follow a write."""
+    if not isinstance(error, TransientInvokerError):
+        return False
+    return tool.repeatable or error.status in (None, _TOO_MANY_REQUESTS)
