@@ -53,6 +53,7 @@ def running_server(settings: Settings) -> Iterator[str]:
     # The socket listens before the thread starts: a client that is early waits, none is refused.
     listener = socket.create_server(("127.0.0.1", 0))
     # Its thread writes a request's line when the test may be over, and pytest captures nothing.
+    # The level is the process's: an application that is made beside it must not lower it.
     app = create_app(settings.model_copy(update={"log_level": "ERROR"}))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     thread = threading.Thread(target=server.run, args=([listener],), name="api")
