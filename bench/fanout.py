@@ -38,15 +38,15 @@ async def _map(connection: Connection, items: int) -> float:
     session = await connection.call("POST", "/v1/ai/wide/start_session", seed)
     event = {"session_id": session["session_id"], "event": "user_input", "event_input": "go"}
     started = time.perf_counter()
-    told = await connection.call("POST", "/v1/ai/wide/event", event)
+    answer = await connection.call("POST", "/v1/ai/wide/event", event)
     poll = event | {"event": "poll"}
-    while told["next_actions"] == ["poll"]:
+    while answer["next_actions"] == ["poll"]:
         # Held until something changed, so that asking takes nothing from what is measured.
-        told = await connection.call("POST", "/v1/ai/wide/event?wait=30", poll)
+        answer = await connection.call("POST", "/v1/ai/wide/event?wait=30", poll)
     seconds = time.perf_counter() - started
     wanted = [f"[echo model] You said: {item}" for item in range(items)]
-    if json.loads(str(told["response"])) != wanted:
-        raise SystemExit(f"wrong answer: {told}")
+    if json.loads(str(answer["response"])) != wanted:
+        raise SystemExit(f"wrong answer: {answer}")
     return seconds
 
 

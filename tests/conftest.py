@@ -88,8 +88,8 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def addresses(request: pytest.FixtureRequest) -> Addresses:
     """Where this run's PostgreSQL and Redis are."""
-    told = getattr(request.config, "workerinput", None)
-    return Addresses(**told["services"]) if told else _services(request.config).addresses
+    given = getattr(request.config, "workerinput", None)
+    return Addresses(**given["services"]) if given else _services(request.config).addresses
 
 
 @pytest.fixture(scope="session")

@@ -77,10 +77,10 @@ async def test_manifests_at_an_address(ok: Ok, statewright: Statewright) -> None
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
     async with raw_server(sends(answer)) as (port, _):
         url = f"http://127.0.0.1:{port}/fetched.yaml"
-        told = await anyio.to_thread.run_sync(lambda: ok("apply", "-f", url, "--dry-run"))
+        output = await anyio.to_thread.run_sync(lambda: ok("apply", "-f", url, "--dry-run"))
     refused = await anyio.to_thread.run_sync(lambda: statewright("apply", "-f", url))
 
-    assert told == "dataset/fetched created (dry run)\n"
+    assert output == "dataset/fetched created (dry run)\n"
     assert refused.exit_code == 1
     assert refused.stderr.startswith(f"statewright: {url}: ")
     assert len(refused.stderr.splitlines()) == 1
@@ -99,9 +99,9 @@ def test_warnings_of_a_flow_are_shown(statewright: Statewright) -> None:
 
 
 def test_a_dry_run_tells_and_changes_nothing(ok: Ok, statewright: Statewright) -> None:
-    told = ok("apply", "-f", "-", "--dry-run", stdin=as_text(manifest("dry")))
+    output = ok("apply", "-f", "-", "--dry-run", stdin=as_text(manifest("dry")))
 
-    assert told == "dataset/dry created (dry run)\n"
+    assert output == "dataset/dry created (dry run)\n"
     assert statewright("get", "dataset", "dry").exit_code == 1
 
 

@@ -39,7 +39,7 @@ async def test_a_turn_without_an_answer_fails_the_command(
     statewright: Statewright, upstream: ModelServer
 ) -> None:
     run = await prompts(statewright, upstream)
-    for name, (said, told) in FAILURES.items():
+    for name, (said, reason) in FAILURES.items():
         upstream.answers[f"{WORDS}: {name}"] = said
 
         for more in ([], ["-o", "json"]):
@@ -48,7 +48,7 @@ async def test_a_turn_without_an_answer_fails_the_command(
             assert failed.exit_code == 1, (name, failed.output)
             assert failed.stdout == "", name
             assert failed.stderr.startswith("statewright: The agent's turn failed. "), name
-            assert told in failed.stderr, (name, failed.stderr)
+            assert reason in failed.stderr, (name, failed.stderr)
             assert "(session " in failed.stderr, name
             assert WORDS not in failed.stderr, name
             assert len(failed.stderr.splitlines()) == 1, name
@@ -67,8 +67,8 @@ async def test_a_cut_answer_is_printed_and_said_to_be_cut(
     assert (whole.exit_code, whole.stdout, whole.stderr) == (0, "Hello there.\n", "")
     assert (cut.exit_code, cut.stdout) == (0, "Hello there.\n")
     assert cut.stderr.startswith("The answer is cut: ")
-    told = yaml.safe_load(document.stdout)
-    assert (told["response"], told["cut"]) == ("Hello there.", True)
+    answer = yaml.safe_load(document.stdout)
+    assert (answer["response"], answer["cut"]) == ("Hello there.", True)
 
 
 async def prompts(statewright: Statewright, upstream: ModelServer) -> Callable[..., Any]:

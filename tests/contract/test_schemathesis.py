@@ -74,7 +74,7 @@ def test_answers_are_as_declared(service: Service, worker: None, tag: str) -> No
             try:
                 _exercise(operation, mode, service.base_url, headers, real)()
             except Exception as fault:  # noqa: BLE001 - all are shown, not the first alone
-                faults[operation.label, mode.value] = _told(fault)
+                faults[operation.label, mode.value] = _messages(fault)
     assert faults == {}
     assert walked
 
@@ -135,7 +135,7 @@ def _real(client: httpx.Client) -> dict[str, str]:
     }
 
 
-def _told(fault: BaseException) -> list[Any]:
+def _messages(fault: BaseException) -> list[Any]:
     """What is wrong, in words."""
     inner = getattr(fault, "exceptions", [fault])
     return [str(one)[:1500] for one in inner]

@@ -75,11 +75,11 @@ async def _turns(client: httpx.AsyncClient) -> None:
     async def thread() -> None:
         assert texts(await answered(client, "Hi")) == ["Hi", "[echo model] You said: Hi"]
 
-    async def flow(name: str, said: str, answer: str) -> None:
+    async def flow(name: str, said: str, response: str) -> None:
         session = await Session.start(client, name)
         for _ in range(2):
-            told = await session.send("go", said)
-            assert (told["error"], told["response"]) == (None, answer), told
+            answer = await session.send("go", said)
+            assert (answer["error"], answer["response"]) == (None, response), answer
 
     await asyncio.gather(
         *(thread() for _ in range(_TURNS)),

@@ -40,13 +40,13 @@ def says_try_again(response: httpx.Response) -> bool:
 class Client:
     """Sends a request to one API after the other until the answer is not "try again".
 
-    `told` counts the statuses of all answers; 0 stands for none at all.
+    `statuses` counts those of all answers; 0 stands for none at all.
     """
 
     def __init__(self, http: httpx.AsyncClient, base_urls: Sequence[str]) -> None:
         self.http = http
         self.base_urls = base_urls
-        self.told: Counter[int] = Counter()
+        self.statuses: Counter[int] = Counter()
         self._numbers = count()
 
     @classmethod
@@ -71,15 +71,15 @@ class Client:
             try:
                 response = await self.once(number, method, path, **arguments)
             except httpx.TransportError:
-                self.told[0] += 1
+                self.statuses[0] += 1
             else:
-                self.told[response.status_code] += 1
+                self.statuses[response.status_code] += 1
                 if not says_try_again(response):
                     assert response.is_success, f"{method} {path}: {response.text}"
                     return response.json()["data"]
                 assert int(response.headers["retry-after"]) >= 1, response.text
             assert asyncio.get_running_loop().time() < deadline, f"no answer to {method} {path}"
-            await asyncio.sleep(0.1)  # sooner than told: the tests are in a hurry
+            await asyncio.sleep(0.1)  # sooner than it says: the tests are in a hurry
         raise AssertionError
 
 
@@ -110,7 +110,7 @@ class Conversation:
             self._token = delta["continuation_token"]
             return bool(delta["status"] == "user_turn")
 
-        await until(is_users_turn, what=f"the answer in {self.thread_id}, told: {self.said}")
+        await until(is_users_turn, what=f"the answer in {self.thread_id}, sent: {self.said}")
 
 
 class Load:

@@ -53,10 +53,10 @@ async def test_composites_survive_killed_workers_and_a_flushed_redis(system: Sys
         await system.kill(system.workers[1])
         await asyncio.gather(*(worker.start() for worker in system.workers))
 
-        told = await asyncio.gather(*(_answer(http, session) for session in sessions))
+        answers = await asyncio.gather(*(_answer(http, session) for session in sessions))
 
     wanted = [f"{i}=[echo model] You said: {i}" for i in range(_ITEMS)]
-    assert [orjson.loads(answer) for answer in told] == [wanted] * 3
+    assert [orjson.loads(answer) for answer in answers] == [wanted] * 3
     assert await system.value(_OPEN) == 0
 
 
@@ -72,21 +72,21 @@ async def _answer(http: httpx.AsyncClient, session: str) -> str:
     seen = 0
     async with asyncio.timeout(60):
         while True:
-            told = await _event(http, session, "poll")
-            if told["next_actions"] != ["poll"]:
-                assert told["error"] is None
-                answer: str = told["response"]
-                return answer
-            assert told["progress"]["number_of_subtasks_executed"] >= seen
-            seen = told["progress"]["number_of_subtasks_executed"]
+            answer = await _event(http, session, "poll")
+            if answer["next_actions"] != ["poll"]:
+                assert answer["error"] is None
+                response: str = answer["response"]
+                return response
+            assert answer["progress"]["number_of_subtasks_executed"] >= seen
+            seen = answer["progress"]["number_of_subtasks_executed"]
 
 
 async def _event(http: httpx.AsyncClient, session: str, event: str) -> dict[str, Any]:
     body = {"session_id": session, "event": event}
-    answer = await http.post("/v1/ai/spread/event", params={"wait": 5}, json=body)
-    assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    response = await http.post("/v1/ai/spread/event", params={"wait": 5}, json=body)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
 
 
 def _done(system: System, count: int) -> Callable[[], Awaitable[bool]]:

@@ -160,15 +160,15 @@ async def test_what_follows_a_failed_invocation_is_not_invoked(
 
     await session.send("go", "hello")
 
-    assert session.told["next_actions"] == ["go"]
-    error = session.told["error"]
+    assert session.answer["next_actions"] == ["go"]
+    error = session.answer["error"]
     assert error
     assert len(model.requests) == 1
     assert (await session.poll(wait=0))["error"] == error
     assert await session.model("task_error") == error
     await session.send("go", "again")
-    assert session.told["error"] is None
-    assert session.told["response"] == "b Hello from the test model."
+    assert session.answer["error"] is None
+    assert session.answer["response"] == "b Hello from the test model."
     assert len(model.requests) == 3
 
 
@@ -179,11 +179,11 @@ async def test_a_refused_result_puts_the_session_back_where_somebody_can_act(
     session = await Session.start(http, "refusing")
     for _ in range(2):
         await session.send("go", "no JSON")
-        assert (session.told["next_actions"], await session.model("state")) == (["go"], "a")
-        assert session.told["error"]
+        assert (session.answer["next_actions"], await session.model("state")) == (["go"], "a")
+        assert session.answer["error"]
     await session.send("go", '{"ok": true}')
-    assert (session.told["next_actions"], await session.model("state")) == (["go"], "b")
-    assert session.told["error"] is None
+    assert (session.answer["next_actions"], await session.model("state")) == (["go"], "b")
+    assert session.answer["error"] is None
 
 
 async def test_a_refused_result_of_an_initial_invoker_state_leads_to_a_state_that_acts(
@@ -191,12 +191,12 @@ async def test_a_refused_result_of_an_initial_invoker_state_leads_to_a_state_tha
 ) -> None:
     await _apply(http, "begins", initial="w1")
     session = await Session.start(http, "begins")
-    while session.told["next_actions"] == ["poll"]:
+    while session.answer["next_actions"] == ["poll"]:
         await session.poll()
-    assert session.told["next_actions"] == ["go"]
-    assert session.told["error"]
+    assert session.answer["next_actions"] == ["go"]
+    assert session.answer["error"]
     await session.send("go", '{"ok": true}')
-    assert (session.told["error"], await session.model("state")) == (None, "b")
+    assert (session.answer["error"], await session.model("state")) == (None, "b")
 
 
 async def test_a_cancelled_invocation_that_no_state_takes_leads_back(
@@ -212,10 +212,10 @@ async def test_a_cancelled_invocation_that_no_state_takes_leads_back(
     data(await http.post(f"{THREADS}/{session.id}/cancel"))
 
     await session.poll()
-    assert (session.told["next_actions"], await session.model("state")) == (["go"], "a")
-    assert session.told["error"] == "Cancelled by the user."
+    assert (session.answer["next_actions"], await session.model("state")) == (["go"], "a")
+    assert session.answer["error"] == "Cancelled by the user."
     await session.send("go", "again")
-    assert (session.told["error"], await session.model("state")) == (None, "b")
+    assert (session.answer["error"], await session.model("state")) == (None, "b")
 
 
 _RAISING = """
@@ -259,11 +259,11 @@ async def test_a_hook_that_raises_at_the_end_of_an_invocation_leads_back(
 ) -> None:
     session = await Session.start(http, "raising")
     await session.send("go", "trouble")
-    assert (session.told["next_actions"], await session.model("state")) == (["go"], "a")
-    assert session.told["error"]
-    assert "secret" not in session.told["error"]
+    assert (session.answer["next_actions"], await session.model("state")) == (["go"], "a")
+    assert session.answer["error"]
+    assert "secret" not in session.answer["error"]
     await session.send("go", "fine")
-    assert (session.told["error"], await session.model("state")) == (None, "b")
+    assert (session.answer["error"], await session.model("state")) == (None, "b")
 
 
 # As the start of a step leaves them, of which the statement of the cancel did not see the commit.

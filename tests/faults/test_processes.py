@@ -153,7 +153,7 @@ async def test_a_killed_api_loses_nothing(system: System, client: Client) -> Non
         await talk.more(6)
         await system.kill(system.apis[0])
         await talk.more(12)  # at the other
-    assert client.told[0] > 0
+    assert client.statuses[0] > 0
     await check_all(system, client, talk.conversations)
 
 

@@ -42,7 +42,7 @@ async def test_redis_is_down_for_ten_seconds(system: System, client: Client) -> 
         async with asyncio.timeout(10):
             await asyncio.gather(*(conversation.say("while it is down") for conversation in new))
         await asyncio.sleep(10)
-        assert client.told.keys() <= {200, 201}, "every request was served all the while"
+        assert client.statuses.keys() <= {200, 201}, "every request was served all the while"
         assert talk.admitted > admitted
         await system.valkey.start()
         await talk.more(12)
@@ -61,8 +61,8 @@ async def test_postgresql_is_restarted(system: System, client: Client) -> None:
             assert response.headers["content-type"] == "application/problem+json"
             await system.postgres.start()
             await talk.more(6)
-    assert client.told[503] > 0
-    assert client.told[500] == 0
+    assert client.statuses[503] > 0
+    assert client.statuses[500] == 0
     await check_all(system, client, talk.conversations)
 
 
@@ -72,7 +72,7 @@ async def test_postgresql_crashes(system: System, client: Client) -> None:
         await system.kill(system.postgres)
         await system.postgres.start()
         await talk.more(6)
-    assert client.told[500] == 0
+    assert client.statuses[500] == 0
     await check_all(system, client, talk.conversations)
 
 

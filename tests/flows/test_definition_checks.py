@@ -18,7 +18,7 @@ def check(spec: object, key: str = "greet") -> Findings:
     return check_flow(key, spec, invokers=INVOKERS)
 
 
-def told(faults: list[Any]) -> list[tuple[str, str]]:
+def located(faults: list[Any]) -> list[tuple[str, str]]:
     return [("/".join(map(str, fault["loc"])), fault["msg"]) for fault in faults]
 
 
@@ -71,7 +71,7 @@ def test_nothing_wrong() -> None:
     ],
 )
 def test_model_and_states(path: str, value: Any, place: str | None, reason: str) -> None:
-    found = told(check(changed(path, value)).errors)
+    found = located(check(changed(path, value)).errors)
     assert any(where == (place or where) and reason in message for where, message in found), found
 
 
@@ -137,7 +137,7 @@ def test_model_and_states(path: str, value: Any, place: str | None, reason: str)
     ],
 )
 def test_transitions(key: str, value: Any, place: str, reason: str) -> None:
-    found = told(check(changed(f"statechart/states/intro/transitions/0/{key}", value)).errors)
+    found = located(check(changed(f"statechart/states/intro/transitions/0/{key}", value)).errors)
     expected = f"{S}intro/transitions/0/{place}"
     assert [message for where, message in found if where == expected and reason in message], found
 
@@ -196,7 +196,7 @@ def test_transitions(key: str, value: Any, place: str, reason: str) -> None:
     ],
 )
 def test_templates(value: Any, place: str, reason: str) -> None:
-    found = told(check(changed("templates/extract", value)).errors)
+    found = located(check(changed("templates/extract", value)).errors)
     expected = f"{T}extract{place}"
     assert [message for where, message in found if where == expected and reason in message], found
 
@@ -224,14 +224,14 @@ def test_templates(value: Any, place: str, reason: str) -> None:
 )
 def test_retry_policies(retry: dict[str, Any], place: str, reason: str) -> None:
     template = {"invoke": "llm", "template": "x", "retry": retry}
-    ((where, message),) = told(check(changed("templates/extract", template)).errors)
+    ((where, message),) = located(check(changed("templates/extract", template)).errors)
     assert where == f"{T}extract/retry{place}"
     assert reason in message
 
 
 def test_a_template_has_a_policy_or_a_number_of_retries() -> None:
     template = {"invoke": "llm", "template": "x", "retries": 1, "retry": {"maximum_attempts": 2}}
-    ((where, message),) = told(check(changed("templates/extract", template)).errors)
+    ((where, message),) = located(check(changed("templates/extract", template)).errors)
     assert where == f"{T}extract/retry"
     assert "give one of the two" in message
 
@@ -277,7 +277,7 @@ def test_a_template_has_a_policy_or_a_number_of_retries() -> None:
     ],
 )
 def test_the_whole(spec: object, place: str, reason: str) -> None:
-    found = told(check(spec).errors)
+    found = located(check(spec).errors)
     assert [message for where, message in found if where == place and reason in message], found
 
 
@@ -290,7 +290,7 @@ def test_a_flow_in_which_a_failure_has_nowhere_to_lead_is_refused() -> None:
         "statechart": {"states": states},
         "templates": {name: {"invoke": "llm", "template": "x"} for name in "ab"},
     }
-    ((place, reason),) = told(check(spec).errors)
+    ((place, reason),) = located(check(spec).errors)
     assert place == "spec/templates"
     assert "every state invokes something" in reason
     states["end"] = {"final": True}
@@ -309,11 +309,11 @@ def test_the_event_error_is_for_failures_wherever_it_stands(other: str | None) -
     )
     found = check(spec)
     if other is None:
-        ((place, reason),) = told(found.errors)
+        ((place, reason),) = located(found.errors)
         assert (place, "no event leaves it" in reason) == (S + "extract", True)
     else:
         assert not found.errors
-        assert not [reason for _, reason in told(found.warnings) if "error" in reason]
+        assert not [reason for _, reason in located(found.warnings) if "error" in reason]
 
 
 def test_eventless_cycle_over_nested_states() -> None:
@@ -326,13 +326,13 @@ def test_eventless_cycle_over_nested_states() -> None:
     )
     spec["statechart"]["states"]["intro"]["transitions"].append({"target": "outer"})
     spec["templates"]["inner"] = "x"
-    assert ["round for ever" in message for _, message in told(check(spec).errors)] == [True]
+    assert ["round for ever" in message for _, message in located(check(spec).errors)] == [True]
 
 
 def test_the_template_of_a_state_with_states_inside() -> None:
     spec = changed("statechart/states/intro/states", {"inner": {"initial": True}})
     spec["templates"]["inner"] = "x"
-    assert told(check(spec).errors) == [
+    assert located(check(spec).errors) == [
         (T + "intro", "the templates of a state with states inside are those of the inner ones")
     ]
 
@@ -342,7 +342,7 @@ def test_all_faults_are_told_at_once() -> None:
     spec["model"]["machine"] = {}
     spec["statechart"]["states"]["extract"]["transitions"][0]["cond"] = "go()"
     spec["statechart"]["states"]["extract"]["transitions"][1]["target"] = "nowhere"
-    places = [place for place, _ in told(check(spec, key="Greet").errors)]
+    places = [place for place, _ in located(check(spec, key="Greet").errors)]
     assert places == [
         "metadata/name",
         "spec/model/machine",
@@ -354,12 +354,12 @@ def test_all_faults_are_told_at_once() -> None:
 
 @pytest.mark.parametrize("key", ["", "Greet", "9a", "a b", "a/b", "a" * 64, "chat\n", "é"])
 def test_bad_key(key: str) -> None:
-    assert told(check(greet(), key=key).errors)[0][0] == "metadata/name"
+    assert located(check(greet(), key=key).errors)[0][0] == "metadata/name"
 
 
 @pytest.mark.parametrize("key", ["agents", "threads", "flows"])
 def test_reserved_key(key: str) -> None:
-    assert "reserved" in told(check(greet(), key=key).errors)[0][1]
+    assert "reserved" in located(check(greet(), key=key).errors)[0][1]
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_reserved_key(key: str) -> None:
 def test_warnings(spec: object, place: str, reason: str) -> None:
     findings = check(spec)
     assert not findings.errors
-    found = told(findings.warnings)
+    found = located(findings.warnings)
     assert [message for where, message in found if where == place and reason in message], found
 
 

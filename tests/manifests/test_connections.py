@@ -100,8 +100,8 @@ async def test_a_provider_answers_a_prompt(
     assert "done: working → waiting" in [item["text"] for item in session_logs]
     agent_logs = await logs(client, "agent", "Helper")
     assert {"journal", "event", "step"} <= {item["type"] for item in agent_logs}
-    for told in (response.text, json.dumps(session_logs), json.dumps(agent_logs)):
-        assert KEY not in told
+    for shown in (response.text, json.dumps(session_logs), json.dumps(agent_logs)):
+        assert KEY not in shown
 
 
 async def test_a_provider_on_azure_gets_its_version_its_key_and_asks_for_no_stream(
@@ -261,8 +261,8 @@ async def test_a_prompt_at_an_api_that_stops_says_so(
         assert "is stopping" in problem["detail"]
         described = await client.post(f"/api/v1/cli/describe/session/?name={problem['session_id']}")
         assert described.json()["data"]["status"]["running"] is True
-    told = [entry["text"] for entry in await logs(client, "agent", "Helper")]
-    assert sum("is stopping" in text for text in told) == 2
+    texts = [entry["text"] for entry in await logs(client, "agent", "Helper")]
+    assert sum("is stopping" in text for text in texts) == 2
 
 
 async def test_a_turn_that_fails_is_no_answer(client: httpx.AsyncClient, worker: None) -> None:

@@ -65,8 +65,8 @@ async def test_a_cut_part_of_an_answer_is_told_with_the_answer(
     await apply(client, provider(upstream), *flows)
     for name, (_, is_cut) in CASES.items():
         session = await Session.start(client, name)
-        told = await session.send("ask", '["short", "long", "short"]')
-        assert (told["error"], told["cut"]) == (None, is_cut), name
+        answer = await session.send("ask", '["short", "long", "short"]')
+        assert (answer["error"], answer["cut"]) == (None, is_cut), name
         thread = await client.get(f"/v1/ai/threads/{session.id}")
         blocks = thread.json()["data"]["messages"][-1]["content"]
         faults = [block["error_message"] for block in blocks if "error_message" in block]
@@ -87,8 +87,8 @@ async def test_a_part_that_was_cut_before_a_retry_is_still_cut_after_it(
     upstream.answers["ill"] = Said()
     retried = await client.post(f"/v1/ai/ill/sessions/{session.id}/retry", json={})
     assert retried.status_code == 200, retried.text
-    while (told := await session.poll())["next_actions"] == ["poll"]:
+    while (answer := await session.poll())["next_actions"] == ["poll"]:
         pass
 
-    assert (told["error"], told["cut"]) == (None, True)
+    assert (answer["error"], answer["cut"]) == (None, True)
     assert upstream.requests["long"] == 1

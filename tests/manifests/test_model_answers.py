@@ -183,8 +183,8 @@ async def through_thread(client: httpx.AsyncClient, asked: str) -> Outcome:
 
 
 async def through_session(client: httpx.AsyncClient, asked: str) -> Outcome:
-    told = await (await Session.start(client, "plain")).send("ask", asked)
-    return Outcome(told["response"], told["cut"], told["error"])
+    answer = await (await Session.start(client, "plain")).send("ask", asked)
+    return Outcome(answer["response"], answer["cut"], answer["error"])
 
 
 async def through_prompt(client: httpx.AsyncClient, asked: str) -> Outcome:

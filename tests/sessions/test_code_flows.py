@@ -23,17 +23,17 @@ def settings(settings: Settings) -> Settings:
 
 async def test_hooks_guards_validators_and_actions_take_part(client: httpx.AsyncClient) -> None:
     session = await Session.start(client, "hooks", {"from": "7"})
-    assert session.told["response"] == "first 7"
+    assert session.answer["response"] == "first 7"
     assert await session.model("entered") == [""]
     await session.send("go", "there")
-    assert session.told["response"] == "second 8"
+    assert session.answer["response"] == "second 8"
     await session.send("go", "back")
-    assert session.told["response"] == "first 8"
+    assert session.answer["response"] == "first 8"
     assert await session.model("entered") == ["", "there", "back"]
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "code", "told"),
+    ("said", "status", "code", "detail"),
     [
         ("no", 409, "event-not-accepted", "does not take the event 'go'"),
         ("guard", 409, "event-refused", "(ZeroDivisionError)"),
@@ -55,7 +55,7 @@ async def test_an_event_that_the_code_refuses_changes_nothing(
     said: str,
     status: int,
     code: str,
-    told: str,
+    detail: str,
 ) -> None:
     session = await Session.start(client, "hooks")
     before = await session.model()
@@ -63,14 +63,14 @@ async def test_an_event_that_the_code_refuses_changes_nothing(
     assert answer.status_code == status, answer.text
     problem = answer.json()
     assert problem["type"].endswith(code)
-    assert told in problem["detail"]
+    assert detail in problem["detail"]
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
     if code.startswith("event-"):
         assert problem["current_state"] == "first"
         assert problem["possible_events"] == ["go", "note", "drop"]
         assert problem["received_event"] == "go"
-    assert ("the flow's code failed" in caplog.text) == (told.startswith(("(", "That", "say")))
+    assert ("the flow's code failed" in caplog.text) == (detail.startswith(("(", "That", "say")))
     assert await session.model() == before
     assert (await session.send("go", "fine"))["response"] == "second 1"
 
@@ -81,19 +81,19 @@ async def test_nothing_that_one_session_decides_is_remembered_for_another(
 ) -> None:
     for name in ("Ada", "Ben", "Cy"):
         session = await Session.start(client, flow, {"name": name})
-        assert session.told["response"] == f"for {name}"
+        assert session.answer["response"] == f"for {name}"
         for _ in range(3):
             assert (await session.send("go"))["response"] == f"for {name}"
 
 
 async def test_no_client_sends_what_the_library_sends_itself(client: httpx.AsyncClient) -> None:
     session = await Session.start(client, "nested")
-    assert session.told["next_actions"] == ["step"]
+    assert session.answer["next_actions"] == ["step"]
     for event in ("done_state_outer", "done.state.outer"):
         answer = await session.post(event)
         assert (answer.status_code, answer.json()["possible_events"]) == (409, ["step"])
     assert (await session.send("step"))["response"] == "after"
-    assert session.told["next_actions"] == ["again"]
+    assert session.answer["next_actions"] == ["again"]
 
 
 async def test_an_invoker_that_would_end_the_worker_fails_its_step(
@@ -106,7 +106,7 @@ async def test_an_invoker_that_would_end_the_worker_fails_its_step(
 
 @pytest.mark.parametrize("flow", ["blocking", "waiting"])
 @pytest.mark.parametrize(
-    ("event", "said", "told"),
+    ("event", "said", "detail"),
     [
         ("go", "delay", "an event with a delay"),
         ("go", "exit", "(CodeExitError)"),
@@ -116,13 +116,13 @@ async def test_an_invoker_that_would_end_the_worker_fails_its_step(
     ],
 )
 async def test_hooks_that_would_hold_the_service_up_are_refused(
-    client: httpx.AsyncClient, flow: str, event: str, said: str, told: str
+    client: httpx.AsyncClient, flow: str, event: str, said: str, detail: str
 ) -> None:
-    await _refused(client, flow, event, said, told)
+    await _refused(client, flow, event, said, detail)
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "detail"),
     [
         ("wait", "takes longer than 0.2 seconds"),
         ("stay", "takes longer than 0.2 seconds"),
@@ -130,20 +130,22 @@ async def test_hooks_that_would_hold_the_service_up_are_refused(
     ],
 )
 async def test_an_async_hook_has_a_deadline(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, said: str, told: str
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, said: str, detail: str
 ) -> None:
     monkeypatch.setattr(own_code, "MAX_SECONDS", 0.2)
-    await _refused(client, "waiting", "go", said, told)
+    await _refused(client, "waiting", "go", said, detail)
 
 
-async def _refused(client: httpx.AsyncClient, flow: str, event: str, said: str, told: str) -> None:
+async def _refused(
+    client: httpx.AsyncClient, flow: str, event: str, said: str, detail: str
+) -> None:
     """The event is refused, and the session is as it was."""
     session = await Session.start(client, flow)
     answer = await session.post(event, said)
     assert answer.status_code == 409, answer.text
     problem = answer.json()
     assert problem["type"].endswith("event-refused")
-    assert told in problem["detail"]
+    assert detail in problem["detail"]
     assert problem["current_state"] == "a"
     assert await session.model("count") == 0
     assert (await session.send("go", "fine"))["response"] == "b"
@@ -166,10 +168,10 @@ async def test_a_hook_that_blocks_the_event_loop_is_logged(
 
 
 async def test_a_seed_that_fails_is_a_bad_request(client: httpx.AsyncClient) -> None:
-    for seed, told in (({"boom": 1}, "(KeyError)"), ({"from": "x"}, "invalid literal")):
+    for seed, detail in (({"boom": 1}, "(KeyError)"), ({"from": "x"}, "invalid literal")):
         answer = await client.post("/v1/ai/hooks/start_session", json={"seed_data": seed})
         assert answer.status_code == 400
-        assert told in answer.json()["detail"]
+        assert detail in answer.json()["detail"]
         assert answer.json()["errors"][0]["loc"] == ["seed_data"]
         assert "secret" not in answer.text
 
@@ -184,8 +186,8 @@ HELLO = ("assistant", "Hello, red.")
 
 async def test_from_user_to_user_the_template_is_kept(matrix: Session) -> None:
     assert await matrix.dialogue() == [HELLO]
-    told = await matrix.send("show", "me")
-    assert await matrix.dialogue() == [HELLO, ("assistant", told["response"])]
+    answer = await matrix.send("show", "me")
+    assert await matrix.dialogue() == [HELLO, ("assistant", answer["response"])]
 
 
 async def test_from_user_to_invoker_the_input_is_kept_as_it_came(matrix: Session) -> None:
@@ -195,20 +197,20 @@ async def test_from_user_to_invoker_the_input_is_kept_as_it_came(matrix: Session
 
 
 async def test_from_invoker_to_user_the_template_is_kept(matrix: Session) -> None:
-    told = await matrix.send("think", "x")
+    answer = await matrix.send("think", "x")
     dialogue = await matrix.dialogue()
-    assert dialogue == [HELLO, ("user", "x"), ("assistant", told["response"])]
-    assert orjson.loads(told["response"])["state"] == ["tells", "Tells all"]
+    assert dialogue == [HELLO, ("user", "x"), ("assistant", answer["response"])]
+    assert orjson.loads(answer["response"])["state"] == ["tells", "Tells all"]
 
 
 async def test_from_invoker_to_invoker_nothing_is_kept(
     client: httpx.AsyncClient, worker: None
 ) -> None:
     session = await Session.start(client, "the-matrix", {"refine": True})
-    told = await session.send("think", "x")
+    answer = await session.send("think", "x")
     hello = ("assistant", "Hello, blue.")
-    assert await session.dialogue() == [hello, ("user", "x"), ("assistant", told["response"])]
-    assert orjson.loads(told["response"])["actor_input"] == "refined"
+    assert await session.dialogue() == [hello, ("user", "x"), ("assistant", answer["response"])]
+    assert orjson.loads(answer["response"])["actor_input"] == "refined"
 
 
 async def test_what_templates_see(matrix: Session) -> None:
@@ -237,7 +239,7 @@ async def test_what_templates_see(matrix: Session) -> None:
 
 async def test_a_hook_overrides_what_is_kept(client: httpx.AsyncClient, worker: None) -> None:
     session = await Session.start(client, "overriding")
-    assert session.told["response"] is None
+    assert session.answer["response"] is None
     assert await session.dialogue() == []
     await session.send("shout", "hey")
     kept = [("system", "shout: quiet -> loud: hey"), ("user", "hey")]
@@ -254,9 +256,9 @@ async def test_templates_in_files_and_an_existing_invoker(
     client: httpx.AsyncClient, worker: None
 ) -> None:
     session = await Session.start(client, "folders")
-    assert session.told["response"] == "Hello"
-    told = await session.send("ask", "hi")
-    assert told["response"] == "[[echo model] You said: again: You said hi! of 2]"
+    assert session.answer["response"] == "Hello"
+    answer = await session.send("ask", "hi")
+    assert answer["response"] == "[[echo model] You said: again: You said hi! of 2]"
 
 
 async def test_the_flows_are_listed(client: httpx.AsyncClient) -> None:

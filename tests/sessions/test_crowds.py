@@ -31,7 +31,7 @@ async def started(client: httpx.AsyncClient, flow: str, said: str) -> Session:
     session = await Session.start(client, flow)
     answer = await session.post("go", said)
     assert answer.status_code == 200, answer.text
-    session.told = answer.json()
+    session.answer = answer.json()
     return session
 
 
@@ -39,10 +39,10 @@ async def test_a_large_map_keeps_nobody_waiting(client: httpx.AsyncClient, worke
     large = await started(client, "slow", numbers(300))
 
     small = await started(client, "given", '["mine"]')
-    while small.told["next_actions"] == ["poll"]:
+    while small.answer["next_actions"] == ["poll"]:
         await small.poll()
 
-    assert small.told["response"] == '["mine"]'
+    assert small.answer["response"] == '["mine"]'
     progress = (await large.poll(wait=0))["progress"]
     assert progress["number_of_subtasks_executed"] < 150
 
@@ -55,10 +55,10 @@ async def test_what_nobody_serves_keeps_no_lost_step_waiting(
     await redis.unlink(*[key async for key in redis.scan_iter(f"{settings.redis_namespace}:*")])
 
     async with serving(settings), asyncio.timeout(15):
-        while lost.told["next_actions"] == ["poll"]:
+        while lost.answer["next_actions"] == ["poll"]:
             await lost.poll()
 
-    assert lost.told["response"] == '["lost"]'
+    assert lost.answer["response"] == '["lost"]'
     assert not await redis.exists(f"{settings.redis_namespace}:queue:nobody")
 
 
@@ -75,11 +75,11 @@ async def test_a_step_that_is_published_often_runs_once(
 
     wide = settings.worker.model_copy(update={"concurrency": 40})
     async with serving(settings.model_copy(update={"worker": wide})):
-        while session.told["next_actions"] == ["poll"]:
+        while session.answer["next_actions"] == ["poll"]:
             await session.poll()
 
-    assert session.told["error"] is None
-    assert session.told["response"] == str(list(range(60)))
+    assert session.answer["error"] is None
+    assert session.answer["response"] == str(list(range(60)))
     assert await database.pool.fetchval("SELECT max(attempt) FROM step WHERE kind = 'leaf'") == 1
 
 
@@ -103,25 +103,25 @@ async def test_deep_json_is_a_text(
     deep = "[" * depth + "]" * depth
 
     session = await started(client, flow, deep)
-    while session.told["next_actions"] == ["poll"]:
+    while session.answer["next_actions"] == ["poll"]:
         await session.poll()
 
-    assert session.told["error"] is None
+    assert session.answer["error"] is None
     if flow == "given":
-        assert orjson.loads(session.told["response"]) == [deep]
+        assert orjson.loads(session.answer["response"]) == [deep]
 
 
 async def test_integers_are_what_they_were(client: httpx.AsyncClient, worker: None) -> None:
     for said in ("[18446744073709551615]", "[-9223372036854775808]"):
         session = await started(client, "given", said)
-        while session.told["next_actions"] == ["poll"]:
+        while session.answer["next_actions"] == ["poll"]:
             await session.poll()
-        assert session.told["response"] == said
+        assert session.answer["response"] == said
     too_large = "[123456789012345678901234567890]"
     session = await started(client, "given", too_large)
-    while session.told["next_actions"] == ["poll"]:
+    while session.answer["next_actions"] == ["poll"]:
         await session.poll()
-    assert orjson.loads(session.told["response"]) == [too_large]
+    assert orjson.loads(session.answer["response"]) == [too_large]
 
 
 async def test_task_state_is_held_until_its_answer_changes(

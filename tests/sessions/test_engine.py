@@ -36,19 +36,19 @@ async def run(
 
 async def test_a_chain_hands_its_results_on(client: httpx.AsyncClient, worker: None) -> None:
     session = await run(client, "chained")
-    assert session.told["response"] == '<{"n": 2}/3|{"n": 2}/3>'
-    assert session.told["next_actions"] == ["go"]
-    assert session.told["error"] is None
+    assert session.answer["response"] == '<{"n": 2}/3|{"n": 2}/3>'
+    assert session.answer["next_actions"] == ["go"]
+    assert session.answer["error"] is None
 
 
 async def test_a_parallel_is_an_object(client: httpx.AsyncClient, worker: None) -> None:
     session = await run(client, "in_parallel", "[1]")
-    assert orjson.loads(session.told["response"]) == {
+    assert orjson.loads(session.answer["response"]) == {
         "text": [1],
         "json": {"said": "[1]"},
         "a/b~c": 7,
     }
-    assert list(orjson.loads(session.told["response"])) == ["text", "json", "a/b~c"]
+    assert list(orjson.loads(session.answer["response"])) == ["text", "json", "a/b~c"]
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ async def test_a_map_is_a_list_in_order(
     client: httpx.AsyncClient, worker: None, items: object, result: list[object]
 ) -> None:
     session = await run(client, "mapped", items=items)
-    assert orjson.loads(session.told["response"]) == result
-    assert session.told["error"] is None
+    assert orjson.loads(session.answer["response"]) == result
+    assert session.answer["error"] is None
 
 
 async def test_a_map_goes_over_what_a_path_selects(client: httpx.AsyncClient, worker: None) -> None:
     rows = [{"ok": True, "name": "a"}, {"ok": False, "name": "b"}, {"ok": True, "name": "c"}]
     session = await run(client, "mapped_by_path", orjson.dumps({"rows": rows}).decode())
-    assert orjson.loads(session.told["response"]) == ["a", "c"]
+    assert orjson.loads(session.answer["response"]) == ["a", "c"]
 
 
 async def test_an_item_may_hold_what_the_database_cannot(
@@ -84,9 +84,9 @@ async def test_an_item_may_hold_what_the_database_cannot(
     """No client can send a NUL, but escaped in JSON one may hide: it is replaced."""
     rows = [{"ok": True, "name": "a\0b"}, {"ok": True, "name": "c"}]
     session = await run(client, "mapped_by_path", orjson.dumps({"rows": rows}).decode())
-    assert session.told["error"] is None
-    assert "a\ufffdb" in session.told["response"]
-    assert session.told["next_actions"] == ["go"]
+    assert session.answer["error"] is None
+    assert "a\ufffdb" in session.answer["response"]
+    assert session.answer["next_actions"] == ["go"]
 
 
 async def test_a_path_that_does_not_fit(client: httpx.AsyncClient, worker: None) -> None:
@@ -98,10 +98,10 @@ async def test_a_path_that_does_not_fit(client: httpx.AsyncClient, worker: None)
     assert await session.model() == before
 
     later = await run(client, "mis_mapped_later", "7")
-    assert "length(parsed_previous_result)" in later.told["error"]
-    assert later.told["next_actions"] == ["go"]
+    assert "length(parsed_previous_result)" in later.answer["error"]
+    assert later.answer["next_actions"] == ["go"]
     assert orjson.loads((await later.send("go", "[1, 2]"))["response"]) == ["x"]
-    assert later.told["error"] is None
+    assert later.answer["error"] is None
 
 
 async def test_composites_nest(client: httpx.AsyncClient, worker: None) -> None:
@@ -109,18 +109,18 @@ async def test_composites_nest(client: httpx.AsyncClient, worker: None) -> None:
     rows = [[f"{n}{row}{row}s" for n in range(2)] for row in (1, 2)]
     expected = {"left": [rows, 2], "right": "s"}
     # What looks like JSON is put together parsed, also a text of digits.
-    assert orjson.loads(session.told["response"]) == expected
+    assert orjson.loads(session.answer["response"]) == expected
 
     empty = await run(client, "deep", "s", items=[])
-    assert orjson.loads(empty.told["response"]) == {"left": [[], 0], "right": "s"}
+    assert orjson.loads(empty.answer["response"]) == {"left": [[], 0], "right": "s"}
 
 
 async def test_empty_maps_go_on(client: httpx.AsyncClient, worker: None) -> None:
     session = await run(client, "empty_maps", items=[])
-    assert session.told["response"] == "[]"
-    assert session.told["error"] is None
+    assert session.answer["response"] == "[]"
+    assert session.answer["error"] is None
     full = await run(client, "empty_maps", items=[1, 2])
-    assert orjson.loads(full.told["response"]) == ["z", "z"]
+    assert orjson.loads(full.answer["response"]) == ["z", "z"]
 
 
 async def test_a_named_queue_is_served_by_its_workers_alone(
@@ -130,8 +130,8 @@ async def test_a_named_queue_is_served_by_its_workers_alone(
     await session.post("go")
     while (await session.poll(1))["progress"]["number_of_subtasks_executed"] < 1:
         pass
-    told = await session.poll(1)
-    assert told["progress"] == {
+    answer = await session.poll(1)
+    assert answer["progress"] == {
         "total_number_of_subtasks": 3,
         "number_of_subtasks_executed": 1,
     }
@@ -142,9 +142,9 @@ async def test_a_named_queue_is_served_by_its_workers_alone(
         update={"worker": settings.worker.model_copy(update={"queues": ["gpu"]})}
     )
     async with serving(only):
-        while session.told["next_actions"] == ["poll"]:
+        while session.answer["next_actions"] == ["poll"]:
             await session.poll()
-    assert orjson.loads(session.told["response"]) == {"here": 1, "there": 3}
+    assert orjson.loads(session.answer["response"]) == {"here": 1, "there": 3}
 
 
 @pytest.mark.parametrize(
@@ -167,9 +167,9 @@ async def test_progress_is_right_and_never_goes_back(
 ) -> None:
     composites.gates.permits = asyncio.Semaphore(0)
     session = await Session.start(client, flow, {"items": ["a", "b", "c"]})
-    session.told = (await session.post("go")).json()
+    session.answer = (await session.post("go")).json()
     seen = []
-    while (progress := session.told["progress"]) is not None:
+    while (progress := session.answer["progress"]) is not None:
         executed = progress["number_of_subtasks_executed"]
         seen.append((executed, progress["total_number_of_subtasks"]))
         composites.gates.permits.release()
@@ -178,16 +178,16 @@ async def test_progress_is_right_and_never_goes_back(
     assert last is None or seen[-1] == last
     for (done, total), (done_then, total_then) in pairwise(seen):
         assert (done <= done_then, total <= total_then) == (True, True), seen
-    assert session.told["next_actions"] == ["go"]
-    assert session.told["response"] == result
+    assert session.answer["next_actions"] == ["go"]
+    assert session.answer["response"] == result
 
 
 async def test_functions_in_threads_run_side_by_side(
     client: httpx.AsyncClient, worker: None
 ) -> None:
     session = await run(client, "together", "ab", items=list(range(8)))
-    assert session.told["error"] is None
-    assert orjson.loads(session.told["response"]) == ["abab"] * 8
+    assert session.answer["error"] is None
+    assert orjson.loads(session.answer["response"]) == ["abab"] * 8
 
 
 async def test_a_failing_step_is_told_and_forgotten(
@@ -195,17 +195,17 @@ async def test_a_failing_step_is_told_and_forgotten(
 ) -> None:
     for flow in ("failing", "failing_inside"):
         session = await run(client, flow, "break")
-        assert session.told["error"] == "fails: KeyError: 'no such luck'"
-        assert session.told["response"] is None  # and not what the user said
-        assert session.told["next_actions"] == ["go"]
+        assert session.answer["error"] == "fails: KeyError: 'no such luck'"
+        assert session.answer["response"] is None  # and not what the user said
+        assert session.answer["next_actions"] == ["go"]
         assert await session.model("[state, result, task_error]") == [
             "shown",
             "",
             "fails: KeyError: 'no such luck'",
         ]
         await session.send("go", "fine")
-        assert session.told["error"] is None
-        assert "fine" in session.told["response"]
+        assert session.answer["error"] is None
+        assert "fine" in session.answer["response"]
         assert await session.model("task_error") is None
 
 
@@ -213,9 +213,9 @@ async def test_a_function_sees_the_render_data_and_may_be_retried(
     client: httpx.AsyncClient, worker: None
 ) -> None:
     session = await run(client, "failing", "flicker")
-    told = orjson.loads(session.told["response"])
-    assert told["said"] == "flicker"
-    assert told["dialogue"] == [{"role": "user", "content": "flicker"}]
+    answer = orjson.loads(session.answer["response"])
+    assert answer["said"] == "flicker"
+    assert answer["dialogue"] == [{"role": "user", "content": "flicker"}]
     assert composites.failures[session.id] == 3
     assert {
         "actor_input",
@@ -228,14 +228,14 @@ async def test_a_function_sees_the_render_data_and_may_be_retried(
         "session_id",
         "state_id",
         "state_name",
-    } <= set(told["sees"])
+    } <= set(answer["sees"])
 
 
 async def test_results_that_cannot_be_stored(client: httpx.AsyncClient, worker: None) -> None:
     for said in ("NUL", "odd"):
         session = await run(client, "failing", said)
-        assert session.told["error"]
-        assert session.told["next_actions"] == ["go"]
+        assert session.answer["error"]
+        assert session.answer["next_actions"] == ["go"]
 
 
 async def test_ephemeral_sessions_vanish_and_others_stay(
@@ -291,14 +291,14 @@ async def test_stored_models_of_an_older_version_are_upgraded(
     await _store(database, b'1:0:{"counter": 41}')
     assert await session.model("count") == 41
     await session.send("go", "x")
-    assert session.told["response"] == "second 42"
+    assert session.answer["response"] == "second 42"
     assert await session.model() == await session.model()
     stored = await database.pool.fetchval("SELECT model FROM session")
     assert stored == b'2:0:{"count":42,"entered":["x"]}'
 
 
 @pytest.mark.parametrize(
-    ("stored", "told"),
+    ("stored", "parts"),
     [
         (b'3:0:{"count": 1}', ("version 3", "not 2")),
         (b'0:0:{"count": 1}', ("version 0", "not 2")),
@@ -307,7 +307,7 @@ async def test_stored_models_of_an_older_version_are_upgraded(
     ],
 )
 async def test_stored_models_that_do_not_fit(
-    client: httpx.AsyncClient, database: Database, stored: bytes, told: tuple[str, ...]
+    client: httpx.AsyncClient, database: Database, stored: bytes, parts: tuple[str, ...]
 ) -> None:
     session = await Session.start(client, "hooks")
     await _store(database, stored)
@@ -317,7 +317,7 @@ async def test_stored_models_that_do_not_fit(
     ):
         assert answer.status_code == 409, answer.text
         assert answer.json()["type"].endswith("definition-mismatch")
-        for part in told:
+        for part in parts:
             assert part in answer.json()["detail"]
     assert await database.pool.fetchval("SELECT model FROM session") == stored
 

@@ -14,31 +14,31 @@ def settings(settings: Settings) -> Settings:
 
 async def test_question_and_answer(client: httpx.AsyncClient, worker: None) -> None:
     session = await Session.start(client, "question_answer")
-    assert session.told["response"] == "What would you like to know?"
-    assert session.told["next_actions"] == ["ask"]
+    assert session.answer["response"] == "What would you like to know?"
+    assert session.answer["next_actions"] == ["ask"]
     for question in ("Why is the sky blue?", "And at night?"):
-        told = await session.send("ask", question)
-        assert told["response"] == f"[echo model] You said: {question}"
-        assert told["next_actions"] == ["ask", "stop"]
-    told = await session.send("stop")
-    assert told["response"] == "Goodbye."
-    assert told["next_actions"] == []
+        answer = await session.send("ask", question)
+        assert answer["response"] == f"[echo model] You said: {question}"
+        assert answer["next_actions"] == ["ask", "stop"]
+    answer = await session.send("stop")
+    assert answer["response"] == "Goodbye."
+    assert answer["next_actions"] == []
 
 
 async def test_data_capture_with_a_guard_and_a_retry(
     client: httpx.AsyncClient, worker: None
 ) -> None:
     session = await Session.start(client, "data_capture")
-    assert session.told["response"] == "What is your name, and how old are you?"
+    assert session.answer["response"] == "What is your name, and how old are you?"
     refused = await session.post("say_who", "")
     assert refused.status_code == 409
     assert "500 characters" in refused.json()["detail"]
 
-    told = await session.send("say_who", '{"name": "Ada", "age": 3600}')
-    assert told["response"] == "I did not get that. What is your name, and how old are you?"
-    told = await session.send("say_who", '{"name": "Ada", "age": 36}')
-    assert told["response"] == "Welcome Ada, aged 36!"
-    assert told["next_actions"] == []
+    answer = await session.send("say_who", '{"name": "Ada", "age": 3600}')
+    assert answer["response"] == "I did not get that. What is your name, and how old are you?"
+    answer = await session.send("say_who", '{"name": "Ada", "age": 36}')
+    assert answer["response"] == "Welcome Ada, aged 36!"
+    assert answer["next_actions"] == []
     assert await session.model("[user_name, age, retries]") == ["Ada", 36, 1]
     assert await session.model("secondary_store.*.understood") == [False, True]
     assert ("user", "(personal data)") in await session.dialogue()
@@ -48,17 +48,17 @@ async def test_data_capture_gives_up(client: httpx.AsyncClient, worker: None) ->
     session = await Session.start(client, "data_capture")
     for _ in range(3):
         await session.send("say_who", "no idea")
-    assert session.told["response"] == "Let us leave it at that."
-    assert session.told["next_actions"] == []
+    assert session.answer["response"] == "Let us leave it at that."
+    assert session.answer["next_actions"] == []
 
 
 async def test_research(client: httpx.AsyncClient, worker: None) -> None:
     session = await Session.start(client, "topic_research")
-    told = await session.send("brief", "bees, wasps,, bees")
-    assert told["error"] is None
-    assert told["response"].startswith("2 findings:\n- [echo model] You said: In two sentences")
-    assert "topic 2, wasps?" in told["response"]
+    answer = await session.send("brief", "bees, wasps,, bees")
+    assert answer["error"] is None
+    assert answer["response"].startswith("2 findings:\n- [echo model] You said: In two sentences")
+    assert "topic 2, wasps?" in answer["response"]
     assert await session.model("report.headline") == "2 findings"
     assert len(await session.model("report.findings")) == 2
-    told = await session.send("brief", " , ")
-    assert told["response"].startswith("0 findings")
+    answer = await session.send("brief", " , ")
+    assert answer["response"].startswith("0 findings")

@@ -75,20 +75,20 @@ async def test_a_circle_of_invocations_that_succeed_fails_in_the_end(
         await session.send("go")
         for turn in (1, 2):
             await session.send("go", "hello")
-            assert f"{_MOST} invocations" in session.told["error"]
-            assert (session.told["next_actions"], await session.model("state")) == (["go"], state)
+            assert f"{_MOST} invocations" in session.answer["error"]
+            assert (session.answer["next_actions"], await session.model("state")) == (["go"], state)
             failed = 2 if state == "c" else 1
             expected = {"done": turn * (_MOST - 1), "failed": turn * failed}
             assert await _invocations(database) == expected
             if state == "c":
                 await session.send("go")
         if state == "b":
-            told = await client.post(f"/v1/ai/circle/sessions/{session.id}/retry")
-            assert told.status_code == 200, told.text
+            answer = await client.post(f"/v1/ai/circle/sessions/{session.id}/retry")
+            assert answer.status_code == 200, answer.text
             await session.poll()
-            while session.told["next_actions"] == ["poll"]:
+            while session.answer["next_actions"] == ["poll"]:
                 await session.poll()
-            assert f"{_MOST} invocations" in session.told["error"]
+            assert f"{_MOST} invocations" in session.answer["error"]
 
 
 async def test_a_long_circle_leads_back_to_where_somebody_acted(
@@ -108,8 +108,8 @@ async def test_a_long_circle_leads_back_to_where_somebody_acted(
     async with serving(settings):
         await session.poll()
 
-    assert f"{_MOST} invocations" in session.told["error"]
-    assert (session.told["next_actions"], await session.model("state")) == (["go"], "b")
+    assert f"{_MOST} invocations" in session.answer["error"]
+    assert (session.answer["next_actions"], await session.model("state")) == (["go"], "b")
 
 
 @pytest.mark.parametrize("most", [1, 2])
@@ -127,4 +127,4 @@ async def test_the_last_invocation_that_a_turn_may_have_counts(
         session = await Session.start(client, "chain")
         await session.send("go")
         await session.send("go", "hello")
-    assert (session.told["error"] is None) == (most == 2)
+    assert (session.answer["error"] is None) == (most == 2)

@@ -33,10 +33,10 @@ async def test_a_worker_without_the_flow_leaves_its_steps_to_one_that_has_it(
         assert tuple(step) == ("queued", "A worker does not have flow 'chained'.", 0, 0)
         assert (await session.poll(0))["next_actions"] == ["poll"]
         async with serving(settings):
-            while session.told["next_actions"] == ["poll"]:
+            while session.answer["next_actions"] == ["poll"]:
                 await session.poll()
-    assert session.told["error"] is None
-    assert session.told["next_actions"] == ["go"]
+    assert session.answer["error"] is None
+    assert session.answer["next_actions"] == ["go"]
 
 
 _FLOW = """
@@ -97,8 +97,8 @@ async def test_a_worker_leaves_steps_to_one_that_has_the_code_by_which_they_were
 ) -> None:
     async with serving(older), serving(release("newer")):
         sessions = [await Session.start(client, "asking") for _ in range(12)]
-        told = await asyncio.gather(*(session.send("go") for session in sessions))
-    assert {one["response"] for one in told} == {"older"}
+        answer = await asyncio.gather(*(session.send("go") for session in sessions))
+    assert {one["response"] for one in answer} == {"older"}
 
 
 async def test_when_the_code_is_gone_a_step_is_run_by_the_code_that_there_is(
@@ -116,9 +116,9 @@ async def test_when_the_code_and_its_state_are_gone_the_session_goes_back(
 ) -> None:
     async with serving(release("newer", working="busy")), asyncio.timeout(5):
         session = await Session.start(client, "asking")
-        told = await session.send("go")
-    assert told["next_actions"] == ["go"]
-    assert "Flow 'asking' was changed while it ran." in told["error"]
+        answer = await session.send("go")
+    assert answer["next_actions"] == ["go"]
+    assert "Flow 'asking' was changed while it ran." in answer["error"]
 
 
 async def test_a_retry_of_a_turn_whose_code_and_state_are_gone_fails_too(
@@ -130,10 +130,10 @@ async def test_a_retry_of_a_turn_whose_code_and_state_are_gone_fails_too(
     async with serving(release("newer", working="busy")), asyncio.timeout(5):
         retried = await client.post(f"/v1/ai/asking/sessions/{session.id}/retry", json={})
         assert retried.status_code == 200, retried.text
-        told = await session.poll()
-        while told["next_actions"] == ["poll"]:
-            told = await session.poll()
-    assert "Flow 'asking' was changed while it ran." in told["error"]
+        answer = await session.poll()
+        while answer["next_actions"] == ["poll"]:
+            answer = await session.poll()
+    assert "Flow 'asking' was changed while it ran." in answer["error"]
 
 
 async def test_a_step_of_a_newer_protocol_waits_for_a_newer_worker(
@@ -148,6 +148,6 @@ async def test_a_step_of_a_newer_protocol_waits_for_a_newer_worker(
         assert rows == []
         await database.pool.execute("UPDATE step SET protocol = $1", PROTOCOL)
         async with asyncio.timeout(10):
-            while session.told["next_actions"] == ["poll"]:
+            while session.answer["next_actions"] == ["poll"]:
                 await session.poll()
-    assert session.told["error"] is None
+    assert session.answer["error"] is None

@@ -8,16 +8,16 @@ import httpx
 async def polled(client: httpx.AsyncClient, flow: str, session_id: str) -> dict[str, Any]:
     """Poll until no invocation runs."""
     while True:
-        answer = await client.post(
+        response = await client.post(
             f"/v1/ai/{flow}/event",
             params={"wait": 10},
             json={"session_id": session_id, "event": "poll"},
         )
-        assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        if told["next_actions"] != ["poll"]:
-            return told
-        assert told["progress"]["total_number_of_subtasks"] >= 1
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        if answer["next_actions"] != ["poll"]:
+            return answer
+        assert answer["progress"]["total_number_of_subtasks"] >= 1
 
 
 async def test_a_session_takes_an_event_and_answers(
@@ -37,9 +37,9 @@ async def test_a_session_takes_an_event_and_answers(
         },
     )
     assert sent.json()["next_actions"] == ["poll"]
-    told = await polled(client, "chat", session["session_id"])
-    assert told["response"] == "[echo model] You said: Hello"
-    assert told["next_actions"] == ["user_message"]
+    answer = await polled(client, "chat", session["session_id"])
+    assert answer["response"] == "[echo model] You said: Hello"
+    assert answer["next_actions"] == ["user_message"]
 
 
 async def test_an_event_that_the_state_does_not_take_is_refused(client: httpx.AsyncClient) -> None:

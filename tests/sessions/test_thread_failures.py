@@ -292,9 +292,9 @@ async def test_a_failed_turn_of_any_flow_shows_why(
     assert block["error_code"] == "invocation_failed"
     assert "the prompt is odd" in block["error_message"]
     assert texts(thread)[2:] == ([says] if says else [])
-    told = (await client.post(f"/v1/ai/{flow}/event", json=polling(thread))).json()
-    assert told["response"] == says
-    assert told["error"] == block["error_message"]
+    answer = (await client.post(f"/v1/ai/{flow}/event", json=polling(thread))).json()
+    assert answer["response"] == says
+    assert answer["error"] == block["error_message"]
 
     await send(client, thread["thread_id"], "Again")
     await reader.follow("waiting")
@@ -317,8 +317,8 @@ async def test_cancel_keeps_what_a_model_said_before_it_stalled(
     role, status, text, (block,) = transcript(thread["messages"])[1]
     assert (role, status, text) == ("assistant", "cancelled", "Once upon")
     assert block["error_code"] == "cancelled"
-    told = (await client.post(f"/v1/ai/{flow}/event", json=polling(thread))).json()
-    assert told["response"] == "Once upon"
+    answer = (await client.post(f"/v1/ai/{flow}/event", json=polling(thread))).json()
+    assert answer["response"] == "Once upon"
 
 
 def polling(thread: dict[str, Any]) -> dict[str, Any]:
@@ -427,5 +427,5 @@ async def test_what_an_invoker_loads_takes_none_of_the_time_of_its_call(
 ) -> None:
     async with serving(settings):
         session = await Session.start(client, "preparing")
-        told = await session.send("go", "hello")
-    assert told["response"] == "hello at attempt 1"
+        answer = await session.send("go", "hello")
+    assert answer["response"] == "hello at attempt 1"

@@ -53,13 +53,13 @@ async def test_a_session_that_waits_for_nothing_is_put_back_once(
     async with serving(settings), serving(settings):  # whoever is second finds it done
         while (await session.poll(0))["next_actions"] != ["go"]:  # noqa: ASYNC110 - another process's state
             await asyncio.sleep(0.02)
-        assert "no invocation was running" in session.told["error"]
+        assert "no invocation was running" in session.answer["error"]
         await asyncio.sleep(0.2)
         events = await database.pool.fetch("SELECT event FROM transition")
         assert [row["event"] for row in events].count("stranded") == 1
         assert [line for line in caplog.text.splitlines() if session.id in line and "ERROR" in line]
-        told = await session.send("go", "again")
-    assert told["error"] is None
+        answer = await session.send("go", "again")
+    assert answer["error"] is None
     assert (await untouched.poll(0))["error"] is None
 
 
@@ -81,6 +81,6 @@ async def test_who_lacks_the_flow_puts_a_session_back_to_where_its_client_acted(
             while (await session.poll(0))["next_actions"] == ["poll"]:  # noqa: ASYNC110 - another process's state
                 await asyncio.sleep(0.02)
     assert (await session.poll(0))["next_actions"] == ["go"]
-    assert session.told["error"]
+    assert session.answer["error"]
     async with serving(settings):
         assert (await session.send("go", "again"))["error"] is None

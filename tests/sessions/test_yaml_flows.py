@@ -66,15 +66,15 @@ async def test_the_flows_of_the_benchmark(
         "chain": "c3:c2:c1:hi",
         "fan": json.dumps([f"{i}:v{i}:hi" for i in range(8)]),
     }
-    for flow, answer in expected.items():
+    for flow, response in expected.items():
         started = await client.post(f"/v1/ai/{flow}/start_session", json={})
         assert started.status_code == 200, started.text
         session = started.json()
         assert session["response"] == "Welcome to the benchmark. Ask me anything."
-        told = await say(client, flow, session["session_id"], "hi")
-        assert told["error"] is None
-        assert told["response"] == answer
-        assert told["next_actions"] == ["user_input"]
+        answer = await say(client, flow, session["session_id"], "hi")
+        assert answer["error"] is None
+        assert answer["response"] == response
+        assert answer["next_actions"] == ["user_input"]
 
 
 GUARDED = """
@@ -95,12 +95,12 @@ async def test_a_flow_that_takes_neither_result_nor_failure_is_put_back(
 ) -> None:
     await save(api, await new_key(), "guarded", yaml.safe_load(GUARDED))
     session = (await client.post("/v1/ai/guarded/start_session", json={})).json()
-    told = await say(client, "guarded", session["session_id"], "no")
-    assert told["next_actions"] == ["user_input"]
-    assert "checked" in told["error"]
-    told = await say(client, "guarded", session["session_id"], '{"ok": true}')
-    assert told["response"] == "Done."
-    assert told["error"] is None
+    answer = await say(client, "guarded", session["session_id"], "no")
+    assert answer["next_actions"] == ["user_input"]
+    assert "checked" in answer["error"]
+    answer = await say(client, "guarded", session["session_id"], '{"ok": true}')
+    assert answer["response"] == "Done."
+    assert answer["error"] is None
 
 
 INVOKING_AT_ONCE = """
@@ -146,8 +146,8 @@ async def test_failures_that_lead_to_each_other_end_where_somebody_can_act(
     await save(api, await new_key(), "round", yaml.safe_load(FAILING_ROUND))
     session = (await client.post("/v1/ai/round/start_session", json={})).json()
     for _ in range(2):
-        told = await say(client, "round", session["session_id"], "hi")
-        assert told["next_actions"] == ["user_input"]
-        assert told["error"]
+        answer = await say(client, "round", session["session_id"], "hi")
+        assert answer["next_actions"] == ["user_input"]
+        assert answer["error"]
     failed = await api.state.database.pool.fetch("SELECT state FROM invocation ORDER BY id")
     assert [row["state"] for row in failed] == ["working", "instead"] * 2

@@ -38,21 +38,21 @@ def write_package(tmp_path: Path) -> Iterator[WritePackage]:
 
 
 class Session:
-    """One session of a flow, as its client sees it; `told` is the newest answer."""
+    """One session of a flow, as its client sees it; `answer` is the newest."""
 
-    def __init__(self, client: httpx.AsyncClient, flow: str, told: dict[str, Any]) -> None:
+    def __init__(self, client: httpx.AsyncClient, flow: str, answer: dict[str, Any]) -> None:
         self._client = client
         self.flow = flow
-        self.id: str = told["session_id"]
-        self.told = told
+        self.id: str = answer["session_id"]
+        self.answer = answer
 
     @classmethod
     async def start(
         cls, client: httpx.AsyncClient, flow: str, seed: dict[str, Any] | None = None
     ) -> "Session":
-        answer = await client.post(f"/v1/ai/{flow}/start_session", json={"seed_data": seed})
-        assert answer.status_code == 200, answer.text
-        return cls(client, flow, answer.json())
+        response = await client.post(f"/v1/ai/{flow}/start_session", json={"seed_data": seed})
+        assert response.status_code == 200, response.text
+        return cls(client, flow, response.json())
 
     async def post(self, event: str, event_input: str = "", wait: float = 0) -> httpx.Response:
         """The bare answer to an event."""
@@ -64,26 +64,26 @@ class Session:
 
     async def send(self, event: str, event_input: str = "") -> dict[str, Any]:
         """Send an event, and poll until no invocation runs."""
-        answer = await self.post(event, event_input)
-        assert answer.status_code == 200, answer.text
-        self.told = answer.json()
-        while self.told["next_actions"] == ["poll"]:
+        response = await self.post(event, event_input)
+        assert response.status_code == 200, response.text
+        self.answer = response.json()
+        while self.answer["next_actions"] == ["poll"]:
             await self.poll()
-        return self.told
+        return self.answer
 
     async def poll(self, wait: float = 10) -> dict[str, Any]:
-        answer = await self.post("poll", wait=wait)
-        assert answer.status_code == 200, answer.text
-        self.told = answer.json()
-        return self.told
+        response = await self.post("poll", wait=wait)
+        assert response.status_code == 200, response.text
+        self.answer = response.json()
+        return self.answer
 
     async def model(self, path: str | None = None) -> Any:
         """The session's model, or what a path selects of it."""
-        answer = await self._client.get(
+        response = await self._client.get(
             f"/v1/ai/{self.flow}/model/{self.id}", params={"path": path} if path else {}
         )
-        assert answer.status_code == 200, answer.text
-        return orjson.loads(answer.json()["response"])
+        assert response.status_code == 200, response.text
+        return orjson.loads(response.json()["response"])
 
     async def dialogue(self) -> list[tuple[str, str]]:
         """Its messages, as (role, text)."""
