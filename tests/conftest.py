@@ -19,7 +19,7 @@ from app.db.engine import Database
 from app.settings import Settings, StepSettings
 from tests.support.services import Addresses, Clones, Services
 
-pytest_plugins = ["tests.support.http", "tests.support.flows"]
+pytest_plugins = ["tests.support.http", "tests.support.flows", "tests.support.providers"]
 
 # Machines differ: what a property finds counts, not how long its examples take.
 hypothesis_settings.register_profile(

@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from app.db.engine import Database
-from app.settings import LlmSettings, Settings
+from app.settings import Settings
 from app.worker import serving
 from tests.faults.system import until
 from tests.support.flows import Session, WritePackage
 from tests.support.http import NewKey
 from tests.support.openai_server import OpenAiServer, Reply
-from tests.support.providers import load_provider
+from tests.support.providers import use_model
 from tests.support.threads import THREADS, data, settled, start, texts
 
 pytestmark = [pytest.mark.faults]
@@ -25,19 +25,9 @@ _STEPS = "SELECT id, status, attempt, failures, losses FROM step WHERE session_i
 
 
 @pytest.fixture
-async def model() -> AsyncIterator[OpenAiServer]:
-    load_provider("openai")  # takes seconds, which are not those that the tests are about
-    async with OpenAiServer() as server:
-        yield server
-
-
-@pytest.fixture
 def settings(settings: Settings, model: OpenAiServer) -> Settings:
     """The model of this machine; leases of two seconds."""
-    settings.llm = LlmSettings(
-        provider="openai", base_url=model.base_url, model="test-model", api_key="key"
-    )
-    settings.security.egress_allow = ["127.0.0.0/8"]
+    use_model(settings, model)
     return settings
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -10,14 +9,14 @@ import pytest
 from fastapi import FastAPI
 
 from app.db.engine import Database
-from app.settings import LlmSettings, Settings
+from app.settings import Settings
 from tests.sessions.test_sessions import polled
 from tests.sessions.test_yaml_flows import save
 from tests.support.flows import Session
 from tests.support.http import NewKey
 from tests.support.manifests import post, send
 from tests.support.openai_server import OpenAiServer, Reply
-from tests.support.providers import load_provider
+from tests.support.providers import use_model
 from tests.support.threads import THREADS, data
 
 SPEC: dict[str, Any] = {
@@ -49,20 +48,10 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.fixture
-async def model() -> AsyncIterator[OpenAiServer]:
-    load_provider("openai")
-    async with OpenAiServer() as server:
-        yield server
-
-
-@pytest.fixture
 def settings(settings: Settings, model: OpenAiServer) -> Settings:
-    settings.llm = LlmSettings(
-        provider="openai", base_url=model.base_url, model="test-model", api_key="secret-key"
-    )
+    use_model(settings, model)
     settings.flows_package = "tests.support.engine_flows"
     settings.session.expire_sweep_seconds = 0.2
-    settings.security.egress_allow = ["127.0.0.0/8"]
     return settings
 
 

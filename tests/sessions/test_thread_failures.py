@@ -1,7 +1,6 @@
 """Turns whose model fails: tried again where it may pass, else an error that is survived."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -9,14 +8,14 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from app.settings import LlmSettings, Settings
+from app.settings import Settings
 from app.worker import serving
 from tests.sessions.test_yaml_flows import save
 from tests.support.flows import Session, WritePackage
 from tests.support.http import NewKey
 from tests.support.manifests import post
 from tests.support.openai_server import OpenAiServer, Reply
-from tests.support.providers import load_provider
+from tests.support.providers import use_model
 from tests.support.threads import (
     THREADS,
     Reader,
@@ -36,19 +35,9 @@ LONG = " ".join(f"word{n}" for n in range(12))
 
 
 @pytest.fixture
-async def model() -> AsyncIterator[OpenAiServer]:
-    load_provider("openai")  # takes seconds, which are not those that the tests are about
-    async with OpenAiServer() as server:
-        yield server
-
-
-@pytest.fixture
 def settings(settings: Settings, model: OpenAiServer) -> Settings:
     """A provider whose answers are scripted."""
-    settings.llm = LlmSettings(
-        provider="openai", base_url=model.base_url, model="test-model", api_key="secret-key"
-    )
-    settings.security.egress_allow = ["127.0.0.0/8"]
+    use_model(settings, model)
     settings.step.timeout_seconds = 1.0
     return settings
 
