@@ -113,6 +113,14 @@ class NotAcceptableError(StatewrightError):
     title = "Not acceptable"
 
 
+class RequestTimeoutError(StatewrightError):
+    """The client did not send the whole request in time."""
+
+    status = 408
+    code = "request-timeout"
+    title = "Request timeout"
+
+
 class ConflictError(StatewrightError):
     """The request is fine, but the resource is not in a state that takes it."""
 

@@ -11,7 +11,7 @@ from app.access.crypto import Vault
 from app.access.key_cache import KeyCache
 from app.api import agents, flows, health, manifests, sessions, skills, threads
 from app.api.http import problems
-from app.api.http.body import BodyMiddleware
+from app.api.http.body import BodyMiddleware, BodyReads
 from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.http.query import check_query
 from app.api.http.request_log import RequestLogMiddleware
@@ -47,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     configure_logging(settings.log_level)
     check_llm_settings(settings.llm, settings.security.egress_allow)  # as workers do
     code_flows(settings.flows_package)  # what is wrong with them is raised before anything starts
+    reads = BodyReads(settings.api.body_seconds)
     app = StatewrightApi(
         title="Statewright",
         version=version("statewright"),
@@ -59,11 +60,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         middleware=[  # from the outside in
             Middleware(RequestLogMiddleware),
             Middleware(problems.ProblemMiddleware),
-            Middleware(BodyMiddleware, max_bytes=settings.api.max_body_bytes),
+            Middleware(BodyMiddleware, max_bytes=settings.api.max_body_bytes, reads=reads),
         ],
         exception_handlers=dict.fromkeys(problems.HANDLED, problems.handle),
     )
     app.state.settings = settings
+    app.state.body_reads = reads
     for router in ROUTERS:
         app.include_router(router, responses=problems.DEFAULT_RESPONSES)
     app.include_router(health.router)
@@ -83,7 +85,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.redis = runtime.redis
         vault = Vault(settings.security.encryption_keys)
         app.state.manifests = ManifestService(runtime, vault)
-        with when_asked_to_stop(runtime.wakeups.end_waits):
+        reads: BodyReads = app.state.body_reads
+        with when_asked_to_stop(runtime.wakeups.end_waits), when_asked_to_stop(reads.end):
             yield
 
 

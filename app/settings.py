@@ -34,6 +34,7 @@ class ApiSettings(BaseModel):
     host: str = "127.0.0.1"
     port: int = 8000
     max_body_bytes: int = Field(5_000_000, gt=0, description="Larger bodies get 413 unparsed")
+    body_seconds: float = Field(30.0, gt=0, description="A body that takes longer to come gets 408")
     max_wait_seconds: float = Field(30.0, gt=0, description="Upper bound of every `wait`")
     pool_size: int = Field(16, gt=0, description="PostgreSQL connections of the hot path")
 

@@ -1,5 +1,6 @@
 """What a request may carry."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -22,7 +23,7 @@ LIMIT = 5_000
 @pytest.fixture
 def api(settings: Settings) -> FastAPI:
     """The application, with an endpoint that gives back what it got."""
-    small = settings.api.model_copy(update={"max_body_bytes": LIMIT})
+    small = settings.api.model_copy(update={"max_body_bytes": LIMIT, "body_seconds": 0.5})
     app = create_app(settings.model_copy(update={"api": small}))
 
     @app.post("/echo-json")
@@ -166,6 +167,34 @@ async def test_chunks_arrive_as_one_body(anonymous: httpx.AsyncClient) -> None:
             yield part
 
     assert (await anonymous.post("/echo-json", content=chunks(), headers=JSON)).json() == [1, 2]
+
+
+async def stalled() -> AsyncIterator[bytes]:
+    """A body of which only the beginning comes."""
+    yield b"[1,"
+    await asyncio.sleep(60)
+    yield b"2]"
+
+
+async def test_a_body_that_does_not_come_is_a_408(anonymous: httpx.AsyncClient) -> None:
+    answer = await anonymous.post("/echo-json", content=stalled(), headers=JSON)
+
+    assert answer.status_code == 408
+    assert answer.json()["type"] == "urn:statewright:problem:request-timeout"
+    assert "0.5 seconds" in answer.json()["detail"]
+
+
+async def test_a_body_that_does_not_come_holds_up_no_stop(
+    api: FastAPI, anonymous: httpx.AsyncClient
+) -> None:
+    asked = asyncio.create_task(anonymous.post("/echo-json", content=stalled(), headers=JSON))
+    await asyncio.sleep(0.1)
+    api.state.body_reads.end()
+
+    answer = await asked
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["type"] == "urn:statewright:problem:stopping"
 
 
 async def test_manifests_are_bounded_but_not_read(anonymous: httpx.AsyncClient) -> None:

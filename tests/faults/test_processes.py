@@ -138,10 +138,16 @@ async def test_a_prompt_at_an_api_that_is_told_to_stop_says_so(
         return bool(await system.value("SELECT count(*) FROM session"))
 
     await until(is_asked, what="the session of the prompt")
+    # A request of which half has come must not hold it up either.
+    _, half = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+    half.write(b"POST /v1/ai/threads HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
+    await half.drain()
+    await asyncio.sleep(0.2)
     system.send(api, signal.SIGTERM)
     async with asyncio.timeout(10):
         _, said = await prompting.communicate()
         await api.process.wait()
+    half.close()
 
     assert prompting.returncode == 1
     assert "is stopping" in said.decode()

@@ -1,30 +1,82 @@
 """What a request may carry: bounded, JSON that every part of the service can store and send."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NoReturn
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import BadRequestError, PayloadTooLargeError
+from app.errors import (
+    BadRequestError,
+    PayloadTooLargeError,
+    RequestTimeoutError,
+    StoppingError,
+)
 from app.kit.storable import NotStorableError, load_json
 
 # These take YAML, whatever the content type says, and check it themselves.
 RAW_PREFIXES = ("/api/v1/cli/",)
 
 
+class BodyReads:
+    """The bodies that are being received: each has a deadline, and none holds up the end.
+
+    Args:
+        seconds: in which a body must come.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._deadlines: set[asyncio.Timeout] = set()
+        self._stopping = False
+
+    def end(self) -> None:
+        """Ends all of them: the process stops."""
+        self._stopping = True
+        now = asyncio.get_running_loop().time()
+        for deadline in self._deadlines:
+            deadline.reschedule(now)
+
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Bounds one.
+
+        Raises:
+            RequestTimeoutError: it did not come in time.
+            StoppingError: the process stops.
+        """
+        deadline = asyncio.timeout(0 if self._stopping else self._seconds)
+        try:
+            async with deadline:
+                self._deadlines.add(deadline)
+                yield
+        except TimeoutError:
+            if self._stopping:
+                raise StoppingError("The server is stopping.", retry_after=1) from None
+            raise RequestTimeoutError(
+                f"The body did not come within {self._seconds:g} seconds."
+            ) from None
+        finally:
+            self._deadlines.discard(deadline)
+
+
 class BodyMiddleware:
     """Refuses what no endpoint could take, before any of them sees it."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, reads: BodyReads) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self._reads = reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         _check_url(scope)
-        body = await self._read(scope, receive)
+        async with self._reads.in_time():
+            body = await self._read(scope, receive)
         if body is None:  # the client went away
             return
         if body and not scope["path"].startswith(RAW_PREFIXES):
