@@ -75,19 +75,24 @@ class Entry:
 
 
 async def keep_failure(database: Database, entry: Entry, error: Exception) -> None:
-    """Keeps how a verb failed, in a transaction of its own: the verb's was rolled back.
-
-    Best effort: an entry that the database does not take is in the log alone.
-    """
+    """Keeps how a verb failed, in a transaction of its own: the verb's was rolled back."""
     status = error.status if isinstance(error, StatewrightError) else _INTERNAL
     seconds = None
     if is_database_failure(error):
         status, seconds = UnavailableError.status, _SECONDS_AFTER_FAILURE
     entry.detail["error"] = public_text(error)
+    await keep(database, entry, status, seconds)
+
+
+async def keep(database: Database, entry: Entry, status: int, seconds: float | None = None) -> None:
+    """Keeps the entry of a verb that has ended already, within so many seconds.
+
+    Best effort: an entry that the database does not take is in the log alone.
+    """
     try:
         async with asyncio.timeout(seconds), database.transaction() as db:
             db.add(entry.row(status))
-    except Exception as failure:  # noqa: BLE001 - the caller must hear of the first error
+    except Exception as failure:  # noqa: BLE001 - the caller must hear how the verb ended
         log.warning("journal entry lost", command=entry.command, error=type(failure).__name__)
 
 

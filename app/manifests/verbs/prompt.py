@@ -64,6 +64,7 @@ async def prompt_agent(
 
 
 async def _last_answer(runtime: Runtime, session_id: str) -> list[dict[str, Any]]:
-    """The blocks of the last message that is not the user's own."""
+    """The blocks of the last message that is neither the user's own nor a tool's result."""
     messages = await runtime.store.messages(session_id)
-    return next((m.content for m in reversed(messages) if m.role is not MessageRole.USER), [])
+    others = {MessageRole.USER, MessageRole.ROBOTO}
+    return next((m.content for m in reversed(messages) if m.role not in others), [])

@@ -7,7 +7,7 @@ from typing import Any
 from app.access.caller import Caller, KeyScope
 from app.access.crypto import Vault
 from app.manifests.applied import Applied
-from app.manifests.journal import Entry
+from app.manifests.journal import Entry, keep
 from app.manifests.model.table import GetQuery, table_data
 from app.manifests.registry import BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
@@ -157,8 +157,7 @@ class ManifestService:
                 broker = verbs.brokers.find(entry.thing)
                 launch = await broker.prompt(verbs.context(db, caller), name, document)
             data = await prompt_agent(verbs.runtime, caller, launch, entry)
-            async with verbs.runtime.database.transaction() as db:
-                db.add(entry.row(_OK))
+            await keep(verbs.runtime.database, entry, _OK)  # the answer is there, whatever fails
             return answer(entry, data)
 
 

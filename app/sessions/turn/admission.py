@@ -1,7 +1,7 @@
 """Admitting an event: once per idempotency key, one at a time per session, all or nothing."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 from app.access.caller import Caller
 from app.errors import SessionBusyError
 from app.flows.flow import Flow
+from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change, ClientEvent
@@ -82,24 +83,60 @@ async def admit(
         IdempotencyMismatchError: the key came before, with another request.
         SessionBusyError: others change the session all the time.
     """
+
+    async def write(before: Snapshot, lock: HeldLock | None) -> dict[str, Any] | None:
+        flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
+        change = await _apply(runtime, flow, before, request)
+        response = answer(before, flow, change)
+        change.client_event = request.client_event(caller, change, response)
+        if not await runtime.store.admit(change):
+            return None
+        await announce(runtime, change, lock)
+        return response
+
+    key = request.idempotency_key
+    return await once(runtime, caller, session_id, key, request.hash, allow=allow, write=write)
+
+
+async def once(
+    runtime: Runtime,
+    caller: Caller,
+    session_id: str,
+    idempotency_key: str | None,
+    request_hash: bytes,
+    *,
+    allow: Callable[[Snapshot], None],
+    write: Callable[[Snapshot, HeldLock | None], Awaitable[dict[str, Any] | None]],
+) -> dict[str, Any]:
+    """Changes a session once per idempotency key; the answer, or that of the first time.
+
+    Args:
+        runtime: of the process.
+        caller: who wants it.
+        session_id: what is changed.
+        idempotency_key: of the request, if it has one.
+        request_hash: tells another request with the same key.
+        allow: raises where the caller may not change the session.
+        write: changes the session as it was read, and gives the answer; None where another change
+            was faster.
+
+    Raises:
+        NotFoundError: there is no such session in the caller's org.
+        IdempotencyMismatchError: the key came before, with another request.
+        SessionBusyError: others change the session all the time.
+    """
     async with runtime.locks.hold(session_id) as lock:
         for _ in range(TRIES):
             before, previous = await runtime.store.load_for_event(
-                caller.org_id, session_id, request.idempotency_key
+                caller.org_id, session_id, idempotency_key
             )
             allow(before)
             if previous is not None:
-                return previous.for_request(request.hash)
-            flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
-            change = await _apply(runtime, flow, before, request)
-            response = answer(before, flow, change)
-            change.client_event = request.client_event(caller, change, response)
-            if await runtime.store.admit(change):
-                break
-        else:
-            raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
-        await announce(runtime, change, lock)
-    return response
+                return previous.for_request(request_hash)
+            response = await write(before, lock)
+            if response is not None:
+                return response
+        raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
 
 
 async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventRequest) -> Change:

@@ -6,14 +6,15 @@ from typing import Any
 from sqlalchemy import Boolean, ColumnElement, literal_column
 
 from app.access.caller import Caller
-from app.errors import ConflictError, SessionBusyError
+from app.errors import ConflictError
+from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store import read_sql
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change, ClientEvent, NewInvocation
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.store.store import FailedInvocation
-from app.sessions.turn.admission import TRIES, request_hash
+from app.sessions.turn.admission import once, request_hash
 
 RETRY_EVENT = "retry"
 _MOST_PATHS = 10  # that an error lists
@@ -71,34 +72,27 @@ async def retry_invocation(
         SessionBusyError: others change the session all the time.
     """
     hash_ = request_hash(RETRY_EVENT, *([] if step is None else [step]))
-    async with runtime.locks.hold(session_id):
-        for _ in range(TRIES):
-            before, previous = await runtime.store.load_for_event(
-                caller.org_id, session_id, idempotency_key
-            )
-            allow(before)
-            if previous is not None:
-                return previous.for_request(hash_)
-            failed = await _failed(runtime, before, step)
-            change = _change(runtime, before, failed)
-            response = answer(before, change)
-            change.client_event = ClientEvent(
-                change.cause.id,
-                RETRY_EVENT,
-                "",
-                caller.user_id,
-                hash_.hex(),
-                idempotency_key,
-                response,
-            )
-            due = await runtime.store.resume(failed, change)
-            if due is not None:
-                break
-            # Somebody else changed the session: the next look finds another version of it.
-        else:
-            raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
+
+    async def write(before: Snapshot, _lock: HeldLock | None) -> dict[str, Any] | None:
+        failed = await _failed(runtime, before, step)
+        change = _change(runtime, before, failed)
+        response = answer(before, change)
+        change.client_event = ClientEvent(
+            change.cause.id,
+            RETRY_EVENT,
+            "",
+            caller.user_id,
+            hash_.hex(),
+            idempotency_key,
+            response,
+        )
+        due = await runtime.store.resume(failed, change)
+        if due is None:
+            return None
         await runtime.queue.publish(due, wake=session_id)
-    return response
+        return response
+
+    return await once(runtime, caller, session_id, idempotency_key, hash_, allow=allow, write=write)
 
 
 async def _failed(runtime: Runtime, before: Snapshot, step: str | None) -> FailedInvocation:
