@@ -3,6 +3,7 @@
 Triggers write it in the transaction that they watch, into tables that outlive the sessions.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -86,6 +87,13 @@ class StepChange:
     max_attempts: int
     result: str | None
     error: str | None
+
+    @property
+    def answer(self) -> str | None:
+        """The text that the result holds; that of a thread's step is an answer with its calls."""
+        if self.session_id.startswith("ath_") and (self.result or "").startswith('{"text":'):
+            return str(json.loads(self.result or "")["text"])
+        return self.result
 
     @property
     def is_claim(self) -> bool:

@@ -87,7 +87,7 @@ class _Step:
                 claimed = change.at
             if change.status != "done" or change.before == "done" or not self._calls:
                 continue
-            call = good.get(change.result or "")
+            call = good.get(change.answer or "")
             if call is None:
                 yield f"its result was never answered: {change.result!r}"
             elif call.arrived < claimed:
@@ -147,4 +147,4 @@ class _Step:
             stops = [f for f in self._faults if f.kind == "stop worker"]
             is_put_back = not end.new_failures
             return is_put_back and any(f.touches(call.arrived - _SLACK, end.at) for f in stops)
-        return end.is_takeover or end.status == "superseded" or end.result == call.text
+        return end.is_takeover or end.status == "superseded" or end.answer == call.text

@@ -11,7 +11,7 @@ from app.enums import StepKind
 from app.sessions.store.change import NewStep, StepFence
 from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.snapshot import Snapshot
-from app.sessions.store.store import ChildResult
+from app.sessions.store.step_store import ChildResult
 
 
 @dataclass

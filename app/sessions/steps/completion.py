@@ -11,7 +11,7 @@ from app.invokers.invoker import Answer, Finish
 from app.kit.batch import Batch
 from app.sessions.store.change import DueStep, NewStep, StepFence, due_steps
 from app.sessions.store.claim import Claim, Composite
-from app.sessions.store.store import ChildResult
+from app.sessions.store.step_store import ChildResult
 from app.sessions.turn.planning import new_steps
 
 

@@ -1,0 +1,147 @@
+"""Steps in PostgreSQL: what workers claim, renew, finish and put back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from app.sessions.store import read_sql, step_sql
+from app.sessions.store.change import DueStep, NewStep, StepFence
+from app.sessions.store.claim import Claim, Composite
+
+# Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ChildResult:
+    """The result of a claimed step, whether it is cut, and the parallel or map that it is in."""
+
+    step_id: str
+    attempt: int
+    result: str
+    counted: str
+    cut: bool
+
+
+class StepStore:
+    """Every change is one statement. `None` or False: the fence had moved on, nothing changed."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def advance(
+        self,
+        claim: Claim,
+        result: str,
+        *,
+        parent_id: str,
+        to_come: int,
+        cut: bool,
+        composites: list[tuple[str, str]],
+        steps: list[NewStep],
+    ) -> bool:
+        """Writes the result of a step after which the invocation goes on.
+
+        Args:
+            claim: the step.
+            result: what its invoker gave back.
+            parent_id: where the result's rise ends: a parallel or map that loses an open child
+                and keeps another; or a chain that goes on with `steps`.
+            to_come: how many more steps that chain needs at least.
+            cut: whether an answer in what has risen to `parent_id` is cut.
+            composites: (id, result) of composites that are done with this step.
+            steps: what starts now.
+        """
+        document = {
+            "step_id": claim.step_id,
+            "attempt": claim.attempt,
+            "result": result,
+            "counted": None if steps else parent_id,
+            "chain": parent_id if steps else None,
+            "to_come": to_come,
+            "cut": cut,
+            "composites": [{"id": id_, "result": text} for id_, text in composites],
+            "steps": [step.row() for step in steps],
+        }
+        return await self._write(step_sql.ADVANCE, document)
+
+    async def count(self, results: list[ChildResult]) -> list[bool]:
+        """Writes results after which their parallels and maps go on; whether each was written."""
+        rows = await self._change(step_sql.COUNT, results)
+        written = {row["id"] for row in rows}
+        return [one.step_id in written for one in results]
+
+    async def claim(self, step_ids: list[str], lease: float) -> list[Claim | None]:
+        """Takes the steps that are due, or whose lease lapsed; one named twice is taken once."""
+        rows = await self._pool.fetch(step_sql.CLAIM, step_ids, lease)
+        claims = {row["step_id"]: Claim.from_row(row) for row in rows}
+        return [claims.pop(step_id, None) for step_id in step_ids]
+
+    async def put_back(
+        self, fence: StepFence, delay: float, error: str, *, failures: int, losses: int = 0
+    ) -> DueStep | None:
+        """Gives a step up for a later attempt; None if it is not ours any more."""
+        queue: str | None = await self._pool.fetchval(
+            step_sql.PUT_BACK, *fence, delay, error, failures, losses
+        )
+        return None if queue is None else DueStep(fence.step_id, queue)
+
+    async def renew(self, held: Sequence[StepFence], lease: float) -> dict[str, bool]:
+        """Renews leases; the ids of the steps that are still ours, False where a row is locked."""
+        ids, attempts = [fence.step_id for fence in held], [fence.attempt for fence in held]
+        rows = await self._pool.fetch(step_sql.RENEW, ids, attempts, lease)
+        return {row["id"]: row["renewed"] for row in rows}
+
+    async def renew_locked(self, fence: StepFence, lease: float) -> bool:
+        """Renews a lease once nobody has locked its row; False: not within a lock's timeout."""
+        try:
+            await self._pool.execute(step_sql.RENEW_LOCKED, *fence, lease)
+        except asyncpg.LockNotAvailableError:
+            return False
+        return True
+
+    async def sweep(self, republish: float, queues: list[str], pause: float) -> list[DueStep]:
+        """Due steps that nobody claimed, and lapsed ones, of queues whose turn it is.
+
+        Args:
+            republish: seconds for which a step was not published.
+            queues: of the worker that sweeps.
+            pause: seconds between the sweeps of a queue.
+        """
+        rows = await self._pool.fetch(step_sql.SWEEP, republish, sorted(queues), pause)
+        return [DueStep(row["id"], row["queue"]) for row in rows]
+
+    async def take_due(self, republish: float, free: dict[str, int]) -> list[DueStep]:
+        """The same of each queue, as many as it has free slots, whoever swept it when."""
+        if not free:
+            return []
+        queues, most = list(free), list(free.values())
+        rows = await self._pool.fetch(step_sql.TAKE_DUE, republish, queues, most)
+        return [DueStep(row["id"], row["queue"]) for row in rows]
+
+    async def composites(self, invocation_id: str) -> dict[str, Composite]:
+        """The open composites of an invocation, by path."""
+        rows = await self._pool.fetch(read_sql.COMPOSITES, invocation_id)
+        return {row["path"]: Composite.from_row(row) for row in rows}
+
+    async def results(self, composite_id: str) -> dict[str, str]:
+        """The results of a composite's children that are done, by path."""
+        rows = await self._pool.fetch(read_sql.RESULTS, composite_id)
+        return {row["path"]: row["result"] for row in rows}
+
+    async def _write(self, statement: str, document: dict[str, Any], *model: bytes) -> bool:
+        return bool(await self._change(statement, document, *model))
+
+    async def _change(self, statement: str, document: Any, *model: bytes) -> list[asyncpg.Record]:
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._fetch(statement, document, *model)
+            except asyncpg.DeadlockDetectedError:
+                continue
+        return await self._fetch(statement, document, *model)
+
+    async def _fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._pool.fetch(statement, *arguments)
+        return rows
