@@ -40,7 +40,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
     Attributes:
         kind: as it is spelled.
         spec_model: the fields of its spec.
-        example: a manifest that applies as it is.
+        example: a manifest that applies as it is, once the examples that it names are there.
         columns: what `get` shows.
         free_names: whether names may be any printable text.
         hide_unknown_fields: whether errors leave out unknown names, which may be secrets.

@@ -75,6 +75,20 @@ SPECS: dict[str, Any] = {
         "accessibility": "org",
         "description": "d",
     },
+    "Tool": {
+        "timeout": 5.0,
+        "effect": "read",
+        "http": {"path": "/z/{z}", "arguments": {"b": "query", "a": "header"}, "method": "GET"}
+        | {"connection": "ordered"},
+        "description": "d",
+        "approval": {"when": "a > 1"},
+        "inputSchema": {
+            "required": ["z", "a"],
+            "type": "object",
+            "properties": {"z": {"type": "string"}, "b": {}, "a": {"title": "a", "minimum": 1}},
+        },
+        "example": {"z": "1", "b": 2, "a": 3},
+    },
     "Account": {},
     "User": {},
 }
@@ -116,8 +130,10 @@ async def test_describe_has_the_order_that_was_applied(
     client: httpx.AsyncClient, kind: str
 ) -> None:
     document = written(kind)
-    if kind == "ApiConnection":
+    if kind in ("ApiConnection", "Tool"):
         await post(client, "apply", secret())
+    if kind == "Tool":
+        await post(client, "apply", written("ApiConnection"))
     applied = (await post(client, "apply", document))["data"]["manifest"]
     described = (await post(client, f"describe/{kind}", name=document["metadata"]["name"]))["data"]
 

@@ -21,6 +21,7 @@ README = EXAMPLES.parents[1] / "README.md"
 SHOP = {
     "secret/shop-key",
     "apiconnection/shop-api",
+    "tool/find-order",
     "provider/shop-model",
     "flow/shop-desk",
     "agent/shop-assistant",

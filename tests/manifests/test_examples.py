@@ -26,7 +26,14 @@ async def test_the_folder_applies_and_its_agents_answer(
     assert {item["operation"] for item in await apply_folder(client)} == {"unchanged"}
 
     kinds = Counter(item["manifest"]["kind"] for item in applied)
-    assert kinds == {"Secret": 1, "ApiConnection": 1, "Provider": 1, "Flow": 1, "Agent": 2}
+    assert kinds == {
+        "Secret": 1,
+        "ApiConnection": 1,
+        "Tool": 1,
+        "Provider": 1,
+        "Flow": 1,
+        "Agent": 2,
+    }
     for item in applied:
         if item["manifest"]["kind"] == "Agent":
             name = item["manifest"]["metadata"]["name"]

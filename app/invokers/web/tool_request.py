@@ -20,6 +20,10 @@ class Place(StrEnum):
     BODY = "body"
 
 
+# These send no body.
+BODILESS = frozenset({HttpMethod.GET, HttpMethod.DELETE})
+
+
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
     """One request; `body` is sent as JSON, None sends none."""
@@ -45,7 +49,7 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
     """
     method = HttpMethod(config["method"])
     places = config.get("arguments", {})
-    rest = Place.QUERY if method in (HttpMethod.GET, HttpMethod.DELETE) else Place.BODY
+    rest = Place.QUERY if method in BODILESS else Place.BODY
     path: str = config["path"]
     found: dict[Place, dict[str, Any]] = {place: {} for place in Place}
     for name, value in arguments.items():
