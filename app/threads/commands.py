@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
+from app.catalog.tools import find_tools
 from app.db.models import MessageStatus
 from app.enums import MessageRole, ThreadVisibility
 from app.errors import (
@@ -14,7 +15,8 @@ from app.errors import (
     SessionBusyError,
 )
 from app.flows.flow import Flow
-from app.flows.library.chat import WAITING_FOR_RESULTS
+from app.flows.library.chat import KEY, WAITING_FOR_RESULTS
+from app.invokers.tool import ServerTool
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change, NewMessage, NewSession, StepFence
@@ -54,10 +56,11 @@ async def start_thread(
     """Starts a thread, and the first answer if its last message is the user's.
 
     Raises:
-        BadRequestError: the org has no such flow.
+        BadRequestError: the org has no such flow, or not these tools.
         IdempotencyMismatchError: the key came before, with another request.
     """
     flow = await _flow(runtime, caller, request.flow)
+    tools = await _tools(runtime, caller, flow.key, request.tools)
     new_session = NewSession(
         flow=flow.key,
         flow_revision=flow.revision,
@@ -69,7 +72,7 @@ async def start_thread(
     session_id = session_id_for(caller, idempotency_key)
     title = _title(request.messages)
     change = Change.opening(session_id, caller.org_id, new_session, event="start", title=title)
-    await _enter(runtime, flow, request, change)
+    await _enter(runtime, flow, request, change, tools)
     return await _open(
         runtime,
         caller,
@@ -145,6 +148,7 @@ async def send_message(
     Raises:
         NotFoundError: there is no such thread.
         ForbiddenError: it is somebody else's.
+        BadRequestError: the org has not these tools, or the thread's flow takes none.
         EventNotAcceptedError: it is not the user's turn.
         IdempotencyMismatchError: the key came before, with another request.
     """
@@ -154,16 +158,23 @@ async def send_message(
         # The sender has what it sent: what is new to it begins with the answer.
         return changed_thread_fields(before, change)
 
+    def allow(session: Snapshot) -> None:
+        check_usable(caller, session)
+        _check_takes_tools(session.flow, request.tools)
+
     updates = request.model_dump(
-        mode="json", include={"client_context", "analysis_scope", "client_tools"}, exclude_none=True
+        mode="json",
+        include={"client_context", "analysis_scope", "client_tools", "tools"},
+        exclude_none=True,
     )
-    event = EventRequest(None, text, blocks, idempotency_key, updates)
+    tools = await find_tools(runtime.database.pool, caller.org_id, request.tools or [])
+    event = EventRequest(None, text, blocks, idempotency_key, updates, {"server_tools": tools})
     return await admit(
         runtime,
         caller,
         thread_id,
         event,
-        allow=lambda session: check_usable(caller, session),
+        allow=allow,
         answer=answer,
     )
 
@@ -225,6 +236,22 @@ async def _flow(runtime: Runtime, caller: Caller, key: str) -> Flow:
         raise BadRequestError(error.detail, errors=[fault]) from None
 
 
+async def _tools(
+    runtime: Runtime, caller: Caller, flow: str, names: list[str] | None
+) -> list[ServerTool]:
+    _check_takes_tools(flow, names)
+    return await find_tools(runtime.database.pool, caller.org_id, names or [])
+
+
+def _check_takes_tools(flow: str, names: list[str] | None) -> None:
+    """Raises `BadRequestError` where tools are named that no model would be offered."""
+    if names and flow != KEY:
+        raise BadRequestError(
+            f"Only the flow {KEY!r} calls tools, and this thread runs {flow!r}.",
+            errors=[{"loc": ["body", "tools"], "msg": f"the flow {flow!r} calls no tools"}],
+        )
+
+
 async def _first_resting_state(flow: Flow) -> str:
     """Where a copy of a session starts: its flow's first state, unless that invokes something."""
     initial = await flow.initial_state()
@@ -256,7 +283,11 @@ async def _open(
 
 
 async def _enter(
-    runtime: Runtime, flow: Flow, request: StartAgentThreadRequest, change: Change
+    runtime: Runtime,
+    flow: Flow,
+    request: StartAgentThreadRequest,
+    change: Change,
+    tools: list[ServerTool],
 ) -> None:
     """Enters the flow's first state, appends the seeded messages, sends the user's last one."""
     offered = request.model_dump(
@@ -272,6 +303,7 @@ async def _enter(
     )
     own = flow.model.own_fields()
     model = flow.model.seed({name: value for name, value in offered.items() if name in own})
+    model.update({"server_tools": tools})
     model.session_id = change.session_id
     last = request.messages[-1]
     text, blocks = _blocks(last)

@@ -140,6 +140,21 @@ _CLIENT_TOOLS = (
 )
 
 
+def _unique_texts(names: list[str] | None) -> list[str] | None:
+    if twice := next((name for name in names or [] if (names or []).count(name) > 1), None):
+        raise ValueError(f"{twice!r} is named twice")
+    return names
+
+
+ToolNames: TypeAlias = Annotated[
+    list[Name] | None, Field(max_length=64), AfterValidator(_unique_texts)
+]
+_TOOLS = (
+    "Names of Tools that the service runs, from here on as they are now; one replaces that of the "
+    "same name. Null adds none."
+)
+
+
 class StartAgentThreadRequest(WrittenOrder, WireModel):
     """Starts a thread; as an agent's request template, any text in it may hold placeholders."""
 
@@ -175,6 +190,7 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
     )
     analysis_scope: AnalysisScope | None = Field(None, description="What span of time to look at.")
     client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
+    tools: ToolNames = Field(None, description=_TOOLS)
     goals: Goals = Field(None, description=_NOT_YET)
     invoke_skills: InvokeSkills = Field([], description=_NOT_YET)
     available_skills: AvailableSkills = Field(None, description=_NOT_YET)
@@ -199,6 +215,7 @@ class SendMessageRequest(WireModel):
         None, description="Replaces the thread's scope from here on; null keeps it."
     )
     client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
+    tools: ToolNames = Field(None, description=_TOOLS)
     goals: Goals = Field(None, description=_NOT_YET)
     invoke_skills: InvokeSkills = Field([], description=_NOT_YET)
 

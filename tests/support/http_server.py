@@ -13,7 +13,7 @@ from tests.support.local_server import LocalServer
 
 @dataclass(frozen=True)
 class Got:
-    """A request that came in; `url` is path and query."""
+    """A request that came in; `url` is path and query as they were sent."""
 
     method: str
     url: str
@@ -45,7 +45,8 @@ class HttpServer(LocalServer):
         self._script.extend(answers)
 
     async def _answer(self, request: Request) -> Response:
-        url = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        path = request.scope["raw_path"].decode()
+        url = path + (f"?{request.url.query}" if request.url.query else "")
         body = (await request.body()).decode()
         self.requests.append(Got(request.method, url, dict(request.headers), body))
         says = self._script.popleft() if self._script else Says()

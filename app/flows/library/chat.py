@@ -213,6 +213,14 @@ class Chat(SessionModel):
         self.client_tools = self.client_tools | {tool.name: tool for tool in client}
         server = values.get("server_tools") or []
         self.server_tools = self.server_tools | {tool.name: tool for tool in server}
+        if twice := sorted(self.client_tools.keys() & self.server_tools.keys()):
+            raise BadRequestError(
+                f"Two tools are named {twice[0]!r}: one of the client's, and a Tool.",
+                errors=[
+                    {"loc": ["body", "client_tools"], "msg": f"{name!r} is a Tool"}
+                    for name in twice
+                ],
+            )
         if len(self.client_tools) + len(self.server_tools) > MAX_TOOLS:
             raise BadRequestError(
                 f"A thread has {MAX_TOOLS} tools at the most.",

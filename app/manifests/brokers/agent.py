@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from app.agents import service
 from app.agents.entities import EntityKind
+from app.agents.placeholders import find_placeholders
 from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
 from app.db.models import Agent, Session
 from app.errors import BadRequestError, faults_within
@@ -68,7 +69,7 @@ class AgentBroker(StoredBroker[AgentSpec, Agent]):
     id_prefix: ClassVar[str] = "agt"
     spec_model = AgentSpec
     free_names: ClassVar[bool] = True
-    refers_to: ClassVar[frozenset[str]] = frozenset({"Flow", *_KIND_OF_TYPE.values()})
+    refers_to: ClassVar[frozenset[str]] = frozenset({"Flow", "Tool", *_KIND_OF_TYPE.values()})
     columns: ClassVar[Sequence[Column]] = (
         attribute("name"),
         attribute("description"),
@@ -182,7 +183,12 @@ spec:
             for index, variable in enumerate(spec["variables"])
             if (kind := _KIND_OF_TYPE.get(variable.get("type", ""))) and "default" in variable
         ]
-        return [Reference("Flow", spec["flow"], ("flow",)), *defaults]
+        tools = [
+            Reference("Tool", name, ("requestTemplate", "tools", index))
+            for index, name in enumerate(spec["requestTemplate"].get("tools") or [])
+            if not list(find_placeholders(name))  # filled at launch
+        ]
+        return [Reference("Flow", spec["flow"], ("flow",)), *defaults, *tools]
 
     async def _row(self, context: Context, agent_id: str) -> Agent:
         row = await context.db.get(Agent, agent_id)

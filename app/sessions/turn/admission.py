@@ -32,6 +32,7 @@ class EventRequest:
         content: the input as message blocks, where it came so.
         updates: values for those fields of the model that the flow has.
         idempotency_key: the same key with the same request is answered the same, once applied.
+        resolved: further values for the model, of what the request names: no part of the request.
     """
 
     event: str | None
@@ -39,6 +40,7 @@ class EventRequest:
     content: list[dict[str, Any]] | None = None
     idempotency_key: str | None = None
     updates: dict[str, Any] = field(default_factory=dict)
+    resolved: dict[str, Any] = field(default_factory=dict)
 
     @property
     def hash(self) -> bytes:
@@ -148,7 +150,7 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
         request.input,
         Cause.new_event(),
         content=request.content,
-        updates=request.updates,
+        updates=request.updates | request.resolved,
     )
     run = transition_run(runtime, flow, before, given)
     await run.send(event)
