@@ -41,7 +41,8 @@ class Entered:
     target: str
     recording: Recording
     source: str | None = None
-    messages: list[Said] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
 
 
 # What of a transition goes into the dialogue: (from, to) an invoker state?
@@ -179,7 +180,8 @@ class Flow:
             raise EventRefusedError(detail, extra=self._situation(state, event)) from error
         target = _encode(machine)
         recording = _MATRIX[self.invokes(state), self.invokes(target)]
-        entered = Entered(target, machine.recording or recording, state, machine.messages)
+        recording = machine.recording or recording
+        entered = Entered(target, recording, state, machine.messages, machine.said)
         return self._remembered(machine, (state, event), entered)
 
     def next_actions(self, state: str) -> list[str]:

@@ -95,7 +95,8 @@ class SessionMachine(StateChart[Any]):
 
     def __init__(self, model: Any, **inputs: Any) -> None:
         self.recording: Recording | None = None
-        self.messages: list[Said] = []
+        self.messages: list[tuple[str, str]] = []
+        self.said: list[Said] = []
         self._events_sent = 0
         super().__init__(model, state_field="_configuration", **inputs)
         if self._callbacks.has_async_callbacks:
@@ -149,7 +150,7 @@ class SessionMachine(StateChart[Any]):
         """
         if role not in _SPEAKERS or not isinstance(text, str):
             raise ValueError(f"say() takes a role ({', '.join(_SPEAKERS)}) and a text.")
-        self.messages.append(Said(MessageRole(role), [{"content_type": "text", "text": text}]))
+        self.messages.append((role, text))
 
 
 def is_library_event(event: str) -> bool:

@@ -25,6 +25,7 @@ Role = Literal["system", "user", "assistant"]
 
 MAX_CHARACTERS = 4_000_000
 MAX_MESSAGES = 10_000
+_MAX_ESCAPED = 12  # YAML and JSON write one character in so many at the most
 
 _ROLES = frozenset(get_args(Role))
 # `tojson` writes an emoji as two escapes, which JSON allows and libyaml refuses.
@@ -87,12 +88,23 @@ def parse_chat(content: str) -> list[ChatMessage]:
     Raises:
         InvokerError: the content is over `MAX_CHARACTERS` or `MAX_MESSAGES`.
     """
-    if len(content) > MAX_CHARACTERS:
+    if len(content) > _MAX_ESCAPED * MAX_CHARACTERS:
         raise InvokerError(f"the content is longer than {MAX_CHARACTERS:,} characters")
     messages = _parse_list(content) or [ChatMessage("user", content)]
+    check_size(messages)
+    return messages
+
+
+def check_size(messages: list[ChatMessage]) -> None:
+    """Refuses a chat of over `MAX_CHARACTERS` or `MAX_MESSAGES`.
+
+    Raises:
+        InvokerError: it is that.
+    """
+    if sum(len(message.content) for message in messages) > MAX_CHARACTERS:
+        raise InvokerError(f"the content is longer than {MAX_CHARACTERS:,} characters")
     if len(messages) > MAX_MESSAGES:
         raise InvokerError(f"the content has more than {MAX_MESSAGES:,} messages")
-    return messages
 
 
 def answer_json(answer: Answer) -> str:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from app.invokers.chat_models.connection import LlmConnection
 
 
+# The invokers that a thread's `model_profile` may name beside a Provider of its org: that of the
+# operator's settings, and two that are offline.
+BUILT_IN_PROFILES = {"default": "llm", "echo": "echo", "script": "script"}
+
+
 class LlmInvoker(ChatInvoker):
     """Sends the content as a chat and gives back the answer.
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
+from app.catalog.model_profiles import check_model_profile
 from app.catalog.tools import find_tools
 from app.db.models import MessageStatus
 from app.enums import MessageRole, ThreadVisibility
@@ -61,10 +62,12 @@ async def start_thread(
     """
     flow = await _flow(runtime, caller, request.flow)
     tools = await _tools(runtime, caller, flow.key, request.tools)
+    await check_model_profile(runtime.database, caller.org_id, request.model_profile)
     new_session = NewSession(
         flow=flow.key,
         flow_revision=flow.revision,
         visibility=request.visibility,
+        model_profile=request.model_profile,
         created_by=caller.user_id,
         agent_id=agent.agent_id if agent else None,
         agent_revision=agent.revision if agent else None,
@@ -112,6 +115,7 @@ async def fork_thread(
         flow_revision=flow.revision,
         visibility=ThreadVisibility.PRIVATE,
         created_by=caller.user_id,
+        model_profile=source.model_profile,
         forked_from_id=thread_id,
         forked_from_message=last_message,
     )
@@ -354,6 +358,7 @@ def _record_of(change: Change, new_session: NewSession) -> dict[str, Any]:
         "status": change.state,
         "title": change.title,
         "visibility": new_session.visibility,
+        "model_profile": new_session.model_profile,
         "flow": new_session.flow,
         "created_from_agent_id": new_session.agent_id,
         "forked_from_thread_id": new_session.forked_from_id,

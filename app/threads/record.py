@@ -64,6 +64,7 @@ def thread_fields(session: SessionHead) -> dict[str, Any]:
         "status": session.state,
         "title": session.title,
         "visibility": session.visibility,
+        "model_profile": session.model_profile,
         "flow": session.flow,
         "created_from_agent_id": session.agent_id,
         "forked_from_thread_id": session.forked_from_id,

@@ -89,6 +89,7 @@ def thread_record(session: Session, pinned_at: datetime | None) -> AgentThreadRe
         status=session.state,
         continuation_token=Cursor().token(),
         title=session.title,
+        model_profile=session.model_profile,
         visibility=session.visibility,
         flow=session.flow,
         created_from_agent_id=session.agent_id,

@@ -102,7 +102,7 @@ def test_a_thread_is_started_with_all_that_a_start_may_say(roboto: RobotoClient)
         ],
         client_context=ClientViewingContext(dataset_ids=["ds_1"], misc_context={"a": [1]}),
         system_prompt="Be brief.",
-        model_profile="standard",
+        model_profile="echo",
         analysis_scope=AnalysisScope(start_time=1, end_time=2),
         client_tools=[],
         goals=[],

@@ -24,6 +24,7 @@ from app.flows.model.session_model import SessionModel
 from app.flows.template import Converse, Map, Render, RunTool
 from app.invokers.chat import ChatRequest, ToolSpec, read_answer
 from app.invokers.invoker import ToolCall
+from app.invokers.llm import BUILT_IN_PROFILES
 from app.invokers.tool import ServerTool, ToolResult, ToolStatus
 from app.kit.storable import load_json
 from app.wire.thread_requests import ClientToolSpec
@@ -97,7 +98,7 @@ class ChatMachine(SessionMachine):
 
     def on_transition(self, event: str, actor_input: str) -> None:
         chat, outcome = self.model, self._led_to(event, actor_input)
-        self.messages += outcome.said
+        self.said += outcome.said
         chat.tool_use = outcome.tool_use
         if event == "user_message":
             chat.steps = 1
@@ -159,7 +160,8 @@ class Chat(SessionModel):
     @property
     def profile(self) -> str:
         """What answers: a built-in model or a Provider."""
-        return self.model_profile or "llm"
+        profile = self.model_profile or "default"
+        return BUILT_IN_PROFILES.get(profile, profile)
 
     def offered(self) -> dict[str, OfferedTool]:
         """The tools that the model is offered, by name."""

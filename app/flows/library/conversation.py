@@ -63,12 +63,13 @@ def _output(call: ToolCall, result: Block | None) -> ToolOutput:
 
 
 def _with_context(messages: list[ChatMessage], context: Mapping[str, Any]) -> list[ChatMessage]:
-    """Marks it as data, in the user's last message: what stands before that stays as it was."""
+    """Puts it, marked as data, before what the user said last: what stands above stays as it was.
+
+    So a provider's cache of the conversation stays good.
+    """
     text = json.dumps(context, ensure_ascii=False)
-    note = f"<context>\n{text}\n</context>"
+    note = ChatMessage("user", f"<context>\n{text}\n</context>")
     for index in range(len(messages) - 1, -1, -1):
-        message = messages[index]
-        if message.role == "user" and not message.outputs:
-            said = ChatMessage("user", f"{message.content}\n\n{note}")
-            return [*messages[:index], said, *messages[index + 1 :]]
+        if messages[index].role == "user" and not messages[index].outputs:
+            return [*messages[:index], note, *messages[index:]]
     return messages

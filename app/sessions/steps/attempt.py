@@ -17,7 +17,7 @@ from app.flows.graph import Graph, Unwrapped
 from app.flows.rendering.jinja import storable
 from app.flows.select import select
 from app.flows.template import Call, Converse, Invoke, RetryPolicy, RunTool
-from app.invokers.chat import answer_json
+from app.invokers.chat import answer_json, check_size
 from app.invokers.invoker import (
     Answer,
     FailureKind,
@@ -215,6 +215,7 @@ class AttemptRunner:
         with partial_output(self._runtime, claim) as emit:
             context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
             asked = node.request(model, messages)
+            check_size(asked.messages)
             answer = await _in_time(invoker.ask(asked, context), timeout)
         return Answer(answer_json(answer), answer.finish)
 

@@ -152,6 +152,7 @@ class NewSession:
     visibility: ThreadVisibility
     created_by: str
     user_info: dict[str, Any] | None = None
+    model_profile: str | None = None
     agent_id: str | None = None
     agent_revision: int | None = None
     forked_from_id: str | None = None

@@ -34,6 +34,7 @@ class SessionHead:
     message_count: int
     title: str | None
     visibility: ThreadVisibility
+    model_profile: str | None
     user_info: dict[str, Any] | None
     agent_id: str | None
     forked_from_id: str | None

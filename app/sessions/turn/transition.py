@@ -218,15 +218,16 @@ class TransitionRun:
         """Takes over the state, and what the transition says by itself."""
         change = self.change
         change.state = self._model.state = entered.target
-        for said in entered.messages:
+        change.messages += [
+            NewMessage.text(MessageRole(role), storable(text)) for role, text in entered.messages
+        ]
+        for said in entered.said:
             self._say(said)
         if entered.recording is Recording.RAW:
             change.messages.append(_raw(self._given))
 
     def _say(self, said: Said) -> None:
         status = MessageStatus.COMPLETED if said.complete else MessageStatus.GENERATING
-        for block in said.content:
-            storable(block.get("text", ""))
         message = NewMessage(said.role, said.content, status)
         if said.grows:
             self.change.growth = message

@@ -42,6 +42,7 @@ class Session(SQLModel, table=True):
     message_count: int = 0
     title: str | None = None
     visibility: ThreadVisibility = enum_column(ThreadVisibility, ThreadVisibility.PRIVATE)
+    model_profile: str | None = None
     user_info: dict[str, Any] | None = json_column(nullable=True)
     agent_id: str | None = None
     agent_revision: int | None = None

@@ -1,0 +1,32 @@
+"""Model profiles: what a thread or an agent may name to answer it."""
+
+from sqlmodel import col, select
+
+from app.db.engine import Database
+from app.db.models import Resource
+from app.errors import BadRequestError
+from app.invokers.llm import BUILT_IN_PROFILES
+
+_MAX_NAMED = 50  # that an error lists
+
+
+async def check_model_profile(database: Database, org_id: str, profile: str | None) -> None:
+    """Refuses a profile that is neither built in nor a Provider of the org.
+
+    Raises:
+        BadRequestError: the text lists those that there are.
+    """
+    if profile is None or profile in BUILT_IN_PROFILES:
+        return
+    query = (
+        select(Resource.name)
+        .where(Resource.org_id == org_id, Resource.kind == "Provider")
+        .order_by(col(Resource.name))
+    )
+    async with database.transaction() as db:
+        names = (await db.exec(query)).all()
+    if profile in names:
+        return
+    known = [*BUILT_IN_PROFILES, *names][:_MAX_NAMED]
+    detail = f"There is no model profile {profile!r}. There are: {', '.join(known)}."
+    raise BadRequestError(detail, errors=[{"loc": ["body", "model_profile"], "msg": detail}])
