@@ -8,6 +8,9 @@ from typing import Any, ClassVar, Self
 
 from app.errors import PublicError
 
+# More than a request can take; a sum of such counts still fits a column.
+_MAX_TOKENS = 10**9
+
 
 class FailureKind(StrEnum):
     """What failed in a call."""
@@ -38,6 +41,7 @@ class InvokerError(PublicError):
         kind: what failed.
         status: of the answer, where that failed it; `kind` need not be given then.
         retry_after: seconds that the other side asked us to wait, if it said so.
+        usage: what the call took all the same, where the other side said so.
     """
 
     def __init__(
@@ -47,11 +51,13 @@ class InvokerError(PublicError):
         kind: FailureKind = FailureKind.OTHER,
         status: int | None = None,
         retry_after: float | None = None,
+        usage: "Usage | None" = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind if status is None else FailureKind.STATUS
         self.status = status
         self.retry_after = retry_after
+        self.usage = usage
 
     @property
     def names(self) -> frozenset[str]:
@@ -100,6 +106,22 @@ class Usage:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+
+    @classmethod
+    def counted(cls, input_tokens: int, output_tokens: int, cached_tokens: int) -> Self:
+        """What a server says that it counted, as far as that can be."""
+        input_, output, cached = (
+            min(max(0, count), _MAX_TOKENS)
+            for count in (input_tokens, output_tokens, cached_tokens)
+        )
+        return cls(input_, output, min(cached, input_))
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)

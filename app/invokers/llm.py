@@ -13,7 +13,7 @@ from app.invokers.chat import ChatInvoker, ChatRequest
 from app.invokers.chat_models import providers
 from app.invokers.config import read_config
 from app.invokers.echo import EchoInvoker
-from app.invokers.invoker import Answer, Finish, InvocationContext
+from app.invokers.invoker import Answer, Finish, InvocationContext, InvokerError, Usage
 from app.invokers.llm_config import LlmConfig, complete_config
 from app.invokers.web.egress import parse_networks
 from app.settings import LlmSettings
@@ -70,18 +70,22 @@ class LlmInvoker(ChatInvoker):
             return await self._echo.ask(request, context)
         connection = await self._connect()
         pieces: list[str] = []
-        end, left = Answer(""), MAX_TEXT
-        async with aclosing(connection.ask(request, context)) as answer:
-            async for piece in answer:
-                if isinstance(piece, Answer):
-                    end = piece
-                    continue
-                pieces.append(piece[:left])
-                await context.emit(piece[:left])
-                if len(piece) > left:
-                    return Answer("".join(pieces), Finish.LENGTH)
-                left -= len(piece)
-        return replace(end, text="".join(pieces))
+        end, usage, left = Answer(""), Usage(), MAX_TEXT
+        try:
+            async with aclosing(connection.ask(request, context)) as answer:
+                async for piece in answer:
+                    if isinstance(piece, Answer):
+                        end, usage = piece, usage + piece.usage
+                        continue
+                    pieces.append(piece[:left])
+                    await context.emit(piece[:left])
+                    if len(piece) > left:
+                        return Answer("".join(pieces), Finish.LENGTH, usage=usage)
+                    left -= len(piece)
+        except InvokerError as error:
+            error.usage = usage + (error.usage or Usage())
+            raise
+        return replace(end, text="".join(pieces), usage=usage)
 
     @override
     async def close(self) -> None:

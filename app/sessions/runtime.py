@@ -14,6 +14,7 @@ from app.queue.publisher import StepQueue
 from app.queue.wakeups import Wakeups
 from app.sessions.locks import SessionLocks
 from app.sessions.store.store import SessionStore
+from app.sessions.store.usage import UsageStore
 from app.settings import Settings
 
 
@@ -25,6 +26,7 @@ class Runtime:
     database: Database
     redis: LimitedRedis
     store: SessionStore
+    usage: UsageStore
     catalog: FlowCatalog
     queue: StepQueue
     wakeups: Wakeups
@@ -51,6 +53,7 @@ class Runtime:
                     database=database,
                     redis=redis,
                     store=store,
+                    usage=UsageStore(database.pool),
                     catalog=catalog,
                     queue=StepQueue(redis, namespace),
                     wakeups=wakeups,

@@ -25,6 +25,7 @@ async def read_thread(
     if load_messages:
         delta = await DialogueReader(runtime, view).changes_since(Cursor())
     return thread_fields(view.session) | {
+        "usage": await runtime.usage.of_session(thread_id),
         "messages": [delta.messages[idx] for idx in sorted(delta.messages)],
         "continuation_token": delta.cursor.token(),
     }

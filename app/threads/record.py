@@ -9,7 +9,7 @@ from app.enums import ThreadVisibility
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import SessionHead, Snapshot, StoredMessage
 from app.threads.cursor import Cursor
-from app.wire.messages import AgentMessage, WireModel
+from app.wire.messages import AgentMessage, AgentUsage, WireModel
 
 
 class AgentThreadRecord(WireModel):
@@ -33,6 +33,11 @@ class AgentThreadRecord(WireModel):
     forked_from_thread_id: str | None = Field(None, description="The thread it was forked from.")
     forked_from_message_sequence_num: int | None = Field(
         None, description="The last message that the fork took over."
+    )
+    usage: AgentUsage | None = Field(
+        None,
+        description="What all requests to models took; only where one thread is read, and none "
+        "while there were none that count tokens.",
     )
     pinned_at: datetime | None = Field(
         None, description="When the caller pinned it; only in lists and searches."
@@ -84,9 +89,10 @@ def changed_thread_fields(before: Snapshot, change: Change) -> dict[str, Any]:
 
 def message_fields(message: StoredMessage) -> dict[str, Any]:
     """A stored message."""
-    return {
+    fields = {
         "role": message.role,
         "content": message.content,
         "status": message.status,
         "created": message.created,
     }
+    return fields if message.usage is None else fields | {"usage": message.usage}

@@ -149,6 +149,19 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+class AgentUsage(WireModel):
+    """What requests to models took."""
+
+    requests: int = Field(description="How many there were; those that were tried again too.")
+    input_tokens: int = Field(description="Tokens that were sent.")
+    output_tokens: int = Field(description="Tokens that were generated.")
+    cached_tokens: int = Field(description="Of the input, what the provider had in its cache.")
+    cost: dict[str, str] = Field(
+        description="By currency, exact; of what was asked of Providers with prices.",
+        examples=[{"USD": "0.00042"}],
+    )
+
+
 class _Envelope(WireModel):
     """What every message carries beside its role and content."""
 
@@ -176,6 +189,9 @@ class AgentMessage(_Envelope):
 
     role: AgentRole = Field(description="Who speaks.")
     content: list[AgentContent] = Field(description="The blocks of the message, in order.")
+    usage: AgentUsage | None = Field(
+        None, description="What its generation took, with attempts that failed."
+    )
 
 
 class InitialMessage(WrittenOrder, _Envelope):

@@ -124,6 +124,7 @@ class Play:
             database=cast(Any, None),
             redis=cast(Any, None),
             store=store,
+            usage=cast(Any, None),
             catalog=self.around,
             queue=self.around,
             wakeups=self.around,

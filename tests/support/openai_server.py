@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
@@ -37,6 +38,8 @@ class Reply:
         lines: the events of a stream, where one is asked for; without the empty lines between.
         message_body: members of the answer's message, in place of its text.
         finish_reason: why the answer ended.
+        usage: tokens of the input, of the output, and of the input those that were cached; None
+            where the server does not count those of a stream.
     """
 
     text: str = DEFAULT_TEXT
@@ -54,6 +57,7 @@ class Reply:
     lines: Sequence[str | bytes] | None = None
     message_body: dict[str, Any] | None = None
     finish_reason: str | None = "stop"
+    usage: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class OpenAiServer(LocalServer):
         default: the answer once the script has run out.
         arrived: set by the first request.
         left: set by the first client that goes while it waits for a gate.
+        counted: the usage of all answers that have one.
     """
 
     def __init__(self, default: Reply | None = None) -> None:
@@ -92,6 +97,7 @@ class OpenAiServer(LocalServer):
         self.requests: list[RecordedRequest] = []
         self.arrived = asyncio.Event()
         self.left = asyncio.Event()
+        self.counted: list[tuple[int, int, int]] = []
         self._script: deque[Reply] = deque()
         super().__init__(Route("/v1/chat/completions", self._answer, methods=["POST"]))
 
@@ -114,6 +120,8 @@ class OpenAiServer(LocalServer):
         await asyncio.sleep(reply.delay)
         if reply.gate is not None and reply.gate_after is None:
             await self._wait(request, reply.gate)
+        if reply.usage is not None and reply.status == HTTPStatus.OK:
+            self.counted.append(reply.usage)
         return response_of(reply, stream=bool(body.get("stream")))
 
     async def _wait(self, request: Request, gate: asyncio.Event) -> None:
@@ -160,6 +168,9 @@ async def _events(reply: Reply) -> AsyncIterator[str]:
         yield _event({"content": piece if number == 0 else f" {piece}"}, None)
     if reply.finish:
         yield _event({}, reply.finish_reason)
+        if reply.usage is not None:
+            counts = _envelope("chat.completion.chunk") | {"usage": _usage(reply.usage)}
+            yield f"data: {json.dumps(counts)}\n\n"
         yield "data: [DONE]\n\n"
 
 
@@ -182,15 +193,25 @@ def _completion(reply: Reply) -> dict[str, Any]:
     said = {"content": reply.text} if reply.message_body is None else reply.message_body
     message = {"role": "assistant", **said}
     choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
-    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    usage = _usage(reply.usage or (1, 1, 0))
     return {**_envelope("chat.completion", choice), "usage": usage}
 
 
-def _envelope(kind: str, choice: dict[str, Any]) -> dict[str, Any]:
+def _usage(counts: tuple[int, int, int]) -> dict[str, Any]:
+    asked, said, cached = counts
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": said,
+        "total_tokens": asked + said,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+
+
+def _envelope(kind: str, *choices: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": "chatcmpl-test",
         "object": kind,
         "created": 1_700_000_000,
         "model": "test-model",
-        "choices": [choice],
+        "choices": list(choices),
     }

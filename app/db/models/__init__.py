@@ -14,6 +14,7 @@ from app.db.models.sessions.event import Event
 from app.db.models.sessions.feedback import Feedback
 from app.db.models.sessions.invocation import Invocation, InvocationStatus
 from app.db.models.sessions.message import Message, MessageStatus
+from app.db.models.sessions.model_usage import ModelUsage
 from app.db.models.sessions.pin import Pin
 from app.db.models.sessions.queue_sweep import QueueSweep
 from app.db.models.sessions.session import Session
@@ -37,6 +38,7 @@ __all__ = [
     "JournalEntry",
     "Message",
     "MessageStatus",
+    "ModelUsage",
     "Org",
     "Pin",
     "QueueSweep",

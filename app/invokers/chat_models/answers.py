@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 from typing_extensions import override
 
-from app.invokers.chat_models.repairs import repaired_answer, repaired_event
-from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError
+from app.invokers.chat_models.repairs import repaired_answer, repaired_event, usage_of
+from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError, Usage
 from app.kit.storable import clean_text
 
 _END = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*"|"type"\s*:\s*"message_stop"')
@@ -26,7 +26,11 @@ class UpstreamError(Exception):
 
 
 class NotStreamedError(Exception):
-    """The server gave a whole answer where a stream was asked for."""
+    """The server gave a whole answer where a stream was asked for; `usage` is what it took."""
+
+    def __init__(self, usage: Usage) -> None:
+        super().__init__("a whole answer")
+        self.usage = usage
 
 
 class ModelAnswers(httpx2.AsyncBaseTransport):
@@ -58,7 +62,7 @@ class ModelAnswers(httpx2.AsyncBaseTransport):
         body = _checked(await response.aread())
         await response.aclose()
         if asked:
-            raise NotStreamedError
+            raise NotStreamedError(usage_of(json.loads(body)))
         kept = {"content-type": response.headers.get("content-type", "application/json")}
         return httpx2.Response(response.status_code, headers=kept, content=body, request=request)
 

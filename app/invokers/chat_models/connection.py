@@ -56,7 +56,8 @@ class LlmConnection:
     ) -> AsyncGenerator[str | Answer, None]:
         """The text in the pieces in which it comes; at last an `Answer` with all but the text.
 
-        It is one piece when the server does not stream.
+        It is one piece when the server does not stream. An `Answer` before the last says only what
+        a request took that had to be made again.
 
         Raises:
             TransientInvokerError: it may work later.
@@ -91,8 +92,10 @@ class LlmConnection:
                     async for piece in pieces:
                         yield piece
             except Exception as error:
-                if not any(isinstance(cause, NotStreamedError) for cause in causes(error)):
+                whole = next((c for c in causes(error) if isinstance(c, NotStreamedError)), None)
+                if whole is None:
                     raise
+                yield Answer("", usage=whole.usage)
                 self._whole_until = time.monotonic() + WHOLE_SECONDS
             else:
                 return

@@ -29,17 +29,20 @@ def end_of(
     Raises:
         InvokerError: there is no answer; the text says why.
     """
-    details = response.provider_details or {}
+    details, usage = response.provider_details or {}, _usage(response)
     if refusal := details.get("refusal"):
-        raise InvokerError(f"the model refused to answer: {str(refusal)[:_MAX_REFUSAL]}")
+        reason = f"the model refused to answer: {str(refusal)[:_MAX_REFUSAL]}"
+        raise InvokerError(reason, usage=usage)
     if response.finish_reason == "content_filter":
-        raise InvokerError("the answer was withheld by the provider's content filter")
+        reason = "the answer was withheld by the provider's content filter"
+        raise InvokerError(reason, usage=usage)
     # What nobody offered is no call: the answer is its text.
     calls = tuple(_calls(response)) if asked.function_tools else ()
     if not text.strip() and not calls:
-        raise InvokerError(f"the model gave no answer: {_reason(response, reasoned=reasoned)}")
+        reason = f"the model gave no answer: {_reason(response, reasoned=reasoned)}"
+        raise InvokerError(reason, usage=usage)
     finish = Finish.LENGTH if response.finish_reason == "length" else Finish.COMPLETE
-    return Answer("", finish, calls, _usage(response))
+    return Answer("", finish, calls, usage)
 
 
 def _calls(response: ModelResponse) -> Iterator[ToolCall]:
@@ -63,7 +66,7 @@ def _arguments(part: ToolCallPart) -> dict[str, Any] | None:
 
 def _usage(response: ModelResponse) -> Usage:
     usage = response.usage
-    return Usage(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
+    return Usage.counted(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
 
 
 def _reason(response: ModelResponse, *, reasoned: bool) -> str:

@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any
 
+from app.invokers.invoker import Usage
+
 # A choice that nobody asked for: SDKs take the pieces of all of them for one text.
 _OTHER_CHOICE = re.compile(rb'"index"\s*:\s*[1-9]')
 _COUNTED_EVENTS = frozenset({"message_start", "message_delta"})
@@ -34,6 +36,25 @@ def repaired_event(data: bytes) -> bytes:
     counted = message if isinstance(message, dict) else event
     counted["usage"] = _USAGE
     return json.dumps(event).encode()
+
+
+def usage_of(answer: dict[str, Any]) -> Usage:
+    """What a whole answer says that it took, in the words of either provider."""
+    match answer.get("usage"):
+        case {"prompt_tokens": int(asked), "completion_tokens": int(said), **others}:
+            details = others.get("prompt_tokens_details")
+            return Usage.counted(asked, said, _count(details, "cached_tokens"))
+        case {"input_tokens": int(asked), "output_tokens": int(said), **others}:
+            cached = _count(others, "cache_read_input_tokens")
+            written = _count(others, "cache_creation_input_tokens")
+            return Usage.counted(asked + cached + written, said, cached)
+        case _:
+            return Usage()
+
+
+def _count(counts: Any, name: str) -> int:
+    count = counts.get(name) if isinstance(counts, dict) else None
+    return count if isinstance(count, int) else 0
 
 
 def _first_choice(data: bytes) -> bytes:

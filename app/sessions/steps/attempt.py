@@ -33,6 +33,7 @@ from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.partial_output import partial_output
 from app.sessions.steps.tool_calls import ToolRunner
 from app.sessions.store.claim import Claim
+from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import is_infrastructure
 from app.sessions.turn.rendering import RenderSource
 from app.sessions.turn.run import dialogue_reader
@@ -110,13 +111,18 @@ class AttemptRunner:
         self.tools = ToolRunner(invokers, connections)
         self._settings = runtime.settings.step
 
-    async def run(self, claim: Claim) -> Outcome:
-        """Runs one attempt; whatever happens in it is an outcome, but its cancellation."""
+    async def run(self, claim: Claim, spent: Spent) -> Outcome:
+        """Runs one attempt; whatever happens in it is an outcome, but its cancellation.
+
+        Args:
+            claim: the step.
+            spent: takes what its model request took.
+        """
         policy = RetryPolicy()
         try:
             flow, node = await self._node(claim)
             policy = _policy_of(node)
-            return Answered(await self._result(flow, claim, node))
+            return Answered(await self._result(flow, claim, node, spent))
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
@@ -137,16 +143,16 @@ class AttemptRunner:
         flow, _ = await self._node(claim)
         return await self._source(flow, claim, None).graph(flow.node(claim.state))
 
-    async def _result(self, flow: Flow, claim: Claim, node: Unwrapped) -> Answer:
+    async def _result(self, flow: Flow, claim: Claim, node: Unwrapped, spent: Spent) -> Answer:
         if await self._planned_code(flow, claim) is PlannedCode.ELSEWHERE:
             raise FlowMissingError(f"A worker has other code of flow {flow.key!r}.")
         if claim.result is not None:
             return Answer(claim.result)
         match node:
             case Invoke():
-                return await self._invoke(flow, claim, node)
+                return await self._invoke(flow, claim, node, spent)
             case Converse():
-                return await self._converse(claim, node, flow)
+                return await self._converse(claim, node, flow, spent)
             case RunTool():
                 return await self._run_tool(claim, node, flow)
             case Call(function):
@@ -188,7 +194,7 @@ class AttemptRunner:
             case Served.UNKNOWN:
                 return PlannedCode.UNKNOWN
 
-    async def _invoke(self, flow: Flow, claim: Claim, node: Invoke) -> Answer:
+    async def _invoke(self, flow: Flow, claim: Claim, node: Invoke, spent: Spent) -> Answer:
         name, config = await self._connections.resolve(
             claim.session.org_id, node.invoker, node.config
         )
@@ -197,26 +203,29 @@ class AttemptRunner:
         content = await source.render(node.text, claim.scope.visible())
         await invoker.prepare()
         timeout = node.timeout or self._settings.timeout_seconds
-        with partial_output(self._runtime, claim) as emit:
+        with partial_output(self._runtime, claim) as emit, spent.on(node.invoker):
             context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
             answer = await _in_time(invoker.invoke(content, context), timeout)
+            spent.usage = answer.usage
         return replace(answer, text=storable(answer.text))
 
-    async def _converse(self, claim: Claim, node: Converse, flow: Flow) -> Answer:
+    async def _converse(self, claim: Claim, node: Converse, flow: Flow, spent: Spent) -> Answer:
         settings, session = self._runtime.settings.session, claim.session
         model = session.load_model(flow)
-        name, config = await self._connections.resolve(session.org_id, node.profile(model), {})
+        profile = node.profile(model)
+        name, config = await self._connections.resolve(session.org_id, profile, {})
         invoker = self._invokers.resolve(name, config)
         messages = await self._runtime.store.conversation(
             session.id, settings.history_messages, settings.history_characters
         )
         await invoker.prepare()
         timeout = self._settings.timeout_seconds
-        with partial_output(self._runtime, claim) as emit:
+        with partial_output(self._runtime, claim) as emit, spent.on(profile):
             context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
             asked = node.request(model, messages)
             check_size(asked.messages)
             answer = await _in_time(invoker.ask(asked, context), timeout)
+            spent.usage = answer.usage
         return Answer(answer_json(answer), answer.finish)
 
     async def _run_tool(self, claim: Claim, node: RunTool, flow: Flow) -> Answer:

@@ -7,7 +7,7 @@ from typing import TypeVar
 from structlog import get_logger
 from structlog.contextvars import bound_contextvars
 
-from app.invokers.invoker import Answer
+from app.invokers.invoker import Answer, Usage
 from app.kit.batch import Batch
 from app.queue.keys import partial_key, partial_keys
 from app.sessions.runtime import Runtime
@@ -22,6 +22,7 @@ from app.sessions.steps.leases import LeaseLostError, Leases
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import DueStep
 from app.sessions.store.claim import Claim
+from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import ending_change, is_infrastructure
 from app.sessions.turn.transition import TransitionInput
 
@@ -72,31 +73,34 @@ class StepRunner:
 
     async def _run_claim(self, claim: Claim) -> Following:
         """Runs one attempt, and writes its outcome."""
+        spent = Spent()
         try:
-            outcome = await self._outcome(claim)
+            outcome = await self._outcome(claim, spent)
         except LeaseLostError:
             log.warning("lease lost, the result is dropped", attempt=claim.attempt)
+            await self._record(claim, spent)
             await self._forget_partial(claim)
             return None
         except asyncio.CancelledError:
             # The worker stops: hand the step on at once instead of letting its lease lapse.
             lost = self._attempts.tools.leaves_in_doubt(claim.fence)
             stopped = TryAgain(0.0, "The worker stopped.", failures=0, losses=int(lost))
-            await asyncio.shield(self._settled(claim, stopped))
+            await asyncio.shield(self._settled(claim, stopped, spent))
             raise
-        return await self._settled(claim, outcome)
+        return await self._settled(claim, outcome, spent)
 
-    async def _outcome(self, claim: Claim) -> Outcome:
+    async def _outcome(self, claim: Claim, spent: Spent) -> Outcome:
         if claim.losses > self._settings.max_losses:
             return Failed(
                 f"The step was given up: {claim.losses} attempts ended without an answer, "
                 "as when a worker is killed."
             )
-        return await self._leases.run(claim, self._attempts.run(claim))
+        return await self._leases.run(claim, self._attempts.run(claim, spent))
 
-    async def _settled(self, claim: Claim, outcome: Outcome) -> Following:
+    async def _settled(self, claim: Claim, outcome: Outcome, spent: Spent) -> Following:
         with self._leases.keeping(claim.fence):
             try:
+                await self._record(claim, spent)
                 return await self._written(claim, lambda: self._write(claim, outcome))
             except Exception as error:
                 if isinstance(outcome, Failed):
@@ -104,6 +108,11 @@ class StepRunner:
                 log.exception("the outcome of a step cannot be written")
                 failure = failed(error)
                 return await self._written(claim, lambda: self._write(claim, failure))
+
+    async def _record(self, claim: Claim, spent: Spent) -> None:
+        """Writes what the attempt's request to a model took: its outcome may be dropped."""
+        if spent.usage != Usage():
+            await self._written(claim, lambda: self._runtime.usage.record(claim, spent))
 
     async def _written(self, claim: Claim, write: Callable[[], Awaitable[T]]) -> T:
         """Writes, and writes again while the database fails: the work is done, and is kept.

@@ -26,9 +26,28 @@ WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""
 
 RESULTS = "SELECT path, result FROM step WHERE parent_id = $1 AND status = 'done'"
 
-MESSAGES = """
-SELECT idx, role, content, status, created FROM message
-WHERE session_id = $1 AND idx >= $2 ORDER BY idx"""
+# What model requests took together; nothing where there were none. Costs in two currencies have no
+# sum.
+_USAGE = """
+SELECT json_build_object('requests', sum(c.requests), 'input_tokens', sum(c.input_tokens),
+  'output_tokens', sum(c.output_tokens), 'cached_tokens', sum(c.cached_tokens),
+  'cost', coalesce(
+    json_object_agg(c.currency, c.cost) FILTER (WHERE c.currency IS NOT NULL), '{{}}'))
+  AS usage
+FROM (
+  SELECT count(*) AS requests, sum(u.input_tokens) AS input_tokens,
+    sum(u.output_tokens) AS output_tokens, sum(u.cached_tokens) AS cached_tokens, u.currency,
+    trim_scale(sum(u.cost))::text AS cost
+  FROM model_usage u WHERE {condition} GROUP BY u.currency) c
+HAVING count(*) > 0"""
+
+# $1 session: what all of its requests took.
+SESSION_USAGE = _USAGE.format(condition="u.session_id = $1")
+
+MESSAGES = f"""
+SELECT m.idx, m.role, m.content, m.status, m.created,
+  ({_USAGE.format(condition="u.step_id = m.step_id")}) AS usage
+FROM message m WHERE m.session_id = $1 AND m.idx >= $2 ORDER BY m.idx"""
 
 # $1 session, $2 org: the answer to a client that polls; with the last message if the last
 # transition made it, as the answer to its event had it. What is left of a chain that is done are

@@ -111,19 +111,23 @@ class PreviousAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message of a dialogue; blocks as on the wire."""
+    """A message of a dialogue; blocks as on the wire.
+
+    `usage` is what the requests took by which a model made it, where it says so.
+    """
 
     idx: int
     role: MessageRole
     content: list[dict[str, Any]]
     status: MessageStatus
     created: datetime
+    usage: dict[str, Any] | None = None
 
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
         """The message in a row that has its columns."""
         role, status = MessageRole(row["role"]), MessageStatus(row["status"])
-        return cls(row["idx"], role, row["content"], status, row["created"])
+        return cls(row["idx"], role, row["content"], status, row["created"], row["usage"])
 
 
 @dataclass(frozen=True, slots=True)

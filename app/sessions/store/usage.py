@@ -1,0 +1,86 @@
+"""What requests to models took, in PostgreSQL: written once for each attempt, and summed."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from app.invokers.invoker import InvokerError, Usage
+from app.sessions.store import read_sql
+from app.sessions.store.claim import Claim
+
+# The cost is by the prices of the Provider at this moment; multiplied, since a quotient is rounded.
+RECORD = """
+INSERT INTO model_usage (step_id, attempt, org_id, session_id, session_version, agent_id, user_id,
+  provider, input_tokens, output_tokens, cached_tokens, seconds, cost, currency)
+SELECT u.*,
+  0.000001 * ((u.input_tokens - u.cached_tokens) * p.input + u.output_tokens * p.output
+    + u.cached_tokens * coalesce(p.cached, p.input)),
+  p.currency
+FROM (SELECT $1::text, $2::int, $3::text AS org_id, $4::text, $5::int, $6::text, $7::text,
+    $8::text AS provider, $9::bigint AS input_tokens, $10::bigint AS output_tokens,
+    $11::bigint AS cached_tokens, $12::float8) u
+LEFT JOIN resource r ON r.org_id = u.org_id AND r.kind = 'Provider' AND r.name = u.provider
+LEFT JOIN LATERAL json_to_record(r.spec->'prices')
+  AS p(input numeric, output numeric, cached numeric, currency text) ON true
+ON CONFLICT (step_id, attempt) DO NOTHING"""
+
+
+@dataclass(slots=True)
+class Spent:
+    """What the model request of an attempt took; none was made or answered while `usage` is zero.
+
+    Attributes:
+        provider: what was asked: a Provider, or a built-in invoker.
+        usage: the tokens.
+        seconds: that the request lasted.
+    """
+
+    provider: str = ""
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+
+    @contextmanager
+    def on(self, provider: str) -> Iterator[None]:
+        """Notes what is asked, how long it takes, and what a request took that failed."""
+        self.provider, started = provider, time.monotonic()
+        try:
+            yield
+        except InvokerError as error:
+            self.usage = error.usage or Usage()
+            raise
+        finally:
+            self.seconds = time.monotonic() - started
+
+
+class UsageStore:
+    """The account of what models were paid for."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def record(self, claim: Claim, spent: Spent) -> None:
+        """Writes what an attempt took. It was spent, whatever becomes of the attempt's outcome."""
+        session, usage = claim.session, spent.usage
+        await self._pool.execute(
+            RECORD,
+            *claim.fence,
+            session.org_id,
+            session.id,
+            session.version,
+            session.agent_id,
+            session.created_by,
+            spent.provider,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cached_tokens,
+            spent.seconds,
+        )
+
+    async def of_session(self, session_id: str) -> dict[str, Any] | None:
+        """What the requests of a session took together; None where there were none."""
+        usage: dict[str, Any] | None = await self._pool.fetchval(read_sql.SESSION_USAGE, session_id)
+        return usage

@@ -1,0 +1,177 @@
+"""What models took is counted to the token: of every request that was answered, once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from app.db.engine import Database
+from app.settings import LlmSettings, Settings
+from app.worker import serving
+from tests.support.openai_server import OpenAiServer, Reply
+from tests.support.providers import load_provider
+from tests.support.threads import THREADS, answered, data, read, send, settled, start, texts
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[OpenAiServer]:
+    load_provider("openai")
+    async with OpenAiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def settings(settings: Settings, model: OpenAiServer) -> Settings:
+    settings.llm = LlmSettings(
+        provider="openai", base_url=model.base_url, model="test-model", api_key="secret-key"
+    )
+    settings.security.egress_allow = ["127.0.0.0/8"]
+    settings.step.lease_seconds = 0.6
+    settings.step.republish_seconds = 0.1
+    settings.step.sweep_seconds = 0.1
+    settings.worker.drain_seconds = 0.0
+    return settings
+
+
+def ledger(model: OpenAiServer) -> dict[str, Any]:
+    """What the server counted."""
+    asked, said, cached = (sum(counts) for counts in zip(*model.counted, strict=True))
+    return {
+        "requests": len(model.counted),
+        "input_tokens": asked,
+        "output_tokens": said,
+        "cached_tokens": cached,
+        "cost": {},
+    }
+
+
+@asynccontextmanager
+async def outcome_held_up(database: Database) -> AsyncIterator[None]:
+    """Keeps what models answer from being written while the block lasts, but not what it took."""
+    async with database.pool.acquire() as other:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("SELECT FROM session FOR UPDATE")
+        yield
+        await transaction.rollback()
+
+
+async def recorded(database: Database, rows: int) -> None:
+    """Wait until the account has so many rows."""
+    async with asyncio.timeout(10):
+        while await database.pool.fetchval("SELECT count(*) FROM model_usage") < rows:  # noqa: ASYNC110 - rows of others
+            await asyncio.sleep(0.02)
+
+
+async def test_an_answer_and_its_thread_say_what_they_took(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+) -> None:
+    model.script(Reply(text="one", usage=(20, 3, 5)), Reply(text="two", usage=(31, 7, 19)))
+
+    thread = await answered(client, "Hi")
+    await send(client, thread["thread_id"], "And?")
+    thread = await settled(client, thread["thread_id"])
+
+    took = {"requests": 1, "input_tokens": 20, "output_tokens": 3, "cached_tokens": 5, "cost": {}}
+    assert thread["messages"][1]["usage"] == took
+    assert thread["messages"][3]["usage"]["input_tokens"] == 31
+    assert "usage" not in thread["messages"][0]
+    assert thread["usage"] == ledger(model)
+
+
+@pytest.mark.parametrize("second", [Reply(usage=(6, 4, 2)), Reply(status=400)], ids=["ok", "400"])
+async def test_an_answer_that_came_whole_and_is_asked_for_again_is_counted(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer, second: Reply
+) -> None:
+    model.script(Reply(usage=(6, 3, 2), never_stream=True), second)
+
+    thread = await answered(client, "Hi")
+
+    assert len(model.requests) == 2
+    assert thread["usage"] == ledger(model) | {"requests": 1}
+
+
+@pytest.mark.parametrize("profile", ["echo", "script"])
+async def test_built_in_models_take_nothing(
+    client: httpx.AsyncClient, worker: None, profile: str
+) -> None:
+    thread = await answered(client, "Hi", model_profile=profile)
+
+    assert thread["usage"] is None
+    assert "usage" not in thread["messages"][1]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Reply(text="", usage=(9, 4, 0)),
+        Reply(text="no", usage=(9, 4, 0), finish_reason="content_filter"),
+        Reply(message_body={"content": None, "refusal": "I will not."}, usage=(9, 4, 0)),
+    ],
+    ids=["no text", "content filter", "refusal"],
+)
+async def test_a_request_that_is_answered_with_nothing_is_counted_as_its_retry_is(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer, fault: Reply
+) -> None:
+    model.script(fault, Reply(status=500), Reply(text="fine", usage=(10, 2, 0)))
+    thread = await answered(client, "Hi")
+    assert thread["messages"][-1]["status"] == "failed"
+    assert thread["usage"] == ledger(model)
+
+    data(await client.post(f"{THREADS}/{thread['thread_id']}/retry"))
+    thread = await settled(client, thread["thread_id"])
+
+    assert texts(thread)[-1] == "fine"
+    assert len(model.requests) == 3
+    assert thread["usage"] == ledger(model)
+    assert thread["usage"]["requests"] == 2
+    assert thread["messages"][-1]["usage"] == thread["usage"]
+
+
+async def test_what_a_worker_spent_that_died_before_it_wrote_the_answer_is_counted(
+    client: httpx.AsyncClient, database: Database, settings: Settings, model: OpenAiServer
+) -> None:
+    model.script(Reply(text="lost", usage=(9, 4, 1)), Reply(text="kept", usage=(9, 5, 9)))
+    thread = await start(client, "Hi")
+    async with outcome_held_up(database), serving(settings):
+        await recorded(database, 1)
+
+    async with serving(settings):
+        thread = await settled(client, thread["thread_id"])
+
+    assert texts(thread) == ["Hi", "kept"]
+    assert thread["usage"] == ledger(model)
+    assert thread["messages"][1]["usage"] == ledger(model)
+
+
+async def test_what_an_attempt_spent_whose_result_is_dropped_is_counted(
+    client: httpx.AsyncClient, database: Database, worker: None, model: OpenAiServer
+) -> None:
+    gate = asyncio.Event()
+    model.script(Reply(text="dropped", usage=(9, 4, 1), gate=gate), Reply(usage=(9, 5, 9)))
+    thread = await start(client, "Hi")
+    await model.arrived.wait()
+    async with outcome_held_up(database):
+        gate.set()
+        await recorded(database, 1)
+        cancelled = asyncio.create_task(client.post(f"{THREADS}/{thread['thread_id']}/cancel"))
+        await asyncio.sleep(0)
+    await cancelled
+
+    thread = await read(client, thread["thread_id"])
+    assert thread["usage"] == ledger(model)
+
+
+async def test_counts_that_no_request_can_have_are_bounded(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+) -> None:
+    model.script(Reply(text="odd", usage=(10**15, 7, 10**14)))
+
+    thread = await answered(client, "Hi")
+
+    assert texts(thread) == ["Hi", "odd"]
+    assert thread["usage"]["input_tokens"] == thread["usage"]["cached_tokens"] == 10**9
+    assert thread["usage"]["output_tokens"] == 7
