@@ -100,7 +100,22 @@ SELECT role, content FROM (
   SELECT idx, role, content FROM shown UNION ALL SELECT idx, role, content FROM asked) h
 ORDER BY idx DESC"""
 DIALOGUE = _DIALOGUE.format(length=_TEXT_LENGTH)
-CONVERSATION = _DIALOGUE.format(length=_WHOLE_LENGTH)
+
+# The same for a model that calls tools: from the user's newest message on everything is there, so
+# that no call of the turn is without its result, and made again.
+CONVERSATION = f"""
+WITH RECURSIVE shown AS (
+  (SELECT m.idx, m.role, m.content, 1 AS number, {_WHOLE_LENGTH} AS characters,
+    m.role = 'user' AS turn
+   FROM message m WHERE m.session_id = $1 ORDER BY m.idx DESC LIMIT 1)
+  UNION ALL
+  SELECT m.idx, m.role, m.content, s.number + 1, s.characters + l.characters,
+    s.turn OR m.role = 'user'
+  FROM shown s JOIN message m ON m.session_id = $1 AND m.idx = s.idx - 1
+  CROSS JOIN LATERAL (SELECT {_WHOLE_LENGTH} AS characters) l
+  WHERE NOT s.turn OR (s.number < $2 AND s.characters + l.characters <= $3)
+)
+SELECT role, content FROM shown ORDER BY idx DESC"""
 
 # $1 session, $2 org: the session, and the step that is making its next message, if one is.
 VIEW = f"""
