@@ -123,6 +123,7 @@ class TransitionRun:
         self._given = given
         self._read_dialogue = read_dialogue
         self._limits = limits
+        self._failure: NewMessage | None = None
         self.change = change
 
     @classmethod
@@ -177,7 +178,8 @@ class TransitionRun:
             EventNotAcceptedError: a state takes neither.
             EndlessFailureError: all that follows are invoker states that were left already.
         """
-        self.change.messages.append(failure_message(self._given))
+        self._failure = failure_message(self._given)
+        self.change.messages.append(self._failure)
         left = left.copy()
         while self.change.state not in left:
             left.add(self.change.state)
@@ -234,6 +236,10 @@ class TransitionRun:
             return
         if said.role is MessageRole.ASSISTANT:
             message.made_by = self._given.made_by
+        if said.role is MessageRole.ROBOTO and self._failure is not None:
+            # Results stand directly behind their calls.
+            self.change.messages.insert(self.change.messages.index(self._failure), message)
+            return
         self.change.messages.append(message)
 
     async def _show(self, template: Render) -> None:
