@@ -15,9 +15,10 @@ from app.invokers.invoker import (
     TransientInvokerError,
     UnknownOutcomeError,
 )
-from app.invokers.tool import ServerTool, ToolInvoker, tool_payload
+from app.invokers.tool import MAX_RESULT_CHARS, ServerTool, ToolInvoker, tool_payload
+from app.invokers.web.answer_text import answer_text
 from app.invokers.web.egress import parse_networks
-from app.invokers.web.http_client import failure_kind, guarded_client
+from app.invokers.web.http_client import EncodedAnswerError, failure_kind, guarded_client
 from app.invokers.web.http_config import HttpAuth, HttpConfig, HttpMethod, plain
 from app.invokers.web.oauth import OauthTokens
 from app.invokers.web.statuses import status_error
@@ -25,7 +26,10 @@ from app.invokers.web.tool_request import ToolRequest, tool_request
 from app.kit.storable import clean_text, text_fault
 
 _MAX_TEXT = 300
-# After these nothing of the request has reached the other side.
+_MAX_ERROR = 4_000  # of an answer that is no success, for a model to mend its call by
+_MAX_BYTES = 4 * (MAX_RESULT_CHARS + 1)  # of a tool's answer: more than a model is shown
+# After these nothing of the request has reached the other side; the first never will.
+_NOT_SENDABLE = (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _MIN_SECRET = 4  # shorter ones would blank out half of a text
 
@@ -68,11 +72,14 @@ class HttpInvoker(ToolInvoker):
         self, tool: ServerTool, arguments: dict[str, Any], context: InvocationContext
     ) -> str | dict[str, Any] | list[Any] | None:
         asked = tool_request(tool.config, arguments)
-        response = await self._request(asked, context)
+        response, body = await self._request(asked, context)
         if response.status_code == httpx2.codes.UNAUTHORIZED and self._tokens.forget():
-            response = await self._request(asked, context)  # the token was withdrawn early
-        self._refuse_failure(response)
-        return tool_payload(self._text(response))
+            response, body = await self._request(asked, context)  # the token was withdrawn early
+        text = self._clean(answer_text(response, body))
+        if response.is_success:
+            return tool_payload(text)
+        said = f"the API answered {response.status_code}: {text[:_MAX_ERROR]}"
+        raise status_error(said, response.status_code, response.headers)
 
     @override
     async def close(self) -> None:
@@ -97,24 +104,32 @@ class HttpInvoker(ToolInvoker):
                 f"the API did not answer: {reason}", kind=failure_kind(error)
             ) from None
 
-    async def _request(self, asked: ToolRequest, context: InvocationContext) -> httpx2.Response:
-        """Sends what a tool's call sends; a connection's own headers are not the call's to set."""
+    async def _request(
+        self, asked: ToolRequest, context: InvocationContext
+    ) -> tuple[httpx2.Response, bytes]:
+        """Sends what a tool's call sends; the answer, and as much of its body as is looked at.
+
+        A connection's own headers are not the call's to set.
+        """
         config = self._config
         own = {name: value.get_secret_value() for name, value in config.headers.items()}
         fixed = {"Idempotency-Key": context.step_id, **own, **await self._authorization()}
         taken = {name.lower() for name in fixed}
         headers = {n: v for n, v in asked.headers.items() if n.lower() not in taken} | fixed
         try:
-            return await self._client.request(
+            async with self._client.stream(
                 asked.method.value,
                 config.model_copy(update={"path": asked.path}).url(),
                 params=asked.query or None,
                 json=asked.body,
                 headers=headers,
                 timeout=context.timeout,
-            )
-        except httpx2.InvalidURL:
-            raise InvokerError("the address of the request is no URL") from None
+            ) as response:
+                return response, await _beginning(response)
+        except _NOT_SENDABLE:
+            raise InvokerError("the request cannot be sent: its address is no URL") from None
+        except EncodedAnswerError as error:
+            raise InvokerError(f"the request was made, but {error}") from None
         except _NOT_SENT as error:
             raise TransientInvokerError(
                 f"the API could not be reached: {self._clean(str(error))}", kind=failure_kind(error)
@@ -124,13 +139,16 @@ class HttpInvoker(ToolInvoker):
             raise UnknownOutcomeError(
                 f"the API did not answer: {reason}", kind=failure_kind(error)
             ) from None
+        except OSError as error:  # of the connection, past the client
+            raise UnknownOutcomeError(
+                "the API did not answer: the connection broke off", kind=FailureKind.of(error)
+            ) from None
 
     async def _authorization(self) -> dict[str, str]:
         config = self._config
         match config.auth_method:
             case HttpAuth.BASIC:
-                pair = f"{plain(config.username)}:{plain(config.password)}"
-                return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+                return {"Authorization": f"Basic {self._basic()}"}
             case HttpAuth.TOKEN:
                 return {"Authorization": f"Bearer {plain(config.api_key)}"}
             case HttpAuth.OAUTH:
@@ -142,7 +160,8 @@ class HttpInvoker(ToolInvoker):
         status = response.status_code
         if response.is_success:
             return
-        text = f"the API answered {status}: {self._clean(response.text[:_MAX_TEXT])}"
+        # Cleaned before it is cut, which could leave half of a secret.
+        text = f"the API answered {status}: {self._clean(response.text)[:_MAX_TEXT]}"
         raise status_error(text, status, response.headers)
 
     def _text(self, response: httpx2.Response) -> str:
@@ -151,10 +170,28 @@ class HttpInvoker(ToolInvoker):
         return response.text
 
     def _clean(self, text: str) -> str:
-        for secret in [*self._config.secrets(), *self._tokens.known()]:
+        """The text without what must not be repeated, however it is written in JSON or a header."""
+        secrets = [*self._config.secrets(), *self._tokens.known()]
+        if self._config.auth_method is HttpAuth.BASIC:
+            secrets.append(self._basic())
+        written = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
+        for secret in sorted(written, key=len, reverse=True):
             if len(secret) >= _MIN_SECRET:
                 text = text.replace(secret, "***")
         return clean_text(text)
+
+    def _basic(self) -> str:
+        pair = f"{plain(self._config.username)}:{plain(self._config.password)}"
+        return base64.b64encode(pair.encode()).decode()
+
+
+async def _beginning(response: httpx2.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > _MAX_BYTES:
+            break
+    return bytes(body[:_MAX_BYTES])
 
 
 def _payload(method: HttpMethod, content: str, headers: dict[str, str]) -> dict[str, Any]:

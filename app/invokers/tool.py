@@ -90,12 +90,13 @@ class ToolResult(BaseModel):
 
 def tool_payload(text: str) -> str | dict[str, Any] | list[Any] | None:
     """What a tool answered, as the model is shown it: JSON as it is, text cut where it is long."""
+    text = clean_text(text)
     if len(text) > MAX_RESULT_CHARS:
-        return f"{text[:MAX_RESULT_CHARS]}… [cut: the whole result has {len(text):,} characters]"
+        return f"{text[:MAX_RESULT_CHARS]}… [cut: the result is longer than that]"
     try:
         value = load_json(text, clean=True)
     except ValueError:
-        return clean_text(text)
+        return text
     return value if isinstance(value, dict | list) else text
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from app.invokers.invoker import InvokerError
 from app.invokers.web.http_config import HttpMethod, check_header, check_path
@@ -57,6 +57,7 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
         found[place][name] = value
     for name, value in found[Place.PATH].items():
         path = path.replace(f"{{{name}}}", quote(_text(name, value), safe=""))
+    path, _, fixed = path.partition("?")
     if "{" in path:
         raise InvokerError(f"the path {path!r} needs an argument that is not there")
     headers = {name: _text(name, value) for name, value in found[Place.HEADER].items()}
@@ -66,7 +67,8 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
             check_header(name, value)
     except ValueError as error:
         raise InvokerError(f"the request cannot be sent: {error}") from None
-    query = {name: _query(value) for name, value in found[Place.QUERY].items()}
+    query: dict[str, Any] = dict(parse_qs(fixed, keep_blank_values=True))
+    query |= {name: _query(value) for name, value in found[Place.QUERY].items()}
     body = found[Place.BODY] if rest is Place.BODY or found[Place.BODY] else None
     return ToolRequest(method, path, query, headers, body)
 
