@@ -31,7 +31,7 @@ from app.queue.live_workers import Served
 from app.sessions.runtime import Runtime
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.partial_output import partial_output
-from app.sessions.steps.tool_calls import ToolRunner
+from app.sessions.steps.tool_calls import CallAgainError, ToolRunner
 from app.sessions.store.claim import Claim
 from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import is_infrastructure
@@ -250,7 +250,8 @@ class AttemptRunner:
         self, claim: Claim, error: InvokerError, policy: RetryPolicy
     ) -> TryAgain | Failed:
         step, failures = self._settings, claim.failures + 1
-        if failures >= claim.max_attempts or policy.is_final(error):
+        given_up = failures >= claim.max_attempts or policy.is_final(error)
+        if given_up and not isinstance(error, CallAgainError):
             return failed(error)
         asked = error.retry_after or 0.0
         most = step.backoff_max_seconds

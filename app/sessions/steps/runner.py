@@ -79,6 +79,7 @@ class StepRunner:
         except LeaseLostError:
             log.warning("lease lost, the result is dropped", attempt=claim.attempt)
             await self._record(claim, spent)
+            self._attempts.tools.leaves_in_doubt(claim.fence)  # whoever has the step now decides
             await self._forget_partial(claim)
             return None
         except asyncio.CancelledError:

@@ -21,7 +21,12 @@ from app.sessions.store.change import StepFence
 from app.sessions.store.claim import Claim
 
 _TOO_MANY_REQUESTS = 429
+_LONGEST_WAIT = 60.0  # seconds that a turn waits for an API that asks it to
 _UNKNOWN = "The call was sent, and no answer came: whether it was done is not known."
+
+
+class CallAgainError(TransientInvokerError):
+    """The call is to be made again; how often is the tool's to say."""
 
 
 class ToolRunner:
@@ -46,7 +51,7 @@ class ToolRunner:
         """Makes the call, or says that nobody knows whether it was made.
 
         Raises:
-            TransientInvokerError: it is to be tried again.
+            CallAgainError: it is to be made again.
         """
         if claim.losses and not tool.repeatable:
             return ToolResult(
@@ -55,14 +60,11 @@ class ToolRunner:
         started = time.monotonic()
         try:
             result = await self._made(claim, tool, call)
-        except UnknownOutcomeError:
-            if tool.repeatable and claim.failures < tool.retries:
-                raise
-            status = ToolStatus.ERROR if tool.repeatable else ToolStatus.UNKNOWN
-            result = ToolResult(tool_use_id=call.id, status=status, payload={"error": _UNKNOWN})
         except InvokerError as error:
             if _may_be_repeated(error, tool) and claim.failures < tool.retries:
-                raise
+                raise CallAgainError(str(error), retry_after=error.retry_after) from None
+            result = _without_answer(call, tool, error)
+        except ValueError as error:  # what the connection says leads to no invoker
             result = ToolResult.failed(call.id, error_text(str(error)))
         result.runtime_ms = round((time.monotonic() - started) * 1000)
         return result
@@ -99,7 +101,20 @@ class ToolRunner:
 
 
 def _may_be_repeated(error: InvokerError, tool: ServerTool) -> bool:
-    """Whether it may work later, and the call was not done: an answer of 5xx may follow a write."""
-    if not isinstance(error, TransientInvokerError):
+    """Whether it may work soon, and the call was not done: an answer of 5xx may follow a write."""
+    if not isinstance(error, TransientInvokerError) or (error.retry_after or 0) > _LONGEST_WAIT:
         return False
-    return tool.repeatable or error.status in (None, _TOO_MANY_REQUESTS)
+    if tool.repeatable:
+        return True
+    return not isinstance(error, UnknownOutcomeError) and error.status in (
+        None,
+        _TOO_MANY_REQUESTS,
+    )
+
+
+def _without_answer(call: ToolCall, tool: ServerTool, error: InvokerError) -> ToolResult:
+    if isinstance(error, UnknownOutcomeError) and not tool.repeatable:
+        return ToolResult(
+            tool_use_id=call.id, status=ToolStatus.UNKNOWN, payload={"error": _UNKNOWN}
+        )
+    return ToolResult.failed(call.id, error_text(str(error)))
