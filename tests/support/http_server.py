@@ -34,11 +34,11 @@ class Says:
 class HttpServer(LocalServer):
     """Runs in the event loop of the test: `async with HttpServer() as server`."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.requests: list[Got] = []
         self._script: deque[Says] = deque()
         methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-        super().__init__(Route("/{path:path}", self._answer, methods=methods))
+        super().__init__(Route("/{path:path}", self._answer, methods=methods), port=port)
 
     def script(self, *answers: Says) -> None:
         """Answer the next requests with these; the ones after with "fine"."""

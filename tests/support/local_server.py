@@ -14,8 +14,8 @@ from starlette.routing import Route
 class LocalServer:
     """Serves routes while the block lasts: `async with … as server`."""
 
-    def __init__(self, *routes: Route) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, *routes: Route, port: int = 0) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
         config = uvicorn.Config(
             Starlette(routes=routes),
             log_config=None,
