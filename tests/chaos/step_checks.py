@@ -107,9 +107,19 @@ class _Step:
             if done is not None and following.arrived > done and not was_taken:
                 yield f"a call at {following.arrived:.2f}, after its success at {done:.2f}"
 
+    def _never_arrived(self) -> int:
+        """Attempts whose connection the upstream closed, idle, as they sent their request on it."""
+        lost, claimed = 0, 0.0
+        for change in self._changes:
+            if change.is_claim:
+                claimed = change.at
+            elif change.new_failures and "connection failed" in (change.error or ""):
+                lost += not any(claimed <= call.arrived <= change.at for call in self._calls)
+        return lost
+
     def _unfair_failures(self) -> Iterator[str]:
         """Only the upstream's failures are failures of the step; only they can end it."""
-        bad = sum(1 for call in self._calls if not call.is_answered)
+        bad = sum(1 for call in self._calls if not call.is_answered) + self._never_arrived()
         failures = sum(change.new_failures for change in self._changes)
         if failures > bad:
             yield f"{failures} failures for {bad} calls without an answer"
