@@ -61,12 +61,14 @@ class Said:
         content: the blocks.
         complete: False where more is to come: then it is the last message, and can grow.
         grows: it belongs to the last message, which was not complete.
+        behind: it stands behind what the user said with the event.
     """
 
     role: MessageRole
     content: list[dict[str, Any]]
     complete: bool = True
     grows: bool = False
+    behind: bool = False
 
 
 class SessionMachine(StateChart[Any]):

@@ -37,7 +37,7 @@ class ServerTool(BaseModel):
         config: what its type needs to run it.
     """
 
-    type: Literal["http", "mcp"]
+    type: Literal["http", "mcp", "skill"]
     name: str
     description: str = ""
     input_schema: dict[str, Any] = Field(default_factory=dict)

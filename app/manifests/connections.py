@@ -12,6 +12,10 @@ from app.invokers.tool import ServerTool
 
 _RESOURCE = "SELECT spec FROM resource WHERE org_id = $1 AND kind = $2 AND name = $3"
 
+_SKILL = """
+SELECT v.body FROM skill_version v JOIN skill s ON s.id = v.skill_id
+WHERE s.org_id = $1 AND s.id = $2 AND v.version = $3"""
+
 # `last_used_at` is kept to the minute: one write a minute, however busy the flow is.
 _SECRETS = """
 WITH used AS (
@@ -57,6 +61,17 @@ class ManifestConnections:
     async def resolve_tool(self, org_id: str, tool: ServerTool) -> tuple[str, dict[str, Any]]:
         """See `app.sessions.steps.connections.ConnectionResolver`."""
         return "http", await self._http(org_id, {"connection": tool.config["connection"]})
+
+    async def skill_text(self, org_id: str, skill: Mapping[str, Any]) -> str:
+        """See `app.sessions.steps.connections.ConnectionResolver`."""
+        if "text" in skill:
+            return str(skill["text"])
+        text: str | None = await self._pool.fetchval(
+            _SKILL, org_id, skill["skill_id"], skill["version"]
+        )
+        if text is None:
+            raise InvokerError("The skill is not there any more.")
+        return text
 
     async def _llm(self, org_id: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         spec = await self._spec(org_id, "Provider", name)

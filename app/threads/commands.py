@@ -31,6 +31,7 @@ from app.sessions.visibility import check_usable
 from app.threads.cursor import Cursor
 from app.threads.dialogue import DialogueReader
 from app.threads.record import changed_thread_fields
+from app.threads.skills import check_takes_skills, skills_of_message, skills_of_start
 from app.wire.messages import InitialMessage, UserMessage, plain_text
 from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
 
@@ -63,6 +64,8 @@ async def start_thread(
     flow = await _flow(runtime, caller, request.flow)
     tools = await _tools(runtime, caller, flow.key, request.tools)
     await check_model_profile(runtime.database, caller.org_id, request.model_profile)
+    check_takes_skills(flow.key, request)
+    skills = await skills_of_start(runtime, caller, request)
     new_session = NewSession(
         flow=flow.key,
         flow_revision=flow.revision,
@@ -75,7 +78,7 @@ async def start_thread(
     session_id = session_id_for(caller, idempotency_key)
     title = _title(request.messages)
     change = Change.opening(session_id, caller.org_id, new_session, event="start", title=title)
-    await _enter(runtime, flow, request, change, tools)
+    await _enter(runtime, flow, request, change, {"server_tools": tools, **skills})
     return await _open(
         runtime,
         caller,
@@ -156,7 +159,7 @@ async def send_message(
         EventNotAcceptedError: it is not the user's turn.
         IdempotencyMismatchError: the key came before, with another request.
     """
-    text, blocks = _blocks(request.message)
+    text, blocks = _blocks(request.message) if request.message else ("", [])
 
     def answer(before: Snapshot, _flow: Flow, change: Change) -> dict[str, Any]:
         # The sender has what it sent: what is new to it begins with the answer.
@@ -165,14 +168,17 @@ async def send_message(
     def allow(session: Snapshot) -> None:
         check_usable(caller, session)
         _check_takes_tools(session.flow, request.tools)
+        check_takes_skills(session.flow, request)
 
     updates = request.model_dump(
         mode="json",
-        include={"client_context", "analysis_scope", "client_tools", "tools"},
+        include={"client_context", "analysis_scope", "client_tools", "tools", "invoke_skills"},
         exclude_none=True,
     )
     tools = await find_tools(runtime.database.pool, caller.org_id, request.tools or [])
-    event = EventRequest(None, text, blocks, idempotency_key, updates, {"server_tools": tools})
+    skills = await skills_of_message(runtime, caller, request)
+    resolved = {"server_tools": tools, **skills}
+    event = EventRequest(None, text, blocks, idempotency_key, updates, resolved)
     return await admit(
         runtime,
         caller,
@@ -291,7 +297,7 @@ async def _enter(
     flow: Flow,
     request: StartAgentThreadRequest,
     change: Change,
-    tools: list[ServerTool],
+    resolved: dict[str, Any],
 ) -> None:
     """Enters the flow's first state, appends the seeded messages, sends the user's last one."""
     offered = request.model_dump(
@@ -307,10 +313,10 @@ async def _enter(
     )
     own = flow.model.own_fields()
     model = flow.model.seed({name: value for name, value in offered.items() if name in own})
-    model.update({"server_tools": tools})
+    model.update(resolved)
     model.session_id = change.session_id
-    last = request.messages[-1]
-    text, blocks = _blocks(last)
+    last = request.messages[-1] if request.messages else None
+    text, blocks = _blocks(last) if last is not None else ("", [])
     given = TransitionInput("start", text, change.cause, content=blocks)
     run = opening_run(runtime, flow, model, change, given)
     await run.start()
@@ -318,9 +324,10 @@ async def _enter(
         NewMessage(MessageRole(m.role), _blocks(m)[1]) for m in request.messages[:-1]
     ]
     actions = flow.next_actions(change.state)
-    if last.role == "user" and change.invocation is None and actions:
+    asks = last is None or last.role == "user"
+    if asks and change.invocation is None and actions:
         await run.send(actions[0])
-    else:
+    elif last is not None:
         change.messages.append(NewMessage(MessageRole(last.role), blocks))
     run.pack()
 

@@ -48,13 +48,6 @@ Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValid
 Ids: TypeAlias = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1_000)]
 Nanoseconds: TypeAlias = Annotated[int, Field(ge=-_INT64, le=_INT64)]
 Goals: TypeAlias = Annotated[list[Any] | None, _unsupported("goals")]
-InvokeSkills: TypeAlias = Annotated[
-    # The published client cannot read null here.
-    list[Any],
-    BeforeValidator(lambda value: [] if value is None else value),
-    _unsupported("invoke_skills"),
-]
-AvailableSkills: TypeAlias = Annotated[list[Any] | None, _unsupported("available_skills")]
 
 _NOT_YET = "Not supported yet: leave out, null or empty."
 
@@ -155,6 +148,41 @@ _TOOLS = (
 )
 
 
+class SkillSpec(WireModel):
+    """A version of a skill."""
+
+    skill_id: str = Field(
+        description="Id of the skill.", max_length=100, examples=["sk_01k8zq5d3v"]
+    )
+    version: int | None = Field(
+        None, description="Which version; null for the latest.", ge=1, lt=2**31
+    )
+
+
+def _each_once(skills: list[SkillSpec] | None) -> list[SkillSpec] | None:
+    ids = [skill.skill_id for skill in skills or []]
+    if twice := next((one for one in ids if ids.count(one) > 1), None):
+        raise ValueError(f"skill {twice!r} is named twice")
+    return skills
+
+
+InvokeSkills: TypeAlias = Annotated[
+    # The published client cannot read null here.
+    list[SkillSpec],
+    BeforeValidator(lambda value: [] if value is None else value),
+    Field(max_length=100),
+    AfterValidator(_each_once),
+]
+AvailableSkills: TypeAlias = Annotated[
+    list[SkillSpec] | None, Field(max_length=100), AfterValidator(_each_once)
+]
+_INVOKE_SKILLS = "Skills that the model is given behind the message, as if it had loaded them."
+_AVAILABLE_SKILLS = (
+    "Skills that the model may load, kept as they are now. Null: those that who sends a message is"
+    " subscribed to. Empty: none."
+)
+
+
 class StartAgentThreadRequest(WrittenOrder, WireModel):
     """Starts a thread; as an agent's request template, any text in it may hold placeholders."""
 
@@ -169,7 +197,9 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
     )
 
     messages: list[InitialMessage] = Field(
-        description="What the thread starts with, oldest first.", min_length=1, max_length=1_000
+        [],
+        description="What the thread starts with, oldest first; with skills there may be none.",
+        max_length=1_000,
     )
     system_prompt: str | None = Field(
         None, description="Instructions to the model.", max_length=200_000
@@ -192,8 +222,14 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
     client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
     tools: ToolNames = Field(None, description=_TOOLS)
     goals: Goals = Field(None, description=_NOT_YET)
-    invoke_skills: InvokeSkills = Field([], description=_NOT_YET)
-    available_skills: AvailableSkills = Field(None, description=_NOT_YET)
+    invoke_skills: InvokeSkills = Field([], description=_INVOKE_SKILLS)
+    available_skills: AvailableSkills = Field(None, description=_AVAILABLE_SKILLS)
+
+    @model_validator(mode="after")
+    def _has_a_turn(self) -> Self:
+        if not (self.messages or self.invoke_skills):
+            raise ValueError("one of messages and invoke_skills must be there")
+        return self
 
 
 class SendMessageRequest(WireModel):
@@ -205,7 +241,9 @@ class SendMessageRequest(WireModel):
         }
     )
 
-    message: UserMessage = Field(description="What the user says.")
+    message: UserMessage | None = Field(
+        None, description="What the user says; with skills it may be left out."
+    )
     client_context: ClientViewingContext | None = Field(
         None,
         description="What the user's client was showing. `context` is accepted as its old name.",
@@ -217,7 +255,13 @@ class SendMessageRequest(WireModel):
     client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
     tools: ToolNames = Field(None, description=_TOOLS)
     goals: Goals = Field(None, description=_NOT_YET)
-    invoke_skills: InvokeSkills = Field([], description=_NOT_YET)
+    invoke_skills: InvokeSkills = Field([], description=_INVOKE_SKILLS)
+
+    @model_validator(mode="after")
+    def _has_a_turn(self) -> Self:
+        if not (self.message or self.invoke_skills):
+            raise ValueError("one of message and invoke_skills must be there")
+        return self
 
 
 class ClientToolResult(WireModel):

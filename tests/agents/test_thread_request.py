@@ -68,7 +68,7 @@ def test_the_old_name_of_the_client_context_is_taken() -> None:
     assert request.client_context.dataset_ids == ["ds_1"]
 
 
-@pytest.mark.parametrize("feature", ["goals", "invoke_skills", "available_skills"])
+@pytest.mark.parametrize("feature", ["goals"])
 def test_what_is_not_there_yet_is_refused_by_name(feature: str) -> None:
     for nothing in (None, []):
         StartAgentThreadRequest.model_validate(start(**{feature: nothing}))

@@ -15,7 +15,6 @@ from roboto.ai.agent_thread import (
     AgentThreadStatus,
     FeedbackCategory,
     FeedbackSentiment,
-    InvokeSkillSpec,
     StartAgentThreadRequest,
     ThreadVisibility,
 )
@@ -279,14 +278,10 @@ def test_what_is_not_supported_is_an_invalid_request(roboto: RobotoClient) -> No
     thread = AgentThread.start("Hi", roboto_client=roboto).run(tick=TICK, timeout=30)
     goal = DatasetSummaryAgentGoal(dataset_id="ds_1")
 
-    with pytest.raises(RobotoInvalidRequestException, match="invoke_skills is not supported yet"):
-        thread.invoke_skill("sk_1")
     with pytest.raises(RobotoInvalidRequestException, match="goals is not supported yet"):
         thread.send_text("Hi", goals=[goal])
     with pytest.raises(RobotoInvalidRequestException, match="goals is not supported yet"):
         AgentThread.start("Hi", goals=[goal], roboto_client=roboto)
-    with pytest.raises(RobotoInvalidRequestException, match="invoke_skills is not supported yet"):
-        AgentThread.start(invoke_skills=[InvokeSkillSpec(skill_id="sk_1")], roboto_client=roboto)
 
     thread.refresh()
     check_equal(thread, roboto)

@@ -73,8 +73,6 @@ async def test_a_thread_whose_last_message_is_the_assistants_waits_for_the_user(
 async def test_what_is_not_supported_is_refused_by_name(client: httpx.AsyncClient) -> None:
     features = {
         "goals": [{"goal_type": "dataset_summary"}],
-        "invoke_skills": [{"skill_id": "sk_1"}],
-        "available_skills": [{"skill_id": "sk_1"}],
     }
     thread = await start(client, "Hi", said("Hello.", "assistant"))
     for name, value in features.items():

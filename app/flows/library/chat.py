@@ -1,6 +1,6 @@
 """The flow `chat`: the user speaks, the model answers and may call tools. Threads run it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, TypeAdapter, ValidationError, computed_field
@@ -9,6 +9,14 @@ from typing_extensions import override
 
 from app.errors import BadRequestError
 from app.flows.library.conversation import Block, chat_messages
+from app.flows.library.skills import (
+    LOAD_SKILL,
+    InvokedSkill,
+    KnownSkill,
+    SkillBody,
+    invocations,
+    load_skill_tool,
+)
 from app.flows.library.tool_use import (
     Next,
     OfferedTool,
@@ -37,6 +45,8 @@ MAX_TOOLS = 128
 
 # The states in which a turn waits for somebody's results.
 WAITING_FOR_RESULTS = frozenset({"client_tool_turn"})
+
+_SKILL_KEY = "skill:{}"
 
 _RESULTS = TypeAdapter(list[ToolResult])
 _SPECS = TypeAdapter(list[ClientToolSpec])
@@ -102,7 +112,11 @@ class ChatMachine(SessionMachine):
         chat.tool_use = outcome.tool_use
         if event == "user_message":
             chat.steps = 1
-            self.record(Recording.RAW)
+            self.said += invocations(chat.invoked_skills)
+            # Skills alone begin a turn too; then there is nothing that the user said.
+            alone = chat.invoked_skills and not actor_input
+            self.record(Recording.NONE if alone else Recording.RAW)
+            chat.invoked_skills = []
             return
         chat.steps += outcome.next is Next.MODEL
         self.record(Recording.NONE)
@@ -137,6 +151,10 @@ class Chat(SessionModel):
     Attributes:
         client_tools: those that the client runs, by name.
         server_tools: those that the service runs, by name, as they were when they were declared.
+        skills: those that the model may load, by name.
+        skills_are_fixed: whether they were listed at the start; else each message brings those that
+            its sender is subscribed to.
+        invoked_skills: those of the user's message at hand.
         tool_use: the open calls of the last answer.
         steps: how many requests to the model the turn has made.
     """
@@ -149,6 +167,9 @@ class Chat(SessionModel):
     analysis_scope: dict[str, object] | None = None
     client_tools: dict[str, ClientToolSpec] = Field(default_factory=dict)
     server_tools: dict[str, ServerTool] = Field(default_factory=dict)
+    skills: dict[str, KnownSkill] = Field(default_factory=dict)
+    skills_are_fixed: bool = False
+    invoked_skills: list[InvokedSkill] = Field(default_factory=list)
     tool_use: ToolUse = ToolUse()
     steps: int = 0
 
@@ -171,9 +192,15 @@ class Chat(SessionModel):
         }
         server = {
             name: OfferedTool(name, tool.input_schema, Runs.SERVER)
-            for name, tool in self.server_tools.items()
+            for name, tool in self._run_here().items()
         }
         return client | server
+
+    def _run_here(self) -> dict[str, ServerTool]:
+        """The tools that the service runs, by name."""
+        if not self.skills:
+            return self.server_tools
+        return self.server_tools | {LOAD_SKILL: load_skill_tool(self.skills)}
 
     def request(self, dialogue: Sequence[tuple[str, list[Block]]]) -> ChatRequest:
         """What the model is asked next."""
@@ -185,20 +212,36 @@ class Chat(SessionModel):
         ]
         server = [
             ToolSpec(tool.name, tool.description, tool.input_schema)
-            for tool in self.server_tools.values()
+            for tool in self._run_here().values()
         ]
         return ChatRequest(messages, (*client, *server))
 
     def server_call(self, item: dict[str, Any]) -> tuple[ServerTool, ToolCall]:
         """The tool of a call in `server_calls`, and the call."""
         call = ToolCall(item["id"], item["name"], item["arguments"])
+        if call.name == LOAD_SKILL and self.skills:
+            return self._skill_of(item["arguments"]["name"]), call
         return self.server_tools[call.name], call
+
+    def _skill_of(self, name: str) -> ServerTool:
+        """The tool `load_skill`, with what it is to load."""
+        skill = self.skills[name]
+        kept = self.secondary_store.get(_SKILL_KEY.format(name))
+        config = {"text": kept.text} if isinstance(kept, SkillBody) else skill.model_dump()
+        return load_skill_tool(self.skills).model_copy(update={"config": config})
 
     @classmethod
     @override
     def own_fields(cls) -> frozenset[str]:
         # What a turn keeps for itself is nobody else's to set.
-        return super().own_fields() - {"server_tools", "tool_use", "steps"}
+        return super().own_fields() - {
+            "server_tools",
+            "skills",
+            "skills_are_fixed",
+            "invoked_skills",
+            "tool_use",
+            "steps",
+        }
 
     @classmethod
     @override
@@ -215,6 +258,7 @@ class Chat(SessionModel):
         self.client_tools = self.client_tools | {tool.name: tool for tool in client}
         server = values.get("server_tools") or []
         self.server_tools = self.server_tools | {tool.name: tool for tool in server}
+        self._take_skills(values)
         if twice := sorted(self.client_tools.keys() & self.server_tools.keys()):
             raise BadRequestError(
                 f"Two tools are named {twice[0]!r}: one of the client's, and a Tool.",
@@ -228,6 +272,31 @@ class Chat(SessionModel):
                 f"A thread has {MAX_TOOLS} tools at the most.",
                 errors=[{"loc": ["body", "client_tools"], "msg": "too many"}],
             )
+
+    def _take_skills(self, values: dict[str, Any]) -> None:
+        self.invoked_skills = [
+            InvokedSkill(name=skill.name, body=skill.body)
+            for skill in values.get("invoked_skills", [])
+        ]
+        if (fixed := values.get("fixed_skills")) is not None:
+            self.skills, self.skills_are_fixed = _known(fixed), True
+            for skill in fixed:
+                key = _SKILL_KEY.format(skill.name)
+                if key not in self.secondary_store:
+                    self.secondary_store[key] = SkillBody(text=skill.body)
+        elif not self.skills_are_fixed and "subscribed_skills" in values:
+            self.skills = _known(values["subscribed_skills"])
+
+
+def _known(skills: Iterable[Any]) -> dict[str, KnownSkill]:
+    """Skills by name; of two of one name the first."""
+    known: dict[str, KnownSkill] = {}
+    for skill in skills:
+        one = KnownSkill(
+            skill_id=skill.skill_id, version=skill.version, description=skill.description
+        )
+        known.setdefault(skill.name, one)
+    return known
 
 
 def _client_tools(specs: object) -> list[ClientToolSpec]:

@@ -93,7 +93,7 @@ def after_answer(answer: Answer, tools: Mapping[str, OfferedTool], *, last: bool
     blocks: list[dict[str, Any]] = []
     if answer.text:
         blocks.append({"content_type": "text", "text": answer.text})
-    blocks += [_use_block(call, refused=call.id in refused) for call in answer.calls]
+    blocks += [use_block(call, refused=call.id in refused) for call in answer.calls]
     if last and answer.calls:
         blocks.append(error_block("The turn reached its limit of requests.", ErrorCode.MAX_STEPS))
     said = [Said(MessageRole.ASSISTANT, blocks)] if blocks else []
@@ -110,7 +110,7 @@ def after_answer(answer: Answer, tools: Mapping[str, OfferedTool], *, last: bool
         if call.id not in refused
     ]
     results = [
-        _result_block(call.name, ToolResult.failed(call.id, refused[call.id]))
+        result_block(call.name, ToolResult.failed(call.id, refused[call.id]))
         for call in answer.calls
         if call.id in refused
     ]
@@ -121,7 +121,7 @@ def after_answer(answer: Answer, tools: Mapping[str, OfferedTool], *, last: bool
 def after_results(tool_use: ToolUse, results: Sequence[ToolResult]) -> Outcome:
     """What results of open calls lead to. Each is of another open call."""
     names = {call.id: call.name for call in tool_use.open}
-    blocks = [_result_block(names[result.tool_use_id], result) for result in results]
+    blocks = [result_block(names[result.tool_use_id], result) for result in results]
     done = {result.tool_use_id for result in results}
     left = [call for call in tool_use.open if call.id not in done]
     waiting = ToolUse(open=left, answered=tool_use.answered)
@@ -175,7 +175,8 @@ def _fault(call: ToolCall, tools: Mapping[str, OfferedTool], number: int) -> str
     return None
 
 
-def _use_block(call: ToolCall, *, refused: bool) -> dict[str, Any]:
+def use_block(call: ToolCall, *, refused: bool) -> dict[str, Any]:
+    """A call as it stands in the answer; one that was refused is not the client's to make."""
     return {
         "content_type": "tool_use",
         "tool_name": call.name,
@@ -186,7 +187,8 @@ def _use_block(call: ToolCall, *, refused: bool) -> dict[str, Any]:
     }
 
 
-def _result_block(name: str, result: ToolResult) -> dict[str, Any]:
+def result_block(name: str, result: ToolResult) -> dict[str, Any]:
+    """A result as it stands behind the answer."""
     # Of an unknown outcome the wire knows only that it is no success.
     unknown = result.status is ToolStatus.UNKNOWN
     return {

@@ -30,3 +30,14 @@ class ConnectionResolver(Protocol):
         Raises:
             InvokerError: a name leads nowhere, or a secret cannot be used.
         """
+
+    async def skill_text(self, org_id: str, skill: Mapping[str, Any]) -> str:
+        """The text of a skill's version.
+
+        Args:
+            org_id: the org of the session.
+            skill: `skill_id` and `version`; or `text`, where the session has kept it.
+
+        Raises:
+            InvokerError: it is not there any more.
+        """

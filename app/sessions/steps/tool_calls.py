@@ -70,6 +70,9 @@ class ToolRunner:
         return result
 
     async def _made(self, claim: Claim, tool: ServerTool, call: ToolCall) -> ToolResult:
+        if tool.type == "skill":
+            text = await self._connections.skill_text(claim.session.org_id, tool.config)
+            return ToolResult(tool_use_id=call.id, status=ToolStatus.SUCCESS, payload=text)
         name, config = await self._connections.resolve_tool(claim.session.org_id, tool)
         invoker = self._invokers.resolve(name, config)
         await invoker.prepare()

@@ -223,10 +223,12 @@ class TransitionRun:
         change.messages += [
             NewMessage.text(MessageRole(role), storable(text)) for role, text in entered.messages
         ]
-        for said in entered.said:
+        for said in (one for one in entered.said if not one.behind):
             self._say(said)
         if entered.recording is Recording.RAW:
             change.messages.append(_raw(self._given))
+        for said in (one for one in entered.said if one.behind):
+            self._say(said)
 
     def _say(self, said: Said) -> None:
         status = MessageStatus.COMPLETED if said.complete else MessageStatus.GENERATING
