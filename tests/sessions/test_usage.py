@@ -11,6 +11,8 @@ import pytest
 from app.db.engine import Database
 from app.settings import LlmSettings, Settings
 from app.worker import serving
+from tests.support.manifests import manifest, post
+from tests.support.manifests import send as send_manifest
 from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.providers import load_provider
 from tests.support.threads import THREADS, answered, data, read, send, settled, start, texts
@@ -175,3 +177,66 @@ async def test_counts_that_no_request_can_have_are_bounded(
     assert texts(thread) == ["Hi", "odd"]
     assert thread["usage"]["input_tokens"] == thread["usage"]["cached_tokens"] == 10**9
     assert thread["usage"]["output_tokens"] == 7
+
+
+def priced(model: OpenAiServer, **prices: Any) -> Any:
+    """A Provider that leads to the server."""
+    spec = {"type": "openai", "model": "m", "baseUrl": model.base_url}
+    return manifest("Provider", "priced", spec | ({"prices": prices} if prices else {}))
+
+
+async def test_a_cost_is_exact_and_stays_when_prices_change(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+) -> None:
+    model.default = Reply(usage=(1000, 7, 400))
+    document = priced(model, input=0.15, output="0.6000001", cached="0.075")
+    await post(client, "apply", document)
+    first = await answered(client, "Hi", model_profile="priced")
+
+    # 600 x 0.15 + 400 x 0.075 + 7 x 0.6000001, a millionth of it.
+    assert first["messages"][1]["usage"]["cost"] == {"USD": "0.0001242000007"}
+    assert first["usage"]["cost"] == {"USD": "0.0001242000007"}
+
+    await post(client, "apply", priced(model, input=1, output=2, currency="EUR"))
+    await send(client, first["thread_id"], "Again")
+    thread = await settled(client, first["thread_id"])
+    assert thread["usage"]["cost"] == {"USD": "0.0001242000007", "EUR": "0.001014"}
+
+    await post(client, "apply", priced(model))
+    await send(client, first["thread_id"], "Again")
+    thread = await settled(client, first["thread_id"])
+    assert thread["messages"][-1]["usage"]["cost"] == {}
+    assert thread["usage"]["cost"] == {"USD": "0.0001242000007", "EUR": "0.001014"}
+    assert thread["usage"]["input_tokens"] == 3000
+
+
+async def test_prices_are_shown_as_they_are_applied(
+    client: httpx.AsyncClient, model: OpenAiServer
+) -> None:
+    await post(client, "apply", priced(model, input=0.1, output=3))
+
+    described = (await post(client, "describe/provider", name="priced"))["data"]
+
+    assert described["spec"]["prices"] == {"input": "0.1", "output": "3", "currency": "USD"}
+    again = await post(client, "apply", described)
+    assert again["data"]["operation"] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        {"input": -1, "output": 1},
+        {"input": "NaN", "output": 1},
+        {"input": "0.0000000001", "output": 1},
+        {"input": 1},
+        {"input": 1, "output": 1, "currency": "dollars"},
+        {"input": 1, "output": 1, "batch": 1},
+    ],
+)
+async def test_wrong_prices_are_refused(
+    client: httpx.AsyncClient, model: OpenAiServer, prices: dict[str, Any]
+) -> None:
+    response = await send_manifest(client, "apply", priced(model, **prices))
+
+    assert response.status_code == 400, response.text
+    assert response.json()["errors"][0]["loc"][:2] == ["spec", "prices"]

@@ -1,7 +1,8 @@
 """Kind Provider: a model provider that templates name as their invoker."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field, field_validator
 from typing_extensions import override
@@ -22,6 +23,24 @@ class ProviderParameters(LlmParameters, ManifestModel):
     """What each request to the model sets; the names are the same for every provider."""
 
 
+_Price: TypeAlias = Annotated[
+    Decimal, Field(ge=0, max_digits=18, decimal_places=9, examples=["0.15"])
+]
+
+
+class ProviderPrices(ManifestModel):
+    """What a million tokens cost; what a request cost is fixed when it is counted."""
+
+    input: _Price = Field(description="A million tokens that are sent.")
+    output: _Price = Field(description="A million tokens that are generated.")
+    cached: _Price | None = Field(
+        None,
+        description="A million of those sent that the provider has in its cache; left out: as "
+        "the others.",
+    )
+    currency: str = Field("USD", description="Its code.", pattern="^[A-Z]{3}$")
+
+
 class ProviderSpec(ManifestModel):
     """How a model is reached."""
 
@@ -34,6 +53,7 @@ class ProviderSpec(ManifestModel):
     model: str = Field(description="Which model answers.", min_length=1, max_length=200)
     api_key: SecretName | None = Field(None, description="Name of the Secret with the key.")
     parameters: ProviderParameters = ProviderParameters()
+    prices: ProviderPrices | None = Field(None, description="With them, usage has costs.")
     stream: bool = Field(
         default=True, description="false: ask for whole answers, as some servers cannot stream."
     )
@@ -75,6 +95,10 @@ spec:
   parameters:
     temperature: 0.2
     maxTokens: 500
+  prices:
+    input: "0.15"
+    output: "0.60"
+    cached: "0.075"
 """
 
     @override
