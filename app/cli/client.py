@@ -75,16 +75,24 @@ class Client:
             ServiceError: the service refused.
             CommandError: it cannot be reached, or it is another service.
         """
-        timeout = httpx.USE_CLIENT_DEFAULT if seconds is None else httpx.Timeout(seconds)
         address = "/".join(quote(part, safe="") for part in path) + "/"
+        return self._read(self._send("POST", address, params=query, json=json, seconds=seconds))
+
+    def read(self, path: str, *, query: _Values | None = None) -> dict[str, Any]:
+        """Reads what is no verb's, at a path from the root of the service; errors as of `ask`."""
+        return self._read(self._send("GET", f"{self._url}/{path}", params=query))
+
+    def _send(
+        self, method: str, address: str, *, seconds: float | None = None, **request: Any
+    ) -> httpx.Response:
+        timeout = httpx.USE_CLIENT_DEFAULT if seconds is None else httpx.Timeout(seconds)
         try:
-            answer = self._http.post(address, params=query, json=json, timeout=timeout)
+            return self._http.request(method, address, timeout=timeout, **request)
         except httpx.TimeoutException:
             raise CommandError(f"{self._url} did not answer in time.") from None
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             reason = error_line(error) or type(error).__name__
             raise CommandError(f"{self._url} cannot be reached: {reason}") from None
-        return self._read(answer)
 
     def _read(self, answer: httpx.Response) -> dict[str, Any]:
         try:

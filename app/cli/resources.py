@@ -9,6 +9,7 @@ from app.cli.failures import CommandError, one_line_errors
 from app.cli.output import Format, FormatOption, resource_name, say, say_document, say_table
 from app.cli.prune import delete_all
 from app.cli.sources import FilesOption, read_sources
+from app.cli.usage import MOST_SUMS, ByOption, FromOption, ToOption, show_usage
 
 KindArgument = Annotated[
     str, typer.Argument(help="A kind in any case, singular or plural; or KIND/NAME.")
@@ -61,9 +62,20 @@ def get(
     failed: FailedOption = False,
     flow: FlowOption = None,
     agent: AgentOption = None,
+    by: ByOption = "day",
+    from_: FromOption = None,
+    to: ToOption = None,
 ) -> None:
-    """List resources of a kind: a table, or their manifests (-o yaml, -o json)."""
+    """List resources of a kind: a table, or their manifests (-o yaml, -o json).
+
+    `get usage` sums what models took, and cost.
+    """
     with one_line_errors(), open_client() as client:
+        if kind.lower() == "usage":
+            most = min(limit, MOST_SUMS)
+            span = {"by": by, "from": from_, "to": to, "agent": agent, "limit": most}
+            show_usage(client, span, output)
+            return
         kind, name = split(kind, name)
         query: dict[str, str | int] = {"i": limit}
         if name:

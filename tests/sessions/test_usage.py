@@ -8,14 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
+from app.access.caller import KeyScope
 from app.db.engine import Database
 from app.settings import LlmSettings, Settings
 from app.worker import serving
+from tests.support.http import NewKey
 from tests.support.manifests import manifest, post
 from tests.support.manifests import send as send_manifest
 from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.providers import load_provider
-from tests.support.threads import THREADS, answered, data, read, send, settled, start, texts
+from tests.support.threads import THREADS, answered, data, read, said, send, settled, start, texts
 
 
 @pytest.fixture
@@ -240,3 +242,71 @@ async def test_wrong_prices_are_refused(
 
     assert response.status_code == 400, response.text
     assert response.json()["errors"][0]["loc"][:2] == ["spec", "prices"]
+
+
+async def usage(client: httpx.AsyncClient, **params: Any) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = data(await client.get("/v1/ai/usage", params=params))["items"]
+    return items
+
+
+async def test_usage_is_summed_by_day_agent_user_and_provider_for_who_may_know(
+    *, client: httpx.AsyncClient, worker: None, model: OpenAiServer, new_key: NewKey
+) -> None:
+    model.default = Reply(usage=(10, 2, 4))
+    await post(client, "apply", priced(model, input=1, output=10))
+    template = {"messages": [said("Hi")], "model_profile": "priced"}
+    body = {"name": "asker", "request_template": template}
+    agent = data(await client.post("/v1/ai/agents", json=body), 201)["agent_id"]
+    launched = data(await client.post(f"/v1/ai/agents/{agent}/launch", json={}), 201)
+    await settled(client, launched["thread_id"])
+    ann = client.headers["Authorization"]
+    client.headers["Authorization"] = f"Bearer {(await new_key(org='Other')).api_key}"
+    await answered(client, "Hi")
+    bob = await new_key(user="bob@acme.example", scopes=[KeyScope.WRITE])
+    client.headers["Authorization"] = f"Bearer {bob.api_key}"
+    await answered(client, "Hi")
+
+    one = {"requests": 1, "input_tokens": 10, "output_tokens": 2, "cached_tokens": 4}
+    cost = {"USD": "0.00003"}
+    [mine] = await usage(client, by="user")
+    assert mine["name"] == "bob@acme.example"
+    assert mine.items() >= (one | {"cost": {}}).items()
+
+    client.headers["Authorization"] = ann
+    assert await usage(client, by="agent") == [
+        {"key": "", "name": None, **one, "cost": {}},
+        {"key": agent, "name": "asker", **one, "cost": cost},
+    ]
+    assert [item["key"] for item in await usage(client, by="provider")] == ["llm", "priced"]
+    assert {item["name"] for item in await usage(client, by="user")} == {
+        "ann@acme.example",
+        "bob@acme.example",
+    }
+    [day] = await usage(client)
+    assert (day["requests"], day["input_tokens"], day["cost"]) == (2, 20, cost)
+    assert [item["requests"] for item in await usage(client, agent="asker")] == [1]
+    assert [item["requests"] for item in await usage(client, agent=agent)] == [1]
+    midnight = f"{day['key']}T00:00:00Z"
+    assert await usage(client, to=midnight) == []
+    assert await usage(client, **{"from": midnight}) == [day]
+
+    first = data(await client.get("/v1/ai/usage", params={"by": "agent", "limit": 1}))
+    token = first["next_token"]
+    [rest] = await usage(client, by="agent", page_token=token)
+    assert (first["items"][0]["key"], rest["key"]) == ("", agent)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"by": "month"},
+        {"from": "2026-01-31"},
+        {"from": "0001-01-01T00:00:00+14:00"},
+        {"page_token": "x"},
+        {"limit": "0"},
+    ],
+)
+async def test_a_wrong_question_is_refused(
+    client: httpx.AsyncClient, params: dict[str, str]
+) -> None:
+    assert (await client.get("/v1/ai/usage", params=params)).status_code == 400

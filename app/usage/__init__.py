@@ -1,0 +1,1 @@
+"""The org's account of what models took."""
