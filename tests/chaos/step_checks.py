@@ -10,6 +10,8 @@ from tests.chaos.fault import STOPS_RENEWAL, Fault
 from tests.chaos.upstream import FINAL, GOOD, Call
 
 _SLACK = 1.0  # between a fault and what comes of it, on a busy machine
+# What a request ends with whose connection was closed.
+_CLOSED = ("the connection failed", "ReadError", "WriteError")
 _CLOSING = 0.5  # until the upstream notices that its caller is gone
 
 
@@ -113,7 +115,7 @@ class _Step:
         for change in self._changes:
             if change.is_claim:
                 claimed = change.at
-            elif change.new_failures and "connection failed" in (change.error or ""):
+            elif change.new_failures and (change.error or "").endswith(_CLOSED):
                 lost += not any(claimed <= call.arrived <= change.at for call in self._calls)
         return lost
 

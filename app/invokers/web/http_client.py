@@ -21,6 +21,10 @@ from app.invokers.web.egress import (
 MAX_ANSWER_BYTES = 10_000_000
 MAX_SECONDS = 600.0
 
+# Below what servers wait before they close an idle connection (gunicorn 2 s, uvicorn and Node 5 s):
+# a request that meets the close fails, and of a write nobody knows whether it was done.
+_IDLE_SECONDS = 1.5
+
 _ANY_ADDRESS = ("0.0.0.0/0", "::/0")
 
 Wrap = Callable[[httpx2.AsyncBaseTransport], httpx2.AsyncBaseTransport]
@@ -105,7 +109,7 @@ class BoundedTransport(httpx2.AsyncHTTPTransport):
             ssl_context=_ssl_context(),
             max_connections=None,
             max_keepalive_connections=20,
-            keepalive_expiry=5.0,
+            keepalive_expiry=_IDLE_SECONDS,
             network_backend=GuardedBackend(allow, resolve),
         )
         self._max_bytes = max_bytes
