@@ -52,12 +52,22 @@ class ToolOutput:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message of a chat; an answer may have called tools, a question may bring the outputs."""
+    """One message of a chat; an answer may have called tools, a question may bring the outputs.
+
+    `notice`: the service says it, and not the user.
+    """
 
     role: Role
     content: str
     calls: tuple[ToolCall, ...] = ()
     outputs: tuple[ToolOutput, ...] = ()
+    notice: bool = False
+
+    @property
+    def is_of_user(self) -> bool:
+        """Whether the user says it: it neither only brings outputs, nor is a notice."""
+        brings_only = bool(self.outputs) and not self.content
+        return self.role == "user" and not brings_only and not self.notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +153,13 @@ def _joined(first: ChatMessage, second: ChatMessage) -> ChatMessage:
         "\n\n".join(texts),
         first.calls + second.calls,
         first.outputs + second.outputs,
+        first.notice and second.notice,
     )
 
 
 def last_user_text(messages: list[ChatMessage]) -> str:
     """The most recent thing the user said, or the empty string."""
-    said = (m for m in reversed(messages) if m.role == "user" and (m.content or not m.outputs))
-    return next((message.content for message in said), "")
+    return next((message.content for message in reversed(messages) if message.is_of_user), "")
 
 
 def _parse_list(content: str) -> list[ChatMessage] | None:

@@ -24,8 +24,8 @@ class ScriptInvoker(ChatInvoker):
     """Does what the last user message says, step by step.
 
     Lines `call NAME {arguments}` call tools, those that follow each other at once. A line `then`
-    begins what is answered after their results. All other lines are the text of the answer; an
-    answer without any says what the tools gave back.
+    begins the turn's next answer: after their results, or where the service asks again. All other
+    lines are the text of the answer; an answer without any says what the tools gave back.
     """
 
     name: ClassVar[str | None] = "script"
@@ -38,13 +38,14 @@ class ScriptInvoker(ChatInvoker):
 
     @override
     async def ask(self, request: ChatRequest, context: InvocationContext) -> Answer:
-        done = _outputs_since_user(request.messages)
+        since = _since_user(request.messages)
+        done = sum(message.role == "assistant" for message in since)
         steps = _steps(last_user_text(request.messages))
-        lines = steps[len(done)] if len(done) < len(steps) else []
+        lines = steps[done] if done < len(steps) else []
         calls = tuple(_call(match) for line in lines if (match := _CALL.match(line)))
         text = "\n".join(line for line in lines if not _CALL.match(line)).strip()
         if not text and not calls:
-            text = f"[script model] {_said(done[-1]) if done else 'There is nothing to do.'}"
+            text = f"[script model] {_said(since)}"
         if text:
             await context.emit(text)
         return Answer(text, calls=calls)
@@ -60,15 +61,10 @@ def _steps(text: str) -> list[list[str]]:
     return steps
 
 
-def _outputs_since_user(messages: list[ChatMessage]) -> list[ChatMessage]:
-    """The messages with results that came since the user's last message."""
-    found: list[ChatMessage] = []
-    for message in reversed(messages):
-        if message.outputs:
-            found.append(message)
-        elif message.role == "user":
-            break
-    return found[::-1]
+def _since_user(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """The messages since the user's last one."""
+    last = max((n for n, message in enumerate(messages) if message.is_of_user), default=-1)
+    return messages[last + 1 :]
 
 
 def _call(match: re.Match[str]) -> ToolCall:
@@ -79,5 +75,8 @@ def _call(match: re.Match[str]) -> ToolCall:
     return ToolCall(new_id("tu"), match[1], arguments if isinstance(arguments, dict) else None)
 
 
-def _said(results: ChatMessage) -> str:
-    return "\n".join(f"{output.call.name}: {output.payload}" for output in results.outputs)
+def _said(messages: list[ChatMessage]) -> str:
+    """What the tools gave back last."""
+    results = next((message.outputs for message in reversed(messages) if message.outputs), ())
+    said = "\n".join(f"{output.call.name}: {output.payload}" for output in results)
+    return said or "There is nothing to do."
