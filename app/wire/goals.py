@@ -1,0 +1,102 @@
+"""Goals as a client declares them: exactly as strict as the published client, which reads them."""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field
+
+from app.kit.written_order import WrittenOrder
+from app.wire.messages import WireModel
+
+# More of one turn are not easier for a model to keep in mind.
+MAX_GOALS = 5
+_MAX_ENTRIES = 50
+_MAX_KEY = 100
+_MAX_MEANING = 500
+_LABEL = re.compile(r"[a-zA-Z0-9_\-]+")
+
+
+class GoalType(StrEnum):
+    """What a goal is to bring about; the published client knows no others."""
+
+    DATASET_SUMMARY = "dataset_summary"
+    DATASET_TRIAGE = "dataset_triage"
+    CREATE_EVENTS = "create_events"
+
+
+def _labels(vocabulary: dict[str, str]) -> dict[str, str]:
+    for key in vocabulary:
+        if not _LABEL.fullmatch(key):
+            raise ValueError(
+                f"the key {key[:_MAX_KEY]!r} is not a label: letters, digits, _ and - only"
+            )
+    return _meanings(vocabulary)
+
+
+def _names(vocabulary: dict[str, str]) -> dict[str, str]:
+    for key in vocabulary:
+        if not key.strip() or len(key) > _MAX_KEY:
+            raise ValueError(
+                f"the key {key[:_MAX_KEY]!r} must not be blank, nor longer than {_MAX_KEY}"
+                " characters"
+            )
+    return _meanings(vocabulary)
+
+
+def _meanings(vocabulary: dict[str, str]) -> dict[str, str]:
+    for key, meaning in vocabulary.items():
+        if not meaning.strip() or len(meaning) > _MAX_MEANING:
+            raise ValueError(
+                f"what {key!r} means must not be blank, nor longer than {_MAX_MEANING} characters"
+            )
+    return vocabulary
+
+
+Guidance: TypeAlias = Annotated[str, Field(min_length=1, max_length=4_000)]
+EntityId: TypeAlias = Annotated[str, Field(max_length=500, examples=["ds_01k8zq5d3v"])]
+
+
+class DatasetSummaryGoal(WrittenOrder, WireModel):
+    """A summary of a dataset is to be written; it is kept with the dataset."""
+
+    goal_type: Literal[GoalType.DATASET_SUMMARY]
+    dataset_id: EntityId = Field(description="The dataset.")
+    summary_format_spec_prompt: Guidance | None = Field(
+        None, description="What the summary is to look like."
+    )
+
+
+class DatasetTriageGoal(WrittenOrder, WireModel):
+    """Of each label it is to be decided whether it applies to a dataset; it becomes a tag then."""
+
+    goal_type: Literal[GoalType.DATASET_TRIAGE]
+    dataset_id: EntityId = Field(description="The dataset.")
+    label_vocabulary: Annotated[
+        dict[str, str], Field(min_length=1, max_length=_MAX_ENTRIES), AfterValidator(_labels)
+    ] = Field(description="The labels, and what each means.")
+
+
+class CreateEventsGoal(WrittenOrder, WireModel):
+    """Events are to be found in a dataset."""
+
+    goal_type: Literal[GoalType.CREATE_EVENTS]
+    dataset_id: EntityId = Field(description="The dataset.")
+    event_vocabulary: Annotated[
+        dict[str, str], Field(min_length=1, max_length=_MAX_ENTRIES), AfterValidator(_names)
+    ] = Field(description="The names that an event may have, and what each means.")
+    tag_vocabulary: Annotated[
+        dict[str, str], Field(max_length=_MAX_ENTRIES), AfterValidator(_names)
+    ] = Field({}, description="The tags that an event may have, and when each applies.")
+    collection_id: EntityId | None = Field(
+        None, description="The collection of events that each of them is put into."
+    )
+    event_focus_prompt: Guidance | None = Field(None, description="What to look for.")
+
+
+AgentGoal: TypeAlias = Annotated[
+    DatasetSummaryGoal | DatasetTriageGoal | CreateEventsGoal, Field(discriminator="goal_type")
+]
+"""What the turn is to bring about; `goal_type` says which kind."""
+
+Goals: TypeAlias = Annotated[list[AgentGoal] | None, Field(max_length=MAX_GOALS)]
