@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 
 from app.access.crypto import Vault
 from app.access.key_cache import KeyCache
-from app.api import agents, flows, health, manifests, sessions, skills, threads, usage
+from app.api import agents, datasets, flows, health, manifests, sessions, skills, threads, usage
 from app.api.http import problems
 from app.api.http.body import BodyMiddleware, BodyReads
 from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
@@ -30,6 +30,7 @@ ROUTERS: list[APIRouter] = [
     threads.router,
     usage.router,
     agents.router,
+    datasets.router,
     skills.router,
     manifests.router,
 ]

@@ -30,6 +30,7 @@ from app.flows.model.session_model import SessionModel
 from app.flows.own_code import OwnCode
 from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.template import Node, Render, Template
+from app.goals.turn import GoalChange
 
 log = get_logger(__name__)
 
@@ -43,6 +44,7 @@ class Entered:
     source: str | None = None
     messages: list[tuple[str, str]] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
+    goal_changes: list[GoalChange] = field(default_factory=list)
 
 
 # What of a transition goes into the dialogue: (from, to) an invoker state?
@@ -180,8 +182,14 @@ class Flow:
             raise EventRefusedError(detail, extra=self._situation(state, event)) from error
         target = _encode(machine)
         recording = _MATRIX[self.invokes(state), self.invokes(target)]
-        recording = machine.recording or recording
-        entered = Entered(target, recording, state, machine.messages, machine.said)
+        entered = Entered(
+            target,
+            machine.recording or recording,
+            state,
+            machine.messages,
+            machine.said,
+            machine.goal_changes,
+        )
         return self._remembered(machine, (state, event), entered)
 
     def next_actions(self, state: str) -> list[str]:

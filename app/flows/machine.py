@@ -14,6 +14,7 @@ from typing_extensions import override
 from app.enums import MessageRole
 from app.errors import EventRefusedError
 from app.flows.own_code import contained
+from app.goals.turn import GoalChange
 
 # Most events of one move: the one that came, those that hooks send, those of the library.
 MAX_EVENTS = 200
@@ -99,6 +100,7 @@ class SessionMachine(StateChart[Any]):
         self.recording: Recording | None = None
         self.messages: list[tuple[str, str]] = []
         self.said: list[Said] = []
+        self.goal_changes: list[GoalChange] = []
         self._events_sent = 0
         super().__init__(model, state_field="_configuration", **inputs)
         if self._callbacks.has_async_callbacks:

@@ -30,7 +30,14 @@ from app.sessions.turn.transition import TransitionInput
 from app.sessions.visibility import check_usable
 from app.threads.cursor import Cursor
 from app.threads.dialogue import DialogueReader
-from app.threads.record import changed_thread_fields
+from app.threads.goals import (
+    DECLARED,
+    TURN_OF_GOALS,
+    check_goals,
+    check_takes_goals,
+    declares_goals,
+)
+from app.threads.record import changed_thread_fields, declared_goal_fields
 from app.threads.skills import check_takes_skills, skills_of_message, skills_of_start
 from app.wire.messages import InitialMessage, UserMessage, plain_text
 from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
@@ -75,6 +82,8 @@ async def start_thread(
         agent_id=agent.agent_id if agent else None,
         agent_revision=agent.revision if agent else None,
     )
+    await check_goals(runtime, caller, request.goals)
+    request = _with_user_s_turn(request)
     session_id = session_id_for(caller, idempotency_key)
     title = _title(request.messages)
     change = Change.opening(session_id, caller.org_id, new_session, event="start", title=title)
@@ -159,7 +168,9 @@ async def send_message(
         EventNotAcceptedError: it is not the user's turn.
         IdempotencyMismatchError: the key came before, with another request.
     """
-    text, blocks = _blocks(request.message) if request.message else ("", [])
+    await check_goals(runtime, caller, request.goals)
+    said = request.message or (TURN_OF_GOALS if declares_goals(request) else None)
+    text, blocks = _blocks(said) if said is not None else ("", [])
 
     def answer(before: Snapshot, _flow: Flow, change: Change) -> dict[str, Any]:
         # The sender has what it sent: what is new to it begins with the answer.
@@ -169,24 +180,16 @@ async def send_message(
         check_usable(caller, session)
         _check_takes_tools(session.flow, request.tools)
         check_takes_skills(session.flow, request)
+        if declares_goals(request):
+            check_takes_goals(session)
 
-    updates = request.model_dump(
-        mode="json",
-        include={"client_context", "analysis_scope", "client_tools", "tools", "invoke_skills"},
-        exclude_none=True,
-    )
+    own = {"client_context", "analysis_scope", "client_tools", "tools", "invoke_skills"}
+    updates = request.model_dump(mode="json", include=own | DECLARED, exclude_none=True)
     tools = await find_tools(runtime.database.pool, caller.org_id, request.tools or [])
     skills = await skills_of_message(runtime, caller, request)
     resolved = {"server_tools": tools, **skills}
     event = EventRequest(None, text, blocks, idempotency_key, updates, resolved)
-    return await admit(
-        runtime,
-        caller,
-        thread_id,
-        event,
-        allow=allow,
-        answer=answer,
-    )
+    return await admit(runtime, caller, thread_id, event, allow=allow, answer=answer)
 
 
 async def cancel_thread(runtime: Runtime, caller: Caller, thread_id: str) -> None:
@@ -288,8 +291,11 @@ async def _open(
         answer=_record_of(change, new_session),
     )
     created = opened.created.isoformat()
-    messages = [message | {"created": created} for message in opened.answer["messages"]]
-    return opened.answer | {"created": created, "messages": messages}
+    parts = {
+        part: [one | {"created": created} for one in opened.answer[part]]
+        for part in ("messages", "goals")
+    }
+    return opened.answer | {"created": created, **parts}
 
 
 async def _enter(
@@ -315,6 +321,8 @@ async def _enter(
     model = flow.model.seed({name: value for name, value in offered.items() if name in own})
     model.update(resolved)
     model.session_id = change.session_id
+    if declares_goals(request):
+        model.update(request.model_dump(mode="json", include=DECLARED, exclude_none=True))
     last = request.messages[-1] if request.messages else None
     text, blocks = _blocks(last) if last is not None else ("", [])
     given = TransitionInput("start", text, change.cause, content=blocks)
@@ -330,6 +338,14 @@ async def _enter(
     elif last is not None:
         change.messages.append(NewMessage(MessageRole(last.role), blocks))
     run.pack()
+
+
+def _with_user_s_turn(request: StartAgentThreadRequest) -> StartAgentThreadRequest:
+    """The request with something for the user to say last, where there are goals to work on."""
+    messages = request.messages
+    if not declares_goals(request) or (messages and messages[-1].role == "user"):
+        return request
+    return request.model_copy(update={"messages": [*messages, TURN_OF_GOALS]})
 
 
 def _request_hash(request: StartAgentThreadRequest, agent: AgentOrigin | None) -> bytes:
@@ -373,5 +389,6 @@ def _record_of(change: Change, new_session: NewSession) -> dict[str, Any]:
         "messages": [
             {"role": m.role, "content": m.content, "status": m.status} for m in change.messages
         ],
+        "goals": [declared_goal_fields(row) for row in change.goals],
         "continuation_token": Cursor(1, change.message_count).token(),
     }

@@ -8,7 +8,7 @@ from app.sessions.store.snapshot import SessionWithInvocation
 from app.sessions.visibility import check_usable
 from app.threads.cursor import Cursor
 from app.threads.dialogue import DialogueReader, ThreadDelta
-from app.threads.record import thread_fields
+from app.threads.record import goal_fields, thread_fields
 
 
 async def read_thread(
@@ -21,12 +21,16 @@ async def read_thread(
         ForbiddenError: it is private, and somebody else's.
     """
     view = await _readable(runtime, caller, thread_id)
-    delta = ThreadDelta(Cursor())
-    if load_messages:
+    delta, goals = ThreadDelta(Cursor()), None
+    if load_messages:  # goals point at messages
         delta = await DialogueReader(runtime, view).changes_since(Cursor())
+        goals = view.goals
+    outputs = [goal.output for goal in goals or [] if goal.output is not None]
     return thread_fields(view.session) | {
         "usage": await runtime.usage.of_session(thread_id),
         "messages": [delta.messages[idx] for idx in sorted(delta.messages)],
+        "goals": None if goals is None else [goal_fields(goal) for goal in goals],
+        "output": outputs[-1] if outputs else None,
         "continuation_token": delta.cursor.token(),
     }
 
@@ -63,6 +67,7 @@ def _delta(view: SessionWithInvocation, delta: ThreadDelta) -> dict[str, Any]:
         "status": view.session.state if delta.moved else None,
         "title": view.session.title if delta.moved else None,
         "activity": None,
+        "goals": [goal_fields(goal) for goal in view.goals] if delta.moved else None,
     }
 
 

@@ -6,10 +6,28 @@ from typing import Any
 from pydantic import Field
 
 from app.enums import ThreadVisibility
+from app.goals.turn import GoalStatus
 from app.sessions.store.change import Change
-from app.sessions.store.snapshot import SessionHead, Snapshot, StoredMessage
+from app.sessions.store.goal_rows import GoalRow
+from app.sessions.store.snapshot import SessionHead, Snapshot, StoredGoal, StoredMessage
 from app.threads.cursor import Cursor
 from app.wire.messages import AgentMessage, AgentUsage, WireModel
+
+
+class AgentThreadGoalRecord(WireModel):
+    """What a turn of a thread is to bring about, and how far it has come."""
+
+    goal_type: str = Field(description="Its kind.", examples=["dataset_summary"])
+    goal_data: dict[str, Any] = Field(description="The goal as it was declared.")
+    status: GoalStatus = Field(description="How far it has come.")
+    message_sequence_num: int = Field(description="Index of the message that declared it.")
+    created: datetime = Field(description="When it was declared (UTC).")
+    concluded_at: datetime | None = Field(
+        None, description="When it was achieved or given up (UTC)."
+    )
+    achieve_tool_use_id: str | None = Field(
+        None, description="The call that achieved it, or was the last that did not."
+    )
 
 
 class AgentThreadRecord(WireModel):
@@ -42,6 +60,12 @@ class AgentThreadRecord(WireModel):
     pinned_at: datetime | None = Field(
         None, description="When the caller pinned it; only in lists and searches."
     )
+    goals: list[AgentThreadGoalRecord] | None = Field(
+        None, description="Those of all its turns, oldest first; null: not given here."
+    )
+    output: dict[str, Any] | None = Field(
+        None, description="What a turn with an output_schema gave last; where messages are given."
+    )
 
 
 class AgentThreadDelta(WireModel):
@@ -57,6 +81,9 @@ class AgentThreadDelta(WireModel):
     status: str | None = Field(None, description="Whose turn it is; null: unchanged.")
     activity: str | None = Field(None, description="What is being done beside the messages.")
     title: str | None = Field(None, description="The title; null: unchanged.")
+    goals: list[AgentThreadGoalRecord] | None = Field(
+        None, description="All goals as they are now; null: unchanged."
+    )
 
 
 def thread_fields(session: SessionHead) -> dict[str, Any]:
@@ -84,6 +111,31 @@ def changed_thread_fields(before: Snapshot, change: Change) -> dict[str, Any]:
         "status": change.state,
         "messages": [],
         "continuation_token": Cursor(before.version + 1, change.complete_count).token(),
+    }
+
+
+def goal_fields(goal: StoredGoal) -> dict[str, Any]:
+    """A stored goal."""
+    return {
+        "goal_type": goal.kind,
+        "goal_data": goal.data,
+        "status": goal.status,
+        "message_sequence_num": goal.message_idx,
+        "created": goal.created,
+        "concluded_at": goal.concluded_at,
+        "achieve_tool_use_id": goal.tool_use_id,
+    }
+
+
+def declared_goal_fields(row: GoalRow) -> dict[str, Any]:
+    """A goal that is being declared, without its time."""
+    return {
+        "goal_type": row.change.goal.kind,
+        "goal_data": row.change.goal.data,
+        "status": row.change.goal.status,
+        "message_sequence_num": row.message_idx,
+        "concluded_at": None,
+        "achieve_tool_use_id": None,
     }
 
 

@@ -1,7 +1,7 @@
 """What a client sends to start a thread, or to go on with one."""
 
 import unicodedata
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -9,13 +9,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    field_validator,
+    ValidationInfo,
     model_validator,
 )
 
 from app.enums import ThreadVisibility
 from app.kit.json_schema import check_schema
 from app.kit.written_order import WrittenOrder
+from app.wire.goals import Goals
 from app.wire.messages import InitialMessage, ResultStatus, UserMessage, WireModel
 
 _INT64 = 2**63 - 1
@@ -33,23 +34,9 @@ def printable(text: str) -> str:
     return text
 
 
-def _unsupported(feature: str) -> AfterValidator:
-    """Lets nothing and the empty list pass, which clients always send; refuses the rest by name."""
-
-    def check(value: list[Any] | None) -> list[Any] | None:
-        if value:
-            raise ValueError(f"{feature} is not supported yet")
-        return value
-
-    return AfterValidator(check)
-
-
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)]
 Ids: TypeAlias = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1_000)]
 Nanoseconds: TypeAlias = Annotated[int, Field(ge=-_INT64, le=_INT64)]
-Goals: TypeAlias = Annotated[list[Any] | None, _unsupported("goals")]
-
-_NOT_YET = "Not supported yet: leave out, null or empty."
 
 
 class ClientViewingContext(WrittenOrder, WireModel):
@@ -97,6 +84,14 @@ class AnalysisScope(WrittenOrder, WireModel):
         )
 
 
+def _checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    check_schema(schema)
+    return schema
+
+
+JsonSchema: TypeAlias = Annotated[dict[str, Any], AfterValidator(_checked_schema)]
+
+
 class ClientToolSpec(WrittenOrder, WireModel):
     """A tool that the client runs when the model calls it."""
 
@@ -107,15 +102,9 @@ class ClientToolSpec(WrittenOrder, WireModel):
         examples=["client_read_file"],
     )
     description: str = Field(description="What it does, for the model to read.", max_length=20_000)
-    input_schema: dict[str, Any] = Field(
+    input_schema: JsonSchema = Field(
         description="The JSON Schema (2020-12) of its arguments, an object."
     )
-
-    @field_validator("input_schema")
-    @classmethod
-    def _is_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
-        check_schema(value)
-        return value
 
 
 def _unique_names(tools: list[ClientToolSpec] | None) -> list[ClientToolSpec] | None:
@@ -128,6 +117,12 @@ def _unique_names(tools: list[ClientToolSpec] | None) -> list[ClientToolSpec] | 
 ClientTools: TypeAlias = Annotated[
     list[ClientToolSpec] | None, Field(max_length=128), AfterValidator(_unique_names)
 ]
+OutputSchema: TypeAlias = JsonSchema | None
+_GOALS = "What the turn must bring about; the model is asked again until it has, or has given up."
+_OUTPUT_SCHEMA = (
+    "The JSON Schema (2020-12) of an object that the turn must give as its output; see `output` of"
+    " the thread."
+)
 _CLIENT_TOOLS = (
     "Tools that the client runs, from here on; one replaces that of the same name. Null adds none."
 )
@@ -183,6 +178,17 @@ _AVAILABLE_SKILLS = (
 )
 
 
+_Said = TypeVar("_Said", list[InitialMessage], UserMessage | None)
+
+
+def _turn_or_goals(said: _Said, info: ValidationInfo) -> _Said:
+    """Refuses a turn in which nothing is said, nor anything to be achieved."""
+    others = [info.data.get(name, "faulty") for name in ("goals", "output_schema", "invoke_skills")]
+    if not said and all(other in (None, []) for other in others):
+        raise ValueError("must not be empty without goals, output_schema and invoke_skills")
+    return said
+
+
 class StartAgentThreadRequest(WrittenOrder, WireModel):
     """Starts a thread; as an agent's request template, any text in it may hold placeholders."""
 
@@ -196,11 +202,6 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
         }
     )
 
-    messages: list[InitialMessage] = Field(
-        [],
-        description="What the thread starts with, oldest first; with skills there may be none.",
-        max_length=1_000,
-    )
     system_prompt: str | None = Field(
         None, description="Instructions to the model.", max_length=200_000
     )
@@ -221,14 +222,23 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
     analysis_scope: AnalysisScope | None = Field(None, description="What span of time to look at.")
     client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
     tools: ToolNames = Field(None, description=_TOOLS)
-    goals: Goals = Field(None, description=_NOT_YET)
+    goals: Goals = Field(None, description=_GOALS)
+    output_schema: OutputSchema = Field(None, description=_OUTPUT_SCHEMA)
     invoke_skills: InvokeSkills = Field([], description=_INVOKE_SKILLS)
     available_skills: AvailableSkills = Field(None, description=_AVAILABLE_SKILLS)
 
+    # Last, as its validator looks at the others.
+    messages: Annotated[list[InitialMessage], AfterValidator(_turn_or_goals)] = Field(
+        [],
+        description="What it starts with, oldest first; with goals or skills there may be none.",
+        max_length=1_000,
+        validate_default=True,
+    )
+
     @model_validator(mode="after")
-    def _has_a_turn(self) -> Self:
-        if not (self.messages or self.invoke_skills):
-            raise ValueError("one of messages and invoke_skills must be there")
+    def _goals_need_chat(self) -> Self:
+        if (self.goals or self.output_schema is not None) and self.flow != "chat":
+            raise ValueError("only the flow chat works on goals and output_schema")
         return self
 
 
@@ -241,9 +251,6 @@ class SendMessageRequest(WireModel):
         }
     )
 
-    message: UserMessage | None = Field(
-        None, description="What the user says; with skills it may be left out."
-    )
     client_context: ClientViewingContext | None = Field(
         None,
         description="What the user's client was showing. `context` is accepted as its old name.",
@@ -254,14 +261,16 @@ class SendMessageRequest(WireModel):
     )
     client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
     tools: ToolNames = Field(None, description=_TOOLS)
-    goals: Goals = Field(None, description=_NOT_YET)
+    goals: Goals = Field(None, description=_GOALS)
+    output_schema: OutputSchema = Field(None, description=_OUTPUT_SCHEMA)
     invoke_skills: InvokeSkills = Field([], description=_INVOKE_SKILLS)
 
-    @model_validator(mode="after")
-    def _has_a_turn(self) -> Self:
-        if not (self.message or self.invoke_skills):
-            raise ValueError("one of message and invoke_skills must be there")
-        return self
+    # Last, as its validator looks at the others.
+    message: Annotated[UserMessage | None, AfterValidator(_turn_or_goals)] = Field(
+        None,
+        description="What the user says; with goals or skills it may be left out.",
+        validate_default=True,
+    )
 
 
 class ClientToolResult(WireModel):

@@ -133,11 +133,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"request_template": template("{{who}}", goals=[{"goal_type": "x"}])},
-        "body.request_template.goals",
-        "goals is not supported yet",
+        "body.request_template.goals.0",
+        "dataset_summary",
     ),
     ({"request_template": template("{{who}}", bogus=1)}, "body.request_template.bogus", "Extra"),
-    ({"request_template": {"messages": []}}, "body.request_template.messages", "at least 1"),
+    ({"request_template": {"messages": []}}, "body.request_template.messages", "be empty"),
     ({"bogus": 1}, "body.bogus", "Extra"),
 ]
 

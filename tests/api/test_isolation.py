@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.support.http import NewKey
+from tests.support.manifests import apply_entity
 
 Maker = Callable[[httpx.AsyncClient], Awaitable[str]]
 
@@ -60,6 +61,10 @@ async def _skill_name(client: httpx.AsyncClient) -> str:
     return "theirs"
 
 
+async def _dataset(client: httpx.AsyncClient) -> str:
+    return await apply_entity(client, "Dataset", "theirs")
+
+
 async def _version(client: httpx.AsyncClient) -> str:
     return "1"
 
@@ -87,6 +92,7 @@ async def _flow(client: httpx.AsyncClient) -> str:
 # How the other org makes what a parameter names.
 MAKERS: dict[str, Maker] = {
     "agent_id": _agent,
+    "dataset_id": _dataset,
     "name": _agent_name,
     "thread_id": _thread,
     "session_id": _thread,

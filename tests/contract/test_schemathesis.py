@@ -35,7 +35,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES = 12  # right requests, and as many wrong ones, of each operation
-TAGS = ["agents", "threads", "sessions", "flows", "skills", "manifests", "health"]
+TAGS = ["agents", "threads", "datasets", "sessions", "flows", "skills", "manifests", "health"]
 TEXT = {"role": "user", "content": [{"text": "Hi"}]}
 
 

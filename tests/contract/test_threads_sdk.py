@@ -19,7 +19,6 @@ from roboto.ai.agent_thread import (
     ThreadVisibility,
 )
 from roboto.ai.core import AnalysisScope, ClientViewingContext
-from roboto.ai.goals import DatasetSummaryAgentGoal
 from roboto.exceptions import (
     RobotoConflictException,
     RobotoInvalidRequestException,
@@ -272,16 +271,6 @@ def test_errors_are_the_clients_own(service: Service, roboto: RobotoClient) -> N
     with pytest.raises(RobotoUnauthorizedException):
         AgentThread.from_id(thread.thread_id, reads).send_text("Hi")
     assert AgentThread.start("Hi", org_id=service.key.org_id, roboto_client=roboto).thread_id
-
-
-def test_what_is_not_supported_is_an_invalid_request(roboto: RobotoClient) -> None:
-    thread = AgentThread.start("Hi", roboto_client=roboto).run(tick=TICK, timeout=30)
-    goal = DatasetSummaryAgentGoal(dataset_id="ds_1")
-
-    with pytest.raises(RobotoInvalidRequestException, match="goals is not supported yet"):
-        thread.send_text("Hi", goals=[goal])
-    with pytest.raises(RobotoInvalidRequestException, match="goals is not supported yet"):
-        AgentThread.start("Hi", goals=[goal], roboto_client=roboto)
 
     thread.refresh()
     check_equal(thread, roboto)

@@ -20,6 +20,7 @@ TAGS = [
     {"name": "agents", "description": "Request templates with declared variables; versioned."},
     {"name": "threads", "description": "Conversations of agents, driven by messages."},
     {"name": "usage", "description": "What models took, and what it cost."},
+    {"name": "datasets", "description": "What goals of threads brought about in datasets."},
     {"name": "skills", "description": "Procedures that a model can be given; versioned."},
     {"name": "flows", "description": "What sessions run: states, events, models; as pictures too."},
     {"name": "sessions", "description": "Any flow as a durable state machine, driven by events."},

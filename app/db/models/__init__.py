@@ -5,6 +5,7 @@ from app.db.models.access.org import Org
 from app.db.models.access.user import User
 from app.db.models.agent import Agent
 from app.db.models.agent_revision import AgentRevision
+from app.db.models.dataset_event import DatasetEvent
 from app.db.models.entity import Entity
 from app.db.models.flow_revision import FlowRevision
 from app.db.models.journal import JournalEntry
@@ -12,6 +13,7 @@ from app.db.models.resource import Resource
 from app.db.models.secret import Secret
 from app.db.models.sessions.event import Event
 from app.db.models.sessions.feedback import Feedback
+from app.db.models.sessions.goal import Goal
 from app.db.models.sessions.invocation import Invocation, InvocationStatus
 from app.db.models.sessions.message import Message, MessageStatus
 from app.db.models.sessions.model_usage import ModelUsage
@@ -29,10 +31,12 @@ __all__ = [
     "Agent",
     "AgentRevision",
     "ApiKey",
+    "DatasetEvent",
     "Entity",
     "Event",
     "Feedback",
     "FlowRevision",
+    "Goal",
     "Invocation",
     "InvocationStatus",
     "JournalEntry",

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from app.errors import BadRequestError
 from app.flows.library.conversation import Block, chat_messages
+from app.flows.library.goal_outcome import goal_results, with_goals
 from app.flows.library.skills import (
     LOAD_SKILL,
     InvokedSkill,
@@ -18,6 +19,7 @@ from app.flows.library.skills import (
     load_skill_tool,
 )
 from app.flows.library.tool_use import (
+    MAX_CALLS,
     Next,
     OfferedTool,
     Outcome,
@@ -30,6 +32,8 @@ from app.flows.library.tool_use import (
 from app.flows.machine import Recording, SessionMachine
 from app.flows.model.session_model import SessionModel
 from app.flows.template import Converse, Map, Render, RunTool
+from app.goals.kinds import declared_goals
+from app.goals.turn import GoalChange, GoalProgress, TurnGoals
 from app.invokers.chat import ChatRequest, ToolSpec, read_answer
 from app.invokers.invoker import ToolCall
 from app.invokers.llm import BUILT_IN_PROFILES
@@ -71,11 +75,13 @@ class ChatMachine(SessionMachine):
         roboto_turn.to(tool_turn, cond="tools_are_next")
         | roboto_turn.to(client_tool_turn, cond="client_is_next")
         | roboto_turn.to(roboto_turn, cond="model_is_next")
+        | roboto_turn.to(goals_failed, cond="goals_have_failed")
         | roboto_turn.to(user_turn)
     )
     tools_done = (
         tool_turn.to(client_tool_turn, cond="client_is_next")
         | tool_turn.to(roboto_turn, cond="model_is_next")
+        | tool_turn.to(goals_failed, cond="goals_have_failed")
         | tool_turn.to(user_turn)
     )
     submit_results = (
@@ -83,8 +89,9 @@ class ChatMachine(SessionMachine):
         | client_tool_turn.to(tool_turn, cond="tools_are_next")
         | client_tool_turn.to(roboto_turn)
     )
-    give_up = roboto_turn.to(goals_failed)
-    cancel = client_tool_turn.to(user_turn)
+    cancel = client_tool_turn.to(goals_failed, cond="goals_have_failed") | client_tool_turn.to(
+        user_turn
+    )
 
     templates: ClassVar[dict[str, Any]] = {
         "user_turn": Render(""),
@@ -96,6 +103,7 @@ class ChatMachine(SessionMachine):
         "goals_failed": Render(""),
     }
     _outcome: Outcome | None = None
+    _progress: GoalProgress
 
     def tools_are_next(self, event: str, actor_input: str) -> bool:
         return self._led_to(event, actor_input).next is Next.TOOLS
@@ -106,12 +114,18 @@ class ChatMachine(SessionMachine):
     def model_is_next(self, event: str, actor_input: str) -> bool:
         return self._led_to(event, actor_input).next is Next.MODEL
 
+    def goals_have_failed(self, event: str, actor_input: str) -> bool:
+        return self._led_to(event, actor_input).next is Next.NOBODY
+
     def on_transition(self, event: str, actor_input: str) -> None:
         chat, outcome = self.model, self._led_to(event, actor_input)
         self.said += outcome.said
         chat.tool_use = outcome.tool_use
+        chat.goals = self._progress.turn
+        self.goal_changes += self._progress.changes
         if event == "user_message":
             chat.steps = 1
+            self.goal_changes += chat.begin_goals()
             self.said += invocations(chat.invoked_skills)
             # Skills alone begin a turn too; then there is nothing that the user said.
             alone = chat.invoked_skills and not actor_input
@@ -129,10 +143,17 @@ class ChatMachine(SessionMachine):
 
     def _found_out(self, event: str, actor_input: str) -> Outcome:
         chat = self.model
+        self._progress = progress = GoalProgress.of(chat.goals)
+        if event == "reply" and actor_input:
+            answer, last = read_answer(actor_input), chat.steps >= MAX_STEPS
+            here = goal_results(progress, answer.calls[:MAX_CALLS])
+            outcome = after_answer(answer, chat.offered(), last=last, in_place=here)
+            return with_goals(outcome, progress, may_remind=not last)
+        return with_goals(self._without_goals(event, actor_input), progress, may_remind=False)
+
+    def _without_goals(self, event: str, actor_input: str) -> Outcome:
+        chat = self.model
         match event:
-            case "reply":
-                last = chat.steps >= MAX_STEPS
-                return after_answer(read_answer(actor_input), chat.offered(), last=last)
             case "tools_done" if actor_input:
                 return after_results(chat.tool_use, _RESULTS.validate_json(actor_input))
             case "submit_results":
@@ -156,6 +177,9 @@ class Chat(SessionModel):
             its sender is subscribed to.
         invoked_skills: those of the user's message at hand.
         tool_use: the open calls of the last answer.
+        next_goals: those that the user's next message declares, as (kind, data).
+        goals: those of the turn.
+        goal_count: how many the thread has had.
         steps: how many requests to the model the turn has made.
     """
 
@@ -171,6 +195,9 @@ class Chat(SessionModel):
     skills_are_fixed: bool = False
     invoked_skills: list[InvokedSkill] = Field(default_factory=list)
     tool_use: ToolUse = ToolUse()
+    next_goals: list[tuple[str, dict[str, Any]]] = Field(default_factory=list)
+    goals: TurnGoals = TurnGoals()
+    goal_count: int = 0
     steps: int = 0
 
     @computed_field
@@ -194,7 +221,18 @@ class Chat(SessionModel):
             name: OfferedTool(name, tool.input_schema, Runs.SERVER)
             for name, tool in self._run_here().items()
         }
-        return client | server
+        here = {
+            one.tool: OfferedTool(one.tool, one.goal.input_schema, Runs.NOTHING)
+            for one in self.goals.open
+        }
+        return client | server | here
+
+    def begin_goals(self) -> list[GoalChange]:
+        """Makes the goals that were declared those of the turn."""
+        self.goals = TurnGoals.declared(self.next_goals, self.goal_count)
+        self.goal_count += len(self.next_goals)
+        self.next_goals = []
+        return [GoalChange(goal, new=True) for goal in self.goals.goals]
 
     def _run_here(self) -> dict[str, ServerTool]:
         """The tools that the service runs, by name."""
@@ -205,7 +243,13 @@ class Chat(SessionModel):
     def request(self, dialogue: Sequence[tuple[str, list[Block]]]) -> ChatRequest:
         """What the model is asked next."""
         context = {"client_context": self.client_context, "analysis_scope": self.analysis_scope}
-        messages = chat_messages(dialogue, system_prompt=self.system_prompt, context=context)
+        messages = chat_messages(
+            dialogue,
+            system_prompt=self.system_prompt,
+            context=context,
+            goals=self.goals.prompt(),
+            reminder=self.goals.reminder,
+        )
         client = [
             ToolSpec(tool.name, tool.description, tool.input_schema)
             for tool in self.client_tools.values()
@@ -214,7 +258,11 @@ class Chat(SessionModel):
             ToolSpec(tool.name, tool.description, tool.input_schema)
             for tool in self._run_here().values()
         ]
-        return ChatRequest(messages, (*client, *server))
+        achieve = [
+            ToolSpec(one.tool, "Achieves a goal of the turn.", one.goal.input_schema)
+            for one in self.goals.open
+        ]
+        return ChatRequest(messages, (*client, *server, *achieve))
 
     def server_call(self, item: dict[str, Any]) -> tuple[ServerTool, ToolCall]:
         """The tool of a call in `server_calls`, and the call."""
@@ -240,6 +288,9 @@ class Chat(SessionModel):
             "skills_are_fixed",
             "invoked_skills",
             "tool_use",
+            "next_goals",
+            "goals",
+            "goal_count",
             "steps",
         }
 
@@ -267,6 +318,7 @@ class Chat(SessionModel):
                     for name in twice
                 ],
             )
+        self.next_goals = declared_goals(values)
         if len(self.client_tools) + len(self.server_tools) > MAX_TOOLS:
             raise BadRequestError(
                 f"A thread has {MAX_TOOLS} tools at the most.",

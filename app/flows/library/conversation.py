@@ -19,6 +19,8 @@ def chat_messages(
     *,
     system_prompt: str | None,
     context: Mapping[str, Any],
+    goals: str | None = None,
+    reminder: str | None = None,
 ) -> list[ChatMessage]:
     """The dialogue as the model is sent it: behind each call stands its result.
 
@@ -26,11 +28,23 @@ def chat_messages(
         dialogue: the most recent messages, oldest first, as (role, blocks).
         system_prompt: goes first.
         context: what the model is to know beside what the user says last, by name.
+        goals: what the turn is to bring about; it stands before what the user says last.
+        reminder: goes last.
     """
     messages = [ChatMessage("system", system_prompt)] if system_prompt else []
     messages += _spoken(dialogue)
     known = {name: value for name, value in context.items() if value is not None}
-    return _with_context(messages, known) if known else messages
+    if known:
+        messages = _with_context(messages, known)
+    if goals is not None:
+        messages.insert(_last_of_user(messages), ChatMessage("user", goals, notice=True))
+    return [*messages, ChatMessage("user", reminder, notice=True)] if reminder else messages
+
+
+def _last_of_user(messages: list[ChatMessage]) -> int:
+    """The index of what the user says last; the end, where the user says nothing."""
+    said = (n for n in range(len(messages) - 1, -1, -1) if messages[n].is_of_user)
+    return next(said, len(messages))
 
 
 def _spoken(dialogue: Sequence[tuple[str, list[Block]]]) -> Iterator[ChatMessage]:
@@ -68,8 +82,6 @@ def _with_context(messages: list[ChatMessage], context: Mapping[str, Any]) -> li
     So a provider's cache of the conversation stays good.
     """
     text = json.dumps(context, ensure_ascii=False)
-    note = ChatMessage("user", f"<context>\n{text}\n</context>")
-    for index in range(len(messages) - 1, -1, -1):
-        if messages[index].role == "user" and not messages[index].outputs:
-            return [*messages[:index], note, *messages[index:]]
-    return messages
+    note = ChatMessage("user", f"<context>\n{text}\n</context>", notice=True)
+    index = _last_of_user(messages)
+    return messages if index == len(messages) else [*messages[:index], note, *messages[index:]]

@@ -25,6 +25,7 @@ class Runs(StrEnum):
 
     CLIENT = "client"
     SERVER = "server"
+    NOTHING = "nothing"  # the chart answers its calls itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Next(StrEnum):
     MODEL = "model"
     TOOLS = "tools"
     CLIENT = "client"
+    NOBODY = "nobody"  # until somebody looks at the goals that the turn did not achieve
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,13 @@ class Outcome:
     said: list[Said] = field(default_factory=list)
 
 
-def after_answer(answer: Answer, tools: Mapping[str, OfferedTool], *, last: bool) -> Outcome:
+def after_answer(
+    answer: Answer,
+    tools: Mapping[str, OfferedTool],
+    *,
+    last: bool,
+    in_place: Mapping[str, ToolResult] | None = None,
+) -> Outcome:
     """What a model's answer leads to.
 
     A call that cannot be made is answered here, so that the model is told what is wrong with it.
@@ -84,12 +92,16 @@ def after_answer(answer: Answer, tools: Mapping[str, OfferedTool], *, last: bool
         answer: the model's.
         tools: those that it was offered, by name.
         last: whether the turn may make no further request to the model.
+        in_place: results of calls that nothing has to run for, by call.
     """
+    results_here = dict(in_place or {})
     refused = {
         call.id: fault
         for number, call in enumerate(answer.calls)
-        if (fault := _ENDED if last else _fault(call, tools, number)) is not None
+        if call.id not in results_here
+        and (fault := _ENDED if last else _fault(call, tools, number)) is not None
     }
+    results_here |= {id_: ToolResult.failed(id_, fault) for id_, fault in refused.items()}
     blocks: list[dict[str, Any]] = []
     if answer.text:
         blocks.append({"content_type": "text", "text": answer.text})
@@ -107,12 +119,12 @@ def after_answer(answer: Answer, tools: Mapping[str, OfferedTool], *, last: bool
             runs=tools[call.name].runs,
         )
         for call in answer.calls
-        if call.id not in refused
+        if call.id not in results_here
     ]
     results = [
-        result_block(call.name, ToolResult.failed(call.id, refused[call.id]))
+        result_block(call.name, results_here[call.id])
         for call in answer.calls
-        if call.id in refused
+        if call.id in results_here
     ]
     next_ = Next.USER if last else _next_after_answer(opened)
     return _with_results(next_, ToolUse(open=opened), results, said)

@@ -1,10 +1,14 @@
 """Kind Dataset: a set of files, known by its id."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from typing_extensions import override
+
+from app.db.models import Entity
 from app.manifests.brokers.bases.entity import EntityBroker, EntitySpec
 from app.manifests.brokers.bases.stored import COLUMNS, attribute
+from app.manifests.context import Context
 from app.manifests.model.table import Column
 
 
@@ -25,3 +29,8 @@ spec:
   properties:
     place: hall 3
 """
+
+    @override
+    async def status_of(self, context: Context, row: Entity) -> dict[str, Any]:
+        said = {} if row.summary is None else {"summary": row.summary}
+        return {**await super().status_of(context, row), **said, "tags": row.tags}

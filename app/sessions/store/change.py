@@ -10,8 +10,10 @@ from app.db.models import MessageStatus, StepStatus
 from app.enums import MessageRole, StepKind, ThreadVisibility
 from app.flows.graph import PlannedStep
 from app.flows.model.session_model import SessionModel
+from app.goals.turn import GoalChange
 from app.kit.ids import new_id
 from app.sessions.store.cause import Cause
+from app.sessions.store.goal_rows import GoalRow, goal_columns
 from app.sessions.store.protocol import PROTOCOL
 from app.sessions.store.snapshot import SessionHead
 
@@ -187,6 +189,7 @@ class Change:
     steps: list[NewStep] = field(default_factory=list)
     client_event: ClientEvent | None = None
     new_session: NewSession | None = None
+    goals: list[GoalRow] = field(default_factory=list)
 
     @classmethod
     def opening(
@@ -244,6 +247,10 @@ class Change:
         """The steps that a worker may take once it is committed."""
         return due_steps(self.steps)
 
+    def add_goals(self, changes: list[GoalChange]) -> None:
+        """Takes over changes of goals; those that are new are declared by the last message."""
+        self.goals += [GoalRow(change, self.message_count - 1) for change in changes]
+
     def pack(self, model: SessionModel, *, compression: bool) -> None:
         """Takes over the model and its secondary store as they will be stored."""
         self.model = model.serialize(compression=compression)
@@ -275,6 +282,7 @@ class Change:
             "client_event": self.client_event,
             "steps": [step.row() for step in self.steps],
             "new_session": self.new_session,
+            **goal_columns(self.goals),
             **extra,
         }
 

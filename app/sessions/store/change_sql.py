@@ -15,7 +15,7 @@ WITH i AS MATERIALIZED (
     error text, message_count int, title text, messages jsonb, steps jsonb, stored jsonb,
     deleted jsonb, growth jsonb, invocation jsonb, client_event json, new_session jsonb,
     step_id text, attempt int, result text, closes text, closed_as text, closed_error text,
-    resumes text)
+    resumes text, new_goals json, changed_goals json, datasets jsonb, dataset_events jsonb)
 )"""
 
 # What every change writes beside the session's own row; `changed` says whether it may.
@@ -63,6 +63,47 @@ _WRITES = """
   FROM changed c, i, json_to_record(i.client_event) AS e(id text, name text, input text,
     idempotency_key text, request_hash text, answer json, created_by text)
   WHERE i.client_event IS NOT NULL
+)
+, new_goals AS (
+  INSERT INTO goal (session_id, idx, org_id, kind, data, status, message_idx)
+  SELECT c.id, g.idx, c.org_id, g.kind, g.data, g.status, g.message_idx
+  FROM changed c, i, json_to_recordset(i.new_goals)
+    AS g(idx int, kind text, data json, status text, message_idx bigint)
+)
+, changed_goals AS (
+  UPDATE goal o SET status = g.status, tool_use_id = g.tool_use_id, output = g.output,
+    concluded_at = CASE WHEN g.status <> 'pending' THEN clock_timestamp() END,
+    concluded_version = CASE WHEN g.status <> 'pending' THEN c.version END
+  FROM changed c, i, json_to_recordset(i.changed_goals)
+    AS g(idx int, status text, tool_use_id text, output json)
+  WHERE o.session_id = c.id AND o.idx = g.idx
+)
+, described_datasets AS (
+  UPDATE entity e SET summary = coalesce(d.summary, e.summary), tags = (
+    SELECT coalesce(jsonb_agg(tag ORDER BY tag), '[]') FROM (
+      SELECT jsonb_array_elements_text(e.tags) AS tag UNION SELECT jsonb_array_elements_text(d.tags)
+    ) AS t WHERE NOT d.removed_tags ? tag)
+  FROM changed c, i, jsonb_to_recordset(i.datasets)
+    AS d(id text, summary text, tags jsonb, removed_tags jsonb)
+  WHERE e.id = d.id AND e.org_id = c.org_id
+)
+, event_entities AS (
+  -- Locked: one that is deleted at this moment takes its events with it.
+  SELECT n.id FROM entity n, changed c WHERE n.org_id = c.org_id AND n.id IN (
+    SELECT e.entity FROM i, jsonb_array_elements(i.dataset_events) AS one,
+      unnest(ARRAY[one->>'dataset_id', one->>'collection_id']) AS e(entity))
+  FOR KEY SHARE OF n
+)
+, new_dataset_events AS (
+  INSERT INTO dataset_event (id, org_id, dataset_id, collection_id, session_id, name, start_time,
+    end_time, description, tags, target_id)
+  SELECT e.id, c.org_id, d.id, l.id, c.id, e.name, e.start_time, e.end_time, e.description, e.tags,
+    e.target_id
+  FROM changed c, i, jsonb_to_recordset(i.dataset_events)
+    AS e(id text, dataset_id text, collection_id text, name text, start_time bigint,
+      end_time bigint, description text, tags jsonb, target_id text)
+  JOIN event_entities d ON d.id = e.dataset_id
+  LEFT JOIN event_entities l ON l.id = e.collection_id
 )"""
 
 NEW_STEPS = """
@@ -203,6 +244,11 @@ RESUME = (
   DELETE FROM session_value w USING guard g, i, transition t
   WHERE w.session_id = g.id AND w.created > g.created
     AND t.session_id = g.id AND t.version = i.version AND w.xmin = t.xmin
+)
+, reopened_goals AS (
+  UPDATE goal o SET status = 'pending', concluded_at = NULL, concluded_version = NULL
+  FROM guard g, i
+  WHERE o.session_id = g.id AND o.concluded_version = i.version AND o.status = 'failed'
 )
 , taken AS (
   UPDATE invocation v SET model = NULL FROM guard g WHERE v.id = g.invocation_id

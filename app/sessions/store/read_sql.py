@@ -117,10 +117,14 @@ WITH RECURSIVE shown AS (
 )
 SELECT role, content FROM shown ORDER BY idx DESC"""
 
-# $1 session, $2 org: the session, and the step that is making its next message, if one is.
+# $1 session, $2 org: the session, the step that is making its next message, if one is, and goals.
 VIEW = f"""
 SELECT {_HEAD}, t.id AS step_id, t.attempt, v.id AS running_id,
-  v.event AS ending_event, v.created AS entered
+  v.event AS ending_event, v.created AS entered,
+  (SELECT json_agg(json_build_object('kind', g.kind, 'data', g.data, 'status', g.status,
+      'message_idx', g.message_idx, 'tool_use_id', g.tool_use_id, 'output', g.output,
+      'created', g.created, 'concluded_at', g.concluded_at) ORDER BY g.idx)
+    FROM goal g WHERE g.session_id = s.id) AS goals
 FROM session s
 LEFT JOIN invocation v ON v.id = s.invocation_id
 LEFT JOIN step t ON t.invocation_id = v.id AND t.path = '' AND t.kind = 'leaf'

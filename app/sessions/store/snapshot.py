@@ -131,6 +131,20 @@ class StoredMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredGoal:
+    """A goal of a thread; times as JSON has them."""
+
+    kind: str
+    data: dict[str, Any]
+    status: str
+    message_idx: int
+    tool_use_id: str | None
+    output: dict[str, Any] | None
+    created: str
+    concluded_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunningInvocation:
     """The invocation of a session; its step is named where a single one makes the answer."""
 
@@ -143,10 +157,11 @@ class RunningInvocation:
 
 @dataclass(frozen=True, slots=True)
 class SessionWithInvocation:
-    """A session and what runs in it."""
+    """A session, what runs in it, and its goals, all of one moment."""
 
     session: SessionHead
     running: RunningInvocation | None
+    goals: list[StoredGoal]
 
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
@@ -160,7 +175,8 @@ class SessionWithInvocation:
                 row["step_id"],
                 row["attempt"] or 0,
             )
-        return cls(SessionHead.from_row(row), running)
+        goals = [StoredGoal(**goal) for goal in row["goals"] or []]
+        return cls(SessionHead.from_row(row), running, goals)
 
 
 @dataclass(frozen=True, slots=True)

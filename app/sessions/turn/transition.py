@@ -227,6 +227,7 @@ class TransitionRun:
             self._say(said)
         if entered.recording is Recording.RAW:
             change.messages.append(_raw(self._given))
+        change.add_goals(entered.goal_changes)
         for said in (one for one in entered.said if one.behind):
             self._say(said)
 
