@@ -78,6 +78,7 @@ async def start_thread(
         flow_revision=flow.revision,
         visibility=request.visibility,
         model_profile=request.model_profile,
+        budget=_budget(request),
         created_by=caller.user_id,
         agent_id=agent.agent_id if agent else None,
         agent_revision=agent.revision if agent else None,
@@ -87,7 +88,8 @@ async def start_thread(
     session_id = session_id_for(caller, idempotency_key)
     title = _title(request.messages)
     change = Change.opening(session_id, caller.org_id, new_session, event="start", title=title)
-    await _enter(runtime, flow, request, change, {"server_tools": tools, **skills})
+    resolved = {"server_tools": tools, **skills, **_most_steps(request)}
+    await _enter(runtime, flow, request, change, resolved)
     return await _open(
         runtime,
         caller,
@@ -128,6 +130,7 @@ async def fork_thread(
         visibility=ThreadVisibility.PRIVATE,
         created_by=caller.user_id,
         model_profile=source.model_profile,
+        budget=source.budget,
         forked_from_id=thread_id,
         forked_from_message=last_message,
     )
@@ -346,6 +349,19 @@ def _with_user_s_turn(request: StartAgentThreadRequest) -> StartAgentThreadReque
     if not declares_goals(request) or (messages and messages[-1].role == "user"):
         return request
     return request.model_copy(update={"messages": [*messages, TURN_OF_GOALS]})
+
+
+def _budget(request: StartAgentThreadRequest) -> dict[str, Any] | None:
+    """The budget as it is stored, without what it leaves open."""
+    if request.budget is None:
+        return None
+    return request.budget.model_dump(mode="json", exclude_none=True)
+
+
+def _most_steps(request: StartAgentThreadRequest) -> dict[str, int]:
+    """The bound of a turn's requests, where the budget has one."""
+    turn = request.budget and request.budget.turn
+    return {"max_steps": turn.max_steps} if turn and turn.max_steps else {}
 
 
 def _request_hash(request: StartAgentThreadRequest, agent: AgentOrigin | None) -> bytes:

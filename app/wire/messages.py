@@ -77,6 +77,7 @@ class ErrorCode(StrEnum):
     CANCELLED = "cancelled"
     CUT_BY_LENGTH = "cut_by_length"
     MAX_STEPS = "max_steps"
+    BUDGET_EXCEEDED = "budget_exceeded"
 
 
 class ResultStatus(StrEnum):

@@ -16,6 +16,7 @@ from pydantic import (
 from app.enums import ThreadVisibility
 from app.kit.json_schema import check_schema
 from app.kit.written_order import WrittenOrder
+from app.wire.budget import Budget
 from app.wire.goals import Goals
 from app.wire.messages import InitialMessage, ResultStatus, UserMessage, WireModel
 
@@ -220,6 +221,7 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
         validation_alias=AliasChoices("client_context", "context"),
     )
     analysis_scope: AnalysisScope | None = Field(None, description="What span of time to look at.")
+    budget: Budget | None = Field(None, description="What its requests to models may take.")
     client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
     tools: ToolNames = Field(None, description=_TOOLS)
     goals: Goals = Field(None, description=_GOALS)

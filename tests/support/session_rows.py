@@ -78,6 +78,8 @@ class SessionsInMemory(StepRowsInMemory):
             message_count=0,
             title=None,
             visibility=new.visibility,
+            model_profile=new.model_profile,
+            budget=new.budget,
             user_info=None,
             agent_id=None,
             forked_from_id=None,

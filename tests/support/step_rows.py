@@ -71,6 +71,7 @@ class StepRowsInMemory:
             entered=datetime.now(UTC),
             deadline=math.inf,
             session=cast(Snapshot, None),  # nothing below the invocation's end looks at it
+            budgets=None,
         )
 
     def progress(self) -> tuple[int, int]:

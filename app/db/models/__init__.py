@@ -11,6 +11,7 @@ from app.db.models.flow_revision import FlowRevision
 from app.db.models.journal import JournalEntry
 from app.db.models.resource import Resource
 from app.db.models.secret import Secret
+from app.db.models.sessions.budget_reservation import BudgetReservation
 from app.db.models.sessions.event import Event
 from app.db.models.sessions.feedback import Feedback
 from app.db.models.sessions.goal import Goal
@@ -31,6 +32,7 @@ __all__ = [
     "Agent",
     "AgentRevision",
     "ApiKey",
+    "BudgetReservation",
     "DatasetEvent",
     "Entity",
     "Event",

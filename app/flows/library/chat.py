@@ -43,8 +43,8 @@ from app.wire.thread_requests import ClientToolSpec
 
 KEY = "chat"
 
-# The most requests to the model that one message of the user's leads to.
-MAX_STEPS = 25
+# The most requests to the model that one message of the user's leads to, where no budget says.
+DEFAULT_MAX_STEPS = 25
 MAX_TOOLS = 128
 
 # The states in which a turn waits for somebody's results.
@@ -145,7 +145,7 @@ class ChatMachine(SessionMachine):
         chat = self.model
         self._progress = progress = GoalProgress.of(chat.goals)
         if event == "reply" and actor_input:
-            answer, last = read_answer(actor_input), chat.steps >= MAX_STEPS
+            answer, last = read_answer(actor_input), chat.steps >= chat.max_steps
             here = goal_results(progress, answer.calls[:MAX_CALLS])
             outcome = after_answer(answer, chat.offered(), last=last, in_place=here)
             return with_goals(outcome, progress, may_remind=not last)
@@ -181,6 +181,7 @@ class Chat(SessionModel):
         goals: those of the turn.
         goal_count: how many the thread has had.
         steps: how many requests to the model the turn has made.
+        max_steps: how many a turn may make.
     """
 
     machine = ChatMachine
@@ -199,6 +200,7 @@ class Chat(SessionModel):
     goals: TurnGoals = TurnGoals()
     goal_count: int = 0
     steps: int = 0
+    max_steps: int = DEFAULT_MAX_STEPS
 
     @computed_field
     def server_calls(self) -> list[dict[str, Any]]:
@@ -292,6 +294,7 @@ class Chat(SessionModel):
             "goals",
             "goal_count",
             "steps",
+            "max_steps",
         }
 
     @classmethod
@@ -309,6 +312,7 @@ class Chat(SessionModel):
         self.client_tools = self.client_tools | {tool.name: tool for tool in client}
         server = values.get("server_tools") or []
         self.server_tools = self.server_tools | {tool.name: tool for tool in server}
+        self.max_steps = values.get("max_steps", self.max_steps)
         self._take_skills(values)
         if twice := sorted(self.client_tools.keys() & self.server_tools.keys()):
             raise BadRequestError(

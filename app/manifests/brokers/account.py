@@ -1,8 +1,9 @@
 """Kind Account: the caller's org."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from pydantic import BeforeValidator, Field
 from sqlmodel import select
 from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
@@ -12,13 +13,19 @@ from app.errors import NotFoundError, VerbNotAllowedError
 from app.manifests.brokers.bases.access import AccessBroker
 from app.manifests.brokers.bases.stored import attribute, meta_field
 from app.manifests.context import Context
+from app.manifests.model.camel import to_camel_keys, to_snake_keys
 from app.manifests.model.envelope import Manifest
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.table import Column
+from app.wire.budget import Budget
 
 
 class AccountSpec(ManifestModel):
-    """All that there is to say of an org is in its metadata."""
+    """What bounds the org."""
+
+    budget: Annotated[
+        Budget | None, BeforeValidator(lambda value: to_snake_keys(value, Budget))
+    ] = Field(None, description="What requests to models of all its sessions may take.")
 
 
 class AccountBroker(AccessBroker[AccountSpec, Org]):
@@ -48,6 +55,18 @@ spec: {}
         return select(Org).where(Org.id == context.caller.org_id)
 
     @override
+    def stored_spec(self, context: Context, manifest: Manifest[AccountSpec]) -> dict[str, Any]:
+        return {"budget": _stored(manifest.spec)}
+
+    @override
+    async def spec_of(self, context: Context, row: Org) -> dict[str, Any]:
+        return _shown(row.budget)
+
+    @override
+    def normal_spec(self, manifest: Manifest[AccountSpec]) -> dict[str, Any]:
+        return _shown(_stored(manifest.spec))
+
+    @override
     async def example_manifest(self, context: Context) -> dict[str, Any]:
         """The caller's own org: it is the only one that can be applied."""
         example = await super().example_manifest(context)
@@ -65,3 +84,12 @@ spec: {}
     @override
     async def remove(self, context: Context, row: Org) -> None:
         raise VerbNotAllowedError("Accounts are not deleted through manifests.")
+
+
+def _stored(spec: AccountSpec) -> dict[str, Any] | None:
+    budget = spec.budget.model_dump(mode="json", exclude_none=True) if spec.budget else {}
+    return budget or None
+
+
+def _shown(budget: dict[str, Any] | None) -> dict[str, Any]:
+    return {"budget": to_camel_keys(budget, Budget)} if budget else {}

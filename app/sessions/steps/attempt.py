@@ -2,11 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from structlog import get_logger
 
@@ -32,17 +32,23 @@ from app.sessions.runtime import Runtime
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.partial_output import partial_output
 from app.sessions.steps.tool_calls import CallAgainError, ToolRunner
+from app.sessions.store.budgets import BudgetExceededError, BudgetReservedError, reserve
 from app.sessions.store.claim import Claim
 from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import is_infrastructure
 from app.sessions.turn.rendering import RenderSource
 from app.sessions.turn.run import dialogue_reader
+from app.wire.messages import ErrorCode
 
 T = TypeVar("T")
 log = get_logger(__name__)
 
-# Until another worker, which may have the flow or reach the database, takes the step.
+# Until another worker, which may have the flow or reach the database, takes the step; or until what
+# others reserved of a budget may be free again.
 _ELSEWHERE_SECONDS = 1.0
+# What an answer is thought to take at the most where its request does not say.
+_ANSWER_TOKENS = 1_000
+_CHARACTERS_PER_TOKEN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class Failed:
     """The step failed for good, and with it its invocation."""
 
     error: str
+    code: ErrorCode = ErrorCode.INVOCATION_FAILED
 
 
 Outcome = Answered | TryAgain | Failed
@@ -83,7 +90,10 @@ def failed(error: Exception) -> Failed:
     """The failure that an error makes of a step; wrong configuration says what is wrong."""
     text = public_text(error, shown=(ValueError, UnknownNameError))
     unknown = text == type(error).__name__
-    return Failed(f"The step failed ({text})." if unknown else text)
+    code = ErrorCode.INVOCATION_FAILED
+    if isinstance(error, BudgetExceededError):
+        code = ErrorCode.BUDGET_EXCEEDED
+    return Failed(f"The step failed ({text})." if unknown else text, code)
 
 
 class FlowMissingError(Exception):
@@ -127,7 +137,7 @@ class AttemptRunner:
             if _is_cancelled():
                 raise
             return Failed("The step's own code cancelled it.")
-        except FlowMissingError as error:
+        except (FlowMissingError, BudgetReservedError) as error:
             return TryAgain(_ELSEWHERE_SECONDS, str(error), failures=0)
         except InvokerError as error:
             return self._after_failure(claim, error, policy)
@@ -202,6 +212,7 @@ class AttemptRunner:
         source = self._source(flow, claim, invoker.history)
         content = await source.render(node.text, claim.scope.visible())
         await invoker.prepare()
+        await self._reserve(claim, spent, len(content), config)
         timeout = node.timeout or self._settings.timeout_seconds
         with partial_output(self._runtime, claim) as emit, spent.on(node.invoker):
             context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
@@ -220,13 +231,30 @@ class AttemptRunner:
         )
         await invoker.prepare()
         timeout = self._settings.timeout_seconds
+        asked = node.request(model, messages)
+        check_size(asked.messages)
+        await self._reserve(claim, spent, sum(len(m.content) for m in asked.messages), config)
         with partial_output(self._runtime, claim) as emit, spent.on(profile):
             context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
-            asked = node.request(model, messages)
-            check_size(asked.messages)
             answer = await _in_time(invoker.ask(asked, context), timeout)
             spent.usage = answer.usage
         return Answer(answer_json(answer), answer.finish)
+
+    async def _reserve(
+        self, claim: Claim, spent: Spent, characters: int, config: Mapping[str, Any]
+    ) -> None:
+        """Reserves what a request may take, where budgets are over it.
+
+        Raises:
+            BudgetExceededError: one is used up.
+            BudgetReservedError: the rest of one is reserved for others.
+        """
+        if claim.budgets is None:
+            return
+        answer = (config.get("parameters") or {}).get("max_tokens") or _ANSWER_TOKENS
+        tokens = characters // _CHARACTERS_PER_TOKEN + answer
+        await reserve(self._runtime.database.pool, claim, claim.budgets, tokens)
+        spent.reserved = True
 
     async def _run_tool(self, claim: Claim, node: RunTool, flow: Flow) -> Answer:
         model = claim.session.load_model(flow)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from structlog import get_logger
 from structlog.contextvars import bound_contextvars
 
-from app.invokers.invoker import Answer, Usage
+from app.invokers.invoker import Answer
 from app.kit.batch import Batch
 from app.queue.keys import partial_key, partial_keys
 from app.sessions.runtime import Runtime
@@ -25,6 +25,7 @@ from app.sessions.store.claim import Claim
 from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import ending_change, is_infrastructure
 from app.sessions.turn.transition import TransitionInput
+from app.wire.messages import ErrorCode
 
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -112,7 +113,7 @@ class StepRunner:
 
     async def _record(self, claim: Claim, spent: Spent) -> None:
         """Writes what the attempt's request to a model took: its outcome may be dropped."""
-        if spent.usage != Usage():
+        if spent.counts:
             await self._written(claim, lambda: self._runtime.usage.record(claim, spent))
 
     async def _written(self, claim: Claim, write: Callable[[], Awaitable[T]]) -> T:
@@ -139,9 +140,9 @@ class StepRunner:
         match outcome:
             case Answered(answer):
                 return await self._finish(claim, answer)
-            case Failed(error):
+            case Failed(error, code):
                 log.warning("step failed", error=error, attempt=claim.attempt)
-                return await self._end(claim, _ending(claim, Answer(""), error), None)
+                return await self._end(claim, _ending(claim, Answer(""), error, code), None)
             case TryAgain():
                 await self._put_back(claim, outcome)
                 return None
@@ -197,12 +198,18 @@ class StepRunner:
             await self._runtime.queue.publish([due], delay=again.delay)
 
 
-def _ending(claim: Claim, answer: Answer, error: str | None = None) -> TransitionInput:
+def _ending(
+    claim: Claim,
+    answer: Answer,
+    error: str | None = None,
+    code: ErrorCode = ErrorCode.INVOCATION_FAILED,
+) -> TransitionInput:
     return TransitionInput(
         claim.event,
         answer.text,
         Cause.invocation(claim.invocation_id),
         finish=answer.finish,
         error=error,
+        error_code=code,
         made_by=claim.fence if claim.makes_answer else None,
     )

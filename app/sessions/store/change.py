@@ -155,6 +155,7 @@ class NewSession:
     created_by: str
     user_info: dict[str, Any] | None = None
     model_profile: str | None = None
+    budget: dict[str, Any] | None = None
     agent_id: str | None = None
     agent_revision: int | None = None
     forked_from_id: str | None = None

@@ -130,15 +130,16 @@ START = (
     + """
 , changed AS (
   INSERT INTO session (id, org_id, flow, flow_revision, state, model, version, invocation_id,
-    task_error, message_count, title, visibility, model_profile, user_info, agent_id,
+    task_error, message_count, title, visibility, model_profile, budget, user_info, agent_id,
     agent_revision, forked_from_id, forked_from_message, expires_at, created_by)
   SELECT i.session_id, i.org_id, n.flow, n.flow_revision, i.state, $2, 1, i.invocation->>'id',
-    i.error, i.message_count, i.title, n.visibility, n.model_profile, n.user_info, n.agent_id,
+    i.error, i.message_count, i.title, n.visibility, n.model_profile, n.budget, n.user_info,
+    n.agent_id,
     n.agent_revision, n.forked_from_id, n.forked_from_message,
     clock_timestamp() + n.ttl * interval '1 second', n.created_by
   FROM i, jsonb_to_record(i.new_session) AS n(flow text, flow_revision int, visibility text,
-    model_profile text, user_info jsonb, agent_id text, agent_revision int, forked_from_id text,
-    forked_from_message int, ttl int, created_by text)
+    model_profile text, budget jsonb, user_info jsonb, agent_id text, agent_revision int,
+    forked_from_id text, forked_from_message int, ttl int, created_by text)
   ON CONFLICT (id) DO NOTHING
   RETURNING id, org_id, version, created
 )"""

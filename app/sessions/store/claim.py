@@ -11,6 +11,7 @@ import orjson
 from app.enums import StepKind
 from app.flows.graph import StepScope
 from app.sessions.store.change import NewStep, StepFence
+from app.sessions.store.limits import Budgets
 from app.sessions.store.snapshot import Snapshot
 
 
@@ -53,6 +54,7 @@ class Claim:
     where there is nothing to run; `event` ends the invocation; `entered` is when the session
     entered the state, which the render data show as the current time. `deadline` is when the
     invocation ends at the latest, by the monotonic clock of this process.
+    `budgets` is None where nothing bounds what requests to models take.
     """
 
     step_id: str
@@ -73,6 +75,7 @@ class Claim:
     entered: datetime
     deadline: float
     session: Snapshot
+    budgets: Budgets | None
 
     def seconds_left(self) -> float:
         """Until the deadline of the invocation."""
@@ -110,6 +113,7 @@ class Claim:
             entered=row["entered"],
             deadline=time.monotonic() + row["seconds_left"],
             session=Snapshot.from_row(row),
+            budgets=Budgets.from_row(row),
         )
 
 

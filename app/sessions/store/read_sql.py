@@ -11,7 +11,7 @@ STORED_VALUES = """
 
 _HEAD = """
   s.id, s.org_id, s.flow, s.flow_revision, s.state, s.version, s.invocation_id, s.task_error,
-  s.message_count, s.title, s.visibility, s.model_profile, s.user_info, s.agent_id,
+  s.message_count, s.title, s.visibility, s.model_profile, s.budget, s.user_info, s.agent_id,
   s.forked_from_id, s.forked_from_message, s.created, s.created_by"""
 
 # $1 session, $2 org, $3 idempotency key: the session, and what that key was answered before.

@@ -35,6 +35,7 @@ class SessionHead:
     title: str | None
     visibility: ThreadVisibility
     model_profile: str | None
+    budget: dict[str, Any] | None
     user_info: dict[str, Any] | None
     agent_id: str | None
     forked_from_id: str | None

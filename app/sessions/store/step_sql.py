@@ -108,10 +108,11 @@ SELECT t.id AS step_id, t.path, t.attempt, t.failures, t.losses, t.max_attempts,
   v.event AS ending_event, v.flow_fingerprint, v.input AS actor_input, v.state AS invoker_state,
   v.created AS entered,
   coalesce(extract(epoch FROM v.deadline - clock_timestamp()), 'infinity')::float8 AS seconds_left,
-  s.*, {STORED_VALUES}, t.parent_id, p.path AS parent_path,
+  s.*, o.budget AS org_budget, {STORED_VALUES}, t.parent_id, p.path AS parent_path,
   p.kind AS parent_kind, p.remaining AS parent_remaining, p.cut AS parent_cut,
   p.input AS parent_input
 FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id
+  JOIN org o ON o.id = s.org_id
   LEFT JOIN step p ON p.id = t.parent_id"""
 
 # $1 step id, $2 attempt, $3 delay in seconds, $4 error, $5 failures to count.

@@ -14,6 +14,7 @@ from app.sessions.store.claim import Claim
 
 # The cost is by the prices of the Provider at this moment; multiplied, since a quotient is rounded.
 RECORD = """
+WITH settled AS (DELETE FROM budget_reservation WHERE step_id = $1 AND attempt = $2)
 INSERT INTO model_usage (step_id, attempt, org_id, session_id, session_version, agent_id, user_id,
   provider, input_tokens, output_tokens, cached_tokens, seconds, cost, currency)
 SELECT u.*,
@@ -37,11 +38,18 @@ class Spent:
         provider: what was asked: a Provider, or a built-in invoker.
         usage: the tokens.
         seconds: that the request lasted.
+        reserved: whether budgets are over the request: it is counted then, whatever it took.
     """
 
     provider: str = ""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+    reserved: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether there is anything to write."""
+        return self.reserved or self.usage != Usage()
 
     @contextmanager
     def on(self, provider: str) -> Iterator[None]:

@@ -37,6 +37,7 @@ class TransitionInput:
             before an invocation was cut short.
         finish: whether the input is all that the model had to say.
         error: why the invocation failed.
+        error_code: what kind of failure that is.
         cancelled: whether it ended because the user cancelled it.
         made_by: the attempt that generated the input.
         updates: values for those fields of the model that the flow has.
@@ -48,6 +49,7 @@ class TransitionInput:
     content: list[dict[str, Any]] | None = None
     finish: Finish = Finish.COMPLETE
     error: str | None = None
+    error_code: ErrorCode = ErrorCode.INVOCATION_FAILED
     cancelled: bool = False
     made_by: StepFence | None = None
     updates: dict[str, Any] = field(default_factory=dict)
@@ -315,7 +317,7 @@ def refused_while_running(state: str, event: str) -> EventNotAcceptedError:
 
 def failure_message(given: TransitionInput) -> NewMessage:
     """What a failed invocation leaves in the dialogue: what was generated, and why it ended."""
-    code = ErrorCode.CANCELLED if given.cancelled else ErrorCode.INVOCATION_FAILED
+    code = ErrorCode.CANCELLED if given.cancelled else given.error_code
     return NewMessage(
         MessageRole.ASSISTANT,
         [*(given.content or []), error_block(given.error or "", code)],

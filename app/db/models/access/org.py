@@ -9,7 +9,7 @@ from app.db.models.columns import counter, created_at, key_order, written_json
 
 
 class Org(SQLModel, table=True):
-    """A tenant. `name` is unique in the installation."""
+    """A tenant. `name` is unique in the installation; `budget` bounds all of its sessions."""
 
     __tablename__ = "org"
 
@@ -17,5 +17,6 @@ class Org(SQLModel, table=True):
     name: str = Field(unique=True)
     meta: dict[str, Any] | None = written_json(nullable=True)
     key_order: dict[str, list[str]] | None = key_order()
+    budget: dict[str, Any] | None = written_json(nullable=True)
     version: int = counter()
     created: datetime = created_at()

@@ -43,6 +43,7 @@ class Session(SQLModel, table=True):
     title: str | None = None
     visibility: ThreadVisibility = enum_column(ThreadVisibility, ThreadVisibility.PRIVATE)
     model_profile: str | None = None
+    budget: dict[str, Any] | None = json_column(nullable=True)
     user_info: dict[str, Any] | None = json_column(nullable=True)
     agent_id: str | None = None
     agent_revision: int | None = None
