@@ -90,6 +90,26 @@ MUTATIONS = {
         (("app/sessions/steps/leases.py", "        if locked and", "        if not locked and"),),
         ("test_a_locked_step_does_not_cost_others_their_leases",),
     ),
+    # A call that may have written is made again when its worker is gone.
+    "unknown outcomes resent": Mutation(
+        (
+            (
+                "app/sessions/steps/tool_calls.py",
+                "if claim.losses and not tool.repeatable:",
+                "if claim.losses < 0:",
+            ),
+        ),
+        (
+            "test_a_write_whose_worker_is_lost_is_sent_once_and_a_read_again[killed]",
+            "test_a_write_whose_worker_is_lost_is_sent_once_and_a_read_again[told to end]",
+            "test_a_write_whose_worker_is_lost_is_sent_once_and_a_read_again[stopped]",
+        ),
+    ),
+    # A worker that ends forgets that it was in the middle of a call.
+    "drained writes": Mutation(
+        (("app/sessions/steps/runner.py", "losses=int(lost)", "losses=0"),),
+        ("test_a_write_whose_worker_is_lost_is_sent_once_and_a_read_again[told to end]",),
+    ),
     # Each command waits for a server that did not answer the one before.
     "breaker": Mutation(
         (
