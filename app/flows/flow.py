@@ -29,7 +29,7 @@ from app.flows.machine import (
 from app.flows.model.session_model import SessionModel
 from app.flows.own_code import OwnCode
 from app.flows.rendering.jinja import TemplateRenderer
-from app.flows.template import Node, Render, Template
+from app.flows.template import Map, Node, Render, RunTool, Template
 from app.goals.turn import GoalChange
 
 log = get_logger(__name__)
@@ -232,6 +232,11 @@ class Flow:
     def invokes(self, state: str) -> bool:
         """Whether entering the state starts an invocation."""
         return not isinstance(self.template(state), Render)
+
+    def calls_tools(self, state: str) -> bool:
+        """Whether the steps of a state are calls of tools."""
+        template = self.template(state)
+        return isinstance(template, Map) and isinstance(template.part, RunTool)
 
     def node(self, state: str) -> Node:
         """The step tree of an invoker state."""

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.db.engine import Database
 from app.manifests.registry import all_brokers
 from app.settings import Settings
 from app.worker import serving
@@ -18,6 +19,7 @@ from tests.support.manifests import manifest, many, post, send
 from tests.support.raw_server import raw_server, sends
 from tests.support.threads import THREADS, answered, data, read, said, settled, start, texts
 
+_DONE_CALLS = "SELECT count(*) FROM step WHERE status = 'done' AND path <> ''"
 KEY = "sk-tool-secret-0123456789"
 ORDER = {
     "type": "object",
@@ -395,6 +397,27 @@ async def test_another_org_s_tools_are_not_there(
     assert (await client.post(THREADS, json=body)).status_code == 400
     refused = await send(client, "apply", tool())
     assert refused.json()["errors"][0]["loc"] == ["spec", "http", "connection"]
+
+
+async def test_what_was_done_before_a_cancel_stays_done(
+    client: httpx.AsyncClient, shop: HttpServer, database: Database
+) -> None:
+    shop.script(Says("made"), Says("never", delay=30))
+    first = write("first")
+    second = write("second", http={"path": "/second"})
+    await post(client, "apply", many(first, second))
+    names = ["first", "second"]
+    thread = await start(client, "call first\ncall second", model_profile="script", tools=names)
+    async with asyncio.timeout(10):
+        while not await database.pool.fetchval(_DONE_CALLS) or len(shop.requests) < 2:  # noqa: ASYNC110 - the database has no event for it
+            await asyncio.sleep(0.02)
+    await client.post(f"{THREADS}/{thread['thread_id']}/cancel")
+    thread = await read(client, thread["thread_id"])
+    made, lost = sorted(results(thread), reverse=True)
+    assert made == ("success", "made")
+    assert "is not known" in lost[1]["error"]
+    roles = [m["role"] for m in thread["messages"]]
+    assert roles == ["user", "assistant", "roboto", "assistant"]
 
 
 async def test_cancel_ends_a_call_within_a_second_and_each_call_has_its_result(

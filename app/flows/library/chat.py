@@ -26,6 +26,7 @@ from app.flows.library.tool_use import (
     Runs,
     ToolUse,
     after_answer,
+    after_calls,
     after_interruption,
     after_results,
 )
@@ -154,8 +155,9 @@ class ChatMachine(SessionMachine):
     def _without_goals(self, event: str, actor_input: str) -> Outcome:
         chat = self.model
         match event:
-            case "tools_done" if actor_input:
-                return after_results(chat.tool_use, _RESULTS.validate_json(actor_input))
+            case "tools_done":
+                done = _RESULTS.validate_json(actor_input) if actor_input else []
+                return after_calls(chat.tool_use, done)
             case "submit_results":
                 return after_results(chat.tool_use, _client_results(actor_input, chat.tool_use))
             case "user_message":

@@ -18,6 +18,7 @@ from app.wire.messages import ErrorCode, ResultStatus, error_block
 MAX_CALLS = 128
 
 _ENDED = "The turn ended before the call was made."
+_LOST = "The turn ended before the call did: whether it was done is not known."
 
 
 class Runs(StrEnum):
@@ -138,6 +139,19 @@ def after_results(tool_use: ToolUse, results: Sequence[ToolResult]) -> Outcome:
     left = [call for call in tool_use.open if call.id not in done]
     waiting = ToolUse(open=left, answered=tool_use.answered)
     return _with_results(_next(left), waiting, blocks, [])
+
+
+def after_calls(tool_use: ToolUse, results: Sequence[ToolResult]) -> Outcome:
+    """What the results of the service's calls lead to; the turn ends where one has none."""
+    done = {result.tool_use_id for result in results}
+    lost = [call for call in tool_use.open if call.id not in done]
+    if not any(call.runs is Runs.SERVER for call in lost):
+        return after_results(tool_use, results)
+    without = [
+        ToolResult.failed(call.id, _LOST if call.runs is Runs.SERVER else _ENDED) for call in lost
+    ]
+    outcome = after_results(tool_use, [*results, *without])
+    return Outcome(Next.USER, outcome.tool_use, outcome.said)
 
 
 def after_interruption(tool_use: ToolUse, reason: str) -> Outcome:

@@ -26,6 +26,12 @@ WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""
 
 RESULTS = "SELECT path, result FROM step WHERE parent_id = $1 AND status = 'done'"
 
+# $1 invocation whose steps are calls of tools: the results that there are.
+CALL_RESULTS = """
+SELECT result FROM step
+WHERE invocation_id = $1 AND kind = 'leaf' AND status = 'done' AND result IS NOT NULL
+ORDER BY id"""
+
 # What model requests took together; nothing where there were none. Costs in two currencies have no
 # sum.
 _USAGE = """

@@ -131,6 +131,11 @@ class StepStore:
         rows = await self._pool.fetch(read_sql.RESULTS, composite_id)
         return {row["path"]: row["result"] for row in rows}
 
+    async def call_results(self, invocation_id: str) -> list[str]:
+        """The results, so far, of an invocation whose steps are calls of tools."""
+        rows = await self._pool.fetch(read_sql.CALL_RESULTS, invocation_id)
+        return [row["result"] for row in rows]
+
     async def _write(self, statement: str, document: dict[str, Any], *model: bytes) -> bool:
         return bool(await self._change(statement, document, *model))
 

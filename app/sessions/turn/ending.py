@@ -1,5 +1,7 @@
 """The end of an invocation: its event is sent to the session, whatever the flow makes of it."""
 
+from dataclasses import replace
+
 from structlog import get_logger
 
 from app.db.failures import is_database_failure
@@ -48,6 +50,10 @@ async def ending_change(
                 raise
             log.exception("the flow did not take the end of an invocation")
             ended = ended.failed(f"The result was not taken: {public_text(error)}")
+    elif before.invocation_id is not None and flow.calls_tools(before.state):
+        # What was done stays done: whoever goes on must know of it.
+        done = await runtime.store.call_results(before.invocation_id)
+        ended = replace(ended, results=f"[{','.join(done)}]")
     try:
         run = transition_run(runtime, flow, before, ended)
         # Without an error in the session nothing failed before in this turn.

@@ -40,6 +40,7 @@ class TransitionInput:
         error_code: what kind of failure that is.
         cancelled: whether it ended because the user cancelled it.
         made_by: the attempt that generated the input.
+        results: of an invocation that failed, those of the calls that were made before.
         updates: values for those fields of the model that the flow has.
     """
 
@@ -52,6 +53,7 @@ class TransitionInput:
     error_code: ErrorCode = ErrorCode.INVOCATION_FAILED
     cancelled: bool = False
     made_by: StepFence | None = None
+    results: str = ""
     updates: dict[str, Any] = field(default_factory=dict)
 
     def failed(self, error: str) -> "TransitionInput":
@@ -182,14 +184,15 @@ class TransitionRun:
         """
         self._failure = failure_message(self._given)
         self.change.messages.append(self._failure)
-        left = left.copy()
+        left, results = left.copy(), self._given.results
         while self.change.state not in left:
             left.add(self.change.state)
             takes_error = self._flow.takes_error(self.change.state)
             if takes_error:
                 entered = await self._move(ERROR_EVENT, self._given.error or "")
             else:
-                entered = await self._move(self._flow.ending_event(self.change.state), "")
+                entered = await self._move(self._flow.ending_event(self.change.state), results)
+                results = ""
             goes_on = takes_error and not self._given.cancelled and entered.target not in left
             if goes_on or not self._flow.invokes(entered.target):
                 await self._enter(entered)
