@@ -7,10 +7,11 @@ from app.errors import ForbiddenError
 
 
 class KeyScope(StrEnum):
-    """What a key may do; each includes the ones before it."""
+    """What a key may do. Each includes `read`, and `admin` all of them."""
 
     READ = "read"
     WRITE = "write"
+    APPROVE = "approve"  # resolve what sessions ask of people
     ADMIN = "admin"
 
 
@@ -24,8 +25,13 @@ class Caller:
     key_id: str
     scopes: frozenset[KeyScope]
 
+    def has(self, scope: KeyScope) -> bool:
+        """Whether the key has the scope, or one that includes it."""
+        if scope is KeyScope.READ:
+            return bool(self.scopes)
+        return not self.scopes.isdisjoint({scope, KeyScope.ADMIN})
+
     def require(self, scope: KeyScope) -> None:
         """Raises `ForbiddenError` unless the key has the scope or one that includes it."""
-        order = list(KeyScope)
-        if not any(order.index(held) >= order.index(scope) for held in self.scopes):
+        if not self.has(scope):
             raise ForbiddenError(f"This needs an API key with scope {scope.value!r}.")

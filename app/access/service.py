@@ -76,7 +76,7 @@ async def create_key(
         {
             "org": _name_fault(org),
             "user": _email_fault(user),
-            "scopes": None if scopes else "At least one of read, write, admin.",
+            "scopes": None if scopes else f"At least one of {', '.join(KeyScope)}.",
             "expires_at": await _expiry_fault(db, expires_at),
             "description": _name_fault(description) if description is not None else None,
         }
