@@ -26,3 +26,45 @@ class MessageRole(StrEnum):
     ASSISTANT = "assistant"
     SYSTEM = "system"
     ROBOTO = "roboto"
+
+
+class ActionKind(StrEnum):
+    """What is asked of people or clients before a turn goes on."""
+
+    APPROVAL = "approval"  # may the call be made?
+    CLIENT_TOOL = "client_tool"  # a call that a client makes
+    UNKNOWN_OUTCOME = "unknown_outcome"  # of a call: was it done?
+
+
+class ActionStatus(StrEnum):
+    """Whether an action waits, or how it ended."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    DENIED = "denied"
+    ANSWERED = "answered"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"  # the turn went on, or ended, without it
+
+
+class ActionDecision(StrEnum):
+    """What is decided about an action."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+    ANSWER = "answer"
+
+
+class ActionExpiry(StrEnum):
+    """What becomes of a call whose action nobody resolved in time."""
+
+    DENY = "deny"
+    FAIL = "fail"
+    CANCEL = "cancel"  # the whole turn ends
+
+
+class Approvers(StrEnum):
+    """Who may resolve the actions of a session."""
+
+    OWNER = "owner"  # who started it
+    SCOPE = "scope"  # whose key has the scope `approve`

@@ -9,7 +9,18 @@ from starlette.middleware import Middleware
 
 from app.access.crypto import Vault
 from app.access.key_cache import KeyCache
-from app.api import agents, datasets, flows, health, manifests, sessions, skills, threads, usage
+from app.api import (
+    actions,
+    agents,
+    datasets,
+    flows,
+    health,
+    manifests,
+    sessions,
+    skills,
+    threads,
+    usage,
+)
 from app.api.http import problems
 from app.api.http.body import BodyMiddleware, BodyReads
 from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
@@ -28,6 +39,7 @@ ROUTERS: list[APIRouter] = [
     flows.router,  # before the sessions, whose path has any flow where it has `flows`
     sessions.router,  # before the rest: routes are tried in order, and these are asked most
     threads.router,
+    actions.router,
     usage.router,
     agents.router,
     datasets.router,

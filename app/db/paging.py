@@ -8,10 +8,10 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import Select, SelectOfScalar
 
-from app.db.models import Agent, Session, Skill
+from app.db.models import Action, Agent, Session, Skill
 from app.kit.paging import decode_keyset, encode_keyset
 
-Table = type[Agent | Session | Skill]
+Table = type[Action | Agent | Session | Skill]
 RowT = TypeVar("RowT")
 Columns = TypeVarTuple("Columns")
 

@@ -20,6 +20,8 @@ from app.errors import (
 )
 from app.flows.machine import (
     ERROR_EVENT,
+    ClosedAction,
+    OpenedAction,
     Recording,
     Said,
     SessionMachine,
@@ -45,6 +47,7 @@ class Entered:
     messages: list[tuple[str, str]] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
     goal_changes: list[GoalChange] = field(default_factory=list)
+    actions: list[OpenedAction | ClosedAction] = field(default_factory=list)
 
 
 # What of a transition goes into the dialogue: (from, to) an invoker state?
@@ -98,7 +101,7 @@ class Flow:
             self.ending_event(state)
             for state, template in templates.items()
             if not isinstance(template, Render)
-        )
+        ) | frozenset(machine.service_events)
 
     def seed(self, seed_data: dict[str, Any]) -> SessionModel:
         """The model of a new session.
@@ -149,7 +152,7 @@ class Flow:
             ) from error
         target = _encode(machine)
         recording = Recording.NONE if self.invokes(target) else Recording.RENDERED
-        entered = Entered(target, machine.recording or recording, messages=machine.messages)
+        entered = _entered(machine, target, recording)
         return self._remembered(machine, (None, ""), entered)
 
     async def send(
@@ -182,14 +185,7 @@ class Flow:
             raise EventRefusedError(detail, extra=self._situation(state, event)) from error
         target = _encode(machine)
         recording = _MATRIX[self.invokes(state), self.invokes(target)]
-        entered = Entered(
-            target,
-            machine.recording or recording,
-            state,
-            machine.messages,
-            machine.said,
-            machine.goal_changes,
-        )
+        entered = _entered(machine, target, recording, state)
         return self._remembered(machine, (state, event), entered)
 
     def next_actions(self, state: str) -> list[str]:
@@ -295,6 +291,21 @@ class Flow:
             "possible_events": self.next_actions(state),
             "received_event": event,
         }
+
+
+def _entered(
+    machine: SessionMachine, target: str, recording: Recording, source: str | None = None
+) -> Entered:
+    recording = machine.recording or recording
+    return Entered(
+        target,
+        recording,
+        source,
+        machine.messages,
+        machine.said,
+        machine.goal_changes,
+        machine.actions,
+    )
 
 
 def _encode(machine: SessionMachine) -> str:

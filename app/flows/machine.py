@@ -11,7 +11,7 @@ from statemachine.callbacks import CallbackWrapper
 from statemachine.event_data import TriggerData
 from typing_extensions import override
 
-from app.enums import MessageRole
+from app.enums import ActionExpiry, ActionKind, ActionStatus, Approvers, MessageRole
 from app.errors import EventRefusedError
 from app.flows.own_code import contained
 from app.goals.turn import GoalChange
@@ -21,6 +21,10 @@ MAX_EVENTS = 200
 
 # Sent to an invoker state whose invocation failed, if the state takes it.
 ERROR_EVENT = "error"
+
+# Sent, by the service alone, where an action is resolved or its time is up. The input is a JSON
+# object: `action_id`, and what was decided, if it was.
+RESOLVE_EVENT = "resolve_action"
 
 # Who speaks where a flow says something.
 _SPEAKERS = (MessageRole.USER, MessageRole.ASSISTANT, MessageRole.SYSTEM)
@@ -72,6 +76,37 @@ class Said:
     behind: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedAction:
+    """What a transition asks of people or clients before the turn goes on.
+
+    Attributes:
+        tool_call_id: the call that waits, whose `name` and `arguments` are here.
+        answer_schema: the JSON Schema of the arguments that an approval may bring.
+        seconds: after which it ends as `on_expiry` says.
+        approvers: who may resolve it; None: each of them.
+    """
+
+    id: str
+    kind: ActionKind
+    tool_call_id: str
+    name: str
+    arguments: dict[str, Any]
+    answer_schema: dict[str, Any] | None
+    seconds: float
+    on_expiry: ActionExpiry
+    approvers: Approvers | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedAction:
+    """How a transition ends an action; `resolution` is what was decided about it, if it was."""
+
+    id: str
+    status: ActionStatus
+    resolution: dict[str, Any] | None = None
+
+
 class SessionMachine(StateChart[Any]):
     """A flow's states and events. Subclass it, declare states, events and `templates`.
 
@@ -87,6 +122,7 @@ class SessionMachine(StateChart[Any]):
     Attributes:
         templates: one for each state, by the state's id: a path below the `templates` folder, a
             list of templates (a chain), an object as in a manifest, a function, or a template tree.
+        service_events: those that only the service itself sends, for what it has checked.
     """
 
     # By default a chart catches a callback's error and still moves, and takes any event.
@@ -95,12 +131,14 @@ class SessionMachine(StateChart[Any]):
     atomic_configuration_update = True
 
     templates: ClassVar[dict[str, Any]] = {}
+    service_events: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, model: Any, **inputs: Any) -> None:
         self.recording: Recording | None = None
         self.messages: list[tuple[str, str]] = []
         self.said: list[Said] = []
         self.goal_changes: list[GoalChange] = []
+        self.actions: list[OpenedAction | ClosedAction] = []
         self._events_sent = 0
         super().__init__(model, state_field="_configuration", **inputs)
         if self._callbacks.has_async_callbacks:

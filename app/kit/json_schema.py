@@ -6,6 +6,8 @@ import jsonschema_rs
 
 from app.kit.storable import Limits, NotStorableError, check_json
 
+Place = list[str | int]
+
 MAX_CHARS = 64_000  # of one schema
 MAX_FAULTS = 20
 _MAX_TEXT = 300
@@ -31,14 +33,22 @@ def check_schema(schema: dict[str, Any]) -> None:
 
 def schema_faults(schema: dict[str, Any], value: object) -> list[str]:
     """What of a value does not fit a schema that `check_schema` let pass; the first 20 faults."""
-    faults: list[str] = []
+    places = [
+        ("".join(f"[{part!r}]" for part in place), text)
+        for place, text in schema_findings(schema, value)
+    ]
+    return [f"{place}: {text}" if place else text for place, text in places]
+
+
+def schema_findings(schema: dict[str, Any], value: object) -> list[tuple[Place, str]]:
+    """The same faults, each with its place: keys and indexes from the outside in."""
+    findings: list[tuple[Place, str]] = []
     for error in _validator(schema).iter_errors(value):
-        place = "".join(f"[{part!r}]" for part in error.instance_path)
         text = error.message if len(error.message) <= _MAX_TEXT else f"{error.message[:_MAX_TEXT]}…"
-        faults.append(f"{place}: {text}" if place else text)
-        if len(faults) == MAX_FAULTS:
+        findings.append((list(error.instance_path), text))
+        if len(findings) == MAX_FAULTS:
             break
-    return faults
+    return findings
 
 
 def _validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:

@@ -317,6 +317,9 @@ async def _enter(
             "client_context",
             "analysis_scope",
             "client_tools",
+            "approvers",
+            "approval_timeout",
+            "approval_expiry",
         },
         exclude_none=True,
     )

@@ -8,7 +8,7 @@ from app.sessions.store.snapshot import SessionWithInvocation
 from app.sessions.visibility import check_usable
 from app.threads.cursor import Cursor
 from app.threads.dialogue import DialogueReader, ThreadDelta
-from app.threads.record import goal_fields, thread_fields
+from app.threads.record import goal_fields, thread_fields, thread_status, waiting_fields
 
 
 async def read_thread(
@@ -27,6 +27,7 @@ async def read_thread(
         goals = view.goals
     outputs = [goal.output for goal in goals or [] if goal.output is not None]
     return thread_fields(view.session) | {
+        **waiting_fields(view),
         "usage": await runtime.usage.of_session(thread_id),
         "messages": [delta.messages[idx] for idx in sorted(delta.messages)],
         "goals": None if goals is None else [goal_fields(goal) for goal in goals],
@@ -60,13 +61,15 @@ async def wait_for_delta(
 
 
 def _delta(view: SessionWithInvocation, delta: ThreadDelta) -> dict[str, Any]:
+    session, waiting = view.session, waiting_fields(view)
     return {
         "messages_by_idx": {str(idx): message for idx, message in delta.messages.items()},
         "continuation_token": delta.cursor.token(),
         "reset_from_message_sequence_num": delta.reset,
-        "status": view.session.state if delta.moved else None,
-        "title": view.session.title if delta.moved else None,
-        "activity": None,
+        "status": thread_status(session.flow, session.state) if delta.moved else None,
+        "title": session.title if delta.moved else None,
+        "activity": waiting["activity"],
+        "required_actions": waiting["required_actions"] if delta.moved else None,
         "goals": [goal_fields(goal) for goal in view.goals] if delta.moved else None,
     }
 

@@ -6,11 +6,19 @@ from typing import Any
 from pydantic import Field
 
 from app.enums import ThreadVisibility
+from app.flows.library.chat import KEY, ON_THE_WIRE
 from app.goals.turn import GoalStatus
 from app.sessions.store.change import Change
 from app.sessions.store.goal_rows import GoalRow
-from app.sessions.store.snapshot import SessionHead, Snapshot, StoredGoal, StoredMessage
+from app.sessions.store.snapshot import (
+    SessionHead,
+    SessionWithInvocation,
+    Snapshot,
+    StoredGoal,
+    StoredMessage,
+)
 from app.threads.cursor import Cursor
+from app.wire.actions import ActionRecord, action_fields, activity
 from app.wire.messages import AgentMessage, AgentUsage, WireModel
 
 
@@ -46,6 +54,9 @@ class AgentThreadRecord(WireModel):
     activity: str | None = Field(None, description="What is being done beside the messages.")
     model_profile: str | None = Field(None, description="Which model profile answers.")
     visibility: ThreadVisibility = Field(description="Who may read it.")
+    required_actions: list[ActionRecord] | None = Field(
+        None, description="What it waits for people or clients to do; null: not loaded."
+    )
     flow: str = Field(description="Key of the flow that it runs.", examples=["chat"])
     created_from_agent_id: str | None = Field(None, description="The agent it was launched from.")
     forked_from_thread_id: str | None = Field(None, description="The thread it was forked from.")
@@ -84,6 +95,22 @@ class AgentThreadDelta(WireModel):
     goals: list[AgentThreadGoalRecord] | None = Field(
         None, description="All goals as they are now; null: unchanged."
     )
+    required_actions: list[ActionRecord] | None = Field(
+        None, description="What it waits for people or clients to do; null: unchanged."
+    )
+
+
+def thread_status(flow: str, state: str) -> str:
+    """The status of a thread; of `chat` one of the five words that the published client knows."""
+    return ON_THE_WIRE.get(state, state) if flow == KEY else state
+
+
+def waiting_fields(view: SessionWithInvocation) -> dict[str, Any]:
+    """What a thread waits for, as a part of its record."""
+    return {
+        "required_actions": [action_fields(action) for action in view.open_actions],
+        "activity": activity(view.open_actions),
+    }
 
 
 def thread_fields(session: SessionHead) -> dict[str, Any]:
@@ -93,7 +120,7 @@ def thread_fields(session: SessionHead) -> dict[str, Any]:
         "org_id": session.org_id,
         "created": session.created,
         "created_by": session.created_by,
-        "status": session.state,
+        "status": thread_status(session.flow, session.state),
         "title": session.title,
         "visibility": session.visibility,
         "model_profile": session.model_profile,
@@ -108,7 +135,7 @@ def changed_thread_fields(before: Snapshot, change: Change) -> dict[str, Any]:
     """The thread after a change, without messages: the token leads on to what comes of it."""
     return thread_fields(before) | {
         "created": before.created.isoformat(),
-        "status": change.state,
+        "status": thread_status(before.flow, change.state),
         "messages": [],
         "continuation_token": Cursor(before.version + 1, change.complete_count).token(),
     }

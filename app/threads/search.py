@@ -4,17 +4,18 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
 from app.db.models import Message, Pin, Session
 from app.db.paging import newest_page
+from app.flows.library.chat import KEY, ON_THE_WIRE
 from app.sessions.turn.resuming import last_turn_failed
 from app.sessions.visibility import existing, usable_by
 from app.threads.cursor import Cursor
-from app.threads.record import AgentThreadRecord
+from app.threads.record import AgentThreadRecord, thread_status
 from app.wire.messages import WireModel
 
 
@@ -55,7 +56,7 @@ async def search_threads(
 def _conditions(caller: Caller, request: SearchThreadsRequest) -> list[ColumnElement[bool]]:
     found: list[Any] = [*existing(caller), usable_by(caller)]
     if request.status is not None:
-        found.append(Session.state == request.status)
+        found.append(_has_status(request.status))
     if request.agent_id is not None:
         found.append(Session.agent_id == request.agent_id)
     if request.created_by is not None:
@@ -73,6 +74,15 @@ def _conditions(caller: Caller, request: SearchThreadsRequest) -> list[ColumnEle
     return found
 
 
+def _has_status(status: str) -> ColumnElement[bool]:
+    """The condition that a thread shows the status: more than one state may."""
+    others = [state for state, shown in ON_THE_WIRE.items() if shown == status]
+    same = and_(col(Session.state) == status, col(Session.state).not_in(ON_THE_WIRE))
+    chat = col(Session.flow) == KEY
+    shown = or_(same, col(Session.state).in_(others))
+    return or_(and_(chat, shown), and_(~chat, col(Session.state) == status))
+
+
 def _contains(text: str) -> str:
     """The ILIKE pattern of what contains a text; its own wildcards are letters."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
@@ -86,7 +96,7 @@ def thread_record(session: Session, pinned_at: datetime | None) -> AgentThreadRe
         org_id=session.org_id,
         created=session.created,
         created_by=session.created_by,
-        status=session.state,
+        status=thread_status(session.flow, session.state),
         continuation_token=Cursor().token(),
         title=session.title,
         model_profile=session.model_profile,

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.enums import ThreadVisibility
+from app.enums import ActionExpiry, Approvers, ThreadVisibility
 from app.kit.json_schema import check_schema
 from app.kit.written_order import WrittenOrder
 from app.wire.budget import Budget
@@ -21,6 +21,7 @@ from app.wire.goals import Goals
 from app.wire.messages import InitialMessage, ResultStatus, UserMessage, WireModel
 
 _INT64 = 2**63 - 1
+_YEAR_SECONDS = 366 * 24 * 3600
 FLOW_KEY_PATTERN = "^[a-z][a-z0-9_-]{0,62}$"
 
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # control, surrogate, line and paragraph separator
@@ -224,6 +225,18 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
     budget: Budget | None = Field(None, description="What its requests to models may take.")
     client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
     tools: ToolNames = Field(None, description=_TOOLS)
+    approvers: Approvers | None = Field(
+        None, description="Who may approve calls of its tools; null: each of them."
+    )
+    approval_timeout: float | None = Field(
+        None,
+        description="Seconds that a call waits for people or clients; null: seven days.",
+        gt=0,
+        le=_YEAR_SECONDS,
+    )
+    approval_expiry: ActionExpiry | None = Field(
+        None, description="What becomes of a call that nobody approved in time; null: deny."
+    )
     goals: Goals = Field(None, description=_GOALS)
     output_schema: OutputSchema = Field(None, description=_OUTPUT_SCHEMA)
     invoke_skills: InvokeSkills = Field([], description=_INVOKE_SKILLS)

@@ -5,13 +5,15 @@ fails: add the maker.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.settings import Settings
+from app.worker import serving
 from tests.support.http import NewKey
 from tests.support.manifests import apply_entity
 
@@ -41,6 +43,19 @@ async def _thread(client: httpx.AsyncClient) -> str:
     answer = await client.post("/v1/ai/threads", json=body)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["data"]["thread_id"])
+
+
+async def _action(client: httpx.AsyncClient) -> str:
+    """The call of a tool of the client's."""
+    tool = {"name": "client_tool", "description": "", "input_schema": {}}
+    body = {"model_profile": "script", "visibility": "org", "client_tools": [tool]}
+    call = {"role": "user", "content": [{"text": "call client_tool {}"}]}
+    answer = await client.post("/v1/ai/threads", json=body | {"messages": [call]})
+    url = f"/v1/ai/threads/{answer.json()['data']['thread_id']}/delta?wait=10&next_token="
+    delta = {"required_actions": [], "continuation_token": ""}
+    while not delta["required_actions"]:
+        delta = (await client.get(f"{url}{delta['continuation_token']}")).json()["data"]
+    return str(delta["required_actions"][0]["action_id"])
 
 
 async def _message(client: httpx.AsyncClient) -> str:
@@ -97,6 +112,7 @@ MAKERS: dict[str, Maker] = {
     "thread_id": _thread,
     "session_id": _thread,
     "message_number": _message,
+    "action_id": _action,
     "flow": _flow,
     "skill_id": _skill,
     "skill_name": _skill_name,
@@ -127,6 +143,7 @@ BODIES: dict[str, Any] = {
     "threads_set_visibility": {"visibility": "private"},
     "threads_pin": {"pinned": True},
     "threads_submit_feedback": {"sentiment": "positive"},
+    "actions_resolve": {"decision": "answer", "result": "fine"},
     "sessions_start_session": {},
     "sessions_start_ephemeral_session": {"event": "go"},
     "sessions_event": {"event": "poll"},
@@ -136,6 +153,13 @@ BODIES: dict[str, Any] = {
     "skills_update_version": {"body": "b"},
     "skills_set_subscription": {"ai_version": None},
 }
+
+
+@pytest.fixture
+async def worker(settings: Settings) -> AsyncIterator[None]:
+    """Only a turn that runs waits for actions."""
+    async with serving(settings):
+        yield
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any], list[str]]]:
@@ -156,7 +180,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 async def test_what_is_another_orgs_does_not_exist(
-    client: httpx.AsyncClient, api: FastAPI, new_key: NewKey
+    client: httpx.AsyncClient, api: FastAPI, new_key: NewKey, worker: None
 ) -> None:
     eve = await new_key(org="Other", user="eve@other.example")
     headers = {"Authorization": f"Bearer {eve.api_key}"}
@@ -179,18 +203,18 @@ async def test_what_is_another_orgs_does_not_exist(
 
 
 async def test_lists_hold_nothing_of_another_org(
-    client: httpx.AsyncClient, api: FastAPI, new_key: NewKey
+    client: httpx.AsyncClient, new_key: NewKey, worker: None
 ) -> None:
     await _agent(client)
-    await _thread(client)
+    await _action(client)
     await _skill(client)
     eve = await new_key(org="Other", user="eve@other.example")
     headers = {"Authorization": f"Bearer {eve.api_key}"}
 
-    for path in ("/v1/ai/agents", "/v1/ai/threads", "/v1/skills"):
+    for path in ("/v1/ai/agents", "/v1/ai/threads", "/v1/ai/actions", "/v1/skills"):
         assert len((await client.get(path)).json()["data"]["items"]) == 1
         assert (await client.get(path, headers=headers)).json()["data"]["items"] == []
-    found = await client.post("/v1/ai/threads/search", json={"text": "Hi"}, headers=headers)
+    found = await client.post("/v1/ai/threads/search", json={"text": "call"}, headers=headers)
     assert found.json()["data"]["items"] == []
 
 

@@ -94,12 +94,14 @@ def test_a_picture_shows_all_states_and_events_and_marks_the_current_one() -> No
     chat = code_flows()["chat"]
     picture = svg(chat, "roboto_turn")
     shown = texts(picture)
-    for state in ("user_turn", "roboto_turn", "client_tool_turn", "goals_failed"):
+    states = ("user_turn", "roboto_turn", "tool_turn", "client_tool_turn", "action_turn")
+    for state in (*states, "goals_failed"):
         assert shown.count(state) == 1
-    assert shown.count("user_message") == 2
-    assert {"reply", "request_tools", "submit_results", "give_up"} <= set(shown)
+    assert shown.count("user_message") == 4
+    assert {"tools_done", "submit_results", "resolve_action", "cancel"} <= set(shown)
     assert groups(picture, "current") == [["Roboto turn", "roboto_turn"]]
-    assert groups(picture, "invokes") == [["Roboto turn", "roboto_turn"]]
+    invokes = [["Roboto turn", "roboto_turn"], ["Tool turn", "tool_turn"]]
+    assert groups(picture, "invokes") == invokes
     assert groups(svg(chat), "current") == []
 
 

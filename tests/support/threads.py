@@ -53,6 +53,15 @@ async def settled(client: httpx.AsyncClient, thread_id: str) -> dict[str, Any]:
     return await read(client, thread_id)
 
 
+async def rested(client: httpx.AsyncClient, thread_id: str, actions: int = 1) -> dict[str, Any]:
+    """Follow a thread until it waits for its user, or for so many actions."""
+    reader, waits = Reader(client, thread_id), False
+    while not waits:
+        delta = await reader.poll(wait=10)
+        waits = reader.status == "user_turn" or len(delta["required_actions"] or []) == actions
+    return await read(client, thread_id)
+
+
 async def answered(client: httpx.AsyncClient, *messages: Any, **fields: Any) -> dict[str, Any]:
     """Start a thread, and wait for its answer."""
     return await settled(client, (await start(client, *messages, **fields))["thread_id"])

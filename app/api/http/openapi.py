@@ -19,6 +19,7 @@ Every error is a problem document (RFC 9457), `application/problem+json`.
 TAGS = [
     {"name": "agents", "description": "Request templates with declared variables; versioned."},
     {"name": "threads", "description": "Conversations of agents, driven by messages."},
+    {"name": "actions", "description": "What turns wait for people to do, such as an approval."},
     {"name": "usage", "description": "What models took, and what it cost."},
     {"name": "datasets", "description": "What goals of threads brought about in datasets."},
     {"name": "skills", "description": "Procedures that a model can be given; versioned."},

@@ -11,6 +11,7 @@ from app.db.models.flow_revision import FlowRevision
 from app.db.models.journal import JournalEntry
 from app.db.models.resource import Resource
 from app.db.models.secret import Secret
+from app.db.models.sessions.action import Action
 from app.db.models.sessions.budget_reservation import BudgetReservation
 from app.db.models.sessions.event import Event
 from app.db.models.sessions.feedback import Feedback
@@ -29,6 +30,7 @@ from app.db.models.skills.skill_subscription import SkillSubscription
 from app.db.models.skills.skill_version import SkillVersion
 
 __all__ = [
+    "Action",
     "Agent",
     "AgentRevision",
     "ApiKey",

@@ -63,8 +63,12 @@ def json_column(*, nullable: bool = False) -> Any:
     return Field(default=None, sa_type=JSONB(none_as_null=True), nullable=nullable)
 
 
-def enum_column(members: type[StrEnum], default: StrEnum | None = None) -> Any:
+def enum_column(
+    members: type[StrEnum], default: StrEnum | None = None, *, nullable: bool = False
+) -> Any:
     """A text that is one of the members; without a default it must be given."""
+    if nullable:
+        return Field(default=default, sa_type=EnumText(members), nullable=True)
     if default is None:
         return Field(sa_type=EnumText(members))
     return Field(default=default, sa_type=EnumText(members))

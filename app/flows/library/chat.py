@@ -7,7 +7,10 @@ from pydantic import Field, TypeAdapter, ValidationError, computed_field
 from statemachine import State
 from typing_extensions import override
 
+from app.enums import ActionExpiry, Approvers
 from app.errors import BadRequestError
+from app.flows.library.actions import Resolution, after_resolution, after_server_calls
+from app.flows.library.asking import DEFAULT_SECONDS, Asking
 from app.flows.library.conversation import Block, chat_messages
 from app.flows.library.goal_outcome import goal_results, with_goals
 from app.flows.library.skills import (
@@ -26,11 +29,10 @@ from app.flows.library.tool_use import (
     Runs,
     ToolUse,
     after_answer,
-    after_calls,
     after_interruption,
     after_results,
 )
-from app.flows.machine import Recording, SessionMachine
+from app.flows.machine import RESOLVE_EVENT, Recording, SessionMachine
 from app.flows.model.session_model import SessionModel
 from app.flows.template import Converse, Map, Render, RunTool
 from app.goals.kinds import declared_goals
@@ -48,8 +50,11 @@ KEY = "chat"
 DEFAULT_MAX_STEPS = 25
 MAX_TOOLS = 128
 
-# The states in which a turn waits for somebody's results.
-WAITING_FOR_RESULTS = frozenset({"client_tool_turn"})
+# States of which the published client, which knows five words, is told another.
+ON_THE_WIRE = {"tool_turn": "roboto_turn", "action_turn": "roboto_turn"}
+
+# The states in which a turn waits for somebody: for results of a client, or for a decision.
+WAITING_FOR_RESULTS = frozenset({"client_tool_turn", "action_turn"})
 
 _SKILL_KEY = "skill:{}"
 
@@ -67,20 +72,26 @@ class ChatMachine(SessionMachine):
     roboto_turn = State()
     tool_turn = State()
     client_tool_turn = State()
+    action_turn = State()
     goals_failed = State()
 
     user_message = (
-        user_turn.to(roboto_turn) | goals_failed.to(roboto_turn) | client_tool_turn.to(roboto_turn)
+        user_turn.to(roboto_turn)
+        | goals_failed.to(roboto_turn)
+        | client_tool_turn.to(roboto_turn)
+        | action_turn.to(roboto_turn)
     )
     reply = (
         roboto_turn.to(tool_turn, cond="tools_are_next")
         | roboto_turn.to(client_tool_turn, cond="client_is_next")
+        | roboto_turn.to(action_turn, cond="people_are_next")
         | roboto_turn.to(roboto_turn, cond="model_is_next")
         | roboto_turn.to(goals_failed, cond="goals_have_failed")
         | roboto_turn.to(user_turn)
     )
     tools_done = (
         tool_turn.to(client_tool_turn, cond="client_is_next")
+        | tool_turn.to(action_turn, cond="people_are_next")
         | tool_turn.to(roboto_turn, cond="model_is_next")
         | tool_turn.to(goals_failed, cond="goals_have_failed")
         | tool_turn.to(user_turn)
@@ -88,11 +99,30 @@ class ChatMachine(SessionMachine):
     submit_results = (
         client_tool_turn.to(client_tool_turn, cond="client_is_next")
         | client_tool_turn.to(tool_turn, cond="tools_are_next")
+        | client_tool_turn.to(action_turn, cond="people_are_next")
         | client_tool_turn.to(roboto_turn)
     )
-    cancel = client_tool_turn.to(goals_failed, cond="goals_have_failed") | client_tool_turn.to(
-        user_turn
+    resolve_action = (
+        action_turn.to(tool_turn, cond="tools_are_next")
+        | action_turn.to(action_turn, cond="people_are_next")
+        | action_turn.to(roboto_turn, cond="model_is_next")
+        | action_turn.to(goals_failed, cond="goals_have_failed")
+        | action_turn.to(user_turn)
+        | client_tool_turn.to(client_tool_turn, cond="client_is_next")
+        | client_tool_turn.to(tool_turn, cond="tools_are_next")
+        | client_tool_turn.to(action_turn, cond="people_are_next")
+        | client_tool_turn.to(roboto_turn, cond="model_is_next")
+        | client_tool_turn.to(goals_failed, cond="goals_have_failed")
+        | client_tool_turn.to(user_turn)
     )
+    cancel = (
+        client_tool_turn.to(goals_failed, cond="goals_have_failed")
+        | client_tool_turn.to(user_turn)
+        | action_turn.to(goals_failed, cond="goals_have_failed")
+        | action_turn.to(user_turn)
+    )
+
+    service_events: ClassVar[frozenset[str]] = frozenset({RESOLVE_EVENT})
 
     templates: ClassVar[dict[str, Any]] = {
         "user_turn": Render(""),
@@ -101,6 +131,7 @@ class ChatMachine(SessionMachine):
         ),
         "tool_turn": Map("server_calls", RunTool(lambda model, item: model.server_call(item))),
         "client_tool_turn": Render(""),
+        "action_turn": Render(""),
         "goals_failed": Render(""),
     }
     _outcome: Outcome | None = None
@@ -112,6 +143,9 @@ class ChatMachine(SessionMachine):
     def client_is_next(self, event: str, actor_input: str) -> bool:
         return self._led_to(event, actor_input).next is Next.CLIENT
 
+    def people_are_next(self, event: str, actor_input: str) -> bool:
+        return self._led_to(event, actor_input).next is Next.PEOPLE
+
     def model_is_next(self, event: str, actor_input: str) -> bool:
         return self._led_to(event, actor_input).next is Next.MODEL
 
@@ -121,6 +155,7 @@ class ChatMachine(SessionMachine):
     def on_transition(self, event: str, actor_input: str) -> None:
         chat, outcome = self.model, self._led_to(event, actor_input)
         self.said += outcome.said
+        self.actions += outcome.actions
         chat.tool_use = outcome.tool_use
         chat.goals = self._progress.turn
         self.goal_changes += self._progress.changes
@@ -157,7 +192,9 @@ class ChatMachine(SessionMachine):
         match event:
             case "tools_done":
                 done = _RESULTS.validate_json(actor_input) if actor_input else []
-                return after_calls(chat.tool_use, done)
+                return after_server_calls(chat.tool_use, done, chat.offered())
+            case "resolve_action":
+                return after_resolution(chat.tool_use, Resolution.model_validate_json(actor_input))
             case "submit_results":
                 return after_results(chat.tool_use, _client_results(actor_input, chat.tool_use))
             case "user_message":
@@ -172,6 +209,9 @@ class Chat(SessionModel):
     """What a thread carries beside its messages.
 
     Attributes:
+        approvers: who may resolve its actions; None: each of them.
+        approval_timeout: seconds that an action waits.
+        approval_expiry: what becomes of a call that nobody approved in time.
         client_tools: those that the client runs, by name.
         server_tools: those that the service runs, by name, as they were when they were declared.
         skills: those that the model may load, by name.
@@ -192,6 +232,9 @@ class Chat(SessionModel):
     model_profile: str | None = None
     client_context: dict[str, object] | None = None
     analysis_scope: dict[str, object] | None = None
+    approvers: Approvers | None = None
+    approval_timeout: float = DEFAULT_SECONDS
+    approval_expiry: ActionExpiry = ActionExpiry.DENY
     client_tools: dict[str, ClientToolSpec] = Field(default_factory=dict)
     server_tools: dict[str, ServerTool] = Field(default_factory=dict)
     skills: dict[str, KnownSkill] = Field(default_factory=dict)
@@ -207,7 +250,7 @@ class Chat(SessionModel):
     @computed_field
     def server_calls(self) -> list[dict[str, Any]]:
         """The open calls that the service makes now."""
-        return [call.model_dump() for call in self.tool_use.open if call.runs is Runs.SERVER]
+        return [call.model_dump(mode="json") for call in self.tool_use.open if call.can_run]
 
     @property
     def profile(self) -> str:
@@ -215,18 +258,23 @@ class Chat(SessionModel):
         profile = self.model_profile or "default"
         return BUILT_IN_PROFILES.get(profile, profile)
 
+    @property
+    def asking(self) -> Asking:
+        """How people are asked about calls."""
+        return Asking(self.approvers, self.approval_timeout, self.approval_expiry)
+
     def offered(self) -> dict[str, OfferedTool]:
         """The tools that the model is offered, by name."""
         client = {
-            name: OfferedTool(name, tool.input_schema, Runs.CLIENT)
+            name: OfferedTool(name, tool.input_schema, Runs.CLIENT, self.asking)
             for name, tool in self.client_tools.items()
         }
         server = {
-            name: OfferedTool(name, tool.input_schema, Runs.SERVER)
+            name: OfferedTool(name, tool.input_schema, Runs.SERVER, self.asking, tool.approval)
             for name, tool in self._run_here().items()
         }
         here = {
-            one.tool: OfferedTool(one.tool, one.goal.input_schema, Runs.NOTHING)
+            one.tool: OfferedTool(one.tool, one.goal.input_schema, Runs.NOTHING, self.asking)
             for one in self.goals.open
         }
         return client | server | here

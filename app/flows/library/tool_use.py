@@ -1,14 +1,16 @@
 """What follows an answer that calls tools, and the results of its calls: pure functions."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel
 
-from app.enums import MessageRole
-from app.flows.machine import Said
+from app.enums import ActionKind, ActionStatus, MessageRole
+from app.flows.library.approval import Approval, needs_approval
+from app.flows.library.asking import Asking, PendingAction
+from app.flows.machine import ClosedAction, OpenedAction, Said
 from app.invokers.invoker import Answer, ToolCall
 from app.invokers.tool import ToolResult, ToolStatus
 from app.kit.json_schema import schema_faults
@@ -31,20 +33,40 @@ class Runs(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OfferedTool:
-    """A tool that the model was offered."""
+    """A tool that the model was offered; `asking` is how a person is asked about its calls."""
 
     name: str
     input_schema: dict[str, Any]
     runs: Runs
+    asking: Asking
+    approval: Approval = "never"
 
 
 class OpenCall(BaseModel):
-    """A call that has no result yet."""
+    """A call that has no result yet; `action` is what it waits for, where that is asked for."""
 
     id: str
     name: str
     arguments: dict[str, Any]
     runs: Runs
+    action: PendingAction | None = None
+
+    @property
+    def can_run(self) -> bool:
+        """Whether the service may make it now."""
+        return self.runs is Runs.SERVER and self.action is None
+
+    def asks(self, kind: ActionKind, tool: OfferedTool) -> tuple["OpenCall", OpenedAction]:
+        """The call as it waits for an action, and that action."""
+        opened = tool.asking.opened(kind, self.id, self.name, self.arguments, tool.input_schema)
+        action = PendingAction(id=opened.id, kind=kind, on_expiry=opened.on_expiry)
+        return self.model_copy(update={"action": action}), opened
+
+    def closes(
+        self, status: ActionStatus, resolution: dict[str, Any] | None = None
+    ) -> list[ClosedAction]:
+        """How what it waits for ends."""
+        return [ClosedAction(self.action.id, status, resolution)] if self.action else []
 
 
 class ToolUse(BaseModel):
@@ -67,6 +89,7 @@ class Next(StrEnum):
     TOOLS = "tools"
     CLIENT = "client"
     NOBODY = "nobody"  # until somebody looks at the goals that the turn did not achieve
+    PEOPLE = "people"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +99,7 @@ class Outcome:
     next: Next
     tool_use: ToolUse
     said: list[Said] = field(default_factory=list)
+    actions: list[OpenedAction | ClosedAction] = field(default_factory=list)
 
 
 def after_answer(
@@ -112,79 +136,99 @@ def after_answer(
     said = [Said(MessageRole.ASSISTANT, blocks)] if blocks else []
     if not answer.calls:
         return Outcome(Next.USER, ToolUse(), said)
-    opened = [
-        OpenCall(
-            id=call.id,
-            name=call.name,
-            arguments=call.arguments or {},
-            runs=tools[call.name].runs,
-        )
-        for call in answer.calls
-        if call.id not in results_here
+    asked = [
+        _opened(call, tools[call.name]) for call in answer.calls if call.id not in results_here
     ]
+    opened = [call for call, _ in asked]
     results = [
         result_block(call.name, results_here[call.id])
         for call in answer.calls
         if call.id in results_here
     ]
     next_ = Next.USER if last else _next_after_answer(opened)
-    return _with_results(next_, ToolUse(open=opened), results, said)
+    actions = [action for _, action in asked if action is not None]
+    return _with_results(next_, ToolUse(open=opened), results, said, actions)
 
 
-def after_results(tool_use: ToolUse, results: Sequence[ToolResult]) -> Outcome:
-    """What results of open calls lead to. Each is of another open call."""
-    names = {call.id: call.name for call in tool_use.open}
+def after_results(
+    tool_use: ToolUse,
+    results: Sequence[ToolResult],
+    closed_as: ActionStatus = ActionStatus.ANSWERED,
+    resolution: dict[str, Any] | None = None,
+) -> Outcome:
+    """What results of open calls lead to.
+
+    Args:
+        tool_use: with the calls.
+        results: each is of another open call.
+        closed_as: what becomes of the actions that these calls waited for.
+        resolution: what was decided about them.
+    """
+    given = {result.tool_use_id: result for result in results}
+    done = [call for call in tool_use.open if call.id in given]
+    left = [call for call in tool_use.open if call.id not in given]
+    names = {call.id: call.name for call in done}
     blocks = [result_block(names[result.tool_use_id], result) for result in results]
-    done = {result.tool_use_id for result in results}
-    left = [call for call in tool_use.open if call.id not in done]
+    closed = [end for call in done for end in call.closes(closed_as, resolution)]
     waiting = ToolUse(open=left, answered=tool_use.answered)
-    return _with_results(_next(left), waiting, blocks, [])
+    return _with_results(next_of(left), waiting, blocks, [], closed)
 
 
 def after_calls(tool_use: ToolUse, results: Sequence[ToolResult]) -> Outcome:
     """What the results of the service's calls lead to; the turn ends where one has none."""
     done = {result.tool_use_id for result in results}
     lost = [call for call in tool_use.open if call.id not in done]
-    if not any(call.runs is Runs.SERVER for call in lost):
+    if not any(call.can_run for call in lost):
         return after_results(tool_use, results)
-    without = [
-        ToolResult.failed(call.id, _LOST if call.runs is Runs.SERVER else _ENDED) for call in lost
-    ]
-    outcome = after_results(tool_use, [*results, *without])
-    return Outcome(Next.USER, outcome.tool_use, outcome.said)
+    without = [ToolResult.failed(call.id, _LOST if call.can_run else _ENDED) for call in lost]
+    outcome = after_results(tool_use, [*results, *without], ActionStatus.CANCELLED)
+    return replace(outcome, next=Next.USER)
 
 
 def after_interruption(tool_use: ToolUse, reason: str) -> Outcome:
     """What ends a turn in which calls are open: each gets a result that says why it has none."""
     results = [ToolResult.failed(call.id, reason) for call in tool_use.open]
-    outcome = after_results(tool_use, results)
-    return Outcome(Next.USER, outcome.tool_use, outcome.said)
+    return replace(after_results(tool_use, results, ActionStatus.CANCELLED), next=Next.USER)
+
+
+def _opened(call: ToolCall, tool: OfferedTool) -> tuple[OpenCall, OpenedAction | None]:
+    """A call that is to be made, and the action that it waits for, if it does."""
+    arguments = call.arguments or {}
+    opened = OpenCall(id=call.id, name=call.name, arguments=arguments, runs=tool.runs)
+    if tool.runs is Runs.CLIENT:
+        return opened.asks(ActionKind.CLIENT_TOOL, tool)
+    if needs_approval(tool.approval, tool.input_schema, arguments):
+        return opened.asks(ActionKind.APPROVAL, tool)
+    return opened, None
 
 
 def _with_results(
-    next_: Next, tool_use: ToolUse, blocks: list[dict[str, Any]], said: list[Said]
+    next_: Next,
+    tool_use: ToolUse,
+    blocks: list[dict[str, Any]],
+    said: list[Said],
+    actions: Sequence[OpenedAction | ClosedAction],
 ) -> Outcome:
     """Puts results behind the answer: all of one answer stand in one message."""
     complete = not tool_use.open
     if blocks:
         said = [*said, Said(MessageRole.ROBOTO, blocks, complete, grows=tool_use.answered)]
         tool_use = ToolUse(open=tool_use.open, answered=True)
-    return Outcome(next_, ToolUse() if complete else tool_use, said)
+    return Outcome(next_, ToolUse() if complete else tool_use, said, list(actions))
 
 
-def _next_after_answer(open_: Iterable[OpenCall]) -> Next:
+def _next_after_answer(open_: Sequence[OpenCall]) -> Next:
     """What needs nobody goes first: no client was asked for its part yet."""
-    if any(call.runs is Runs.SERVER for call in open_):
-        return Next.TOOLS
-    return _next(open_)
+    return Next.TOOLS if any(call.can_run for call in open_) else next_of(open_)
 
 
-def _next(open_: Iterable[OpenCall]) -> Next:
+def next_of(open_: Sequence[OpenCall]) -> Next:
     """A client that was asked must be able to answer, so nothing runs before it has."""
-    runs = {call.runs for call in open_}
-    if Runs.CLIENT in runs:
+    if any(call.runs is Runs.CLIENT for call in open_):
         return Next.CLIENT
-    return Next.TOOLS if runs else Next.MODEL
+    if any(call.can_run for call in open_):
+        return Next.TOOLS
+    return Next.PEOPLE if open_ else Next.MODEL
 
 
 def _fault(call: ToolCall, tools: Mapping[str, OfferedTool], number: int) -> str | None:

@@ -9,6 +9,7 @@ from structlog import get_logger
 from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
 from app.sessions.steps.deadlines import end_overdue
+from app.sessions.steps.expiry import expire_actions
 from app.sessions.steps.watchdog import Watchdog
 
 log = get_logger(__name__)
@@ -25,6 +26,7 @@ async def sweep(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
         _repeat(_DIRECT_SECONDS, lambda: _start_without_redis(runtime, workers)),
         _repeat(settings.session.expire_sweep_seconds, lambda: _expire(runtime)),
         _repeat(settings.session.expire_sweep_seconds, lambda: end_overdue(runtime)),
+        _repeat(settings.session.expire_sweep_seconds, lambda: expire_actions(runtime)),
         _repeat(settings.session.expire_sweep_seconds, Watchdog(runtime).look),
     )
 

@@ -12,6 +12,7 @@ class CauseKind(StrEnum):
 
     EVENT = "event"  # of a client
     INVOCATION = "invocation"  # that ended
+    EXPIRY = "expiry"  # of an action that nobody resolved in time
     STRANDED = "stranded"  # the session waited for no invocation, and the watchdog freed it
 
     @property
@@ -24,7 +25,8 @@ class CauseKind(StrEnum):
 class Cause:
     """Unique in its session, so that nothing is applied twice; stored as `<kind>:<id>`.
 
-    `id` is that of the event or of the invocation, or the version at which the session stranded.
+    `id` is that of the event, of the invocation or of the action, or the version at which the
+    session stranded.
     """
 
     kind: CauseKind
@@ -39,6 +41,11 @@ class Cause:
     def invocation(cls, invocation_id: str) -> Self:
         """The end of an invocation."""
         return cls(CauseKind.INVOCATION, invocation_id)
+
+    @classmethod
+    def expiry(cls, action_id: str) -> Self:
+        """An action whose time is up."""
+        return cls(CauseKind.EXPIRY, action_id)
 
     @classmethod
     def stranded(cls, version: int) -> Self:

@@ -9,6 +9,7 @@ import orjson
 from app.db.models import MessageStatus, StepStatus
 from app.enums import MessageRole, StepKind, ThreadVisibility
 from app.flows.graph import PlannedStep
+from app.flows.machine import ClosedAction, OpenedAction
 from app.flows.model.session_model import SessionModel
 from app.goals.turn import GoalChange
 from app.kit.ids import new_id
@@ -186,6 +187,7 @@ class Change:
     growth: NewMessage | None = None
     stored: dict[str, bytes] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
+    actions: list[OpenedAction | ClosedAction] = field(default_factory=list)
     invocation: NewInvocation | None = None
     steps: list[NewStep] = field(default_factory=list)
     client_event: ClientEvent | None = None
@@ -279,6 +281,8 @@ class Change:
                 for key, payload in self.stored.items()
             ],
             "deleted": self.deleted,
+            "opened": [action for action in self.actions if isinstance(action, OpenedAction)],
+            "closed": [action for action in self.actions if isinstance(action, ClosedAction)],
             "invocation": self.invocation,
             "client_event": self.client_event,
             "steps": [step.row() for step in self.steps],

@@ -13,7 +13,8 @@ WITH i AS MATERIALIZED (
   SELECT * FROM json_to_record($1::json) AS i(
     session_id text, org_id text, version int, state text, source text, cause text, event text,
     error text, message_count int, title text, messages jsonb, steps jsonb, stored jsonb,
-    deleted jsonb, growth jsonb, invocation jsonb, client_event json, new_session jsonb,
+    deleted jsonb, growth jsonb, opened jsonb, closed jsonb, invocation jsonb, client_event json,
+    new_session jsonb,
     step_id text, attempt int, result text, closes text, closed_as text, closed_error text,
     resumes text, new_goals json, changed_goals json, datasets jsonb, dataset_events jsonb)
 )"""
@@ -45,6 +46,20 @@ _WRITES = """
 , deleted_values AS (
   DELETE FROM session_value v USING changed c, i
   WHERE v.session_id = c.id AND i.deleted ? v.key
+)
+, opened_actions AS (
+  INSERT INTO action (id, session_id, org_id, kind, tool_call_id, name, arguments, answer_schema,
+    approvers, deadline, on_expiry, status)
+  SELECT a.id, c.id, c.org_id, a.kind, a.tool_call_id, a.name, a.arguments, a.answer_schema,
+    a.approvers, clock_timestamp() + a.seconds * interval '1 second', a.on_expiry, 'open'
+  FROM changed c, i, jsonb_to_recordset(i.opened) AS a(id text, kind text, tool_call_id text,
+    name text, arguments jsonb, answer_schema jsonb, approvers text, seconds float, on_expiry text)
+)
+, closed_actions AS (
+  UPDATE action a SET status = x.status, resolution = x.resolution,
+    resolved_by = i.client_event->>'created_by', resolved_at = clock_timestamp()
+  FROM changed c, i, jsonb_to_recordset(i.closed) AS x(id text, status text, resolution jsonb)
+  WHERE a.session_id = c.id AND a.id = x.id AND a.status = 'open'
 )
 , new_invocation AS (
   INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status, deadline,
@@ -269,3 +284,8 @@ EXPIRE = f"""
 DELETE FROM session WHERE id IN (
   SELECT s.id FROM session s WHERE {EXPIRED_SQL} LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING id"""
+
+# $1 an action that its session does not wait for any more.
+EXPIRE_ACTION = """
+UPDATE action SET status = 'expired', resolved_at = clock_timestamp()
+WHERE id = $1 AND status = 'open'"""

@@ -14,6 +14,11 @@ _HEAD = """
   s.message_count, s.title, s.visibility, s.model_profile, s.budget, s.user_info, s.agent_id,
   s.forked_from_id, s.forked_from_message, s.created, s.created_by"""
 
+# Of a session `s`: what it waits for.
+_OPEN_ACTIONS = """
+  (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.created, a.id), '[]') FROM action a
+   WHERE a.session_id = s.id AND a.status = 'open') AS open_actions"""
+
 # $1 session, $2 org, $3 idempotency key: the session, and what that key was answered before.
 LOAD = f"""
 SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {STORED_VALUES}
@@ -59,7 +64,7 @@ FROM message m WHERE m.session_id = $1 AND m.idx >= $2 ORDER BY m.idx"""
 # transition made it, as the answer to its event had it. What is left of a chain that is done are
 # parts that turned out to be empty.
 STATUS = f"""
-SELECT {_HEAD}, p.total, p.done,
+SELECT {_HEAD}, p.total, p.done, {_OPEN_ACTIONS},
   (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.idx = s.message_count - 1
     AND m.idx >= coalesce((SELECT b.message_count FROM transition b
       WHERE b.session_id = s.id AND b.version = s.version - 1), 0)) AS last_content
@@ -126,7 +131,7 @@ SELECT role, content FROM shown ORDER BY idx DESC"""
 # $1 session, $2 org: the session, the step that is making its next message, if one is, and goals.
 VIEW = f"""
 SELECT {_HEAD}, t.id AS step_id, t.attempt, v.id AS running_id,
-  v.event AS ending_event, v.created AS entered,
+  v.event AS ending_event, v.created AS entered, {_OPEN_ACTIONS},
   (SELECT json_agg(json_build_object('kind', g.kind, 'data', g.data, 'status', g.status,
       'message_idx', g.message_idx, 'tool_use_id', g.tool_use_id, 'output', g.output,
       'created', g.created, 'concluded_at', g.concluded_at) ORDER BY g.idx)
@@ -196,3 +201,14 @@ ORDER BY status <> 'failed', created, path"""
 OVERDUE = """
 SELECT v.org_id, v.session_id, v.id FROM invocation v
 WHERE v.status = 'running' AND v.deadline < clock_timestamp() LIMIT 100"""
+
+# $1 action, $2 org: the action, and its session.
+ACTION = f"""
+SELECT to_jsonb(a) AS action, {_HEAD} FROM action a JOIN session s ON s.id = a.session_id
+WHERE a.id = $1 AND a.org_id = $2 AND {NOT_EXPIRED_SQL}"""
+
+# Actions whose time is up, of sessions in which nothing runs.
+LATE_ACTIONS = """
+SELECT a.org_id, a.session_id, a.id FROM action a JOIN session s ON s.id = a.session_id
+WHERE a.status = 'open' AND a.deadline < clock_timestamp() AND s.invocation_id IS NULL
+ORDER BY a.deadline LIMIT 100"""

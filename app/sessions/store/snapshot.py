@@ -158,11 +158,12 @@ class RunningInvocation:
 
 @dataclass(frozen=True, slots=True)
 class SessionWithInvocation:
-    """A session, what runs in it, and its goals, all of one moment."""
+    """A session, what runs in it, its goals, and the columns of its open actions: of one moment."""
 
     session: SessionHead
     running: RunningInvocation | None
     goals: list[StoredGoal]
+    open_actions: list[dict[str, Any]]
 
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
@@ -177,7 +178,20 @@ class SessionWithInvocation:
                 row["attempt"] or 0,
             )
         goals = [StoredGoal(**goal) for goal in row["goals"] or []]
-        return cls(SessionHead.from_row(row), running, goals)
+        return cls(SessionHead.from_row(row), running, goals, row["open_actions"])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAction:
+    """An action, by its columns, and the session whose it is."""
+
+    columns: dict[str, Any]
+    session: SessionHead
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """The action in a row of its statement."""
+        return cls(row["action"], SessionHead.from_row(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +202,22 @@ class PollStatus:
         last_content: the blocks of the last message that its last transition made.
         total: steps of the invocation that runs, as far as they are known.
         done: those of them that are done.
+        open_actions: the columns of what it waits for.
     """
 
     session: SessionHead
     last_content: list[dict[str, Any]] | None
     total: int
     done: int
+    open_actions: list[dict[str, Any]]
 
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
         """The session in a row of the status statement."""
         return cls(
-            SessionHead.from_row(row), row["last_content"], int(row["total"] or 0), row["done"] or 0
+            SessionHead.from_row(row),
+            row["last_content"],
+            int(row["total"] or 0),
+            row["done"] or 0,
+            row["open_actions"],
         )

@@ -16,6 +16,7 @@ from app.sessions.store.snapshot import (
     PreviousAnswer,
     SessionWithInvocation,
     Snapshot,
+    StoredAction,
     StoredMessage,
 )
 from app.sessions.store.step_store import StepStore
@@ -34,6 +35,14 @@ class FailedInvocation(NamedTuple):
 
 class OverdueInvocation(NamedTuple):
     """An invocation that has run for longer than it may."""
+
+    org_id: str
+    session_id: str
+    id: str
+
+
+class LateAction(NamedTuple):
+    """An open action whose time is up."""
 
     org_id: str
     session_id: str
@@ -81,6 +90,17 @@ class SessionStore(StepStore):
             NotFoundError: there is no such session in the org.
         """
         return PollStatus.from_row(await self._one(read_sql.STATUS, session_id, org_id))
+
+    async def action(self, org_id: str, action_id: str) -> StoredAction:
+        """An action with its session.
+
+        Raises:
+            NotFoundError: there is no such action in the org.
+        """
+        row = await self._pool.fetchrow(read_sql.ACTION, action_id, org_id)
+        if row is None:
+            raise NotFoundError(f"There is no action {action_id!r}.")
+        return StoredAction.from_row(row)
 
     async def start(self, change: Change) -> datetime | None:
         """Writes a new session, and gives its time of creation.
@@ -138,6 +158,14 @@ class SessionStore(StepStore):
     async def overdue(self) -> list[OverdueInvocation]:
         """Invocations that have run for longer than they may."""
         return [OverdueInvocation(*row) for row in await self._pool.fetch(read_sql.OVERDUE)]
+
+    async def late_actions(self) -> list[LateAction]:
+        """Actions that nobody resolved in time."""
+        return [LateAction(*row) for row in await self._pool.fetch(read_sql.LATE_ACTIONS)]
+
+    async def expire_action(self, action_id: str) -> None:
+        """Closes an action that its session does not wait for any more."""
+        await self._pool.execute(change_sql.EXPIRE_ACTION, action_id)
 
     async def failed_invocation(self, session: Snapshot) -> FailedInvocation | None:
         """The failed invocation whose end was the session's last transition."""

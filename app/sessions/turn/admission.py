@@ -33,6 +33,7 @@ class EventRequest:
         updates: values for those fields of the model that the flow has.
         idempotency_key: the same key with the same request is answered the same, once applied.
         resolved: further values for the model, of what the request names: no part of the request.
+        checked: whether it is one that only the service sends, having checked the request.
     """
 
     event: str | None
@@ -41,6 +42,7 @@ class EventRequest:
     idempotency_key: str | None = None
     updates: dict[str, Any] = field(default_factory=dict)
     resolved: dict[str, Any] = field(default_factory=dict)
+    checked: bool = False
 
     @property
     def hash(self) -> bytes:
@@ -151,6 +153,7 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
         Cause.new_event(),
         content=request.content,
         updates=request.updates | request.resolved,
+        checked=request.checked,
     )
     run = transition_run(runtime, flow, before, given)
     await run.send(event)

@@ -42,6 +42,7 @@ class TransitionInput:
         made_by: the attempt that generated the input.
         results: of an invocation that failed, those of the calls that were made before.
         updates: values for those fields of the model that the flow has.
+        checked: whether the service sends it, having checked what a client asked for.
     """
 
     event: str
@@ -55,6 +56,7 @@ class TransitionInput:
     made_by: StepFence | None = None
     results: str = ""
     updates: dict[str, Any] = field(default_factory=dict)
+    checked: bool = False
 
     def failed(self, error: str) -> "TransitionInput":
         """The same end of an invocation as a failure: with empty input."""
@@ -63,7 +65,7 @@ class TransitionInput:
     @property
     def internal(self) -> bool:
         """Whether the engine itself sends it."""
-        return self.cause.kind is CauseKind.INVOCATION
+        return self.cause.kind is not CauseKind.EVENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,11 @@ class TransitionRun:
     async def _move(self, event: str, actor_input: str) -> Entered:
         self._model.actor_input = actor_input
         return await self._flow.send(
-            self.change.state, self._model, event, actor_input, internal=self._given.internal
+            self.change.state,
+            self._model,
+            event,
+            actor_input,
+            internal=self._given.internal or self._given.checked,
         )
 
     async def _enter(self, entered: Entered) -> None:
@@ -225,6 +231,7 @@ class TransitionRun:
         """Takes over the state, and what the transition says by itself."""
         change = self.change
         change.state = self._model.state = entered.target
+        change.actions += entered.actions
         change.messages += [
             NewMessage.text(MessageRole(role), storable(text)) for role, text in entered.messages
         ]

@@ -1,0 +1,54 @@
+"""`/v1/ai/actions`: what turns wait for people to do, and their decisions."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from app.api.deps import DbDep, PageSize, PageToken, Reader, RuntimeDep
+from app.api.schemas import Data, Page, answer
+from app.enums import ActionKind, ActionStatus
+from app.threads.actions import ActionFilter, list_actions
+from app.threads.decisions import read_action, resolve_action
+from app.wire.actions import ActionRecord, ResolveActionRequest
+
+router = APIRouter(prefix="/v1/ai/actions", tags=["actions"])
+
+ActionId = Annotated[str, Path(description="Id of an action.", examples=["act_01k8zq5d3v"])]
+
+
+@router.get("", response_model=Data[Page[ActionRecord]])
+async def list_(
+    caller: Reader,
+    db: DbDep,
+    *,
+    status: Annotated[
+        ActionStatus | None, Query(description="Whether they are open, or how they ended.")
+    ] = None,
+    kind: Annotated[ActionKind | None, Query(description="What is asked.")] = None,
+    agent: Annotated[
+        str | None, Query(max_length=200, description="Id or name of an agent.")
+    ] = None,
+    session: Annotated[
+        str | None, Query(max_length=200, description="Id of a thread or session.")
+    ] = None,
+    page_token: PageToken = None,
+    limit: PageSize = 50,
+) -> Response:
+    """The actions of threads that the caller may read, newest first."""
+    wanted = ActionFilter(status, kind, agent, session)
+    items, token = await list_actions(db, caller, wanted, limit=limit, page_token=page_token)
+    return answer({"items": items, "next_token": token})
+
+
+@router.get("/{action_id}", response_model=Data[ActionRecord])
+async def get(caller: Reader, runtime: RuntimeDep, action_id: ActionId) -> Response:
+    """An action."""
+    return answer(await read_action(runtime, caller, action_id))
+
+
+@router.post("/{action_id}/resolve", response_model=Data[ActionRecord])
+async def resolve(
+    caller: Reader, runtime: RuntimeDep, action_id: ActionId, request: ResolveActionRequest
+) -> Response:
+    """Decide about an action; the turn goes on. The same decision again changes nothing."""
+    return answer(await resolve_action(runtime, caller, action_id, request))

@@ -1,0 +1,58 @@
+"""Lists of actions: what turns wait for people and clients to do."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import col, or_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.access.caller import Caller
+from app.db.models import Action, Agent, Session
+from app.db.paging import newest_page
+from app.enums import ActionKind, ActionStatus
+from app.sessions.visibility import existing, usable_by
+from app.wire.actions import action_fields
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFilter:
+    """Which actions to list; what is None does not narrow the list.
+
+    Attributes:
+        agent: id or name of the agent that their sessions were launched from.
+        session: id of their session.
+    """
+
+    status: ActionStatus | None = None
+    kind: ActionKind | None = None
+    agent: str | None = None
+    session: str | None = None
+
+
+async def list_actions(
+    db: AsyncSession, caller: Caller, wanted: ActionFilter, *, limit: int, page_token: str | None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """One page of the actions of sessions that the caller may use, newest first.
+
+    Raises:
+        PageTokenError: the token is none of ours.
+    """
+    query = select(Action).join(Session, col(Session.id) == col(Action.session_id))
+    query = query.where(*existing(caller), usable_by(caller), *_conditions(caller, wanted))
+    page, token = await newest_page(db, query, Action, limit=limit, page_token=page_token)
+    return [action_fields(action.model_dump()) for action in page], token
+
+
+def _conditions(caller: Caller, wanted: ActionFilter) -> list[Any]:
+    found: list[Any] = [Action.org_id == caller.org_id]  # which the pages are indexed by
+    if wanted.status is not None:
+        found.append(Action.status == wanted.status)
+    if wanted.kind is not None:
+        found.append(Action.kind == wanted.kind)
+    if wanted.session is not None:
+        found.append(Action.session_id == wanted.session)
+    if wanted.agent is not None:
+        named = or_(col(Agent.id) == wanted.agent, col(Agent.name) == wanted.agent)
+        agents = select(Agent.id).where(Agent.org_id == caller.org_id, named)
+        found.append(col(Session.agent_id).in_(agents))
+    return found

@@ -1,0 +1,149 @@
+"""Deciding about an action: once, by who may, and the turn that waited for it goes on."""
+
+from typing import Any
+
+from app.access.caller import Caller, KeyScope
+from app.enums import ActionDecision, ActionKind, ActionStatus, Approvers
+from app.errors import (
+    BadRequestError,
+    ConflictError,
+    EventNotAcceptedError,
+    FieldError,
+    ForbiddenError,
+    SessionBusyError,
+)
+from app.flows.library.actions import DECISIONS, ActionNotOpenError, Resolution
+from app.flows.machine import RESOLVE_EVENT
+from app.kit.json_schema import schema_findings
+from app.sessions.runtime import Runtime
+from app.sessions.store.snapshot import StoredAction
+from app.sessions.turn.admission import EventRequest, admit
+from app.sessions.visibility import check_usable
+from app.wire.actions import ResolveActionRequest, action_fields
+
+# How long a decision waits for a turn that goes on just now.
+_BUSY_SECONDS = 5.0
+
+_BY_OWNER = "the API key, with scope 'write', of who started the session"
+_BY_SCOPE = "an API key with scope 'approve'"
+_NEEDED = {Approvers.OWNER: _BY_OWNER, Approvers.SCOPE: _BY_SCOPE}
+
+
+class ActionResolvedError(ConflictError):
+    """The action ended already, and otherwise; carries how."""
+
+    code = "action-resolved"
+    title = "Action resolved"
+
+
+async def read_action(runtime: Runtime, caller: Caller, action_id: str) -> dict[str, Any]:
+    """The record of an action.
+
+    Raises:
+        NotFoundError: there is no such action.
+        ForbiddenError: its session is private, and somebody else's.
+    """
+    return action_fields((await _usable(runtime, caller, action_id)).columns)
+
+
+async def resolve_action(
+    runtime: Runtime, caller: Caller, action_id: str, request: ResolveActionRequest
+) -> dict[str, Any]:
+    """Decides about an action; one that was decided the same way already stays as it is.
+
+    Raises:
+        NotFoundError: there is no such action.
+        ForbiddenError: the caller may not decide about it.
+        ActionResolvedError: it ended otherwise.
+        BadRequestError: it cannot be decided like this.
+        SessionBusyError: the turn goes on just now, and did not come to rest in time.
+    """
+    session_id = (await _usable(runtime, caller, action_id)).session.id
+
+    async def attempt() -> dict[str, Any] | None:
+        action = await _usable(runtime, caller, action_id)
+        _check_approver(caller, action)
+        if action.columns["status"] != ActionStatus.OPEN:
+            return _ended_alike(action, request)
+        _check_request(action, request)
+        if action.session.invocation_id is not None:
+            return None
+        if not await _decide(runtime, caller, action, request):
+            return None
+        return await read_action(runtime, caller, action_id)
+
+    record = await runtime.wakeups.until(session_id, attempt, _BUSY_SECONDS)
+    if record is None:
+        raise SessionBusyError("The turn goes on just now; try again.", retry_after=1)
+    return record
+
+
+async def _usable(runtime: Runtime, caller: Caller, action_id: str) -> StoredAction:
+    action = await runtime.store.action(caller.org_id, action_id)
+    check_usable(caller, action.session)
+    return action
+
+
+def _check_approver(caller: Caller, action: StoredAction) -> None:
+    approvers = action.columns["approvers"]
+    by_scope = approvers != Approvers.OWNER and caller.has(KeyScope.APPROVE)
+    is_owner = action.session.created_by == caller.user_id and caller.has(KeyScope.WRITE)
+    if not (by_scope or (is_owner and approvers != Approvers.SCOPE)):
+        needed = _NEEDED.get(approvers, f"{_BY_SCOPE}, or {_BY_OWNER}")
+        raise ForbiddenError(f"This needs {needed}.")
+
+
+def _ended_alike(action: StoredAction, request: ResolveActionRequest) -> dict[str, Any]:
+    """The record of an action that ended before, if the request decides the same."""
+    columns, record = action.columns, action_fields(action.columns)
+    own = columns["arguments"]
+    decided = (record["decision"], record["decided_arguments"] or own, record["result"])
+    if decided != (request.decision, request.arguments or own, request.result):
+        raise ActionResolvedError(
+            f"The action is {columns['status']} already.", extra={"action": record}
+        )
+    return record
+
+
+def _check_request(action: StoredAction, request: ResolveActionRequest) -> None:
+    kind = ActionKind(action.columns["kind"])
+    if request.decision not in DECISIONS[kind]:
+        one_of = ", ".join(DECISIONS[kind])
+        raise _bad("decision", f"An action of kind {kind} takes one of {one_of}.")
+    if (request.result is None) is (request.decision is ActionDecision.ANSWER):
+        raise _bad("result", "An answer has a result, and no other decision does.")
+    if request.arguments is None:
+        return
+    if kind is not ActionKind.APPROVAL or request.decision is not ActionDecision.APPROVE:
+        raise _bad("arguments", "Only with an approval may arguments be changed.")
+    findings = schema_findings(action.columns["answer_schema"], request.arguments)
+    if findings:
+        faults: list[FieldError] = [
+            {"loc": ["body", "arguments", *place], "msg": text} for place, text in findings
+        ]
+        raise BadRequestError("The arguments do not fit the tool's schema.", errors=faults)
+
+
+def _bad(member: str, detail: str) -> BadRequestError:
+    return BadRequestError(detail, errors=[{"loc": ["body", member], "msg": detail}])
+
+
+async def _decide(
+    runtime: Runtime, caller: Caller, action: StoredAction, request: ResolveActionRequest
+) -> bool:
+    """Sends the decision to the session; False: it moved on meanwhile."""
+    action_id = action.columns["id"]
+    resolution = Resolution(action_id=action_id, **request.model_dump())
+    event = EventRequest(RESOLVE_EVENT, resolution.model_dump_json(), checked=True)
+    try:
+        await admit(
+            runtime,
+            caller,
+            action.session.id,
+            event,
+            allow=lambda session: check_usable(caller, session),
+            answer=lambda _before, _flow, _change: {"action_id": action_id},
+        )
+    except (EventNotAcceptedError, ActionNotOpenError):
+        return False
+    return True

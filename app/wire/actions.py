@@ -1,0 +1,107 @@
+"""Actions as the wire shows them: what a turn asks of people or clients before it goes on."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+
+from app.enums import ActionDecision, ActionExpiry, ActionKind, ActionStatus, Approvers
+from app.wire.messages import WireModel
+
+MAX_MESSAGE_CHARS = 10_000
+
+
+class ActionRecord(WireModel):
+    """Something that a turn waits for, or waited for."""
+
+    action_id: str = Field(description="Id of the action.", examples=["act_01k8zq5d3v"])
+    thread_id: str = Field(description="The thread, or session, that waits.")
+    kind: ActionKind = Field(description="What is asked.")
+    status: ActionStatus = Field(description="Whether it is open, or how it ended.")
+    tool_use_id: str = Field(description="The call that waits.", examples=["tu_01k8zq5d3v"])
+    tool_name: str = Field(description="The tool that is called.", examples=["delete_order"])
+    arguments: dict[str, Any] = Field(description="What the model calls it with.")
+    answer_schema: dict[str, Any] | None = Field(
+        None, description="The JSON Schema of the arguments that an approval may bring."
+    )
+    approvers: Approvers | None = Field(None, description="Who may resolve it; null: each of them.")
+    created: datetime = Field(description="When it was asked (UTC).")
+    expires_at: datetime | None = Field(None, description="Until when it waits (UTC).")
+    on_expiry: ActionExpiry = Field(description="What becomes of the call then.")
+    decision: ActionDecision | None = Field(None, description="What was decided.")
+    decided_arguments: dict[str, Any] | None = Field(
+        None, description="With which arguments the call was approved, where they were changed."
+    )
+    message: str | None = Field(None, description="What was said with the decision.")
+    result: str | dict[str, Any] | list[Any] | None = Field(
+        None, description="What the call gave back, where that was the answer."
+    )
+    resolved_by: str | None = Field(None, description="Id of the user who ended it.")
+    resolved_at: datetime | None = Field(None, description="When it ended (UTC).")
+
+
+class ResolveActionRequest(WireModel):
+    """A decision about an action."""
+
+    decision: ActionDecision = Field(
+        description="An approval is approved or denied. The call of a client's tool is answered or "
+        "denied. A call whose outcome is not known is approved (it is made again), answered (it "
+        "was done) or denied (it is given up)."
+    )
+    arguments: dict[str, Any] | None = Field(
+        None, description="In place of the call's own; only with an approval."
+    )
+    message: str | None = Field(
+        None, description="For the model, where the call is denied.", max_length=MAX_MESSAGE_CHARS
+    )
+    result: str | dict[str, Any] | list[Any] | None = Field(
+        None, description="What the call gave back; only with an answer, which needs it."
+    )
+
+
+def action_fields(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of an action, from the columns of its row."""
+    resolution = columns["resolution"] or {}
+    return {
+        "action_id": columns["id"],
+        "thread_id": columns["session_id"],
+        "kind": columns["kind"],
+        "status": columns["status"],
+        "tool_use_id": columns["tool_call_id"],
+        "tool_name": columns["name"],
+        "arguments": columns["arguments"],
+        "answer_schema": columns["answer_schema"],
+        "approvers": columns["approvers"],
+        "created": _moment(columns["created"]),
+        "expires_at": _moment(columns["deadline"]),
+        "on_expiry": columns["on_expiry"],
+        "decision": resolution.get("decision"),
+        "decided_arguments": resolution.get("arguments"),
+        "message": resolution.get("message"),
+        "result": resolution.get("result"),
+        "resolved_by": columns["resolved_by"],
+        "resolved_at": _moment(columns["resolved_at"]),
+    }
+
+
+def _moment(value: str | datetime | None) -> datetime | None:
+    """A time of a row, which PostgreSQL may have written as JSON, in UTC."""
+    if value is None:
+        return None
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.astimezone(UTC)
+
+
+def activity(actions: Sequence[Mapping[str, Any]]) -> str | None:
+    """What a thread waits for people to do, in words; None: for nothing of theirs."""
+    approvals = _names(actions, ActionKind.APPROVAL)
+    unknown = _names(actions, ActionKind.UNKNOWN_OUTCOME)
+    parts = [f"approval of {approvals}"] if approvals else []
+    parts += [f"word on what became of {unknown}"] if unknown else []
+    return f"Waiting for {' and '.join(parts)}" if parts else None
+
+
+def _names(actions: Sequence[Mapping[str, Any]], kind: ActionKind) -> str:
+    names = (action["name"] for action in actions if action["kind"] == kind)
+    return ", ".join(dict.fromkeys(names))
