@@ -1,5 +1,6 @@
 """`statewright prompt`: say something to an agent."""
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -25,7 +26,10 @@ def prompt(
     ] = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Launch a session of an agent and print its answer; -o yaml names the session too."""
+    """Launch a session of an agent and print its answer; -o yaml names the session too.
+
+    Of an agent with an output schema, the output is printed, as JSON.
+    """
     with one_line_errors():
         if text == "-":
             text = sys.stdin.read()
@@ -35,7 +39,8 @@ def prompt(
         if output in (Format.YAML, Format.JSON):
             say_document(data, output)
         else:
-            say(data["session_id"] if output is Format.NAME else data["response"])
+            answer = json.dumps(data["output"]) if "output" in data else data["response"]
+            say(data["session_id"] if output is Format.NAME else answer)
             if data["cut"]:
                 say(
                     "The answer is cut: it, or a part of it, ended at the limit of its length.",

@@ -95,6 +95,10 @@ class TurnGoals(BaseModel):
         """Those that are still to be achieved."""
         return [goal for goal in self.goals if goal.is_open]
 
+    def of_tool(self, name: str) -> TurnGoal | None:
+        """The goal that a tool achieves."""
+        return next((goal for goal in self.goals if goal.tool == name), None)
+
     def prompt(self) -> str | None:
         """What the model is told of the turn's goals beside what the user says."""
         if not self.goals:
@@ -134,7 +138,7 @@ class GoalProgress:
 
     def call(self, call_id: str, tool: str, arguments: dict[str, Any] | None) -> bool:
         """Takes a call, where it is of a goal's tool; False: it is of another tool."""
-        one = next((one for one in self.turn.goals if one.tool == tool), None)
+        one = self.turn.of_tool(tool)
         if one is None:
             return False
         if not one.is_open:

@@ -8,7 +8,13 @@ from app.sessions.store.snapshot import SessionWithInvocation
 from app.sessions.visibility import check_usable
 from app.threads.cursor import Cursor
 from app.threads.dialogue import DialogueReader, ThreadDelta
-from app.threads.record import goal_fields, thread_fields, thread_status, waiting_fields
+from app.threads.record import (
+    goal_fields,
+    last_output,
+    thread_fields,
+    thread_status,
+    waiting_fields,
+)
 
 
 async def read_thread(
@@ -25,13 +31,12 @@ async def read_thread(
     if load_messages:  # goals point at messages
         delta = await DialogueReader(runtime, view).changes_since(Cursor())
         goals = view.goals
-    outputs = [goal.output for goal in goals or [] if goal.output is not None]
     return thread_fields(view.session) | {
         **waiting_fields(view),
         "usage": await runtime.usage.of_session(thread_id),
         "messages": [delta.messages[idx] for idx in sorted(delta.messages)],
         "goals": None if goals is None else [goal_fields(goal) for goal in goals],
-        "output": outputs[-1] if outputs else None,
+        "output": last_output(goals or []),
         "continuation_token": delta.cursor.token(),
     }
 

@@ -1,5 +1,6 @@
 """Threads as the wire shows them: sessions in the words of the published client."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -152,6 +153,12 @@ def goal_fields(goal: StoredGoal) -> dict[str, Any]:
         "concluded_at": goal.concluded_at,
         "achieve_tool_use_id": goal.tool_use_id,
     }
+
+
+def last_output(goals: Sequence[StoredGoal]) -> dict[str, Any] | None:
+    """What a turn with an output schema gave last."""
+    outputs = (goal.output for goal in reversed(goals) if goal.output is not None)
+    return next(outputs, None)
 
 
 def declared_goal_fields(row: GoalRow) -> dict[str, Any]:

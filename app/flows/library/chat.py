@@ -309,6 +309,7 @@ class Chat(SessionModel):
         server = [
             ToolSpec(tool.name, tool.description, tool.input_schema)
             for tool in self._run_here().values()
+            if self.goals.of_tool(tool.name) is None
         ]
         achieve = [
             ToolSpec(one.tool, "Achieves a goal of the turn.", one.goal.input_schema)

@@ -10,6 +10,7 @@ from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
 from app.threads.commands import start_thread
 from app.threads.launch import Launch
+from app.threads.record import last_output
 from app.wire.messages import is_cut, plain_text
 
 
@@ -20,7 +21,7 @@ async def prompt_agent(
 
     Returns:
         `{session_id, response, cut, status}`: the last answer's text, whether it ended at the limit
-        of its length, and the session's state.
+        of its length, and the session's state; `output` where the agent's `output_schema` got one.
 
     Raises:
         AnswerTimeoutError: the time was up; the session goes on.
@@ -55,11 +56,13 @@ async def prompt_agent(
             extra={"session_id": session_id, "error": view.session.task_error},
         )
     content = await _last_answer(runtime, session_id)
+    output = last_output(view.goals)
     return {
         "session_id": session_id,
         "response": plain_text(content),
         "cut": is_cut(content),
         "status": view.session.state,
+        **({} if output is None else {"output": output}),
     }
 
 
