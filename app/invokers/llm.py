@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # The invokers that a thread's `model_profile` may name beside a Provider of its org: that of the
 # operator's settings, and two that are offline.
 BUILT_IN_PROFILES = {"default": "llm", "echo": "echo", "script": "script"}
+# The invokers that are models; a Provider's is `llm`.
+MODELS = frozenset(BUILT_IN_PROFILES.values())
 
 
 class LlmInvoker(ChatInvoker):

@@ -10,6 +10,8 @@ import yaml
 
 from tests.cli.conftest import Statewright
 from tests.support.dev import RunningDev
+from tests.support.openai_server import OpenAiServer, Reply
+from tests.support.providers import load_provider
 from tests.support.raw_server import raw_server, sends
 
 Ok = Callable[..., str]
@@ -243,6 +245,32 @@ def test_what_a_text_of_others_would_do_to_the_terminal_is_left_out(ok: Ok) -> N
     assert "red" in answered
     assert "\x1b" not in answered
     assert "\x07" not in answered
+
+
+async def test_what_models_took_is_a_table(ok: Ok, statewright: Statewright) -> None:
+    load_provider("openai")
+    async with OpenAiServer(Reply(usage=(1000, 20, 0))) as model:
+        spec = {"type": "openai", "model": "m", "baseUrl": model.base_url}
+        prices = {"prices": {"input": "0.5", "output": "2"}}
+        said = [{"role": "user", "content": [{"text": "Hi"}]}]
+        template = {"messages": said, "modelProfile": "counted"}
+        documents = as_text(
+            manifest("counted", "Provider") | {"spec": spec | prices},
+            manifest("counting", "Agent") | {"spec": {"requestTemplate": template}},
+        )
+        await anyio.to_thread.run_sync(lambda: ok("apply", "-f", "-", stdin=documents))
+        await anyio.to_thread.run_sync(lambda: ok("prompt", "counting", "Hi"))
+
+        def table() -> str:
+            return ok("get", "usage", "--by", "agent", "--agent", "counting")
+
+        shown = await anyio.to_thread.run_sync(table)
+
+    heading, row = shown.splitlines()
+    assert heading.split() == ["AGENT", "REQUESTS", "INPUT", "CACHED", "OUTPUT", "COST"]
+    assert row.split() == ["counting", "1", "1000", "0", "20", "0.00054", "USD"]
+    wrong = await anyio.to_thread.run_sync(lambda: statewright("get", "usage", "--by", "month"))
+    assert wrong.exit_code == 1
 
 
 def test_about_the_service(ok: Ok) -> None:

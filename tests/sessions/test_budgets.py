@@ -8,10 +8,11 @@ import httpx
 import pytest
 
 from app.settings import LlmSettings, Settings
-from tests.support.manifests import manifest, post
+from tests.support.manifests import manifest, many, post
+from tests.support.manifests import send as send_manifest
 from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.providers import load_provider
-from tests.support.threads import THREADS, answered, data, said, send, settled, start
+from tests.support.threads import THREADS, answered, data, read, said, send, settled, start
 
 
 @pytest.fixture
@@ -169,3 +170,43 @@ async def test_a_wrong_budget_is_refused(client: httpx.AsyncClient, budget: dict
 
     assert response.status_code == 400
     assert response.json()["errors"][0]["loc"][:2] == ["body", "budget"]
+
+
+async def test_a_flow_counts_and_is_bounded_where_it_asks_models_and_nowhere_else(
+    client: httpx.AsyncClient, model: OpenAiServer
+) -> None:
+    states = {
+        "waiting": {"initial": True, "transitions": [{"event": "ask", "target": "working"}]},
+        "working": {"transitions": [{"event": "done", "target": "waiting"}]},
+    }
+    asked = {"invoke": "models", "template": "{{ actor_input }}"}
+    said_again = {"invoke": "verbatim", "template": "{{ previous_result }}"}
+    spec = {"type": "openai", "model": "m", "baseUrl": model.base_url}
+    flow = {
+        "statechart": {"states": states},
+        "templates": {
+            "waiting": "{{ actor_input }}",
+            "working": {"chain": [asked, said_again, {**asked}, {**said_again}]},
+        },
+    }
+    template = {"messages": [{"role": "user", "content": [{"text": "{{prompt}}"}]}]}
+    agent = {"requestTemplate": template, "variables": [{"name": "prompt"}], "flow": "f"}
+    template["budget"] = {"day": {"maxSteps": 3}}  # type: ignore[assignment] # of another shape
+    await post(
+        client,
+        "apply",
+        many(
+            manifest("Provider", "models", spec),
+            manifest("Flow", "f", flow),
+            manifest("Agent", "Helper", agent),
+        ),
+    )
+
+    answer = await post(client, "prompt/Helper", {"prompt": "Hi"})
+    thread = await read(client, answer["data"]["session_id"])
+    refused = await send_manifest(client, "prompt/Helper", {"prompt": "Hi"})
+
+    assert thread["usage"]["requests"] == 2
+    assert thread["usage"]["input_tokens"] == 120
+    assert "The budget of the day is used up: 3 steps." in refused.text
+    assert len(model.requests) == 3

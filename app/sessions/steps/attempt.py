@@ -25,6 +25,7 @@ from app.invokers.invoker import (
     InvokerError,
     TransientInvokerError,
 )
+from app.invokers.llm import MODELS
 from app.invokers.pool import Invokers
 from app.kit.registry import UnknownNameError
 from app.queue.live_workers import Served
@@ -212,7 +213,8 @@ class AttemptRunner:
         source = self._source(flow, claim, invoker.history)
         content = await source.render(node.text, claim.scope.visible())
         await invoker.prepare()
-        await self._reserve(claim, spent, len(content), config)
+        if name in MODELS:
+            await self._reserve(claim, spent, len(content), config)
         timeout = node.timeout or self._settings.timeout_seconds
         with partial_output(self._runtime, claim) as emit, spent.on(node.invoker):
             context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)

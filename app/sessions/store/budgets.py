@@ -25,8 +25,9 @@ class BudgetReservedError(Exception):
 # Whoever reserves waits for who is before: else both would take the same rest.
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
-# $1 org, $2 session, $3 agent, $4 step: what was taken and what is reserved, by span. A turn begins
-# with what a client sends, but not with results of its tools, or a retry.
+# $1 org, $2 session, $3 agent, $4 step, $5 whether other sessions count: what was taken and what is
+# reserved, by span. A turn begins with what a client sends, but not with results of its tools, or a
+# retry.
 TAKEN = """
 WITH today AS (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS start)
 , turn AS (
@@ -36,7 +37,8 @@ WITH today AS (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE '
 , request AS (
   SELECT u.session_id, u.session_version, u.agent_id, u.created,
     u.input_tokens + u.output_tokens AS tokens, 1 AS steps, u.seconds, 0 AS reserved
-  FROM model_usage u, today WHERE u.org_id = $1 AND u.created >= today.start AND u.session_id <> $2
+  FROM model_usage u, today
+  WHERE $5::bool AND u.org_id = $1 AND u.created >= today.start AND u.session_id <> $2
   UNION ALL
   SELECT u.session_id, u.session_version, u.agent_id, u.created,
     u.input_tokens + u.output_tokens, 1, u.seconds, 0
@@ -81,8 +83,9 @@ async def reserve(pool: asyncpg.Pool, claim: Claim, budgets: Budgets, tokens: in
     async with pool.acquire() as connection, connection.transaction():
         for key in _locks(claim, limits):
             await connection.execute(LOCK, key)
+        shared = any(limit.span in (Span.DAY, Span.ACCOUNT_DAY) for limit in limits)
         rows = await connection.fetch(
-            TAKEN, session.org_id, session.id, session.agent_id, claim.step_id
+            TAKEN, session.org_id, session.id, session.agent_id, claim.step_id, shared
         )
         left = _left(limits, rows)
         await connection.execute(
