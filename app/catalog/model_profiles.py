@@ -30,3 +30,19 @@ async def check_model_profile(database: Database, org_id: str, profile: str | No
     known = [*BUILT_IN_PROFILES, *names][:_MAX_NAMED]
     detail = f"There is no model profile {profile!r}. There are: {', '.join(known)}."
     raise BadRequestError(detail, errors=[{"loc": ["body", "model_profile"], "msg": detail}])
+
+
+async def check_prices(database: Database, org_id: str, profile: str) -> None:
+    """Refuses a budget that bounds the cost where what answers has no prices.
+
+    Raises:
+        BadRequestError: it has none.
+    """
+    query = select(Resource.spec).where(
+        Resource.org_id == org_id, Resource.kind == "Provider", Resource.name == profile
+    )
+    async with database.transaction() as db:
+        spec = (await db.exec(query)).one_or_none()
+    if spec is None or "prices" not in spec:
+        detail = f"The budget bounds the cost, and model profile {profile!r} has no prices."
+        raise BadRequestError(detail, errors=[{"loc": ["body", "budget"], "msg": detail}])

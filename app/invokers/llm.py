@@ -103,6 +103,11 @@ class LlmInvoker(ChatInvoker):
             return self._connection
 
 
+def is_free(asked: str, default: LlmSettings) -> bool:
+    """Whether what is asked is one of the offline models, which cost nothing."""
+    return asked in ("echo", "script") or (asked == "llm" and default.provider is None)
+
+
 class LlmSettingsError(ValueError):
     """The operator's default provider is set so that no model would ever answer."""
 

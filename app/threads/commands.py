@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
-from app.catalog.model_profiles import check_model_profile
+from app.catalog.model_profiles import check_model_profile, check_prices
 from app.catalog.tools import find_tools
 from app.db.models import MessageStatus
 from app.enums import MessageRole, ThreadVisibility
@@ -17,6 +17,7 @@ from app.errors import (
 )
 from app.flows.flow import Flow
 from app.flows.library.chat import KEY, WAITING_FOR_RESULTS
+from app.invokers.llm import BUILT_IN_PROFILES, is_free
 from app.invokers.tool import ServerTool
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
@@ -71,6 +72,7 @@ async def start_thread(
     flow = await _flow(runtime, caller, request.flow)
     tools = await _tools(runtime, caller, flow.key, request.tools)
     await check_model_profile(runtime.database, caller.org_id, request.model_profile)
+    await _check_prices(runtime, caller, flow, request)
     check_takes_skills(flow.key, request)
     skills = await skills_of_start(runtime, caller, request)
     new_session = NewSession(
@@ -359,6 +361,16 @@ def _budget(request: StartAgentThreadRequest) -> dict[str, Any] | None:
     if request.budget is None:
         return None
     return request.budget.model_dump(mode="json", exclude_none=True)
+
+
+async def _check_prices(
+    runtime: Runtime, caller: Caller, flow: Flow, request: StartAgentThreadRequest
+) -> None:
+    """Refuses a bound of the cost of a model without prices; other flows name theirs inside."""
+    profile = request.model_profile or "default"
+    free = is_free(BUILT_IN_PROFILES.get(profile, profile), runtime.settings.llm)
+    if flow.key == KEY and request.budget and request.budget.bounds_cost and not free:
+        await check_prices(runtime.database, caller.org_id, profile)
 
 
 def _most_steps(request: StartAgentThreadRequest) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """Budgets: how much the model requests of a turn, a session or a day may take together."""
 
+from decimal import Decimal
+
 from pydantic import Field
 
 from app.wire.messages import WireModel
@@ -13,6 +15,14 @@ class SpanBudget(WireModel):
     max_tokens: int | None = Field(None, description="Input and output.", ge=1, le=_MOST)
     max_steps: int | None = Field(
         None, description="Requests to models, those that are tried again too.", ge=1, le=_MOST
+    )
+    max_cost: Decimal | None = Field(
+        None,
+        description="In the currency of the Provider's prices, without which none is asked.",
+        gt=0,
+        max_digits=18,
+        decimal_places=9,
+        examples=["0.5"],
     )
     max_seconds: float | None = Field(
         None, description="For which requests lasted, added up.", gt=0, le=_MOST
@@ -37,3 +47,9 @@ class Budget(WireModel):
         description="A day (UTC) of all sessions of the agent, or of the account; of a thread "
         "that no agent was launched for, of the thread.",
     )
+
+    @property
+    def bounds_cost(self) -> bool:
+        """Whether what is asked needs prices."""
+        spans = (self.turn, self.session, self.day)
+        return any(span is not None and span.max_cost is not None for span in spans)

@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("session_version", sa.Integer(), nullable=False),
         sa.Column("agent_id", sa.String(), nullable=True),
         sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cost", sa.Numeric(), nullable=True),
         sa.ForeignKeyConstraint(
             ["step_id"],
             ["step.id"],

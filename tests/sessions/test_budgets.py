@@ -210,3 +210,28 @@ async def test_a_flow_counts_and_is_bounded_where_it_asks_models_and_nowhere_els
     assert thread["usage"]["input_tokens"] == 120
     assert "The budget of the day is used up: 3 steps." in refused.text
     assert len(model.requests) == 3
+
+
+async def test_a_cost_is_bounded_by_prices_which_must_be_there(
+    client: httpx.AsyncClient, model: OpenAiServer
+) -> None:
+    spec = {"type": "openai", "model": "m", "baseUrl": model.base_url}
+    prices = {"input": "1000", "output": "1000"}  # a request is 0.1
+    await post(client, "apply", manifest("Provider", "priced", spec | {"prices": prices}))
+    await post(client, "apply", manifest("Provider", "free", spec))
+    budget = {"session": {"max_cost": "0.2"}}
+    thread = await answered(client, "Hi", model_profile="priced", budget=budget)
+    for reason in (None, "The budget of the session is used up: 0.2 cost."):
+        await send(client, thread["thread_id"], "More")
+        thread = await settled(client, thread["thread_id"])
+        assert refusal(thread) == reason
+    assert thread["usage"]["cost"] == {"USD": "0.2"}
+
+    assert refusal(await answered(client, "Hi", model_profile="echo", budget=budget)) is None
+    for profile in ("free", "default"):
+        body = {"messages": [said("Hi")], "model_profile": profile, "budget": budget}
+        refused = await client.post(THREADS, json=body)
+        assert refused.status_code == 400, refused.text
+        assert refused.json()["errors"][0]["loc"] == ["body", "budget"]
+
+    assert len(model.requests) == 2

@@ -25,7 +25,7 @@ from app.invokers.invoker import (
     InvokerError,
     TransientInvokerError,
 )
-from app.invokers.llm import MODELS
+from app.invokers.llm import MODELS, is_free
 from app.invokers.pool import Invokers
 from app.kit.registry import UnknownNameError
 from app.queue.live_workers import Served
@@ -214,7 +214,7 @@ class AttemptRunner:
         content = await source.render(node.text, claim.scope.visible())
         await invoker.prepare()
         if name in MODELS:
-            await self._reserve(claim, spent, len(content), config)
+            await self._reserve(claim, spent, node.invoker, len(content), config)
         timeout = node.timeout or self._settings.timeout_seconds
         with partial_output(self._runtime, claim) as emit, spent.on(node.invoker):
             context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
@@ -235,7 +235,8 @@ class AttemptRunner:
         timeout = self._settings.timeout_seconds
         asked = node.request(model, messages)
         check_size(asked.messages)
-        await self._reserve(claim, spent, sum(len(m.content) for m in asked.messages), config)
+        characters = sum(len(message.content) for message in asked.messages)
+        await self._reserve(claim, spent, profile, characters, config)
         with partial_output(self._runtime, claim) as emit, spent.on(profile):
             context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
             answer = await _in_time(invoker.ask(asked, context), timeout)
@@ -243,19 +244,21 @@ class AttemptRunner:
         return Answer(answer_json(answer), answer.finish)
 
     async def _reserve(
-        self, claim: Claim, spent: Spent, characters: int, config: Mapping[str, Any]
+        self, claim: Claim, spent: Spent, asked: str, characters: int, config: Mapping[str, Any]
     ) -> None:
         """Reserves what a request may take, where budgets are over it.
 
         Raises:
             BudgetExceededError: one is used up.
             BudgetReservedError: the rest of one is reserved for others.
+            PriceMissingError: one bounds the cost, and what is asked has no prices.
         """
         if claim.budgets is None:
             return
         answer = (config.get("parameters") or {}).get("max_tokens") or _ANSWER_TOKENS
         tokens = characters // _CHARACTERS_PER_TOKEN + answer
-        await reserve(self._runtime.database.pool, claim, claim.budgets, tokens)
+        provider = None if is_free(asked, self._runtime.settings.llm) else asked
+        await reserve(self._runtime.database.pool, claim, claim.budgets, tokens, provider)
         spent.reserved = True
 
     async def _run_tool(self, claim: Claim, node: RunTool, flow: Flow) -> Answer:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
 import asyncpg
 
-_BOUNDED = ("tokens", "steps", "seconds")
+_BOUNDED = ("tokens", "steps", "seconds", "cost")
 
 
 class Span(StrEnum):
@@ -24,7 +25,7 @@ class Limit(NamedTuple):
 
     span: Span
     what: str
-    most: float
+    most: float | Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +48,5 @@ class Budgets:
                 bounds = budget.get(name) or {}
                 for what in _BOUNDED:
                     if (most := bounds.get(f"max_{what}")) is not None:
-                        yield Limit(span, what, most)
+                        exact = Decimal(most) if what == "cost" else most
+                        yield Limit(span, what, exact)

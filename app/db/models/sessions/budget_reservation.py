@@ -1,6 +1,8 @@
 """What a request to a model that runs may take of the budgets over it."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, String
+from decimal import Decimal
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Numeric, String
 from sqlmodel import Field, SQLModel
 
 
@@ -22,3 +24,4 @@ class BudgetReservation(SQLModel, table=True):
     session_version: int
     agent_id: str | None = None
     tokens: int = Field(sa_type=BigInteger)
+    cost: Decimal | None = Field(default=None, sa_type=Numeric)
