@@ -46,17 +46,24 @@ def end_of(
 
 
 def _calls(response: ModelResponse) -> Iterator[ToolCall]:
+    cut = response.finish_reason == "length"
     for part in response.parts:
         if isinstance(part, ToolCallPart):
-            yield ToolCall(new_id("tu"), clean_text(part.tool_name)[:_MAX_NAME], _arguments(part))
+            arguments = _arguments(part, none="" if cut else "{}")
+            yield ToolCall(new_id("tu"), clean_text(part.tool_name)[:_MAX_NAME], arguments)
 
 
-def _arguments(part: ToolCallPart) -> dict[str, Any] | None:
-    """The arguments of a call; None where they are no JSON object, or none that can be stored."""
+def _arguments(part: ToolCallPart, *, none: str) -> dict[str, Any] | None:
+    """The arguments of a call; None where they are no JSON object, or none that can be stored.
+
+    Args:
+        part: the call.
+        none: what stands for arguments that are not there: they may still have been to come.
+    """
     if isinstance(part.args, dict):
         text = pydantic_core.to_json(part.args).decode()
     else:
-        text = part.args or "{}"
+        text = part.args or none
     try:
         arguments = load_json(text, clean=True)
     except ValueError:

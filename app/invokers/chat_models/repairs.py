@@ -71,10 +71,20 @@ def _choice(choice: Any) -> Any:
         return choice
     message = choice.get("message")
     if isinstance(message, dict):
-        message = {"role": "assistant", "content": None} | message
+        whole: dict[str, Any] = {"role": "assistant", "content": None}
+        message = whole | message
+        if isinstance(calls := message.get("tool_calls"), list):
+            message["tool_calls"] = [_call(call, number) for number, call in enumerate(calls)]
     # SDKs take none for what "" means.
     finish = choice.get("finish_reason") or None
     return {"index": 0} | choice | {"message": message, "finish_reason": finish}
+
+
+def _call(call: Any, number: int) -> Any:
+    if not isinstance(call, dict):
+        return call
+    type_, id_ = call.get("type") or "function", call.get("id") or f"call_{number}"
+    return call | {"type": type_, "id": id_}
 
 
 def _message(answer: dict[str, Any]) -> dict[str, Any]:
