@@ -5,7 +5,7 @@ What is slow to import is imported by the commands that need it: the others answ
 
 import typer
 
-from app.cli import apply, keys, logs, prompt, resources, retry, run, service
+from app.cli import actions, apply, keys, logs, prompt, resources, retry, run, service
 
 __all__ = ["app"]
 
@@ -37,6 +37,9 @@ app.command()(resources.undeploy)
 app.command()(retry.retry)
 app.command()(logs.logs)
 app.command()(prompt.prompt)
+app.command()(actions.approve)
+app.command()(actions.deny)
+app.command()(actions.answer)
 
 # The service itself, over HTTP
 app.command()(service.manifest)

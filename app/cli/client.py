@@ -82,6 +82,10 @@ class Client:
         """Reads what is no verb's, at a path from the root of the service; errors as of `ask`."""
         return self._read(self._send("GET", f"{self._url}/{path}", params=query))
 
+    def write(self, path: str, json: Any) -> dict[str, Any]:
+        """Sends what is no verb's body, to a path from the root of the service."""
+        return self._read(self._send("POST", f"{self._url}/{path}", json=json))
+
     def _send(
         self, method: str, address: str, *, seconds: float | None = None, **request: Any
     ) -> httpx.Response:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.actions import MOST_ACTIONS, show_actions
 from app.cli.client import Client, open_client
 from app.cli.failures import CommandError, one_line_errors
 from app.cli.output import Format, FormatOption, resource_name, say, say_document, say_table
@@ -68,15 +69,19 @@ def get(
 ) -> None:
     """List resources of a kind: a table, or their manifests (-o yaml, -o json).
 
-    `get usage` sums what models took, and cost.
+    `get usage` sums what models took, and cost; `get actions` lists what waits for people.
     """
     with one_line_errors(), open_client() as client:
+        kind, name = split(kind, name)
         if kind.lower() == "usage":
             most = min(limit, MOST_SUMS)
             span = {"by": by, "from": from_, "to": to, "agent": agent, "limit": most}
             show_usage(client, span, output)
             return
-        kind, name = split(kind, name)
+        if kind.lower() in ("action", "actions"):
+            most = min(limit, MOST_ACTIONS)
+            show_actions(client, {"session": name, "agent": agent, "limit": most}, output)
+            return
         query: dict[str, str | int] = {"i": limit}
         if name:
             query["name"] = name

@@ -1,0 +1,79 @@
+"""The commands about actions: what waits for people, and their decisions."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.cli.conftest import Statewright
+from tests.support.dev import RunningDev
+from tests.support.manifests import manifest, many
+
+TOOLS = [
+    {"name": name, "description": "", "input_schema": {"type": "object"}}
+    for name in ("client_one", "client_two")
+]
+
+
+@pytest.fixture
+def thread(dev: RunningDev, ok: Callable[..., str]) -> str:
+    """A thread that waits for an approval, and for two tools of its client's."""
+    connection = {"baseUrl": "https://shop.example", "authMethod": "none"}
+    http = {"connection": "shop", "method": "DELETE", "path": "/orders"}
+    tool = {"description": "Deletes all.", "approval": "always", "http": http}
+    shop = manifest("ApiConnection", "shop", {"connection": connection})
+    ok("apply", "-f", "-", stdin=many(shop, manifest("Tool", "delete-all", tool)))
+    text = "call delete-all\ncall client_one\ncall client_two\nthen\nDone."
+    body = {
+        "messages": [{"role": "user", "content": [{"text": text}]}],
+        "model_profile": "script",
+        "tools": ["delete-all"],
+        "client_tools": TOOLS,
+    }
+    headers = {"Authorization": f"Bearer {dev.state['api_key']}"}
+    url = f"{dev.state['base_url']}/v1/ai/threads"
+    answer = httpx.post(url, json=body, headers=headers).json()
+    thread_id: str = answer["data"]["thread_id"]
+    return thread_id
+
+
+def open_actions(ok: Callable[..., str], thread: str) -> dict[str, str]:
+    """The ids of the open actions of a thread, by tool."""
+    listed: list[dict[str, Any]] = json.loads(ok("get", f"actions/{thread}", "-o", "json"))
+    return {item["tool_name"]: item["action_id"] for item in listed}
+
+
+def test_actions_are_listed_and_decided(
+    ok: Callable[..., str], statewright: Statewright, thread: str
+) -> None:
+    while len(actions := open_actions(ok, thread)) < len(TOOLS) + 1:
+        time.sleep(0.05)
+    table = ok("get", "actions", thread)
+    assert [line.split()[:3] for line in table.splitlines()[1:]] == [
+        [actions[name], kind, name]
+        for name, kind in (
+            ("client_two", "client_tool"),
+            ("client_one", "client_tool"),
+            ("delete-all", "approval"),
+        )
+    ]
+    for words, says in (
+        (("answer", actions["client_one"], "--result", "{"), "--result is no JSON."),
+        (("approve", actions["delete-all"], "--arguments", "1"), "dictionary"),
+        (("approve", "act_none"), "There is no action 'act_none'."),
+    ):
+        refused = statewright(*words)
+        assert refused.exit_code == 1
+        assert says in refused.output
+
+    assert ok("deny", actions["delete-all"], "-m", "No.").split() == [
+        actions["delete-all"],
+        "denied",
+    ]
+    ok("answer", actions["client_one"], "--result", '{"n": 1}')
+    ok("deny", actions["client_two"])
+    assert open_actions(ok, thread) == {}
+    assert statewright("approve", actions["delete-all"]).exit_code == 1
