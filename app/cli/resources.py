@@ -7,10 +7,17 @@ import typer
 from app.cli.actions import MOST_ACTIONS, show_actions
 from app.cli.client import Client, open_client
 from app.cli.failures import CommandError, one_line_errors
-from app.cli.output import Format, FormatOption, resource_name, say, say_document, say_table
+from app.cli.output import (
+    Format,
+    FormatOption,
+    resource_name,
+    say,
+    say_document,
+    say_rows,
+    say_table,
+)
 from app.cli.prune import delete_all
 from app.cli.sources import FilesOption, read_sources
-from app.cli.usage import MOST_SUMS, ByOption, FromOption, ToOption, show_usage
 
 KindArgument = Annotated[
     str, typer.Argument(help="A kind in any case, singular or plural; or KIND/NAME.")
@@ -25,6 +32,18 @@ FlowOption = Annotated[str | None, typer.Option("--flow", help="Sessions of this
 AgentOption = Annotated[
     str | None, typer.Option("--agent", help="Sessions of this agent, by name or id.")
 ]
+
+
+ByOption = Annotated[str, typer.Option("--by", help="Usage: sum by day, agent, user or provider.")]
+FromOption = Annotated[
+    str | None, typer.Option("--from", help="Usage: from this moment on, as 2026-01-31T00:00Z.")
+]
+ToOption = Annotated[str | None, typer.Option("--to", help="Usage: before this moment.")]
+
+# Of one page.
+_MOST_SUMS = 200
+
+_COUNTS = ("requests", "input_tokens", "cached_tokens", "output_tokens")
 
 
 def selector(*, failed: bool, flow: str | None, agent: str | None) -> dict[str, str]:
@@ -74,9 +93,9 @@ def get(
     with one_line_errors(), open_client() as client:
         kind, name = split(kind, name)
         if kind.lower() == "usage":
-            most = min(limit, MOST_SUMS)
+            most = min(limit, _MOST_SUMS)
             span = {"by": by, "from": from_, "to": to, "agent": agent, "limit": most}
-            show_usage(client, span, output)
+            _show_usage(client, span, output)
             return
         if kind.lower() in ("action", "actions"):
             most = min(limit, MOST_ACTIONS)
@@ -167,3 +186,25 @@ def _show(client: Client, data: dict[str, Any], output: Format, *, single: bool)
 def _manifest(client: Client, kind: str, name: str) -> dict[str, Any]:
     found: dict[str, Any] = client.ask("describe", kind, query={"name": name})["data"]
     return found
+
+
+def _show_usage(client: Client, query: dict[str, str | int | None], output: Format) -> None:
+    """Prints what requests to models took, and cost."""
+    given = {name: value for name, value in query.items() if value is not None}
+    report = client.read("v1/ai/usage", query=given)["data"]
+    items = report["items"]
+    if output in (Format.JSON, Format.YAML):
+        say_document(items, output)
+        return
+    if not items:
+        say("No usage found.", err=True)
+        return
+    heading = [str(query["by"]).upper(), "REQUESTS", "INPUT", "CACHED", "OUTPUT", "COST"]
+    say_rows([heading, *map(_cells, items)])
+    if report["next_token"]:
+        say(f"The first {len(items)}; --limit shows more.", err=True)
+
+
+def _cells(item: dict[str, Any]) -> list[str]:
+    cost = ", ".join(f"{amount} {currency}" for currency, amount in sorted(item["cost"].items()))
+    return [item["name"] or item["key"] or "-", *(str(item[c]) for c in _COUNTS), cost or "-"]
