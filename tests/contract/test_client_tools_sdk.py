@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from roboto.ai.agent import Agent
 from roboto.ai.agent_thread import (
@@ -20,6 +21,7 @@ from roboto.exceptions import RobotoInvalidRequestException
 from roboto.http import RobotoClient
 
 from tests.contract.conftest import Service, running_worker
+from tests.support.manifests import manifest
 
 TICK = 0.03
 SECONDS = 30
@@ -136,3 +138,38 @@ def test_wrong_results_are_an_invalid_request(roboto: RobotoClient) -> None:
             f"v1/ai/threads/{thread.thread_id}/tool-results", data={"tool_results": [result]}
         )
     thread.submit_client_tool_results([])
+
+
+def test_the_client_polls_until_somebody_else_has_decided(
+    service: Service, roboto: RobotoClient
+) -> None:
+    headers = {"Authorization": f"Bearer {service.key.api_key}"}
+    connection = {"baseUrl": "https://shop.example", "authMethod": "none"}
+    http = {"connection": "shop", "method": "DELETE", "path": "/orders"}
+    tool = {"description": "Deletes all.", "approval": "always", "http": http}
+    body = {
+        "messages": [{"role": "user", "content": [{"text": "call delete-all\nthen\nI see."}]}],
+        "model_profile": "script",
+        "tools": ["delete-all"],
+    }
+    with httpx.Client(base_url=service.base_url, headers=headers) as http_client:
+        for one in (
+            manifest("ApiConnection", "shop", {"connection": connection}),
+            manifest("Tool", "delete-all", tool),
+        ):
+            assert http_client.post("/api/v1/cli/apply/", json=one).status_code == 200
+        thread_id = http_client.post("/v1/ai/threads", json=body).json()["data"]["thread_id"]
+        thread = AgentThread.from_id(thread_id, roboto)
+        with ThreadPoolExecutor() as pool:
+            run = pool.submit(thread.run, tick=TICK, timeout=SECONDS)
+            while not (actions := http_client.get("/v1/ai/actions").json()["data"]["items"]):
+                assert not run.done()
+            record = http_client.get(f"/v1/ai/threads/{thread_id}").json()["data"]
+            assert record["activity"] == "Waiting for approval of delete-all"
+            assert record["status"] == "roboto_turn"
+            url = f"/v1/ai/actions/{actions[0]['action_id']}/resolve"
+            assert http_client.post(url, json={"decision": "deny"}).status_code == 200
+            run.result()
+    assert thread.status is AgentThreadStatus.USER_TURN
+    assert thread.messages[-1].content[0].text == "I see."
+    assert thread.messages[-2].content[0].status == "declined"
