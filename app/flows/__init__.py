@@ -6,10 +6,11 @@ These are the names that a package of flows in code imports: `from app.flows imp
 from statemachine import State
 
 from app.errors import BadRequestError, EventRefusedError
-from app.flows.machine import Recording, SessionMachine
+from app.flows.machine import SessionMachine
 from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import VersionedModel
+from app.flows.move import Recording
 from app.flows.rendering.dialogue_format import DialogueFormat, format_dialogue
 from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render, RetryPolicy
 

@@ -18,17 +18,9 @@ from app.errors import (
     StatewrightError,
     public_text,
 )
-from app.flows.machine import (
-    ERROR_EVENT,
-    ClosedAction,
-    OpenedAction,
-    Recording,
-    Said,
-    SessionMachine,
-    ending_event,
-    is_library_event,
-)
+from app.flows.machine import ERROR_EVENT, SessionMachine, ending_event, is_library_event
 from app.flows.model.session_model import SessionModel
+from app.flows.move import ClosedAction, Move, OpenedAction, Recording, Said
 from app.flows.own_code import OwnCode
 from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.template import Map, Node, Render, RunTool, Template
@@ -97,6 +89,8 @@ class Flow:
         self._states: dict[str, State] = {s.id: s for s in machine.states_map.values()}
         # By state and event ("" for the start): outcomes that nothing but those two decide.
         self._fixed: dict[tuple[str | None, str], Entered] = {}
+        # By state, event and what the model decided.
+        self._targets: dict[tuple[str, str, str], str] = {}
         self.internal_events = frozenset(
             self.ending_event(state)
             for state, template in templates.items()
@@ -170,9 +164,12 @@ class Flow:
             raise self._refusal(state, event)
         if (known := self._fixed.get((state, event))) is not None:
             return known
-        machine = self._bind(model, state)
         try:
             code = OwnCode(self.key, state)
+            move = code.call(lambda: self.machine.decide(model, event, actor_input))
+            if move is not None:
+                return await self._moved(code, state, model, event, move)
+            machine = self._bind(model, state)
             await code.run(lambda: machine.send(event, actor_input=actor_input))
         except TransitionNotAllowed as error:
             raise self._refusal(state, event) from error
@@ -187,6 +184,25 @@ class Flow:
         recording = _MATRIX[self.invokes(state), self.invokes(target)]
         entered = _entered(machine, target, recording, state)
         return self._remembered(machine, (state, event), entered)
+
+    async def _moved(
+        self, code: OwnCode, state: str, model: SessionModel, event: str, move: Move
+    ) -> Entered:
+        """Where an event leads that the model has decided: the chart is asked once."""
+        target = self._targets.get((state, event, move.key))
+        if target is None:
+            machine = self._bind(model, state)
+            machine.move = move
+            await code.run(lambda: machine.send(event, actor_input=""))
+            target = self._targets[state, event, move.key] = _encode(machine)
+        return Entered(
+            target,
+            move.recording,
+            state,
+            said=move.said,
+            goal_changes=move.goal_changes,
+            actions=move.actions,
+        )
 
     def next_actions(self, state: str) -> list[str]:
         """The events that a client may send in a state, in the order they are declared."""
@@ -302,9 +318,6 @@ def _entered(
         recording,
         source,
         machine.messages,
-        machine.said,
-        machine.goal_changes,
-        machine.actions,
     )
 
 

@@ -1,8 +1,6 @@
 """The base of every flow's statechart: python-statemachine, set to refuse what goes wrong."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from types import FunctionType
 from typing import Any, ClassVar
 
@@ -11,10 +9,10 @@ from statemachine.callbacks import CallbackWrapper
 from statemachine.event_data import TriggerData
 from typing_extensions import override
 
-from app.enums import ActionExpiry, ActionKind, ActionStatus, Approvers, MessageRole
+from app.enums import MessageRole
 from app.errors import EventRefusedError
+from app.flows.move import Move, Recording
 from app.flows.own_code import contained
-from app.goals.turn import GoalChange
 
 # Most events of one move: the one that came, those that hooks send, those of the library.
 MAX_EVENTS = 200
@@ -49,64 +47,6 @@ def _signature_key(method: Any) -> int:
 signature._make_key = _signature_key  # noqa: SLF001 - there is no public way
 
 
-class Recording(StrEnum):
-    """What of a transition goes into the dialogue."""
-
-    NONE = "none"
-    RAW = "raw"
-    RENDERED = "rendered"
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a transition adds to the dialogue by itself; blocks as on the wire.
-
-    Attributes:
-        role: who says it.
-        content: the blocks.
-        complete: False where more is to come: then it is the last message, and can grow.
-        grows: it belongs to the last message, which was not complete.
-        behind: it stands behind what the user said with the event.
-    """
-
-    role: MessageRole
-    content: list[dict[str, Any]]
-    complete: bool = True
-    grows: bool = False
-    behind: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedAction:
-    """What a transition asks of people or clients before the turn goes on.
-
-    Attributes:
-        tool_call_id: the call that waits, whose `name` and `arguments` are here.
-        answer_schema: the JSON Schema of the arguments that an approval may bring.
-        seconds: after which it ends as `on_expiry` says.
-        approvers: who may resolve it; None: each of them.
-    """
-
-    id: str
-    kind: ActionKind
-    tool_call_id: str
-    name: str
-    arguments: dict[str, Any]
-    answer_schema: dict[str, Any] | None
-    seconds: float
-    on_expiry: ActionExpiry
-    approvers: Approvers | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedAction:
-    """How a transition ends an action; `resolution` is what was decided about it, if it was."""
-
-    id: str
-    status: ActionStatus
-    resolution: dict[str, Any] | None = None
-
-
 class SessionMachine(StateChart[Any]):
     """A flow's states and events. Subclass it, declare states, events and `templates`.
 
@@ -131,20 +71,27 @@ class SessionMachine(StateChart[Any]):
     atomic_configuration_update = True
 
     templates: ClassVar[dict[str, Any]] = {}
+    move: Move | None = None
     service_events: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, model: Any, **inputs: Any) -> None:
         self.recording: Recording | None = None
         self.messages: list[tuple[str, str]] = []
-        self.said: list[Said] = []
-        self.goal_changes: list[GoalChange] = []
-        self.actions: list[OpenedAction | ClosedAction] = []
         self._events_sent = 0
         super().__init__(model, state_field="_configuration", **inputs)
         if self._callbacks.has_async_callbacks:
             # The library runs each in a task: one that ends by `SystemExit` stops the event loop.
             for callback in self._called():
                 callback._callback = contained(callback._callback)  # noqa: SLF001 - no public way
+
+    @classmethod
+    def decide(cls, model: Any, event: str, actor_input: str) -> Move | None:  # noqa: ARG003 - for those who override it
+        """What an event comes to; None where hooks and guards decide, as they do in most flows.
+
+        A flow that overrides it has no hooks, and guards that read nothing but `move.key`: where
+        such an event leads is found out once and kept. It may change the model.
+        """
+        return None
 
     @override
     def _put_nonblocking(self, trigger_data: TriggerData, internal: bool = False) -> None:

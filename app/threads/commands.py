@@ -16,7 +16,8 @@ from app.errors import (
     SessionBusyError,
 )
 from app.flows.flow import Flow
-from app.flows.library.chat import KEY, WAITING_FOR_RESULTS
+from app.flows.library.chat import KEY
+from app.flows.library.chat_machine import WAITING_FOR_RESULTS
 from app.invokers.llm import BUILT_IN_PROFILES, is_free
 from app.invokers.tool import ServerTool
 from app.sessions.runtime import Runtime

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from app.enums import ThreadVisibility
-from app.flows.library.chat import KEY, ON_THE_WIRE
+from app.flows.library.chat import KEY
+from app.flows.library.chat_machine import ON_THE_WIRE
 from app.goals.turn import GoalStatus
 from app.sessions.store.change import Change
 from app.sessions.store.goal_rows import GoalRow

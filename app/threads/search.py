@@ -11,7 +11,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.access.caller import Caller
 from app.db.models import Message, Pin, Session
 from app.db.paging import newest_page
-from app.flows.library.chat import KEY, ON_THE_WIRE
+from app.flows.library.chat import KEY
+from app.flows.library.chat_machine import ON_THE_WIRE
 from app.sessions.turn.resuming import last_turn_failed
 from app.sessions.visibility import existing, usable_by
 from app.threads.cursor import Cursor

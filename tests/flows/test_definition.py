@@ -9,10 +9,11 @@ import pytest
 from app.errors import DefinitionMismatchError, EventNotAcceptedError
 from app.flows.flow import Entered, Flow
 from app.flows.graph import Graph
-from app.flows.machine import Recording, SessionMachine
+from app.flows.machine import SessionMachine
 from app.flows.manifest.compile import check_flow, compile_flow
 from app.flows.manifest.expression import EvaluationError
 from app.flows.model.session_model import SessionModel
+from app.flows.move import Recording
 from app.flows.rendering.jinja import TrustedRenderer
 from app.flows.rendering.sandbox import SandboxLimits, SandboxRenderer
 from app.flows.select import select

@@ -54,6 +54,8 @@ async def test_nothing_new_is_an_empty_delta(client: httpx.AsyncClient, worker: 
         "status": None,
         "title": None,
         "activity": None,
+        "goals": None,
+        "required_actions": None,
     }
 
 

@@ -5,7 +5,8 @@ import sys
 from app.flows.code.fingerprint import fingerprint
 from app.flows.code.package import load_package
 from app.flows.flow import Flow
-from app.flows.library.chat import KEY, Chat, ChatMachine
+from app.flows.library.chat import KEY, Chat
+from app.flows.library.chat_machine import ChatMachine
 from app.flows.rendering.jinja import TrustedRenderer
 
 

@@ -19,7 +19,7 @@ from app.flows.library.tool_use import (
     after_results,
     next_of,
 )
-from app.flows.machine import ClosedAction, OpenedAction
+from app.flows.move import ClosedAction, OpenedAction
 from app.invokers.tool import ToolResult, ToolStatus
 
 # What may be decided about an action. Of a call whose outcome is not known: to make it again, to

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.enums import ActionExpiry, ActionKind, Approvers
-from app.flows.machine import OpenedAction
+from app.flows.move import OpenedAction
 from app.kit.ids import new_id
 
 DEFAULT_SECONDS = 7 * 24 * 3600.0

@@ -1,47 +1,35 @@
 """The flow `chat`: the user speaks, the model answers and may call tools. Threads run it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError, computed_field
-from statemachine import State
 from typing_extensions import override
 
 from app.enums import ActionExpiry, Approvers
 from app.errors import BadRequestError
-from app.flows.library.actions import Resolution, after_resolution, after_server_calls
 from app.flows.library.asking import DEFAULT_SECONDS, Asking
+from app.flows.library.chat_machine import ChatMachine
 from app.flows.library.conversation import Block, chat_messages
-from app.flows.library.goal_outcome import goal_results, with_goals
 from app.flows.library.skills import (
     LOAD_SKILL,
     InvokedSkill,
     KnownSkill,
     SkillBody,
-    invocations,
     load_skill_tool,
 )
 from app.flows.library.tool_use import (
-    MAX_CALLS,
-    Next,
     OfferedTool,
-    Outcome,
     Runs,
     ToolUse,
-    after_answer,
-    after_interruption,
-    after_results,
 )
-from app.flows.machine import RESOLVE_EVENT, Recording, SessionMachine
 from app.flows.model.session_model import SessionModel
-from app.flows.template import Converse, Map, Render, RunTool
 from app.goals.kinds import declared_goals
-from app.goals.turn import GoalChange, GoalProgress, TurnGoals
-from app.invokers.chat import ChatRequest, ToolSpec, read_answer
+from app.goals.turn import GoalChange, TurnGoals
+from app.invokers.chat import ChatRequest, ToolSpec
 from app.invokers.invoker import ToolCall
 from app.invokers.llm import BUILT_IN_PROFILES
-from app.invokers.tool import ServerTool, ToolResult, ToolStatus
-from app.kit.storable import load_json
+from app.invokers.tool import ServerTool
 from app.wire.thread_requests import ClientToolSpec
 
 KEY = "chat"
@@ -50,159 +38,9 @@ KEY = "chat"
 DEFAULT_MAX_STEPS = 25
 MAX_TOOLS = 128
 
-# States of which the published client, which knows five words, is told another.
-ON_THE_WIRE = {"tool_turn": "roboto_turn", "action_turn": "roboto_turn"}
-
-# The states in which a turn waits for somebody: for results of a client, or for a decision.
-WAITING_FOR_RESULTS = frozenset({"client_tool_turn", "action_turn"})
-
 _SKILL_KEY = "skill:{}"
 
-_RESULTS = TypeAdapter(list[ToolResult])
 _SPECS = TypeAdapter(list[ClientToolSpec])
-
-
-class ChatMachine(SessionMachine):
-    """One request to the model is one step, one call of a tool is one step.
-
-    What follows an answer or a result is decided here, by `Outcome`.
-    """
-
-    user_turn = State(initial=True)
-    roboto_turn = State()
-    tool_turn = State()
-    client_tool_turn = State()
-    action_turn = State()
-    goals_failed = State()
-
-    user_message = (
-        user_turn.to(roboto_turn)
-        | goals_failed.to(roboto_turn)
-        | client_tool_turn.to(roboto_turn)
-        | action_turn.to(roboto_turn)
-    )
-    reply = (
-        roboto_turn.to(tool_turn, cond="tools_are_next")
-        | roboto_turn.to(client_tool_turn, cond="client_is_next")
-        | roboto_turn.to(action_turn, cond="people_are_next")
-        | roboto_turn.to(roboto_turn, cond="model_is_next")
-        | roboto_turn.to(goals_failed, cond="goals_have_failed")
-        | roboto_turn.to(user_turn)
-    )
-    tools_done = (
-        tool_turn.to(client_tool_turn, cond="client_is_next")
-        | tool_turn.to(action_turn, cond="people_are_next")
-        | tool_turn.to(roboto_turn, cond="model_is_next")
-        | tool_turn.to(goals_failed, cond="goals_have_failed")
-        | tool_turn.to(user_turn)
-    )
-    submit_results = (
-        client_tool_turn.to(client_tool_turn, cond="client_is_next")
-        | client_tool_turn.to(tool_turn, cond="tools_are_next")
-        | client_tool_turn.to(action_turn, cond="people_are_next")
-        | client_tool_turn.to(roboto_turn)
-    )
-    resolve_action = (
-        action_turn.to(tool_turn, cond="tools_are_next")
-        | action_turn.to(action_turn, cond="people_are_next")
-        | action_turn.to(roboto_turn, cond="model_is_next")
-        | action_turn.to(goals_failed, cond="goals_have_failed")
-        | action_turn.to(user_turn)
-        | client_tool_turn.to(client_tool_turn, cond="client_is_next")
-        | client_tool_turn.to(tool_turn, cond="tools_are_next")
-        | client_tool_turn.to(action_turn, cond="people_are_next")
-        | client_tool_turn.to(roboto_turn, cond="model_is_next")
-        | client_tool_turn.to(goals_failed, cond="goals_have_failed")
-        | client_tool_turn.to(user_turn)
-    )
-    cancel = (
-        client_tool_turn.to(goals_failed, cond="goals_have_failed")
-        | client_tool_turn.to(user_turn)
-        | action_turn.to(goals_failed, cond="goals_have_failed")
-        | action_turn.to(user_turn)
-    )
-
-    service_events: ClassVar[frozenset[str]] = frozenset({RESOLVE_EVENT})
-
-    templates: ClassVar[dict[str, Any]] = {
-        "user_turn": Render(""),
-        "roboto_turn": Converse(
-            lambda model, dialogue: model.request(dialogue), lambda model: model.profile
-        ),
-        "tool_turn": Map("server_calls", RunTool(lambda model, item: model.server_call(item))),
-        "client_tool_turn": Render(""),
-        "action_turn": Render(""),
-        "goals_failed": Render(""),
-    }
-    _outcome: Outcome | None = None
-    _progress: GoalProgress
-
-    def tools_are_next(self, event: str, actor_input: str) -> bool:
-        return self._led_to(event, actor_input).next is Next.TOOLS
-
-    def client_is_next(self, event: str, actor_input: str) -> bool:
-        return self._led_to(event, actor_input).next is Next.CLIENT
-
-    def people_are_next(self, event: str, actor_input: str) -> bool:
-        return self._led_to(event, actor_input).next is Next.PEOPLE
-
-    def model_is_next(self, event: str, actor_input: str) -> bool:
-        return self._led_to(event, actor_input).next is Next.MODEL
-
-    def goals_have_failed(self, event: str, actor_input: str) -> bool:
-        return self._led_to(event, actor_input).next is Next.NOBODY
-
-    def on_transition(self, event: str, actor_input: str) -> None:
-        chat, outcome = self.model, self._led_to(event, actor_input)
-        self.said += outcome.said
-        self.actions += outcome.actions
-        chat.tool_use = outcome.tool_use
-        chat.goals = self._progress.turn
-        self.goal_changes += self._progress.changes
-        if event == "user_message":
-            chat.steps = 1
-            self.goal_changes += chat.begin_goals()
-            self.said += invocations(chat.invoked_skills)
-            # Skills alone begin a turn too; then there is nothing that the user said.
-            alone = chat.invoked_skills and not actor_input
-            self.record(Recording.NONE if alone else Recording.RAW)
-            chat.invoked_skills = []
-            return
-        chat.steps += outcome.next is Next.MODEL
-        self.record(Recording.NONE)
-
-    def _led_to(self, event: str, actor_input: str) -> Outcome:
-        """What the event leads to; each guard asks, and it is found out once."""
-        if self._outcome is None:
-            self._outcome = self._found_out(event, actor_input)
-        return self._outcome
-
-    def _found_out(self, event: str, actor_input: str) -> Outcome:
-        chat = self.model
-        self._progress = progress = GoalProgress.of(chat.goals)
-        if event == "reply" and actor_input:
-            answer, last = read_answer(actor_input), chat.steps >= chat.max_steps
-            here = goal_results(progress, answer.calls[:MAX_CALLS])
-            outcome = after_answer(answer, chat.offered(), last=last, in_place=here)
-            return with_goals(outcome, progress, may_remind=not last)
-        return with_goals(self._without_goals(event, actor_input), progress, may_remind=False)
-
-    def _without_goals(self, event: str, actor_input: str) -> Outcome:
-        chat = self.model
-        match event:
-            case "tools_done":
-                done = _RESULTS.validate_json(actor_input) if actor_input else []
-                return after_server_calls(chat.tool_use, done, chat.offered())
-            case "resolve_action":
-                return after_resolution(chat.tool_use, Resolution.model_validate_json(actor_input))
-            case "submit_results":
-                return after_results(chat.tool_use, _client_results(actor_input, chat.tool_use))
-            case "user_message":
-                # A copy of a thread may be made where calls are open: it waits for no results.
-                waiting = chat.tool_use if chat.state in WAITING_FOR_RESULTS else ToolUse()
-                return after_interruption(waiting, "The user went on without the result.")
-            case _:
-                return after_interruption(chat.tool_use, "The turn ended without the result.")
 
 
 class Chat(SessionModel):
@@ -420,28 +258,3 @@ def _client_tools(specs: object) -> list[ClientToolSpec]:
             "The tools are not well declared.",
             errors=[{"loc": ["client_tools", *fault["loc"]], "msg": fault["msg"]}],
         ) from None
-
-
-def _client_results(actor_input: str, tool_use: ToolUse) -> list[ToolResult]:
-    """The results that a client sent, each of another open call of its own.
-
-    Raises:
-        BadRequestError: they are not that.
-    """
-    try:
-        results = _RESULTS.validate_python(load_json(actor_input))
-    except ValueError:
-        raise _refused("they are no list of results") from None
-    open_ids = {call.id for call in tool_use.open if call.runs is Runs.CLIENT}
-    for result in results:
-        if result.tool_use_id not in open_ids:
-            raise _refused(f"no open call has the id {result.tool_use_id[:100]!r}")
-        if result.status is ToolStatus.UNKNOWN:
-            raise _refused("a result is a success, an error or declined")
-        open_ids.remove(result.tool_use_id)
-    return results
-
-
-def _refused(reason: str) -> BadRequestError:
-    detail = f"The tool results were not taken: {reason}."
-    return BadRequestError(detail, errors=[{"loc": ["body", "tool_results"], "msg": detail}])

@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from app.enums import MessageRole
 from app.flows.library.tool_use import result_block, use_block
-from app.flows.machine import Said
 from app.flows.model.versioned import VersionedModel, register_model
+from app.flows.move import Said
 from app.invokers.invoker import ToolCall
 from app.invokers.tool import Effect, ServerTool, ToolResult, ToolStatus
 from app.kit.ids import new_id

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.enums import ActionKind, ActionStatus, MessageRole
 from app.flows.library.approval import Approval, needs_approval
 from app.flows.library.asking import Asking, PendingAction
-from app.flows.machine import ClosedAction, OpenedAction, Said
+from app.flows.move import ClosedAction, OpenedAction, Said
 from app.invokers.invoker import Answer, ToolCall
 from app.invokers.tool import ToolResult, ToolStatus
 from app.kit.json_schema import schema_faults

@@ -9,8 +9,8 @@ import orjson
 from app.db.models import MessageStatus, StepStatus
 from app.enums import MessageRole, StepKind, ThreadVisibility
 from app.flows.graph import PlannedStep
-from app.flows.machine import ClosedAction, OpenedAction
 from app.flows.model.session_model import SessionModel
+from app.flows.move import ClosedAction, OpenedAction
 from app.goals.turn import GoalChange
 from app.kit.ids import new_id
 from app.sessions.store.cause import Cause

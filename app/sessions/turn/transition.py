@@ -8,8 +8,9 @@ from app.db.models import MessageStatus
 from app.enums import MessageRole
 from app.errors import ConflictError, EventNotAcceptedError
 from app.flows.flow import Entered, Flow
-from app.flows.machine import ERROR_EVENT, Recording, Said
+from app.flows.machine import ERROR_EVENT
 from app.flows.model.session_model import SessionModel
+from app.flows.move import Recording, Said
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
 from app.invokers.invoker import Finish
