@@ -64,7 +64,7 @@ FROM message m WHERE m.session_id = $1 AND m.idx >= $2 ORDER BY m.idx"""
 # transition made it, as the answer to its event had it. What is left of a chain that is done are
 # parts that turned out to be empty.
 STATUS = f"""
-SELECT {_HEAD}, p.total, p.done, {_OPEN_ACTIONS},
+SELECT {_HEAD}, p.total, p.done,
   (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.idx = s.message_count - 1
     AND m.idx >= coalesce((SELECT b.message_count FROM transition b
       WHERE b.session_id = s.id AND b.version = s.version - 1), 0)) AS last_content
