@@ -1,0 +1,113 @@
+"""Goals in the turn: what is written and how often, and how a turn ends."""
+
+import json
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from app.sessions.store.store import SessionStore
+from tests.support.manifests import apply_entity, manifest, post
+from tests.support.threads import THREADS, Reader, data, read, settled, start
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"answer": {"type": "integer"}},
+    "required": ["answer"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _served(worker: None) -> None:
+    """Each of these turns is run by a worker."""
+
+
+@pytest.fixture
+async def dataset(client: httpx.AsyncClient) -> str:
+    return await apply_entity(client, "Dataset", "drive")
+
+
+def call(tool: str, **arguments: Any) -> str:
+    return f"call {tool} {json.dumps(arguments)}"
+
+
+async def test_an_output_fits_its_schema_and_is_read_from_the_thread(
+    client: httpx.AsyncClient,
+) -> None:
+    script = "\nthen\n".join(
+        [call("submit_output", answer="42"), call("submit_output", answer=42), "Done."]
+    )
+    thread = await start(client, script, model_profile="script", output_schema=SCHEMA)
+    assert thread["goals"][0]["goal_type"] == "output"
+    assert thread["status"] == "roboto_turn"
+    thread = await settled(client, thread["thread_id"])
+    assert thread["output"] == {"answer": 42}
+    [refused] = thread["messages"][2]["content"]
+    assert '"42" is not of type "integer"' in refused["payload"]["error"]
+    assert thread["goals"][0]["status"] == "achieved"
+
+    body = {"output_schema": SCHEMA, "message": thread["messages"][0] | {"status": "not_started"}}
+    await client.post(f"{THREADS}/{thread['thread_id']}/messages", json=body)
+    thread = await settled(client, thread["thread_id"])
+    assert [goal["message_sequence_num"] for goal in thread["goals"]] == [0, 6]
+
+
+async def test_an_agent_s_output_is_what_a_prompt_gives(client: httpx.AsyncClient) -> None:
+    template = {"modelProfile": "script", "outputSchema": SCHEMA}
+    await post(client, "apply", manifest("Agent", "solver", {"requestTemplate": template}))
+    body = {"prompt": call("submit_output", answer=42)}
+    assert (await post(client, "prompt/solver", body))["data"]["output"] == {"answer": 42}
+
+    failed = (await post(client, "prompt/solver", {"prompt": "I do not know."}))["data"]
+    assert failed["status"] == "goals_failed"
+    assert "output" not in failed
+
+
+async def test_what_a_goal_brings_about_is_written_once_though_the_write_is_tried_again(
+    client: httpx.AsyncClient, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = 0
+    complete = SessionStore.complete
+
+    async def answer_is_lost(store: SessionStore, *arguments: Any) -> bool:
+        nonlocal lost
+        written = await complete(store, *arguments)
+        lost += 1
+        if lost == 1:
+            raise asyncpg.ConnectionDoesNotExistError("the connection is gone")
+        return written
+
+    monkeypatch.setattr(SessionStore, "complete", answer_is_lost)
+    event = {"name": "stop", "start_time": 1, "end_time": 2, "target_id": dataset}
+    goal = {
+        "goal_type": "create_events",
+        "dataset_id": dataset,
+        "event_vocabulary": {"stop": "It stands."},
+    }
+    script = call("achieve_create_events", events=[event] * 3)
+    thread = await start(client, script, model_profile="script", goals=[goal])
+    thread = await settled(client, thread["thread_id"])
+
+    assert lost >= 2
+    assert [goal["status"] for goal in thread["goals"]] == ["achieved"]
+    url = f"/v1/ai/datasets/{dataset}/events"
+    page = data(await client.get(url, params={"limit": 2}))
+    rest = data(await client.get(url, params={"limit": 2, "page_token": page["next_token"]}))
+    assert len({e["event_id"] for e in [*page["items"], *rest["items"]]}) == 3
+    assert rest["next_token"] is None
+
+
+async def test_a_cancelled_turn_has_not_achieved_its_goals(
+    client: httpx.AsyncClient, dataset: str
+) -> None:
+    tool = {"name": "client_wait", "description": "", "input_schema": {}}
+    goal = {"goal_type": "dataset_summary", "dataset_id": dataset}
+    thread = await start(
+        client, "call client_wait {}", model_profile="script", goals=[goal], client_tools=[tool]
+    )
+    thread_id = thread["thread_id"]
+    await Reader(client, thread_id).follow("client_tool_turn")
+    record = data(await client.post(f"{THREADS}/{thread_id}/cancel"))
+    assert record["status"] == "goals_failed"
+    assert [goal["status"] for goal in (await read(client, thread_id))["goals"]] == ["failed"]
