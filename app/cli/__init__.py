@@ -5,7 +5,8 @@ What is slow to import is imported by the commands that need it: the others answ
 
 import typer
 
-from app.cli import actions, apply, keys, logs, prompt, resources, retry, run, service
+from app.cli import actions, keys, logs, prompt, run, service
+from app.cli.manifests import apply, resources, retry
 
 __all__ = ["app"]
 

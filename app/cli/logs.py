@@ -8,8 +8,8 @@ import typer
 
 from app.cli.client import Client, open_client
 from app.cli.failures import one_line_errors
+from app.cli.manifests.resources import KindArgument, NameArgument, target
 from app.cli.output import Format, FormatOption, say_document, say_rows
-from app.cli.resources import KindArgument, NameArgument, target
 
 _PAUSE_SECONDS = 2.0
 _MOST = 1000  # entries that the service tells

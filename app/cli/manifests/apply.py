@@ -7,10 +7,10 @@ import typer
 
 from app.cli.client import Client, ServiceError, open_client
 from app.cli.failures import CommandError, one_line_errors
+from app.cli.manifests.patch import changes_text
+from app.cli.manifests.prune import delete_surplus, find_surplus
+from app.cli.manifests.sources import FilesOption, Source, placed, read_sources
 from app.cli.output import Format, FormatOption, resource_name, say, say_document
-from app.cli.patch import changes_text
-from app.cli.prune import delete_surplus, find_surplus
-from app.cli.sources import FilesOption, Source, placed, read_sources
 
 _DONE = {"created": "created", "updated": "configured", "unchanged": "unchanged"}
 _DIFFERENT = 1

@@ -8,8 +8,8 @@ import typer
 
 from app.cli.client import Client, ServiceError, open_client
 from app.cli.failures import CommandError, one_line_errors
+from app.cli.manifests.resources import AgentOption, FailedOption, FlowOption, selector, target
 from app.cli.output import resource_name, say
-from app.cli.resources import AgentOption, FailedOption, FlowOption, selector, target
 
 _THEIR_OWN = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 

@@ -7,6 +7,8 @@ import typer
 from app.cli.actions import MOST_ACTIONS, show_actions
 from app.cli.client import Client, open_client
 from app.cli.failures import CommandError, one_line_errors
+from app.cli.manifests.prune import delete_all
+from app.cli.manifests.sources import FilesOption, read_sources
 from app.cli.output import (
     Format,
     FormatOption,
@@ -16,8 +18,6 @@ from app.cli.output import (
     say_rows,
     say_table,
 )
-from app.cli.prune import delete_all
-from app.cli.sources import FilesOption, read_sources
 
 KindArgument = Annotated[
     str, typer.Argument(help="A kind in any case, singular or plural; or KIND/NAME.")

@@ -1,0 +1,1 @@
+"""Commands about manifests and the resources that they declare."""
