@@ -11,6 +11,7 @@ from app.cli.client import open_client
 from app.cli.failures import CommandError, one_line_errors
 from app.cli.output import Format, FormatOption, say, say_document
 
+_WAITING = ("action_turn", "client_tool_turn")  # states in which somebody must act first
 _SECONDS = 630.0  # the service waits for as long as it is set to, ten minutes at most
 
 
@@ -40,7 +41,13 @@ def prompt(
             say_document(data, output)
         else:
             answer = json.dumps(data["output"]) if "output" in data else data["response"]
-            say(data["session_id"] if output is Format.NAME else answer)
+            if answer or output is Format.NAME:
+                say(data["session_id"] if output is Format.NAME else answer)
+            if data["status"] in _WAITING:
+                say(
+                    f"Session {data['session_id']} waits: statewright get actions shows for what.",
+                    err=True,
+                )
             if data["cut"]:
                 say(
                     "The answer is cut: it, or a part of it, ended at the limit of its length.",

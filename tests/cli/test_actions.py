@@ -40,6 +40,22 @@ def thread(dev: RunningDev, ok: Callable[..., str]) -> str:
     return thread_id
 
 
+def test_a_prompt_whose_turn_waits_says_so(
+    ok: Callable[..., str], statewright: Statewright, thread: str
+) -> None:
+    template = {
+        "modelProfile": "script",
+        "tools": ["delete-all"],
+        "messages": [{"role": "user", "content": [{"text": "{{prompt}}"}]}],
+    }
+    spec = {"requestTemplate": template, "variables": [{"name": "prompt"}]}
+    ok("apply", "-f", "-", stdin=many(manifest("Agent", "deleter", spec)))
+    waits = statewright("prompt", "deleter", "call delete-all")
+    assert waits.exit_code == 0
+    assert waits.stdout == ""
+    assert "waits: statewright get actions" in waits.stderr
+
+
 def open_actions(ok: Callable[..., str], thread: str) -> dict[str, str]:
     """The ids of the open actions of a thread, by tool."""
     listed: list[dict[str, Any]] = json.loads(ok("get", f"actions/{thread}", "-o", "json"))
