@@ -21,6 +21,7 @@ from app.invokers.web.egress import parse_networks
 from app.invokers.web.http_client import EncodedAnswerError, failure_kind, guarded_client
 from app.invokers.web.http_config import HttpAuth, HttpConfig, HttpMethod, plain
 from app.invokers.web.oauth import OauthTokens
+from app.invokers.web.secret_texts import without_secrets
 from app.invokers.web.statuses import status_error
 from app.invokers.web.tool_request import ToolRequest, tool_request
 from app.kit.storable import clean_text, text_fault
@@ -31,7 +32,6 @@ _MAX_BYTES = 4 * (MAX_RESULT_CHARS + 1)  # of a tool's answer: more than a model
 # After these nothing of the request has reached the other side; the first never will.
 _NOT_SENDABLE = (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
-_MIN_SECRET = 4  # shorter ones would blank out half of a text
 
 
 class HttpInvoker(ToolInvoker):
@@ -174,11 +174,7 @@ class HttpInvoker(ToolInvoker):
         secrets = [*self._config.secrets(), *self._tokens.known()]
         if self._config.auth_method is HttpAuth.BASIC:
             secrets.append(self._basic())
-        written = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
-        for secret in sorted(written, key=len, reverse=True):
-            if len(secret) >= _MIN_SECRET:
-                text = text.replace(secret, "***")
-        return clean_text(text)
+        return clean_text(without_secrets(text, secrets))
 
     def _basic(self) -> str:
         pair = f"{plain(self._config.username)}:{plain(self._config.password)}"

@@ -219,7 +219,7 @@ class Invokers:
         """The config with what the operator's settings add to it."""
         if name == "llm":
             return complete_config(config, self._llm, self._egress_allow)
-        if name == "http":
+        if name in ("http", "mcp"):
             if "egress_allow" in config:
                 raise ValueError("invalid invoker config: egress_allow: not yours to set")
             return {**config, "egress_allow": self._egress_allow}

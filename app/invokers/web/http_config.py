@@ -64,6 +64,14 @@ def check_path(path: str) -> str:
     return path
 
 
+def check_server(url: str) -> str:
+    """Requires the URL of an HTTP server."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http or https URL")
+    return url
+
+
 def _check_base(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:

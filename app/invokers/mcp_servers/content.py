@@ -1,0 +1,59 @@
+"""What a tool of an MCP server gave back, as a model is shown it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mcp_types import (
+    AudioContent,
+    BlobResourceContents,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+)
+
+_MAX_NOTE = 200
+
+
+def result_text(content: Sequence[ContentBlock], structured: Any) -> str:
+    """The blocks as one text; JSON where the tool gave some back beside them."""
+    text = "\n".join(_text(block) for block in content)
+    if structured is None:
+        return text
+    if not text or _is_same(text, structured):
+        return json.dumps(structured, ensure_ascii=False)
+    both = {"text": text, "structured_content": structured}
+    return json.dumps(both, ensure_ascii=False)
+
+
+def _text(block: ContentBlock) -> str:
+    """A text as it is; of anything else, a note that it was there."""
+    match block:
+        case TextContent():
+            return block.text
+        case ResourceLink():
+            return _note("a link to a resource", block.uri)
+        case EmbeddedResource():
+            return _resource_text(block.resource)
+        case ImageContent() | AudioContent():
+            return _note(f"an {block.type}", block.mime_type)
+
+
+def _resource_text(resource: TextResourceContents | BlobResourceContents) -> str:
+    if isinstance(resource, TextResourceContents):
+        return resource.text
+    return _note("a resource that is no text", resource.uri)
+
+
+def _note(what: str, which: str) -> str:
+    return f"[{what}, not shown: {which[:_MAX_NOTE]}]"
+
+
+def _is_same(text: str, structured: Any) -> bool:
+    try:
+        return bool(json.loads(text) == structured)
+    except (ValueError, RecursionError):
+        return False
