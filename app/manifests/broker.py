@@ -83,6 +83,15 @@ class Broker(ABC, Generic[SpecT, RowT]):
         warnings = context.warnings.pop(manifest.name, [])
         return Applied(self.kind, manifest.name, operation, shown, diff, warnings)
 
+    async def follow_up(self, context: Context, applied: Applied) -> Applied:
+        """What an apply has looked up elsewhere once it is committed; most kinds look up nothing.
+
+        Args:
+            context: without a transaction, so that nothing else waits meanwhile.
+            applied: what was done.
+        """
+        return applied
+
     async def describe(self, context: Context, name: str) -> dict[str, Any]:
         """The manifest of a resource with its status; it can be applied again as it is."""
         return await self.manifest_of(context, await self.require(context, name))
@@ -202,8 +211,9 @@ class Broker(ABC, Generic[SpecT, RowT]):
             f"{self.kind} {self.metadata_of(row)['name']}"
             for row in await self.rows(context, None)
             if any(
-                reference.kind == kind and reference.name in names
+                named == kind and name in names
                 for reference in self.references(await self.spec_of(context, row))
+                for named, name in reference.candidates
             )
         ]
 

@@ -60,6 +60,8 @@ class ManifestConnections:
 
     async def resolve_tool(self, org_id: str, tool: ServerTool) -> tuple[str, dict[str, Any]]:
         """See `app.sessions.steps.connections.ConnectionResolver`."""
+        if tool.type == "mcp":
+            return "mcp", await self._mcp(org_id, tool.config)
         return "http", await self._http(org_id, {"connection": tool.config["connection"]})
 
     async def skill_text(self, org_id: str, skill: Mapping[str, Any]) -> str:
@@ -72,6 +74,28 @@ class ManifestConnections:
         if text is None:
             raise InvokerError("The skill is not there any more.")
         return text
+
+    async def mcp_server(self, org_id: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """The config by which the server of an McpServer is called.
+
+        Raises:
+            InvokerError: a secret is not there, or cannot be used.
+        """
+        headers: dict[str, Any] = spec["headers"]
+        named = [value["secret"] for value in headers.values() if isinstance(value, dict)]
+        named += [spec["auth"]] if "auth" in spec else []
+        secrets = await self._secrets(org_id, named)
+        return {
+            "url": spec["url"],
+            "token": secrets[spec["auth"]] if "auth" in spec else None,
+            "headers": _merged(None, headers, secrets),
+        }
+
+    async def _mcp(self, org_id: str, config: Mapping[str, Any]) -> dict[str, Any]:
+        spec = await self._spec(org_id, "McpServer", config["server"])
+        if config["tool"] not in spec.get("allowedTools", [config["tool"]]):
+            raise InvokerError("The tool is not allowed any more.")
+        return await self.mcp_server(org_id, spec)
 
     async def _llm(self, org_id: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         spec = await self._spec(org_id, "Provider", name)

@@ -75,7 +75,10 @@ class BrokerRegistry:
 
     async def exists(self, context: Context, reference: Reference) -> bool:
         """Whether what a reference names is there; it is kept there until the transaction ends."""
-        return await self.find(reference.kind).lock_existing(context, reference.name)
+        for kind, name in reference.candidates:
+            if await self.find(kind).lock_existing(context, name):
+                return True
+        return False
 
     async def referrers(self, context: Context, kind: str, names: set[str]) -> list[str]:
         """The resources of the org that name one, as `Kind name`."""

@@ -23,6 +23,7 @@ from tests.support.threads import (
     data,
     read,
     rested,
+    results,
     said,
     settled,
     start,
@@ -88,15 +89,6 @@ def write(name: str = "make-order", **spec: Any) -> Any:
 async def asked(client: httpx.AsyncClient, script: str, *names: str) -> dict[str, Any]:
     """A thread whose model has done what the script says, with these tools."""
     return await answered(client, script, model_profile="script", tools=list(names))
-
-
-def results(thread: dict[str, Any]) -> list[tuple[str, Any]]:
-    """(status, payload) of all results, in the order of their calls."""
-    blocks = [block for message in thread["messages"] for block in message["content"]]
-    found = {b["tool_use_id"]: b for b in blocks if b["content_type"] == "tool_result"}
-    uses = [b["tool_use_id"] for b in blocks if b["content_type"] == "tool_use"]
-    assert set(found) == set(uses)
-    return [(found[use]["status"], found[use]["payload"]) for use in uses]
 
 
 async def test_a_call_is_made_by_a_worker_and_the_model_goes_on(

@@ -131,3 +131,12 @@ def transcript(messages: Sequence[dict[str, Any]]) -> list[tuple[str, str, str, 
         (m["role"], m["status"], text_of(m), [b for b in m["content"] if "text" not in b])
         for m in messages
     ]
+
+
+def results(thread: dict[str, Any]) -> list[tuple[str, Any]]:
+    """(status, payload) of all results, in the order of their calls."""
+    blocks = [block for message in thread["messages"] for block in message["content"]]
+    found = {b["tool_use_id"]: b for b in blocks if b["content_type"] == "tool_result"}
+    uses = [b["tool_use_id"] for b in blocks if b["content_type"] == "tool_use"]
+    assert set(found) == set(uses)
+    return [(found[use]["status"], found[use]["payload"]) for use in uses]

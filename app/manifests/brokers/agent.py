@@ -12,6 +12,7 @@ from app.agents import service
 from app.agents.entities import EntityKind
 from app.agents.placeholders import find_placeholders
 from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
+from app.catalog.mcp_tools import server_of
 from app.db.models import Agent, Session
 from app.errors import BadRequestError, faults_within
 from app.manifests.brokers.bases.stored import StoredBroker, attribute
@@ -69,7 +70,9 @@ class AgentBroker(StoredBroker[AgentSpec, Agent]):
     id_prefix: ClassVar[str] = "agt"
     spec_model = AgentSpec
     free_names: ClassVar[bool] = True
-    refers_to: ClassVar[frozenset[str]] = frozenset({"Flow", "Tool", *_KIND_OF_TYPE.values()})
+    refers_to: ClassVar[frozenset[str]] = frozenset(
+        {"Flow", "Tool", "McpServer", *_KIND_OF_TYPE.values()}
+    )
     columns: ClassVar[Sequence[Column]] = (
         attribute("name"),
         attribute("description"),
@@ -184,7 +187,12 @@ spec:
             if (kind := _KIND_OF_TYPE.get(variable.get("type", ""))) and "default" in variable
         ]
         tools = [
-            Reference("Tool", name, ("requestTemplate", "tools", index))
+            Reference(
+                "Tool",
+                name,
+                ("requestTemplate", "tools", index),
+                or_else=(("McpServer", server_of(name)),),
+            )
             for index, name in enumerate(spec["requestTemplate"].get("tools") or [])
             if not list(find_placeholders(name))  # filled at launch
         ]

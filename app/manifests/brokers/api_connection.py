@@ -2,23 +2,19 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import override
 
-from app.invokers.web.http_config import HttpAuth, check_header
+from app.invokers.web.http_config import HttpAuth
+from app.manifests.brokers.bases.headers import Headers, header_references
 from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
 from app.manifests.model.field_types import BaseUrl, SecretName
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column
-
-_CREDENTIAL = re.compile(
-    r"authorization|cookie|token|secret|key|password|credential", re.IGNORECASE
-)
-
 
 _NEEDS: dict[HttpAuth, frozenset[str]] = {
     HttpAuth.NONE: frozenset(),
@@ -28,12 +24,6 @@ _NEEDS: dict[HttpAuth, frozenset[str]] = {
 }
 _CREDENTIAL_FIELDS = frozenset({"username", "password", "api_key", "token_url", "scope"})
 _OPTIONAL = {HttpAuth.OAUTH: frozenset({"scope"})}
-
-
-class SecretHeader(ManifestModel):
-    """A header whose value is a Secret."""
-
-    secret: SecretName = Field(description="Name of the Secret.")
 
 
 class Connection(ManifestModel):
@@ -51,23 +41,7 @@ class Connection(ManifestModel):
     token_url: BaseUrl | None = Field(None, description="Where oauth gives out tokens.")
     scope: str | None = Field(None, description="What oauth asks for.", max_length=1_000)
     timeout: float = Field(30.0, description="Seconds a request may take.", gt=0, le=600)
-    headers: dict[
-        Annotated[str, Field(max_length=200)],
-        Annotated[str, Field(max_length=2_000)] | SecretHeader,
-    ] = Field({}, description="Sent with each request.", max_length=50)
-
-    @field_validator("headers")
-    @classmethod
-    def _plain_headers(
-        cls, headers: dict[str, str | SecretHeader]
-    ) -> dict[str, str | SecretHeader]:
-        for name, value in headers.items():
-            check_header(name, value if isinstance(value, str) else "")
-            if isinstance(value, str) and _CREDENTIAL.search(name):
-                raise ValueError(
-                    "a header with a credential takes it from a Secret: {secret: NAME}"
-                )
-        return headers
+    headers: Headers = Field({}, description="Sent with each request.")
 
     @model_validator(mode="after")
     def _fits_method(self) -> Self:
@@ -121,11 +95,7 @@ spec:
             for field in ("apiKey", "username", "password")
             if field in connection
         ]
-        return named + [
-            Reference("Secret", value["secret"], ("connection", "headers", header, "secret"))
-            for header, value in connection["headers"].items()
-            if isinstance(value, dict)
-        ]
+        return named + header_references(connection["headers"], ("connection", "headers"))
 
 
 def _camel(fields: list[str]) -> str:

@@ -14,9 +14,16 @@ class Reference:
         name: its name; of an entity, its id.
         path: where in the manifest it is named.
         must_exist: whether an apply is refused when it is not there.
+        or_else: (kind, name) of what may be there in its place.
     """
 
     kind: str
     name: str
     path: Loc
     must_exist: bool = True
+    or_else: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def candidates(self) -> tuple[tuple[str, str], ...]:
+        """(kind, name) of each resource that the name may stand for."""
+        return ((self.kind, self.name), *self.or_else)

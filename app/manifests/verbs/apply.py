@@ -1,5 +1,6 @@
 """Applying the documents of one text: all of them, or none."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,6 +75,16 @@ class Apply:
             with self._current(document, len(documents)):
                 await document.broker.check_references(context, document.manifest)
         return [applied[document.number] for document in documents]
+
+    async def follow_up(
+        self, context: Context, documents: Sequence[Document], applied: Sequence[Applied]
+    ) -> list[Applied]:
+        """Has what is looked up elsewhere looked up, side by side; all is committed by now."""
+        followed = (
+            document.broker.follow_up(context, one)
+            for document, one in zip(documents, applied, strict=True)
+        )
+        return list(await asyncio.gather(*followed))
 
     def _parse(self, number: int, document: dict[str, Any]) -> Document:
         envelope = read_envelope(document)

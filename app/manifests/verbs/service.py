@@ -47,6 +47,8 @@ class ManifestService:
                     applied = await apply.write(context, documents)
                 entries = [_entry_of(entry, one, dry_run=dry_run) for one in applied]
                 db.add_all(one.row(_OK) for one in entries)
+            if not dry_run:
+                applied = await apply.follow_up(context, documents, applied)
             return _applied(entries, applied, dry_run=dry_run)
 
     async def describe(self, caller: Caller, kind: str, name: str) -> Answer:
