@@ -246,8 +246,8 @@ class Flow:
         return not isinstance(self.template(state), Render)
 
     def calls_tools(self, state: str) -> bool:
-        """Whether the steps of a state are calls of tools."""
-        template = self.template(state)
+        """Whether the steps of a state are calls of tools; a state that is gone has none."""
+        template = self.templates.get(_leaf(state))
         return isinstance(template, Map) and isinstance(template.part, RunTool)
 
     def node(self, state: str) -> Node:

@@ -1,12 +1,21 @@
 """Budgets: how much the model requests of a turn, a session or a day may take together."""
 
 from decimal import Decimal
+from typing import Annotated, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from app.wire.messages import WireModel
 
 _MOST = 10**12
+
+# Exact, so it goes out as a text. One schema for both ways: two would make two models of each that
+# holds it.
+Money: TypeAlias = Annotated[
+    Decimal,
+    Field(gt=0, max_digits=18, decimal_places=9),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+]
 
 
 class SpanBudget(WireModel):
@@ -16,12 +25,9 @@ class SpanBudget(WireModel):
     max_steps: int | None = Field(
         None, description="Requests to models, those that are tried again too.", ge=1, le=_MOST
     )
-    max_cost: Decimal | None = Field(
+    max_cost: Money | None = Field(
         None,
         description="In the currency of the Provider's prices, without which none is asked.",
-        gt=0,
-        max_digits=18,
-        decimal_places=9,
         examples=["0.5"],
     )
     max_seconds: float | None = Field(

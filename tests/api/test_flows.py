@@ -44,7 +44,7 @@ async def test_the_list_has_flows_in_code_and_those_of_the_org(
         "revision": 0,
         "description": "A conversation with a model.",
         "source": "code",
-        "number_of_states": 4,
+        "number_of_states": 6,
     }
     assert items["greet"] == {
         "key": "greet",

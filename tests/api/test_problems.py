@@ -255,6 +255,7 @@ async def test_a_key_may_do_what_its_scope_includes(
     assert allowed == {
         "read": [200, 200, 403, 403],
         "write": [200, 200, 200, 403],
+        "approve": [200, 200, 403, 403],
         "admin": [200, 200, 200, 200],
     }
 

@@ -35,7 +35,18 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES = 12  # right requests, and as many wrong ones, of each operation
-TAGS = ["agents", "threads", "datasets", "sessions", "flows", "skills", "manifests", "health"]
+TAGS = [
+    "agents",
+    "threads",
+    "actions",
+    "datasets",
+    "sessions",
+    "usage",
+    "flows",
+    "skills",
+    "manifests",
+    "health",
+]
 TEXT = {"role": "user", "content": [{"text": "Hi"}]}
 
 

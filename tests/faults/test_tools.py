@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import yaml
@@ -32,6 +33,23 @@ async def declare(system: System, client: Client, port: int) -> None:
         f"{system.base_urls[0]}/api/v1/cli/apply/", content=yaml.safe_dump_all(documents)
     )
     assert response.status_code == 200, response.text
+
+
+async def give_up(client: Client, thread_id: str) -> None:
+    """Deny what a person is asked: whether the call was made is not known."""
+    asked: list[dict[str, Any]] = []
+
+    async def is_asked() -> bool:
+        thread = await client.data("GET", f"/{thread_id}")
+        asked[:] = thread["required_actions"]
+        return bool(asked)
+
+    await until(is_asked, what="the question what became of the write")
+    (action,) = asked
+    assert (action["kind"], action["tool_name"]) == ("unknown_outcome", "write")
+    url = f"{client.base_urls[0]}/v1/ai/actions/{action['action_id']}/resolve"
+    answer = await client.http.post(url, json={"decision": "deny"})
+    assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize("loss", ["killed", "told to end", "stopped"])
@@ -67,6 +85,7 @@ async def test_a_write_whose_worker_is_lost_is_sent_once_and_a_read_again(
         else:
             system.pause(first)
         system.resume(second)
+        await give_up(client, conversation.thread_id)
         await conversation.answered()
         system.resume(first)
         held.set()
