@@ -6,8 +6,11 @@ from app.access.caller import Caller
 from app.errors import BadRequestError, faults_within
 from app.flows.library.chat import KEY
 from app.sessions.runtime import Runtime
-from app.skills.service import SkillText, resolve_versions, subscribed_versions
+from app.skills.service import OfferedSkill, SkillText, resolve_versions, subscribed_versions
 from app.wire.thread_requests import SendMessageRequest, SkillSpec, StartAgentThreadRequest
+
+_IS_SUBSCRIBED = """
+SELECT EXISTS (SELECT 1 FROM skill_subscription WHERE user_id = $1 AND ai_version IS NOT NULL)"""
 
 # Of all texts that one request has put into a session.
 MAX_CHARACTERS = 1_000_000
@@ -54,9 +57,15 @@ async def skills_of_message(
         BadRequestError: they are too long together.
     """
     texts = await _texts(runtime, caller, request.invoke_skills, "invoke_skills")
+    return {"invoked_skills": texts, "subscribed_skills": await _subscribed(runtime, caller)}
+
+
+async def _subscribed(runtime: Runtime, caller: Caller) -> list[OfferedSkill]:
+    # Most users are subscribed to none: that is asked without a transaction.
+    if not await runtime.database.pool.fetchval(_IS_SUBSCRIBED, caller.user_id):
+        return []
     async with runtime.database.transaction() as db:
-        subscribed = await subscribed_versions(db, caller)
-    return {"invoked_skills": texts, "subscribed_skills": subscribed}
+        return await subscribed_versions(db, caller)
 
 
 async def _texts(

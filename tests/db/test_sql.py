@@ -42,8 +42,10 @@ def statements() -> Iterator[tuple[str, str]]:
             continue
         for name, value in vars(import_module(found.name)).items():
             is_part = name.startswith("_") and _OF_PARTS.search(found.name)
-            if isinstance(value, str) and _STATEMENT.match(value) and not is_part:
-                yield f"{found.name}.{name}", value
+            values = value.values() if name == "OF_AGENTS" else [value]
+            for one in values:
+                if isinstance(one, str) and _STATEMENT.match(one) and not is_part:
+                    yield f"{found.name}.{name}", one
 
 
 async def test_postgresql_takes_every_statement(database: Database) -> None:

@@ -240,6 +240,11 @@ class Change:
         return self.messages_before + len(self.messages)
 
     @property
+    def is_of_agent(self) -> bool:
+        """Whether it writes what only turns with tools or goals do."""
+        return bool(self.growth or self.actions or self.goals)
+
+    @property
     def complete_count(self) -> int:
         """How many messages there are after the change to which nothing more will come."""
         last = self.messages[-1] if self.messages else self.growth

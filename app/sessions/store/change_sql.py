@@ -33,11 +33,6 @@ _WRITES = """
   FROM changed c, i, jsonb_to_recordset(i.messages)
     AS m(idx bigint, role text, content jsonb, status text, step_id text, attempt int)
 )
-, grown_message AS (
-  UPDATE message m SET content = m.content || g.content, status = g.status
-  FROM changed c, i, jsonb_to_record(i.growth) AS g(idx bigint, content jsonb, status text)
-  WHERE i.growth IS NOT NULL AND m.session_id = c.id AND m.idx = g.idx
-)
 , new_values AS (
   INSERT INTO session_value (session_id, key, org_id, payload)
   SELECT c.id, v.key, c.org_id, decode(v.payload, 'base64')
@@ -46,20 +41,6 @@ _WRITES = """
 , deleted_values AS (
   DELETE FROM session_value v USING changed c, i
   WHERE v.session_id = c.id AND i.deleted ? v.key
-)
-, opened_actions AS (
-  INSERT INTO action (id, session_id, org_id, kind, tool_call_id, name, arguments, answer_schema,
-    approvers, deadline, on_expiry, status)
-  SELECT a.id, c.id, c.org_id, a.kind, a.tool_call_id, a.name, a.arguments, a.answer_schema,
-    a.approvers, clock_timestamp() + a.seconds * interval '1 second', a.on_expiry, 'open'
-  FROM changed c, i, jsonb_to_recordset(i.opened) AS a(id text, kind text, tool_call_id text,
-    name text, arguments jsonb, answer_schema jsonb, approvers text, seconds float, on_expiry text)
-)
-, closed_actions AS (
-  UPDATE action a SET status = x.status, resolution = x.resolution,
-    resolved_by = i.client_event->>'created_by', resolved_at = clock_timestamp()
-  FROM changed c, i, jsonb_to_recordset(i.closed) AS x(id text, status text, resolution jsonb)
-  WHERE a.session_id = c.id AND a.id = x.id AND a.status = 'open'
 )
 , new_invocation AS (
   INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status, deadline,
@@ -78,6 +59,28 @@ _WRITES = """
   FROM changed c, i, json_to_record(i.client_event) AS e(id text, name text, input text,
     idempotency_key text, request_hash text, answer json, created_by text)
   WHERE i.client_event IS NOT NULL
+)"""
+
+# What only turns of agents write: results of tools that grow, actions, goals and their effects.
+_AGENT_WRITES = """
+, grown_message AS (
+  UPDATE message m SET content = m.content || g.content, status = g.status
+  FROM changed c, i, jsonb_to_record(i.growth) AS g(idx bigint, content jsonb, status text)
+  WHERE i.growth IS NOT NULL AND m.session_id = c.id AND m.idx = g.idx
+)
+, opened_actions AS (
+  INSERT INTO action (id, session_id, org_id, kind, tool_call_id, name, arguments, answer_schema,
+    approvers, deadline, on_expiry, status)
+  SELECT a.id, c.id, c.org_id, a.kind, a.tool_call_id, a.name, a.arguments, a.answer_schema,
+    a.approvers, clock_timestamp() + a.seconds * interval '1 second', a.on_expiry, 'open'
+  FROM changed c, i, jsonb_to_recordset(i.opened) AS a(id text, kind text, tool_call_id text,
+    name text, arguments jsonb, answer_schema jsonb, approvers text, seconds float, on_expiry text)
+)
+, closed_actions AS (
+  UPDATE action a SET status = x.status, resolution = x.resolution,
+    resolved_by = i.client_event->>'created_by', resolved_at = clock_timestamp()
+  FROM changed c, i, jsonb_to_recordset(i.closed) AS x(id text, status text, resolution jsonb)
+  WHERE a.session_id = c.id AND a.id = x.id AND a.status = 'open'
 )
 , new_goals AS (
   INSERT INTO goal (session_id, idx, org_id, kind, data, status, message_idx)
@@ -279,6 +282,13 @@ RESUME = (
     + _WRITES
     + "\nSELECT id, queue FROM reopened WHERE status = 'queued'"
 )
+
+# The same statements for changes that write something of these: each part costs even where it is
+# empty, and most changes have none of them.
+OF_AGENTS = {
+    statement: statement.replace(_WRITES, _WRITES + _AGENT_WRITES)
+    for statement in (START, ADMIT, COMPLETE, CLOSE, RESUME)
+}
 
 EXPIRE = f"""
 DELETE FROM session WHERE id IN (

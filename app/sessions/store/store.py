@@ -107,13 +107,17 @@ class SessionStore(StepStore):
 
         None: its id, made from an idempotency key, is there already.
         """
-        rows = await self._change(change_sql.START, change.document(), change.model)
+        rows = await self._change(
+            _statement(change_sql.START, change), change.document(), change.model
+        )
         return rows[0]["created"] if rows else None
 
     async def admit(self, change: Change) -> bool:
         """Writes what a client's event did."""
         try:
-            return await self._write(change_sql.ADMIT, change.document(), change.model)
+            return await self._write(
+                _statement(change_sql.ADMIT, change), change.document(), change.model
+            )
         except asyncpg.UniqueViolationError:
             # The same idempotency key was admitted at this moment: to be read again.
             return False
@@ -130,7 +134,9 @@ class SessionStore(StepStore):
             "closed_as": InvocationStatus.DONE if error is None else InvocationStatus.FAILED,
             "closed_error": error,
         }
-        return await self._write(change_sql.COMPLETE, change.document(**closing), change.model)
+        return await self._write(
+            _statement(change_sql.COMPLETE, change), change.document(**closing), change.model
+        )
 
     async def close(
         self, invocation_id: str, change: Change, error: str, *, cancelled: bool
@@ -138,12 +144,14 @@ class SessionStore(StepStore):
         """Writes the end of an invocation from outside; its open steps are superseded."""
         status = InvocationStatus.CANCELLED if cancelled else InvocationStatus.FAILED
         closing = {"closes": invocation_id, "closed_as": status, "closed_error": error}
-        return await self._write(change_sql.CLOSE, change.document(**closing), change.model)
+        return await self._write(
+            _statement(change_sql.CLOSE, change), change.document(**closing), change.model
+        )
 
     async def resume(self, failed: FailedInvocation, change: Change) -> list[DueStep] | None:
         """Lets a failed invocation go on as the new one of the change; the steps that are due."""
         document = change.document(resumes=failed.id)
-        rows = await self._change(change_sql.RESUME, document)
+        rows = await self._change(_statement(change_sql.RESUME, change), document)
         return [DueStep(row["id"], row["queue"]) for row in rows] or None
 
     async def expire(self, most: int) -> int:
@@ -225,3 +233,7 @@ class SessionStore(StepStore):
         if row is None:
             raise NotFoundError(f"There is no session {session_id!r}.")
         return row
+
+
+def _statement(statement: str, change: Change) -> str:
+    return change_sql.OF_AGENTS[statement] if change.is_of_agent else statement
