@@ -55,8 +55,8 @@ MUTATIONS = {
         (
             (
                 "app/sessions/turn/admission.py",
-                "session_id, request.idempotency_key",
-                "session_id, None",
+                "caller.org_id, session_id, idempotency_key",
+                "caller.org_id, session_id, None",
             ),
             (
                 "app/sessions/turn/admission.py",
