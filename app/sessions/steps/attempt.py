@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -216,10 +216,9 @@ class AttemptRunner:
         if name in MODELS:
             await self._reserve(claim, spent, node.invoker, len(content), config)
         timeout = node.timeout or self._settings.timeout_seconds
-        with partial_output(self._runtime, claim) as emit, spent.on(node.invoker):
-            context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
-            answer = await _in_time(invoker.invoke(content, context), timeout)
-            spent.usage = answer.usage
+        answer = await self._called(
+            claim, spent, node.invoker, timeout, lambda context: invoker.invoke(content, context)
+        )
         return replace(answer, text=storable(answer.text))
 
     async def _converse(self, claim: Claim, node: Converse, flow: Flow, spent: Spent) -> Answer:
@@ -237,11 +236,25 @@ class AttemptRunner:
         check_size(asked.messages)
         characters = sum(len(message.content) for message in asked.messages)
         await self._reserve(claim, spent, profile, characters, config)
-        with partial_output(self._runtime, claim) as emit, spent.on(profile):
-            context = InvocationContext(claim.step_id, claim.attempt, timeout, emit)
-            answer = await _in_time(invoker.ask(asked, context), timeout)
-            spent.usage = answer.usage
+        answer = await self._called(
+            claim, spent, profile, timeout, lambda context: invoker.ask(asked, context)
+        )
         return Answer(answer_json(answer), answer.finish)
+
+    async def _called(
+        self,
+        claim: Claim,
+        spent: Spent,
+        asked: str,
+        seconds: float,
+        call: Callable[[InvocationContext], Awaitable[Answer]],
+    ) -> Answer:
+        """Calls an invoker in time; readers see what it emits, and what it took is kept."""
+        with partial_output(self._runtime, claim) as emit, spent.on(asked):
+            context = InvocationContext(claim.step_id, claim.attempt, seconds, emit)
+            answer = await _in_time(call(context), seconds)
+            spent.usage = answer.usage
+        return answer
 
     async def _reserve(
         self, claim: Claim, spent: Spent, asked: str, characters: int, config: Mapping[str, Any]
