@@ -54,9 +54,7 @@ class ToolRunner:
             CallAgainError: it is to be made again.
         """
         if claim.losses and not tool.repeatable:
-            return ToolResult(
-                tool_use_id=call.id, status=ToolStatus.UNKNOWN, payload={"error": _UNKNOWN}
-            )
+            return _unknown(call)
         started = time.monotonic()
         try:
             result = await self._made(claim, tool, call)
@@ -117,7 +115,9 @@ def _may_be_repeated(error: InvokerError, tool: ServerTool) -> bool:
 
 def _without_answer(call: ToolCall, tool: ServerTool, error: InvokerError) -> ToolResult:
     if isinstance(error, UnknownOutcomeError) and not tool.repeatable:
-        return ToolResult(
-            tool_use_id=call.id, status=ToolStatus.UNKNOWN, payload={"error": _UNKNOWN}
-        )
+        return _unknown(call)
     return ToolResult.failed(call.id, error_text(str(error)))
+
+
+def _unknown(call: ToolCall) -> ToolResult:
+    return ToolResult(tool_use_id=call.id, status=ToolStatus.UNKNOWN, payload={"error": _UNKNOWN})
