@@ -20,26 +20,26 @@ from app.errors import (
 )
 from app.flows.machine import ERROR_EVENT, SessionMachine, ending_event, is_library_event
 from app.flows.model.session_model import SessionModel
-from app.flows.move import ClosedAction, Move, OpenedAction, Recording, Said
+from app.flows.move import Move, Recording
 from app.flows.own_code import OwnCode
 from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.template import Map, Node, Render, RunTool, Template
-from app.goals.turn import GoalChange
 
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """What one event did: the states before and after, and what the dialogue keeps of it."""
+    """What one event did: the states before and after, and what the dialogue keeps of it.
+
+    `move` is what the model decided, where it does.
+    """
 
     target: str
     recording: Recording
     source: str | None = None
     messages: list[tuple[str, str]] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)
-    goal_changes: list[GoalChange] = field(default_factory=list)
-    actions: list[OpenedAction | ClosedAction] = field(default_factory=list)
+    move: Move = field(default_factory=lambda: Move(""))
 
 
 # What of a transition goes into the dialogue: (from, to) an invoker state?
@@ -146,7 +146,7 @@ class Flow:
             ) from error
         target = _encode(machine)
         recording = Recording.NONE if self.invokes(target) else Recording.RENDERED
-        entered = _entered(machine, target, recording)
+        entered = Entered(target, machine.recording or recording, messages=machine.messages)
         return self._remembered(machine, (None, ""), entered)
 
     async def send(
@@ -182,7 +182,8 @@ class Flow:
             raise EventRefusedError(detail, extra=self._situation(state, event)) from error
         target = _encode(machine)
         recording = _MATRIX[self.invokes(state), self.invokes(target)]
-        entered = _entered(machine, target, recording, state)
+        recording = machine.recording or recording
+        entered = Entered(target, recording, state, machine.messages)
         return self._remembered(machine, (state, event), entered)
 
     async def _moved(
@@ -195,14 +196,7 @@ class Flow:
             machine.move = move
             await code.run(lambda: machine.send(event, actor_input=""))
             target = self._targets[state, event, move.key] = _encode(machine)
-        return Entered(
-            target,
-            move.recording,
-            state,
-            said=move.said,
-            goal_changes=move.goal_changes,
-            actions=move.actions,
-        )
+        return Entered(target, move.recording, state, move=move)
 
     def next_actions(self, state: str) -> list[str]:
         """The events that a client may send in a state, in the order they are declared."""
@@ -307,18 +301,6 @@ class Flow:
             "possible_events": self.next_actions(state),
             "received_event": event,
         }
-
-
-def _entered(
-    machine: SessionMachine, target: str, recording: Recording, source: str | None = None
-) -> Entered:
-    recording = machine.recording or recording
-    return Entered(
-        target,
-        recording,
-        source,
-        machine.messages,
-    )
 
 
 def _encode(machine: SessionMachine) -> str:

@@ -1,6 +1,7 @@
 """What a transition comes to beside its state: what is said, asked of people, and achieved."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -77,6 +78,6 @@ class Move:
 
     key: str
     recording: Recording = Recording.NONE
-    said: list[Said] = field(default_factory=list)
-    goal_changes: list[GoalChange] = field(default_factory=list)
-    actions: list[OpenedAction | ClosedAction] = field(default_factory=list)
+    said: Sequence[Said] = ()
+    goal_changes: Sequence[GoalChange] = ()
+    actions: Sequence[OpenedAction | ClosedAction] = ()

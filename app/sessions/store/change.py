@@ -1,6 +1,7 @@
 """A change of a session as it will be written: plain values, no queries."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -255,7 +256,7 @@ class Change:
         """The steps that a worker may take once it is committed."""
         return due_steps(self.steps)
 
-    def add_goals(self, changes: list[GoalChange]) -> None:
+    def add_goals(self, changes: Sequence[GoalChange]) -> None:
         """Takes over changes of goals; those that are new are declared by the last message."""
         self.goals += [GoalRow(change, self.message_count - 1) for change in changes]
 

@@ -230,18 +230,18 @@ class TransitionRun:
 
     def _record(self, entered: Entered) -> None:
         """Takes over the state, and what the transition says by itself."""
-        change = self.change
+        change, move = self.change, entered.move
         change.state = self._model.state = entered.target
-        change.actions += entered.actions
+        change.actions += move.actions
         change.messages += [
             NewMessage.text(MessageRole(role), storable(text)) for role, text in entered.messages
         ]
-        for said in (one for one in entered.said if not one.behind):
+        for said in (one for one in move.said if not one.behind):
             self._say(said)
         if entered.recording is Recording.RAW:
             change.messages.append(_raw(self._given))
-        change.add_goals(entered.goal_changes)
-        for said in (one for one in entered.said if one.behind):
+        change.add_goals(move.goal_changes)
+        for said in (one for one in move.said if one.behind):
             self._say(said)
 
     def _say(self, said: Said) -> None:
