@@ -22,7 +22,8 @@ from tests.support.http import NewKey
 from tests.support.manifests import manifest, many, post, send
 from tests.support.mcp_server import McpServer, text, tool
 from tests.support.raw_server import raw_server, sends
-from tests.support.threads import THREADS, answered, data, rested, results, said, settled, start
+from tests.support.shop import asked, reachable
+from tests.support.threads import THREADS, data, rested, results, said, settled, start
 
 KEY = "sk-mcp-secret-0123456789"
 ORDER = {
@@ -35,8 +36,7 @@ ORDER = {
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """This machine may be reached."""
-    security = settings.security.model_copy(update={"egress_allow": ["127.0.0.0/8"]})
-    return settings.model_copy(update={"security": security})
+    return reachable(settings)
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +56,6 @@ async def declare(client: httpx.AsyncClient, url: str, **spec: Any) -> dict[str,
     answer = await post(client, "apply", declared(url, **spec))
     found: dict[str, Any] = answer["data"]["items"][1]
     return found
-
-
-async def asked(client: httpx.AsyncClient, script: str, *names: str) -> dict[str, Any]:
-    """A thread whose model has done what the script says, with these tools."""
-    return await answered(client, script, model_profile="script", tools=list(names))
 
 
 async def test_an_apply_lists_the_tools_and_a_thread_calls_two_side_by_side(

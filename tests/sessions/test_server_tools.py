@@ -17,9 +17,9 @@ from tests.support.http import NewKey
 from tests.support.http_server import HttpServer, Says
 from tests.support.manifests import manifest, many, post, send
 from tests.support.raw_server import raw_server, sends
+from tests.support.shop import SHOP_KEY, asked, connect, connection_to, reachable
 from tests.support.threads import (
     THREADS,
-    answered,
     data,
     read,
     rested,
@@ -31,7 +31,6 @@ from tests.support.threads import (
 )
 
 _DONE_CALLS = "SELECT count(*) FROM step WHERE status = 'done' AND path <> ''"
-KEY = "sk-tool-secret-0123456789"
 ORDER = {
     "type": "object",
     "properties": {"order_id": {"type": "string"}},
@@ -42,8 +41,7 @@ ORDER = {
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """This machine may be reached."""
-    security = settings.security.model_copy(update={"egress_allow": ["127.0.0.0/8"]})
-    return settings.model_copy(update={"security": security})
+    return reachable(settings)
 
 
 @pytest.fixture(autouse=True)
@@ -56,15 +54,8 @@ async def _worker(settings: Settings) -> AsyncIterator[None]:
 async def shop(client: httpx.AsyncClient) -> AsyncIterator[HttpServer]:
     """What the tools reach; its connection is there."""
     async with HttpServer() as server:
-        key = manifest("Secret", "shop-key", {"config": {"value": KEY}})
-        shop = manifest("ApiConnection", "shop", connection_to(server))
-        await post(client, "apply", many(key, shop))
+        await connect(client, server)
         yield server
-
-
-def connection_to(server: HttpServer) -> dict[str, Any]:
-    url = f"{server.url}/v2"
-    return {"connection": {"baseUrl": url, "authMethod": "token", "apiKey": "shop-key"}}
 
 
 async def declare(client: httpx.AsyncClient, name: str = "get-order", **spec: Any) -> str:
@@ -86,11 +77,6 @@ def write(name: str = "make-order", **spec: Any) -> Any:
     return tool(name, **{"inputSchema": {}, "effect": "write", "http": http, **spec})
 
 
-async def asked(client: httpx.AsyncClient, script: str, *names: str) -> dict[str, Any]:
-    """A thread whose model has done what the script says, with these tools."""
-    return await answered(client, script, model_profile="script", tools=list(names))
-
-
 async def test_a_call_is_made_by_a_worker_and_the_model_goes_on(
     client: httpx.AsyncClient, shop: HttpServer
 ) -> None:
@@ -106,7 +92,7 @@ async def test_a_call_is_made_by_a_worker_and_the_model_goes_on(
     assert result["runtime_ms"] >= 0
     [request] = shop.requests
     assert (request.method, request.url) == ("GET", "/v2/orders/A%201%2F7")
-    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["authorization"] == f"Bearer {SHOP_KEY}"
     assert request.headers["idempotency-key"].startswith("stp_")
 
 
@@ -128,7 +114,7 @@ async def test_arguments_go_where_the_tool_says(
     assert (note.method, note.url) == ("PUT", "/v2/orders/7/notes?v=3&page=2")
     assert json.loads(note.body) == {"note": ["a", None]}
     assert note.headers["x-trace"] == "t1"
-    assert note.headers["authorization"] == f"Bearer {KEY}"
+    assert note.headers["authorization"] == f"Bearer {SHOP_KEY}"
     assert find.url == "/v2/%C3%A9%3F%23?filter=%7B%22a%22%3A+%5B1%5D%7D&tags=x&tags=y"
     assert find.body == ""
 
@@ -165,12 +151,12 @@ def key_of(request: bytes) -> bytes:
 async def test_what_the_api_refuses_is_told_to_the_model(
     client: httpx.AsyncClient, shop: HttpServer
 ) -> None:
-    basic = base64.b64encode(f"{KEY}:{KEY}".encode()).decode()
+    basic = base64.b64encode(f"{SHOP_KEY}:{SHOP_KEY}".encode()).decode()
     shop.script(
-        Says(f"no {KEY}", 404),
+        Says(f"no {SHOP_KEY}", 404),
         Says("moved", 302, {"Location": "/other"}),
-        Says(f"{'x' * 3_995}{KEY}{KEY}", 400),
-        Says(json.dumps({"you sent": f"Bearer {KEY}", "or": f"Basic {basic}"})),
+        Says(f"{'x' * 3_995}{SHOP_KEY}{SHOP_KEY}", 400),
+        Says(json.dumps({"you sent": f"Bearer {SHOP_KEY}", "or": f"Basic {basic}"})),
     )
     await declare(client)
     await post(client, "apply", write("make-order"))
@@ -191,7 +177,7 @@ async def test_what_the_api_refuses_is_told_to_the_model(
     assert [status for status, _ in found[4:]] == ["error"] * 4
     assert "do not fit" in found[4][1]["error"]
     assert len(shop.requests) == 4  # the arguments that do not fit, or lead elsewhere, went nowhere
-    assert KEY not in json.dumps(thread)
+    assert SHOP_KEY not in json.dumps(thread)
 
 
 @pytest.mark.parametrize(
@@ -454,7 +440,7 @@ async def test_cancel_ends_a_call_within_a_second_and_each_call_has_its_result(
         assert data(await client.post(f"{url}/cancel"))["status"] == "user_turn"
         async with asyncio.timeout(1):
             await left.wait()
-    await post(client, "apply", manifest("ApiConnection", "shop", connection_to(shop)))
+    await post(client, "apply", connection_to(shop))
     await client.post(f"{url}/messages", json={"message": said("call make-order\nthen\nFine.")})
     thread = await settled(client, thread["thread_id"])
 

@@ -7,6 +7,7 @@ import httpx
 from app.settings import Settings
 from tests.support.http_server import HttpServer
 from tests.support.manifests import manifest, many, post
+from tests.support.threads import answered
 
 SHOP_KEY = "sk-tool-secret-0123456789"
 ORDER = {
@@ -22,17 +23,21 @@ def reachable(settings: Settings) -> Settings:
     return settings.model_copy(update={"security": security})
 
 
-async def connect(client: httpx.AsyncClient, server: HttpServer) -> None:
-    """Apply the connection to the shop."""
+def connection_to(server: HttpServer) -> Any:
+    """The connection to the shop."""
     connection = {"baseUrl": f"{server.url}/v2", "authMethod": "token", "apiKey": "shop-key"}
-    await post(
-        client,
-        "apply",
-        many(
-            manifest("Secret", "shop-key", {"config": {"value": SHOP_KEY}}),
-            manifest("ApiConnection", "shop", {"connection": connection}),
-        ),
-    )
+    return manifest("ApiConnection", "shop", {"connection": connection})
+
+
+async def connect(client: httpx.AsyncClient, server: HttpServer) -> None:
+    """Apply the connection to the shop, and its key."""
+    key = manifest("Secret", "shop-key", {"config": {"value": SHOP_KEY}})
+    await post(client, "apply", many(key, connection_to(server)))
+
+
+async def asked(client: httpx.AsyncClient, script: str, *names: str) -> dict[str, Any]:
+    """A thread whose model has done what the script says, with these tools."""
+    return await answered(client, script, model_profile="script", tools=list(names))
 
 
 async def declare(client: httpx.AsyncClient, name: str, **spec: Any) -> str:
