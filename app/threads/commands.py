@@ -75,7 +75,7 @@ async def start_thread(
     await check_model_profile(runtime.database, caller.org_id, request.model_profile)
     await _check_prices(runtime, caller, flow, request)
     check_takes_skills(flow.key, request)
-    skills = await skills_of_start(runtime, caller, request)
+    skills = await skills_of_start(runtime, caller, request) if flow.key == KEY else {}
     new_session = NewSession(
         flow=flow.key,
         flow_revision=flow.revision,
