@@ -8,6 +8,7 @@ from typing import Any
 
 from app.invokers.mcp_servers.listing import ListedTool
 from app.invokers.tool import Effect, ServerTool
+from app.kit.json_schema import object_schema
 
 # Between the name of a server and that of its tool.
 SEPARATOR = "__"
@@ -58,8 +59,7 @@ def server_tools(server: str, spec: Mapping[str, Any]) -> dict[str, ServerTool]:
             type="mcp",
             name=tool["name"],
             description=tool["description"],
-            # Servers of models want to be told that it is an object.
-            input_schema={"type": "object", "properties": {}, **tool["inputSchema"]},
+            input_schema=object_schema(tool["inputSchema"]),
             timeout=spec["timeout"],
             retries=spec["retries"],
             config={"server": server, "tool": tool["tool"]},

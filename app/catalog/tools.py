@@ -9,6 +9,7 @@ import asyncpg
 from app.catalog.mcp_tools import server_of, server_tools
 from app.errors import BadRequestError
 from app.invokers.tool import ServerTool
+from app.kit.json_schema import object_schema
 
 _TOOLS = """
 SELECT kind, name, spec FROM resource
@@ -53,8 +54,7 @@ def _http_tool(name: str, spec: dict[str, Any]) -> ServerTool:
         type="http",
         name=name,
         description=_description(spec),
-        # Servers of models want to be told that it is an object.
-        input_schema={"type": "object", "properties": {}, **spec["inputSchema"]},
+        input_schema=object_schema(spec["inputSchema"]),
         effect=spec["effect"],
         idempotent=spec["idempotent"],
         approval=spec["approval"],

@@ -31,6 +31,11 @@ def check_schema(schema: dict[str, Any]) -> None:
     _validator(schema)
 
 
+def object_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema, saying that it is that of an object: servers of models want to be told."""
+    return {"type": "object", "properties": {}, **schema}
+
+
 def schema_faults(schema: dict[str, Any], value: object) -> list[str]:
     """What of a value does not fit a schema that `check_schema` let pass; the first 20 faults."""
     places = [
