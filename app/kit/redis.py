@@ -38,6 +38,10 @@ class LimitedRedis(Redis):
         self.probe_key = "probe"
         self._probing: asyncio.Task[None] | None = None
         self._repairs: list[Callable[[], Awaitable[None]]] = []
+        self._ended = False
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def works(self) -> bool:
@@ -51,23 +55,36 @@ class LimitedRedis(Redis):
 
     @override
     async def execute_command(self, *args: Any, **options: Any) -> Any:
+        if self._ended:  # it would connect anew, and nobody would close that connection
+            raise RedisConnectionError("The client is closed.")
         if self._probing is not None:
             raise RedisConnectionError("Redis did not work a moment ago.")
         try:
             return await self._execute(*args, **options)
         except _FAILURES as error:
-            if self._probing is None:
-                log.warning("redis does not work", error=f"{type(error).__name__}: {error}")
-                self._probing = asyncio.create_task(self._probe())
+            self._open_breaker(error)
             raise
 
-    async def end_probe(self) -> None:
-        """Leaves the breaker as it is."""
+    async def end(self) -> None:
+        """Closes the connections; commands that run end first, further ones fail."""
+        self._ended = True
         if self._probing is not None:
             await end_tasks(self._probing)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COMMAND_SECONDS):
+                await self._idle.wait()
+        with suppress(RedisError, OSError):
+            await self.aclose()
+
+    def _open_breaker(self, error: Exception) -> None:
+        if self._probing is None and not self._ended:
+            log.warning("redis does not work", error=f"{type(error).__name__}: {error}")
+            self._probing = asyncio.create_task(self._probe())
 
     async def _execute(self, *args: Any, **options: Any) -> Any:
         blocks = float(args[-1]) if args[0] == "BLPOP" else 0.0
+        self._running += 1
+        self._idle.clear()
         try:
             async with asyncio.timeout(COMMAND_SECONDS + blocks):
                 return await super().execute_command(  # type: ignore[no-untyped-call]
@@ -81,6 +98,10 @@ class LimitedRedis(Redis):
             raise RedisConnectionError(f"Redis refused: {error}") from error
         except TimeoutError:
             raise RedisTimeoutError("Redis did not answer in time.") from None
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
 
     async def _probe(self) -> None:
         while True:
@@ -122,6 +143,4 @@ async def open_redis(url: str, namespace: str) -> AsyncIterator[LimitedRedis]:
     try:
         yield client
     finally:
-        await client.end_probe()
-        with suppress(RedisError, OSError):
-            await client.aclose()
+        await client.end()

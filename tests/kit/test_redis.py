@@ -1,11 +1,14 @@
-"""The client of Redis: what opens its breaker."""
+"""The client of Redis: what opens its breaker, and how it ends."""
 
 import asyncio
+import gc
+import warnings
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.kit.redis import open_redis
+from app.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -42,3 +45,18 @@ async def test_a_server_that_refuses_does_not_work(answer: str) -> None:
             with pytest.raises(RedisConnectionError):
                 await redis.get("{test}:key")
             assert not redis.works
+
+
+async def test_a_client_that_is_closed_leaves_no_connection(settings: Settings) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", ResourceWarning)
+        async with open_redis(settings.redis_url, "{test}") as redis:
+            await redis.ping()
+            running = [asyncio.create_task(redis.ping()) for _ in range(5)]
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*running) == [True] * 5
+        with pytest.raises(RedisConnectionError):
+            await redis.ping()
+        del redis
+        gc.collect()
+    assert [str(one.message) for one in seen] == []
