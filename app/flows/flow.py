@@ -147,7 +147,9 @@ class Flow:
         target = _encode(machine)
         recording = Recording.NONE if self.invokes(target) else Recording.RENDERED
         entered = Entered(target, machine.recording or recording, messages=machine.messages)
-        return self._remembered(machine, (None, ""), entered)
+        if machine.is_plain or machine.is_decided_by_model():
+            self._fixed[None, ""] = entered
+        return entered
 
     async def send(
         self, state: str, model: SessionModel, event: str, actor_input: str, *, internal: bool
@@ -184,7 +186,9 @@ class Flow:
         recording = _MATRIX[self.invokes(state), self.invokes(target)]
         recording = machine.recording or recording
         entered = Entered(target, recording, state, machine.messages)
-        return self._remembered(machine, (state, event), entered)
+        if machine.is_plain:
+            self._fixed[state, event] = entered
+        return entered
 
     async def _moved(
         self, code: OwnCode, state: str, model: SessionModel, event: str, move: Move
@@ -280,14 +284,6 @@ class Flow:
         subject = self._subject(model)
         subject._configuration = values  # noqa: SLF001 - the engine's own attribute
         return self.machine(subject, **inputs)
-
-    def _remembered(
-        self, machine: SessionMachine, move: tuple[str | None, str], entered: Entered
-    ) -> Entered:
-        """Keeps an outcome of a machine that decides nothing by itself: it never changes."""
-        if machine.is_plain:
-            self._fixed[move] = entered
-        return entered
 
     def _refusal(self, state: str, event: str) -> EventNotAcceptedError:
         return EventNotAcceptedError(

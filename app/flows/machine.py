@@ -1,6 +1,7 @@
 """The base of every flow's statechart: python-statemachine, set to refuse what goes wrong."""
 
 from collections.abc import Callable, Iterable, Iterator
+from inspect import getattr_static
 from types import FunctionType
 from typing import Any, ClassVar
 
@@ -92,6 +93,11 @@ class SessionMachine(StateChart[Any]):
         such an event leads is found out once and kept. It may change the model.
         """
         return None
+
+    @classmethod
+    def is_decided_by_model(cls) -> bool:
+        """Whether `decide` says what each event comes to: then it has no hooks."""
+        return getattr_static(cls, "decide") is not getattr_static(SessionMachine, "decide")
 
     @override
     def _put_nonblocking(self, trigger_data: TriggerData, internal: bool = False) -> None:
