@@ -62,35 +62,58 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 2)
 
 
-class Thread:
-    """One conversation with the echo model."""
+@dataclass(frozen=True)
+class Talk:
+    """How a thread is started beside its first message, what is said to it, what it answers.
 
-    def __init__(self, connection: Connection, tally: Tally) -> None:
+    What is said and answered is made of a word that is new in each turn.
+    """
+
+    fields: dict[str, Any]
+    said: Callable[[str], str]
+    answer: Callable[[str], str]
+
+
+ECHO = Talk({}, lambda word: word, lambda word: f"[echo model] You said: {word}")
+
+
+def calling(count: int) -> Talk:
+    """The offline model calls the tool `look` so often at once, and then answers."""
+    fields = {"model_profile": "script", "tools": ["look"]}
+    calls = "call look {}\n" * count + ("then\n" if count else "")
+    return Talk(fields, lambda word: calls + word, lambda word: word)
+
+
+class Thread:
+    """One conversation with an offline model."""
+
+    def __init__(self, connection: Connection, tally: Tally, talk: Talk = ECHO) -> None:
         self._connection = connection
         self._tally = tally
+        self._talk = talk
 
     async def start(self) -> None:
         """Start it and read its first answer."""
-        text = uuid.uuid4().hex
-        body = {"messages": [_message(text)]}
+        word = uuid.uuid4().hex
+        body = self._talk.fields | {"messages": [_message(self._talk.said(word))]}
         answer = await self._connection.call("POST", "/v1/ai/threads", body)
         record: Any = answer["data"]
         self._path = f"/v1/ai/threads/{record['thread_id']}"
-        await self._read(text, record["continuation_token"])
+        await self._read(word, record["continuation_token"])
 
     async def turn(self) -> None:
         """Say something and read the answer to its end."""
-        text = uuid.uuid4().hex
+        word = uuid.uuid4().hex
         began = time.perf_counter()
-        body = {"message": _message(text)}
+        body = {"message": _message(self._talk.said(word))}
         answer = await self._connection.call("POST", f"{self._path}/messages", body)
         self._tally.requests += 1
         record: Any = answer["data"]
         async with asyncio.timeout(_TURN_SECONDS):
-            await self._read(text, record["continuation_token"])
+            await self._read(word, record["continuation_token"])
         self._tally.latencies.append(time.perf_counter() - began)
 
-    async def _read(self, text: str, token: str) -> None:
+    async def _read(self, word: str, token: str) -> None:
         heard: dict[str, str] = {}
         status = None
         while status != _DONE:
@@ -103,7 +126,7 @@ class Thread:
                 if message["role"] == "assistant":
                     new = "".join(block.get("text", "") for block in message["content"])
                     heard[idx] = heard.get(idx, "") + new
-        if list(heard.values()) != [f"[echo model] You said: {text}"]:
+        if [text for text in heard.values() if text] != [self._talk.answer(word)]:
             raise AssertionError(f"wrong answer: {heard}")
 
 
@@ -120,10 +143,12 @@ async def _repeat(end: float, tally: Tally, work: Callable[[], Awaitable[None]])
             await asyncio.sleep(0.05)
 
 
-async def _threads(base: str, token: str, clients: int, turns: int) -> tuple[Tally, list[Thread]]:
+async def _threads(
+    base: str, token: str, clients: int, turns: int, talk: Talk = ECHO
+) -> tuple[Tally, list[Thread]]:
     """Threads with so many turns behind them, each on its own connection."""
     tally = Tally()
-    threads = [Thread(await Connection.open(base, token), tally) for _ in range(clients)]
+    threads = [Thread(await Connection.open(base, token), tally, talk) for _ in range(clients)]
 
     async def lead(thread: Thread) -> None:
         await thread.start()
@@ -141,11 +166,18 @@ def _begin() -> float:
 
 
 @app.command()
-def turns(base: Base, token: Token, clients: Clients = 16, seconds: Seconds = 10) -> None:
+def turns(
+    base: Base,
+    token: Token,
+    clients: Clients = 16,
+    seconds: Seconds = 10,
+    calls: Annotated[int, typer.Option(help="Calls of `look` in each turn; -1: echo", min=-1)] = -1,
+) -> None:
     """Turns in a closed loop: each client has a thread and goes on at once."""
 
     async def load() -> None:
-        tally, threads = await _threads(base, token, clients, 2)
+        talk = ECHO if calls < 0 else calling(calls)
+        tally, threads = await _threads(base, token, clients, 2, talk)
         began = _begin()
         await asyncio.gather(*(_repeat(began + seconds, tally, t.turn) for t in threads))
         tally.report(time.perf_counter() - began)
