@@ -92,6 +92,10 @@ async def test_an_approved_call_is_made_and_the_turn_goes_on(
     )
     assert action["arguments"] == {"order_id": "A1"}
     assert await listed(client, status="open", session=thread["thread_id"]) == [action]
+    poll = {"session_id": thread["thread_id"], "event": "poll"}
+    polled = (await client.post("/v1/ai/chat/event", json=poll)).json()
+    assert polled["required_actions"] == [action]
+    assert polled["next_actions"] == ["user_message", "cancel"]
     assert shop.requests == []
 
     record = data(await resolve(client, action, "approve"))

@@ -202,8 +202,9 @@ async def _watch(  # noqa: PLR0917 - who asks for what, for how long, for which 
     return await runtime.wakeups.until(session_id, changed, seconds) or first
 
 
-def _mark(status: PollStatus) -> tuple[int, int, int]:
-    return status.session.version, status.total, status.done
+def _mark(status: PollStatus) -> tuple[object, ...]:
+    actions = [action["id"] for action in status.open_actions]
+    return status.session.version, status.total, status.done, actions
 
 
 def _allowed(caller: Caller, key: str, session: SessionHead) -> None:

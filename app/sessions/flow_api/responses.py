@@ -9,6 +9,7 @@ from app.enums import StepKind
 from app.flows.flow import Flow
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import PollStatus, SessionHead
+from app.wire.actions import ActionRecord, action_fields
 from app.wire.messages import WireModel, is_cut, plain_text
 
 POLL = "poll"
@@ -38,6 +39,10 @@ class AIResponse(WireModel):
     )
     error: str | None = Field(None, description="Why the last invocation failed, if it did.")
     progress: Progress | None = Field(None, description="While an invocation runs.")
+    required_actions: list[ActionRecord] | None = Field(
+        None,
+        description="What it waits for people or clients to do; null: not loaded, a poll has it.",
+    )
 
 
 def change_response(flow: Flow, change: Change) -> dict[str, Any]:
@@ -60,6 +65,7 @@ def started_response(session_id: str) -> dict[str, Any]:
         "cut": False,
         "error": None,
         "progress": None,
+        "required_actions": None,
     }
 
 
@@ -67,8 +73,12 @@ def status_response(flow: Flow, status: PollStatus) -> dict[str, Any]:
     """The response of a session as it is now."""
     session = status.session
     if session.invocation_id is not None:
-        return _running(session.id, session.task_error, status.total, status.done)
-    return _waiting(flow, session.id, session.state, session.task_error, status.last_content)
+        response = _running(session.id, session.task_error, status.total, status.done)
+    else:
+        response = _waiting(
+            flow, session.id, session.state, session.task_error, status.last_content
+        )
+    return response | {"required_actions": [action_fields(one) for one in status.open_actions]}
 
 
 def model_response(flow: Flow, session: SessionHead, model: str) -> dict[str, Any]:
@@ -81,6 +91,7 @@ def model_response(flow: Flow, session: SessionHead, model: str) -> dict[str, An
         "cut": False,
         "error": session.task_error,
         "progress": None,
+        "required_actions": None,
     }
 
 
@@ -92,6 +103,7 @@ def _running(session_id: str, error: str | None, total: int, done: int) -> dict[
         "cut": False,
         "error": error,
         "progress": {"total_number_of_subtasks": total, "number_of_subtasks_executed": done},
+        "required_actions": None,
     }
 
 
@@ -105,4 +117,5 @@ def _waiting(
         "cut": is_cut(last or []),
         "error": error,
         "progress": None,
+        "required_actions": None,
     }

@@ -67,7 +67,8 @@ STATUS = f"""
 SELECT {_HEAD}, p.total, p.done,
   (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.idx = s.message_count - 1
     AND m.idx >= coalesce((SELECT b.message_count FROM transition b
-      WHERE b.session_id = s.id AND b.version = s.version - 1), 0)) AS last_content
+      WHERE b.session_id = s.id AND b.version = s.version - 1), 0)) AS last_content,
+  {_OPEN_ACTIONS}
 FROM session s
 LEFT JOIN LATERAL (
   SELECT sum(CASE t.kind WHEN 'leaf' THEN 1 WHEN 'chain' THEN t.remaining ELSE 0 END)::int

@@ -202,12 +202,14 @@ class PollStatus:
         last_content: the blocks of the last message that its last transition made.
         total: steps of the invocation that runs, as far as they are known.
         done: those of them that are done.
+        open_actions: the columns of what it waits for.
     """
 
     session: SessionHead
     last_content: list[dict[str, Any]] | None
     total: int
     done: int
+    open_actions: list[dict[str, Any]]
 
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
@@ -217,4 +219,5 @@ class PollStatus:
             row["last_content"],
             int(row["total"] or 0),
             row["done"] or 0,
+            row["open_actions"],
         )
