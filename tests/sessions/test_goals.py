@@ -8,7 +8,10 @@ import httpx
 import pytest
 
 from app.sessions.store.store import SessionStore
+from app.settings import Settings
 from tests.support.manifests import apply_entity, manifest, post
+from tests.support.openai_server import OpenAiServer, Reply
+from tests.support.providers import use_model
 from tests.support.threads import THREADS, Reader, data, read, settled, start
 
 SCHEMA = {
@@ -16,6 +19,12 @@ SCHEMA = {
     "properties": {"answer": {"type": "integer"}},
     "required": ["answer"],
 }
+
+
+@pytest.fixture
+def settings(settings: Settings, model: OpenAiServer) -> Settings:
+    use_model(settings, model)
+    return settings
 
 
 @pytest.fixture(autouse=True)
@@ -111,3 +120,34 @@ async def test_a_cancelled_turn_has_not_achieved_its_goals(
     record = data(await client.post(f"{THREADS}/{thread_id}/cancel"))
     assert record["status"] == "goals_failed"
     assert [goal["status"] for goal in (await read(client, thread_id))["goals"]] == ["failed"]
+
+
+async def test_a_retry_reopens_the_goals_of_its_turn_with_the_reminder_that_was_due(
+    client: httpx.AsyncClient, model: OpenAiServer
+) -> None:
+    function = {"name": "submit_output", "arguments": '{"answer": 42}'}
+    calls = [{"index": 0, "id": "c", "type": "function", "function": function}]
+    model.script(
+        Reply(text="I do not know."),
+        Reply(status=400),
+        Reply(message_body={"tool_calls": calls}, finish_reason="tool_calls"),
+    )
+    thread = await start(client, "What is it?", output_schema=SCHEMA)
+    thread_id = thread["thread_id"]
+    reader = Reader(client, thread_id)
+    await reader.follow("goals_failed")
+    assert (await read(client, thread_id))["goals"][0]["status"] == "failed"
+
+    retried = data(await client.post(f"{THREADS}/{thread_id}/retry"))
+    assert retried["status"] == "roboto_turn"
+    thread = await settled(client, thread_id)
+
+    goal = thread["goals"][0]
+    assert (goal["status"], thread["output"]) == ("achieved", {"answer": 42})
+    assert goal["concluded_at"] is not None
+    first, failed, again, _ = (request.body["messages"] for request in model.requests)
+    reminder = "The turn is not done: goals are open. Call submit_output now."
+    assert not any(reminder in str(message["content"]) for message in first)
+    assert failed[-1] == again[-1]
+    assert reminder in failed[-1]["content"]
+    assert [message["role"] for message in again] == [message["role"] for message in failed]
