@@ -218,6 +218,14 @@ class Chat(SessionModel):
                 errors=[{"loc": ["body", "client_tools"], "msg": "too many"}],
             )
 
+    @override
+    def resume(self) -> bool:
+        """Leaves out calls that waited for somebody: they were ended, and their actions closed."""
+        resumed = self.tool_use.resumed()
+        is_changed = resumed != self.tool_use
+        self.tool_use = resumed
+        return is_changed
+
     def _take_skills(self, values: dict[str, Any]) -> None:
         self.invoked_skills = [
             InvokedSkill(name=skill.name, body=skill.body)

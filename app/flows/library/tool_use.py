@@ -80,6 +80,10 @@ class ToolUse(BaseModel):
     open: list[OpenCall] = []
     answered: bool = False
 
+    def resumed(self) -> "ToolUse":
+        """What is left to be done by a retry, whose results stand behind those of the failure."""
+        return ToolUse(open=[call for call in self.open if call.can_run])
+
 
 class Next(StrEnum):
     """Whose turn it is."""

@@ -86,6 +86,10 @@ class SessionModel(VersionedModel):
         for name in values.keys() & self.own_fields():
             setattr(self, name, values[name])
 
+    def resume(self) -> bool:
+        """Prepares it for a retry of the turn that failed; whether that changes it."""
+        return False
+
 
 BUILT_IN_FIELDS = frozenset(SessionModel.model_fields)
 

@@ -236,12 +236,13 @@ COMPLETE = _INPUT + _OWN_STEP + _CLOSED + _WRITES + NEW_STEPS.format(guard="chan
 # The end of an invocation from outside (cancel): its open steps are superseded.
 CLOSE = _INPUT + _NO_STEP + _CLOSED + _WRITES + NEW_STEPS.format(guard="changed") + _END
 
-# A failed invocation goes on as a new one: its steps that are done keep their results.
+# A failed invocation goes on as a new one: its steps that are done keep their results. One that was
+# cut short may have had its effect: that counts as a loss.
 RESUME = (
     _INPUT
     + """
 , guard AS (
-  SELECT s.id, v.id AS invocation_id, v.model, v.created
+  SELECT s.id, v.id AS invocation_id, v.created
   FROM session s
   JOIN i ON s.id = i.session_id AND s.version = i.version AND s.org_id = i.org_id
   JOIN invocation v ON v.id = i.resumes AND v.session_id = s.id
@@ -249,7 +250,8 @@ RESUME = (
   FOR UPDATE OF s, v
 )
 , reopened AS (
-  UPDATE step t SET invocation_id = i.invocation->>'id', failures = 0, losses = 0,
+  UPDATE step t SET invocation_id = i.invocation->>'id', failures = 0,
+    losses = (t.status = 'superseded' AND t.attempt > 0)::int,
     status = CASE WHEN t.status = 'done' THEN 'done' WHEN t.kind = 'leaf' THEN 'queued'
       ELSE 'waiting' END,
     error = NULL, finished_at = CASE WHEN t.status = 'done' THEN t.finished_at END,
@@ -274,7 +276,7 @@ RESUME = (
 )
 , changed AS (
   UPDATE session s
-  SET state = i.state, model = g.model, version = s.version + 1,
+  SET state = i.state, model = $2, version = s.version + 1,
     invocation_id = i.invocation->>'id', task_error = NULL, modified = clock_timestamp()
   FROM guard g, i WHERE s.id = g.id
   RETURNING s.id, s.org_id, s.version

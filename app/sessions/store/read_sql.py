@@ -186,7 +186,7 @@ _FAILURE = f"""transition t JOIN invocation v ON v.session_id = t.session_id
 
 # $1 session, $2 its version: the failed invocation whose end was the session's last transition.
 FAILED_INVOCATION = f"""
-SELECT v.id, v.state, v.event, v.input, v.flow_fingerprint FROM {_FAILURE}
+SELECT v.id, v.state, v.event, v.input, v.flow_fingerprint, v.model FROM {_FAILURE}
 WHERE t.session_id = $1 AND t.version = $2"""
 
 # The condition that a row of `session` has such an invocation; the index is of sessions in error.

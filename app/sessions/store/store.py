@@ -24,13 +24,14 @@ from app.wire.messages import plain_text
 
 
 class FailedInvocation(NamedTuple):
-    """An invocation that failed, and from which its session can still go on."""
+    """An invocation that failed, and from which its session can still go on; `model` as it was."""
 
     id: str
     state: str
     event: str
     input: str
     flow_fingerprint: str | None
+    model: bytes
 
 
 class OverdueInvocation(NamedTuple):
@@ -151,7 +152,7 @@ class SessionStore(StepStore):
     async def resume(self, failed: FailedInvocation, change: Change) -> list[DueStep] | None:
         """Lets a failed invocation go on as the new one of the change; the steps that are due."""
         document = change.document(resumes=failed.id)
-        rows = await self._change(_statement(change_sql.RESUME, change), document)
+        rows = await self._change(_statement(change_sql.RESUME, change), document, change.model)
         return [DueStep(row["id"], row["queue"]) for row in rows] or None
 
     async def expire(self, most: int) -> int:

@@ -1,12 +1,13 @@
 """Resuming a failed invocation: from the steps that failed, with the results that are there."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, literal_column
 
 from app.access.caller import Caller
-from app.errors import ConflictError
+from app.errors import ConflictError, DefinitionMismatchError, NotFoundError
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store import read_sql
@@ -75,7 +76,7 @@ async def retry_invocation(
 
     async def write(before: Snapshot, _lock: HeldLock | None) -> dict[str, Any] | None:
         failed = await _failed(runtime, before, step)
-        change = _change(runtime, before, failed)
+        change = await _change(runtime, before, failed)
         response = answer(before, change)
         change.client_event = ClientEvent(
             change.cause.id,
@@ -109,10 +110,11 @@ async def _failed(runtime: Runtime, before: Snapshot, step: str | None) -> Faile
     return failed
 
 
-def _change(runtime: Runtime, before: Snapshot, failed: FailedInvocation) -> Change:
+async def _change(runtime: Runtime, before: Snapshot, failed: FailedInvocation) -> Change:
     """The session in the state in which the invocation ran, with a new one in place of it."""
     change = Change.of(before, cause=Cause.new_event(), event=RETRY_EVENT, error=None)
     change.state = failed.state
+    change.model = await _model(runtime, before, failed)
     change.invocation = NewInvocation(
         failed.state,
         failed.event,
@@ -121,3 +123,15 @@ def _change(runtime: Runtime, before: Snapshot, failed: FailedInvocation) -> Cha
         failed.flow_fingerprint,  # its steps are the failed ones, planned by the code of then
     )
     return change
+
+
+async def _model(runtime: Runtime, before: Snapshot, failed: FailedInvocation) -> bytes:
+    """The session's model as it was before the failure, but for what the failure ended for good."""
+    try:
+        flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
+        model = replace(before, state=failed.state, model=failed.model).load_model(flow)
+    except (NotFoundError, DefinitionMismatchError):  # its workers have it
+        return failed.model
+    if not model.resume():
+        return failed.model
+    return model.serialize(compression=runtime.settings.session.compression)
