@@ -84,7 +84,20 @@ class Failed:
     code: ErrorCode = ErrorCode.INVOCATION_FAILED
 
 
-Outcome = Answered | TryAgain | Failed
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The step waits without a worker; whoever ends that wakes it (`waits.wake`).
+
+    Attributes:
+        waits_for: id of the session or action that it waits for.
+        seconds: after which it is run again all the same.
+    """
+
+    waits_for: str
+    seconds: float
+
+
+Outcome = Answered | TryAgain | Failed | Waiting
 
 
 def failed(error: Exception) -> Failed:
@@ -133,7 +146,8 @@ class AttemptRunner:
         try:
             flow, node = await self._node(claim)
             policy = _policy_of(node)
-            return Answered(await self._result(flow, claim, node, spent))
+            result = await self._result(flow, claim, node, spent)
+            return result if isinstance(result, Waiting) else Answered(result)
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
@@ -154,7 +168,9 @@ class AttemptRunner:
         flow, _ = await self._node(claim)
         return await self._source(flow, claim, None).graph(flow.node(claim.state))
 
-    async def _result(self, flow: Flow, claim: Claim, node: Unwrapped, spent: Spent) -> Answer:
+    async def _result(
+        self, flow: Flow, claim: Claim, node: Unwrapped, spent: Spent
+    ) -> Answer | Waiting:
         if await self._planned_code(flow, claim) is PlannedCode.ELSEWHERE:
             raise FlowMissingError(f"A worker has other code of flow {flow.key!r}.")
         if claim.result is not None:

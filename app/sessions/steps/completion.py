@@ -220,5 +220,6 @@ def _continues(claim: Claim, started: list[NewStep], parent: Composite) -> Invoc
         max_attempts=own.max_attempts,
         scope=own.planned.scope,
         result=None,
+        waits_for=None,
     )
     return InvocationContinues(due_steps(started), claimed)

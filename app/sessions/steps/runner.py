@@ -11,7 +11,15 @@ from app.invokers.invoker import Answer
 from app.kit.batch import Batch
 from app.queue.keys import partial_key, partial_keys
 from app.sessions.runtime import Runtime
-from app.sessions.steps.attempt import Answered, AttemptRunner, Failed, Outcome, TryAgain, failed
+from app.sessions.steps.attempt import (
+    Answered,
+    AttemptRunner,
+    Failed,
+    Outcome,
+    TryAgain,
+    Waiting,
+    failed,
+)
 from app.sessions.steps.completion import (
     InvocationContinues,
     InvocationEnds,
@@ -25,6 +33,7 @@ from app.sessions.store.claim import Claim
 from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import ending_change, is_infrastructure
 from app.sessions.turn.transition import TransitionInput
+from app.sessions.turn.waking import wake
 from app.wire.messages import ErrorCode
 
 T = TypeVar("T")
@@ -146,6 +155,9 @@ class StepRunner:
             case TryAgain():
                 await self._put_back(claim, outcome)
                 return None
+            case Waiting():
+                await self._suspend(claim, outcome)
+                return None
 
     async def _finish(self, claim: Claim, answer: Answer) -> Following:
         """Writes a result and what follows it: the next steps, or the invocation's end."""
@@ -183,6 +195,16 @@ class StepRunner:
         if claim.makes_answer:
             key = partial_key(self._runtime.settings.redis_namespace, *claim.fence)
             await self._runtime.queue.publish([], outdated=[key])
+
+    async def _suspend(self, claim: Claim, waiting: Waiting) -> None:
+        """Lets the step wait, and looks whether what it waits for came just before that."""
+        suspended = await self._runtime.store.suspend(
+            claim.fence, waiting.waits_for, waiting.seconds, self._settings.invocation_seconds
+        )
+        if suspended:
+            await wake(self._runtime, [waiting.waits_for])
+        else:
+            log.warning("superseded, the step does not wait", attempt=claim.attempt)
 
     async def _put_back(self, claim: Claim, again: TryAgain) -> None:
         log.info(

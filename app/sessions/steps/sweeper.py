@@ -10,6 +10,7 @@ from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
 from app.sessions.steps.deadlines import end_overdue
 from app.sessions.steps.expiry import expire_actions
+from app.sessions.steps.waits import WaitingSteps
 from app.sessions.steps.watchdog import Watchdog
 
 log = get_logger(__name__)
@@ -28,6 +29,7 @@ async def sweep(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
         _repeat(settings.session.expire_sweep_seconds, lambda: end_overdue(runtime)),
         _repeat(settings.session.expire_sweep_seconds, lambda: expire_actions(runtime)),
         _repeat(settings.session.expire_sweep_seconds, Watchdog(runtime).look),
+        _repeat(settings.session.expire_sweep_seconds, WaitingSteps(runtime).look),
     )
 
 

@@ -255,6 +255,7 @@ RESUME = (
     status = CASE WHEN t.status = 'done' THEN 'done' WHEN t.kind = 'leaf' THEN 'queued'
       ELSE 'waiting' END,
     error = NULL, finished_at = CASE WHEN t.status = 'done' THEN t.finished_at END,
+    waits_for = CASE WHEN t.status = 'done' THEN t.waits_for END,
     run_after = clock_timestamp(), published_at = clock_timestamp()
   FROM guard g, i WHERE t.invocation_id = g.invocation_id
   RETURNING t.id, t.queue, t.status

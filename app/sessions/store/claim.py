@@ -54,6 +54,7 @@ class Claim:
     where there is nothing to run; `event` ends the invocation; `entered` is when the session
     entered the state, which the render data show as the current time. `deadline` is when the
     invocation ends at the latest, by the monotonic clock of this process.
+    `waits_for` is what an attempt before this one waited for without a worker.
     `budgets` is None where nothing bounds what requests to models take.
     """
 
@@ -76,6 +77,7 @@ class Claim:
     deadline: float
     session: Snapshot
     budgets: Budgets | None
+    waits_for: str | None = None
 
     def seconds_left(self) -> float:
         """Until the deadline of the invocation."""
@@ -114,6 +116,7 @@ class Claim:
             deadline=time.monotonic() + row["seconds_left"],
             session=Snapshot.from_row(row),
             budgets=Budgets.from_row(row),
+            waits_for=row["waits_for"],
         )
 
 

@@ -6,7 +6,7 @@ protocols from `OLDEST` to their own; a newer step waits for a newer worker. So 
 can be rolling, a release knows the protocol of the release before.
 """
 
-PROTOCOL = 1
+PROTOCOL = 2
 OLDEST = 1
 
 # Of a step `t`: whether this release knows its protocol.

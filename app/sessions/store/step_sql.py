@@ -104,7 +104,8 @@ WITH due AS (
   RETURNING t.*
 )
 SELECT t.id AS step_id, t.path, t.attempt, t.failures, t.losses, t.max_attempts,
-  t.queue AS step_queue, t.input AS step_input, t.result AS step_result, v.id AS running_id,
+  t.queue AS step_queue, t.input AS step_input, t.result AS step_result, t.waits_for,
+  v.id AS running_id,
   v.event AS ending_event, v.flow_fingerprint, v.input AS actor_input, v.state AS invoker_state,
   v.created AS entered,
   coalesce(extract(epoch FROM v.deadline - clock_timestamp()), 'infinity')::float8 AS seconds_left,
@@ -123,6 +124,47 @@ UPDATE step SET status = 'queued', lease_until = NULL, error = $4, failures = fa
   published_at = clock_timestamp() + $3 * interval '1 second'
 WHERE id = $1 AND attempt = $2 AND status = 'running'
 RETURNING queue"""
+
+# $1 step, $2 attempt, $3 what it waits for, $4 seconds after which it is looked at all the same, $5
+# seconds that its invocation may take then. A waiting leaf has no lease, and nobody claims it.
+SUSPEND = """
+WITH guard AS (
+  SELECT t.id, v.id AS invocation_id FROM invocation v JOIN step t ON t.invocation_id = v.id
+  WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'running' AND v.status = 'running'
+  FOR UPDATE OF v, t
+)
+, suspended AS (
+  UPDATE step t SET status = 'waiting', lease_until = NULL, waits_for = $3,
+    run_after = clock_timestamp() + $4 * interval '1 second'
+  FROM guard g WHERE t.id = g.id
+)
+, extended AS (
+  UPDATE invocation v SET deadline = clock_timestamp() + ($4 + $5::float8) * interval '1 second'
+  FROM guard g WHERE v.id = g.invocation_id
+    AND v.deadline < clock_timestamp() + ($4 + $5::float8) * interval '1 second'
+)
+SELECT id FROM guard"""
+
+# Of a step `t`: whether what it waits for is still to come.
+_AWAITED = """(
+  EXISTS (SELECT 1 FROM action a WHERE a.id = t.waits_for AND a.status = 'open')
+  OR EXISTS (SELECT 1 FROM session c WHERE c.id = t.waits_for AND (c.invocation_id IS NOT NULL
+    OR EXISTS (SELECT 1 FROM action a WHERE a.session_id = c.id AND a.status = 'open'))))"""
+
+# $1 what steps wait for: those for which it has come, or whose time is up, are queued. Who suspends
+# a step asks this after that was committed, and who brings about what it waits for after that was;
+# so one of the two finds it.
+WAKE = f"""
+UPDATE step t SET status = 'queued', run_after = clock_timestamp(), published_at = clock_timestamp()
+WHERE t.waits_for = ANY($1::text[]) AND t.status = 'waiting'
+  AND (t.run_after <= clock_timestamp() OR NOT {_AWAITED})
+RETURNING t.id, t.queue"""
+
+# $1 what was looked at last, $2 how many: what waiting steps wait for, in order.
+WAITS = """
+SELECT t.waits_for FROM step t
+WHERE t.waits_for > $1 AND t.status <> 'done' AND t.status = 'waiting'
+ORDER BY t.waits_for LIMIT $2"""
 
 # $1 ids, $2 attempts, $3 lease in seconds. Steps that do not come back are lost. A row that
 # somebody has locked comes back as not renewed: it must not hold up the others.

@@ -88,6 +88,33 @@ class StepStore:
         )
         return None if queue is None else DueStep(fence.step_id, queue)
 
+    async def suspend(
+        self, fence: StepFence, waits_for: str, seconds: float, invocation_seconds: float
+    ) -> bool:
+        """Lets a step wait without a worker; False if it is not ours any more.
+
+        Args:
+            fence: the attempt that ends so.
+            waits_for: id of the session or action that it waits for.
+            seconds: after which it is run again, whatever became of that.
+            invocation_seconds: that its invocation may take then.
+        """
+        statement = step_sql.SUSPEND
+        return bool(await self._fetch(statement, *fence, waits_for, seconds, invocation_seconds))
+
+    async def wake(self, waited_for: Sequence[str]) -> list[DueStep]:
+        """Queues the steps for which what they wait for has come, or whose time is up.
+
+        Args:
+            waited_for: ids of sessions and actions that may be what they wait for.
+        """
+        rows = await self._fetch(step_sql.WAKE, waited_for)
+        return [DueStep(row["id"], row["queue"]) for row in rows]
+
+    async def waits(self, after: str, most: int) -> list[str]:
+        """What steps wait for, by id, from the one after `after` on."""
+        return [row["waits_for"] for row in await self._fetch(step_sql.WAITS, after, most)]
+
     async def renew(self, held: Sequence[StepFence], lease: float) -> dict[str, bool]:
         """Renews leases; the ids of the steps that are still ours, False where a row is locked."""
         ids, attempts = [fence.step_id for fence in held], [fence.attempt for fence in held]

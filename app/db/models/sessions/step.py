@@ -21,7 +21,7 @@ from app.enums import StepKind
 class StepStatus(StrEnum):
     """How far a step has come; done, failed and superseded are final."""
 
-    WAITING = "waiting"  # a composite, for its children
+    WAITING = "waiting"  # a composite, for its children; a leaf, for what it `waits_for`
     QUEUED = "queued"  # to be claimed once `run_after` has come
     RUNNING = "running"  # claimed by a worker until `lease_until`
     DONE = "done"
@@ -39,7 +39,8 @@ class Step(SQLModel, table=True):
     `previous_result`, map index and value. `attempt` is the fence of what a worker writes. Of the
     attempts, `failures` were failed by the invoker, which `max_attempts` bounds, and `losses` ended
     without an answer. `protocol` is that of the process that planned it: the rules by which the row
-    is read.
+    is read. `waits_for` is the id of the session or action that a leaf waits for without a worker,
+    or waited for; it is looked at again at `run_after`, whatever became of that.
     """
 
     __tablename__ = "step"
@@ -48,6 +49,11 @@ class Step(SQLModel, table=True):
         Index("ix_step_queued", "queue", "published_at", postgresql_where="status = 'queued'"),
         Index("ix_step_running", "queue", "lease_until", postgresql_where="status = 'running'"),
         Index("ix_step_session", "session_id"),
+        Index(
+            "ix_step_waits",
+            "waits_for",
+            postgresql_where="waits_for IS NOT NULL AND status <> 'done'",
+        ),
     )
 
     id: str = Field(primary_key=True)
@@ -76,5 +82,6 @@ class Step(SQLModel, table=True):
     run_after: datetime = created_at()
     lease_until: datetime | None = moment()
     published_at: datetime | None = moment()
+    waits_for: str | None = None
     created: datetime = created_at()
     finished_at: datetime | None = moment()
