@@ -100,6 +100,9 @@ spec:
 
     @override
     async def find(self, context: Context, name: str, *, lock: bool = False) -> FlowRevision | None:
+        """The newest revision. Its row never changes: who changes the flow holds its name."""
+        if lock:
+            await self.lock_name(context, name)
         row = await newest_revision(context.db, context.caller, name)
         return row if row is not None and not row.deleted else None
 
@@ -155,7 +158,6 @@ spec:
 
     @override
     async def remove(self, context: Context, row: FlowRevision) -> None:
-        await self.lock_name(context, row.key)
         await delete_flow(context.db, context.caller, row)
 
     @override
