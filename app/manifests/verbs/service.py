@@ -6,6 +6,7 @@ from typing import Any
 
 from app.access.caller import Caller, KeyScope
 from app.access.crypto import Vault
+from app.errors import BadRequestError
 from app.manifests.applied import Applied
 from app.manifests.journal import Entry, keep
 from app.manifests.model.table import GetQuery, table_data
@@ -154,13 +155,25 @@ class ManifestService:
         async with verbs.journaled(caller, "prompt", name) as entry:
             entry.thing = "Agent"
             caller.require(KeyScope.WRITE)
-            (document,) = await load_text(body)
+            document = _single(await load_text(body))
             async with verbs.runtime.database.transaction() as db:
                 broker = verbs.brokers.find(entry.thing)
                 launch = await broker.prompt(verbs.context(db, caller), name, document)
             data = await prompt_agent(verbs.runtime, caller, launch, entry)
             await keep(verbs.runtime.database, entry, _OK)  # the answer is there, whatever fails
             return answer(entry, data)
+
+
+def _single(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The one document of a body.
+
+    Raises:
+        BadRequestError: there are several.
+    """
+    if len(documents) > 1:
+        msg = f"one document is asked for, and here are {len(documents)}"
+        raise BadRequestError(f"body: {msg}.", errors=[{"loc": ["body"], "msg": msg}])
+    return documents[0]
 
 
 def _entry_of(entry: Entry, applied: Applied, *, dry_run: bool) -> Entry:
