@@ -89,6 +89,13 @@ class SessionSettings(BaseModel):
     )
 
 
+class JournalSettings(BaseModel):
+    """The record of every verb."""
+
+    retention_days: float = Field(90.0, gt=0, description="Older entries are deleted")
+    sweep_seconds: float = Field(60.0, gt=0, description="Pause between sweeps of old entries")
+
+
 class LlmSettings(BaseModel):
     """The default model provider; with none, the built-in `echo` model answers."""
 
@@ -148,6 +155,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     step: StepSettings = StepSettings()
     session: SessionSettings = SessionSettings()
+    journal: JournalSettings = JournalSettings()
     llm: LlmSettings = LlmSettings()
     security: SecuritySettings = SecuritySettings()
 

@@ -13,7 +13,6 @@ from app.cli.output import Format, FormatOption, say_document, say_rows
 
 _PAUSE_SECONDS = 2.0
 _MOST = 1000  # entries that the service tells
-_READING = ("journal", "logs")  # the entry that each look at the logs leaves
 
 
 def logs(
@@ -56,10 +55,10 @@ def _key(item: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _entries(client: Client, kind: str, name: str) -> list[dict[str, Any]]:
-    """All that the service tells, without what was only a look at it."""
+    """All that the service tells."""
     data = client.ask("logs", kind, query={"name": name, "i": _MOST})["data"]
     items: list[dict[str, Any]] = data["data"]["items"]
-    return [item for item in items if (item["type"], item["text"]) != _READING]
+    return items
 
 
 def _show(items: Sequence[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from app.access.caller import Caller
 from app.db.engine import Database
 from app.db.failures import is_database_failure
 from app.db.models import JournalEntry, User
+from app.db.models.journal import IS_CHANGE
 from app.errors import StatewrightError, UnavailableError, public_text
 from app.kit.ids import new_id
 from app.kit.log import mask
@@ -30,6 +31,8 @@ LOG_COLUMNS = [
     Column("by", "string", itemgetter("by")),
     Column("key", "string", itemgetter("key")),
 ]
+
+ID_PREFIX = "jrn"
 
 _MAX_NAME = 200
 _INTERNAL = 500
@@ -53,7 +56,7 @@ class Entry:
     name: str | None = None
     detail: dict[str, Any] = field(default_factory=dict)
     _started: float = field(default_factory=perf_counter)
-    key: str = field(default_factory=lambda: new_id("jrn"))
+    key: str = field(default_factory=lambda: new_id(ID_PREFIX))
 
     def about(self, thing: str, name: str, detail: dict[str, Any]) -> "Entry":
         """An entry of the same verb and time about one of its resources."""
@@ -99,7 +102,7 @@ async def keep(database: Database, entry: Entry, status: int, seconds: float | N
 async def read_journal(
     db: AsyncSession, caller: Caller, kind: str, name: str, limit: int
 ) -> list[dict[str, Any]]:
-    """The most recent entries of a resource, as `logs` shows them."""
+    """The most recent entries of a resource, as `logs` shows them: those of verbs that change."""
     query = (
         select(JournalEntry, User.email)
         .join(User, col(User.id) == col(JournalEntry.user_id), isouter=True)
@@ -107,6 +110,7 @@ async def read_journal(
             JournalEntry.org_id == caller.org_id,
             JournalEntry.kind == kind,
             JournalEntry.name == name,
+            IS_CHANGE,
         )
         .order_by(col(JournalEntry.created).desc())
         .limit(limit)

@@ -244,6 +244,29 @@ async def test_every_verb_is_in_the_journal(client: httpx.AsyncClient, api: Fast
     assert all(row["duration_ms"] > 0 for row in rows)
 
 
+async def test_logs_hold_changes_and_no_reads(client: httpx.AsyncClient) -> None:
+    await post(client, "apply", manifest("Dataset", "d"))
+    for _ in range(3):
+        await post(client, "describe/dataset", name="d")
+        await post(client, "get/dataset", name="d")
+        await post(client, "logs/dataset", name="d")
+    await send(client, "deploy/dataset", name="d")
+
+    logs = (await post(client, "logs/dataset", name="d", i=2))["data"]["data"]["items"]
+    assert [item["text"].partition(":")[0] for item in logs] == ["apply", "deploy"]
+
+
+@pytest.mark.parametrize(
+    "body", ['{"prompt": "a"}\n---\n{"prompt": "b"}', "a: 1\n---\nb: 2", "[{}, {}]"]
+)
+async def test_a_prompt_is_one_document(client: httpx.AsyncClient, body: str) -> None:
+    await post(client, "apply", all_brokers().find("agent").example)
+    refused = await send(client, "prompt/example-agent", body)
+
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["loc"][0] == "body"
+
+
 async def test_the_schema_of_flows_tells_of_retries(client: httpx.AsyncClient) -> None:
     schema = (await post(client, "json-schema/flow"))["data"]
     templates = schema["properties"]["spec"]["properties"]["templates"]

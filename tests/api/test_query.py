@@ -11,7 +11,7 @@ from app.api import health
 from app.main import ROUTERS
 from tests.support.manifests import manifest, post, send
 
-# Those that the OpenAPI document leaves out, too; its own pages change nothing, and are no endpoints.
+# Those that the OpenAPI document leaves out, too. The pages that show it are no endpoints.
 ENDPOINTS = sorted(
     (method, route.path)
     for router in (*ROUTERS, health.router)

@@ -46,14 +46,20 @@ def test_following_shows_what_happens_once_and_not_that_it_looks(
     wait_for(lambda: "apply: created" in shown.read_text(), seconds=30, what="what there was")
 
     ok("describe", "dataset", "watched")
-    wait_for(lambda: "describe" in shown.read_text(), seconds=30, what="what is new")
+    ok("apply", "-f", "-", stdin=DATASET)
+    wait_for(lambda: "unchanged" in shown.read_text(), seconds=30, what="what is new")
     ok("get", "dataset", "watched")
-    wait_for(lambda: "get" in shown.read_text(), seconds=30, what="what is newer")
+    ok("apply", "-f", "-", "--dry-run", stdin=DATASET)
+    wait_for(lambda: "dry run" in shown.read_text(), seconds=30, what="what is newer")
     followed.send_signal(signal.SIGINT)
 
     assert followed.wait(timeout=10) == 0
     texts = [line.split()[4:] for line in shown.read_text().splitlines()]
-    assert texts == [["apply:", "created"], ["describe"], ["get"]]
+    assert texts == [
+        ["apply:", "created"],
+        ["apply:", "unchanged"],
+        ["apply", "(dry", "run):", "unchanged"],
+    ]
 
 
 def test_only_the_last_entries(ok: Ok) -> None:

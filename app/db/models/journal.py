@@ -3,17 +3,24 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 from app.db.models.columns import created_at, json_column
+
+# The verbs that only look are no part of `logs`, whose index leaves them out.
+IS_CHANGE = text("command NOT IN ('describe', 'diff', 'get', 'logs')")
 
 
 class JournalEntry(SQLModel, table=True):
     """Who did what to which resource, and how it ended. Secrets are masked before they get here."""
 
     __tablename__ = "journal"
-    __table_args__ = (Index("ix_journal_resource", "org_id", "kind", "name", "created"),)
+    __table_args__ = (
+        Index(
+            "ix_journal_changes", "org_id", "kind", "name", "created", postgresql_where=IS_CHANGE
+        ),
+    )
 
     id: str = Field(primary_key=True)
     org_id: str = Field(foreign_key="org.id")

@@ -23,13 +23,13 @@ async def sweep(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
     """Sweeps for ever. Any fault ends one sweep, never the sweeper."""
     settings = runtime.settings
     await asyncio.gather(
-        _repeat(settings.step.sweep_seconds, lambda: _republish(runtime)),
-        _repeat(_DIRECT_SECONDS, lambda: _start_without_redis(runtime, workers)),
-        _repeat(settings.session.expire_sweep_seconds, lambda: _expire(runtime)),
-        _repeat(settings.session.expire_sweep_seconds, lambda: end_overdue(runtime)),
-        _repeat(settings.session.expire_sweep_seconds, lambda: expire_actions(runtime)),
-        _repeat(settings.session.expire_sweep_seconds, Watchdog(runtime).look),
-        _repeat(settings.session.expire_sweep_seconds, WaitingSteps(runtime).look),
+        repeat(settings.step.sweep_seconds, lambda: _republish(runtime)),
+        repeat(_DIRECT_SECONDS, lambda: _start_without_redis(runtime, workers)),
+        repeat(settings.session.expire_sweep_seconds, lambda: _expire(runtime)),
+        repeat(settings.session.expire_sweep_seconds, lambda: end_overdue(runtime)),
+        repeat(settings.session.expire_sweep_seconds, lambda: expire_actions(runtime)),
+        repeat(settings.session.expire_sweep_seconds, Watchdog(runtime).look),
+        repeat(settings.session.expire_sweep_seconds, WaitingSteps(runtime).look),
     )
 
 
@@ -60,7 +60,8 @@ async def _expire(runtime: Runtime) -> None:
         pass
 
 
-async def _repeat(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+async def repeat(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+    """Does something for ever, with about so many seconds between; a fault ends one time of it."""
     while True:
         # Jitter, so that many workers do not sweep in step.
         await asyncio.sleep(seconds * random.uniform(0.75, 1.25))  # noqa: S311
