@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query
 
 from app.api.deps import PageSize, PageToken, Reader, RuntimeDep
 from app.api.schemas import Data
-from app.usage.report import Moment, UsageBy, UsageReport, usage_report
+from app.kit.moment import Moment
+from app.usage.report import UsageBy, UsageReport, usage_report
 
 router = APIRouter(prefix="/v1/ai/usage", tags=["usage"])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from app.access.caller import KeyScope
 from app.cli.failures import one_line_errors
@@ -17,6 +18,7 @@ from app.cli.output import write
 from app.cli.run import DEV_DIR, DataDirOption, read_settings
 from app.dev.process import StartError
 from app.errors import BadRequestError
+from app.kit.moment import Moment
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -116,10 +118,10 @@ def _in_transaction(
 
 def _moment(text: str | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(text) if text else None
-    except ValueError:
+        return TypeAdapter(Moment).validate_python(text) if text else None
+    except ValidationError:
         raise BadRequestError(
-            f"--expires: {text!r} is no time such as 2030-01-31T12:00:00Z."
+            f"--expires: {text!r} is no time such as 2030-01-31T12:00:00Z, nor a date."
         ) from None
 
 

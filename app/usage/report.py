@@ -1,11 +1,10 @@
 """What models took, summed by day, agent, user or Provider."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
 
 import asyncpg
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import Field
 
 from app.access.caller import Caller, KeyScope
 from app.kit.paging import PageTokenError, decode_token, encode_token
@@ -19,16 +18,6 @@ class UsageBy(StrEnum):
     AGENT = "agent"
     USER = "user"
     PROVIDER = "provider"
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("out of range") from None
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class UsageItem(AgentUsage):

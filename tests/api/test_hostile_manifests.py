@@ -191,6 +191,25 @@ async def test_a_secret_keeps_its_value_when_none_is_given(client: httpx.AsyncCl
     assert [change["path"] for change in same["diff"]] == ["/spec/config/expirationDate"]
 
 
+@pytest.mark.parametrize("expiry", ["2099-01-01", "9999-12-31T23:59:59Z"])
+async def test_a_secret_expires_at_a_moment_or_a_date(
+    client: httpx.AsyncClient, expiry: str
+) -> None:
+    body = secret(spec={"config": {"value": VALUE, "expirationDate": expiry}})
+    applied = await client.post("/api/v1/cli/apply/", content=yaml.safe_dump(body))
+    assert applied.status_code == 200, applied.text
+
+
+@pytest.mark.parametrize("expiry", [0, 1e12, "1700000000", "9999-12-31T23:59:59-12:00"])
+async def test_numbers_and_moments_past_the_end_of_time_are_refused(
+    client: httpx.AsyncClient, expiry: Any
+) -> None:
+    body = secret(spec={"config": {"value": VALUE, "expirationDate": expiry}})
+    refused = await client.post("/api/v1/cli/apply/", json=body)
+    assert refused.status_code == 400
+    assert "expirationDate" in refused.json()["detail"]
+
+
 async def assert_untold(api: FastAPI, caplog: pytest.LogCaptureFixture, *answers: str) -> None:
     journal = await api.state.database.pool.fetch("SELECT journal::text FROM journal")
     rows = await api.state.database.pool.fetch("SELECT secret::text FROM secret")

@@ -14,12 +14,12 @@ from app.access.caller import KeyScope
 from app.access.service import create_key
 from app.db.models import ApiKey, Org, User
 from app.db.models.columns import NOW
+from app.kit.moment import Moment
 from app.manifests.applied import Applied
 from app.manifests.brokers.bases.access import AccessBroker
 from app.manifests.brokers.bases.stored import attribute
 from app.manifests.context import Context
 from app.manifests.model.envelope import Manifest, bad_manifest
-from app.manifests.model.field_types import Moment
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column

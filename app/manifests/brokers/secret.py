@@ -10,11 +10,11 @@ from typing_extensions import override
 from app.access.crypto import DecryptionError, EncryptionKeyError, SecretLocation
 from app.db.models import Secret
 from app.errors import BadRequestError
+from app.kit.moment import Moment
 from app.manifests.brokers.bases.stored import COLUMNS, StoredBroker, attribute
 from app.manifests.context import Context
 from app.manifests.model.diff import FieldChange, masked
 from app.manifests.model.envelope import Manifest, bad_manifest
-from app.manifests.model.field_types import Moment
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.table import Column
 

@@ -1,10 +1,9 @@
 """Types of fields that several kinds have."""
 
-from datetime import UTC, datetime
 from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from app.manifests.model.metadata import check_name
 
@@ -39,11 +38,6 @@ def _model_url(url: str) -> str:
     return url
 
 
-def _in_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
-
-
-Moment: TypeAlias = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 SecretName: TypeAlias = Annotated[str, Field(max_length=200), AfterValidator(_secret_name)]
 BaseUrl: TypeAlias = Annotated[str, Field(max_length=2_000), AfterValidator(_base_url)]
 # Its query goes out with each request, such as Azure's `api-version`.
