@@ -165,6 +165,14 @@ class PayloadTooLargeError(StatewrightError):
     title = "Payload too large"
 
 
+class UnsupportedMediaTypeError(StatewrightError):
+    """The body comes in a form that is not taken, such as compressed."""
+
+    status = 415
+    code = "unsupported-media-type"
+    title = "Unsupported media type"
+
+
 class IdempotencyMismatchError(StatewrightError):
     """An idempotency key came again with another request."""
 

@@ -23,7 +23,10 @@ from app.api import (
 )
 from app.api.http import problems
 from app.api.http.body import BodyMiddleware, BodyReads
+from app.api.http.cors import cors
+from app.api.http.methods import HeadMiddleware
 from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
+from app.api.http.prefix import PrefixMiddleware
 from app.api.http.query import check_query
 from app.api.http.request_log import RequestLogMiddleware
 from app.flows.library import code_flows
@@ -72,7 +75,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
         redoc_url=None,
         middleware=[  # from the outside in
+            Middleware(PrefixMiddleware, prefix=settings.api.root_path),
             Middleware(RequestLogMiddleware),
+            *cors(settings.api.cors_origins),
+            Middleware(HeadMiddleware),
             Middleware(problems.ProblemMiddleware),
             Middleware(BodyMiddleware, max_bytes=settings.api.max_body_bytes, reads=reads),
         ],

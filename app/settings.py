@@ -37,6 +37,15 @@ class ApiSettings(BaseModel):
     body_seconds: float = Field(30.0, gt=0, description="A body that takes longer to come gets 408")
     max_wait_seconds: float = Field(30.0, gt=0, description="Upper bound of every `wait`")
     pool_size: int = Field(16, gt=0, description="PostgreSQL connections of the hot path")
+    root_path: str = Field(
+        "", pattern=r"^(/[\w.~-]+)*$", description="Prefix below which a proxy serves the API"
+    )
+    cors_origins: CommaList[str] = Field(
+        default=[], description="Origins whose pages may call the API; `*`: all"
+    )
+    keep_alive_seconds: int = Field(
+        75, gt=0, description="An idle connection is closed then; longer than a proxy keeps its own"
+    )
 
 
 class WorkerSettings(BaseModel):

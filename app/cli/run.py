@@ -68,6 +68,7 @@ def api(
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=settings.api.keep_alive_seconds,
         )
 
 

@@ -8,11 +8,13 @@ from typing import NoReturn
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.http.prefix import own_path
 from app.errors import (
     BadRequestError,
     PayloadTooLargeError,
     RequestTimeoutError,
     StoppingError,
+    UnsupportedMediaTypeError,
 )
 from app.kit.storable import NotStorableError, load_json
 
@@ -79,12 +81,16 @@ class BodyMiddleware:
             body = await self._read(scope, receive)
         if body is None:  # the client went away
             return
-        if body and not scope["path"].startswith(RAW_PREFIXES):
+        if body and not own_path(scope).startswith(RAW_PREFIXES):
             check_json(body)
         await self.app(scope, _replay(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        declared = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        if headers.get("content-encoding", "identity").strip().lower() != "identity":
+            # What is compressed could unpack to any size.
+            raise UnsupportedMediaTypeError("Send the body as it is, without Content-Encoding.")
+        declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self.max_bytes:
             self._refuse_size()
         chunks: list[bytes] = []

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.http.methods import allow
 from app.db.failures import is_database_failure
 from app.errors import (
     BadRequestError,
@@ -161,6 +162,8 @@ def render(error: Exception, instance: str) -> Response:
 
 async def handle(request: Request, error: Exception) -> Response:
     """Exception handler of the application."""
+    if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        error.headers = {"Allow": allow(request.app.routes, request.scope)}
     return render(error, request.url.path)
 
 

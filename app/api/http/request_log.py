@@ -8,6 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from app.api.http.prefix import own_path
 from app.kit.ids import new_id
 
 HEADER = "X-Request-Id"
@@ -46,7 +47,7 @@ class RequestLogMiddleware:
         try:
             await self.app(scope, receive, send_with_id)
         finally:
-            write = _log.debug if scope["path"].startswith(_QUIET_PREFIX) else _log.info
+            write = _log.debug if own_path(scope).startswith(_QUIET_PREFIX) else _log.info
             write(
                 "request",
                 method=scope["method"],
