@@ -17,7 +17,9 @@ from app.api.deps import DbDep, IdempotencyKey, PageSize, PageToken, Reader, Run
 from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.errors import faults_within
-from app.threads.commands import start_thread
+from app.sessions.turn.admission import request_hash
+from app.sessions.turn.opening import Opening
+from app.threads.commands import Launch, launch_thread
 from app.threads.launch import prepare_launch
 from app.threads.record import AgentThreadRecord
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
@@ -114,13 +116,15 @@ async def launch(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Fill the agent's placeholders and start a thread from the result."""
-    async with runtime.database.transaction() as db:
-        agent = await service.get_agent(db, caller, agent_id)
-        with _in_body():
-            prepared = await prepare_launch(db, caller, agent, request)
-    record = await start_thread(
-        runtime, caller, prepared.request, agent=prepared.agent, idempotency_key=idempotency_key
-    )
+    asked = request_hash(agent_id, request.model_dump(mode="json"))
+
+    async def prepare() -> Launch:
+        async with runtime.database.transaction() as db:
+            agent = await service.get_agent(db, caller, agent_id)
+            with _in_body():
+                return await prepare_launch(db, caller, agent, request)
+
+    record = await launch_thread(runtime, caller, Opening(idempotency_key, asked), prepare)
     return answer(record, status.HTTP_201_CREATED)
 
 

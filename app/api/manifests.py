@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.api.deps import CallerDep, FailedStep, RuntimeDep
+from app.api.deps import CallerDep, FailedStep, IdempotencyKey, RuntimeDep
 from app.api.http.problems import problem_responses
 from app.api.manifest_route import ManifestRoute
 from app.db.models import Org
@@ -229,15 +229,22 @@ async def json_schema(caller: CallerDep, service: ServiceDep, kind: Kind) -> Res
     return _rendered(await service.json_schema(caller, kind))
 
 
-@router.post("/prompt/{name:path}/", response_model=ManifestAnswer, openapi_extra=_PROMPT_BODY)
+@router.post(
+    "/prompt/{name:path}/",
+    response_model=ManifestAnswer,
+    openapi_extra=_PROMPT_BODY,
+    responses=problem_responses(422),
+)
 async def prompt(
     caller: CallerDep,
     service: ServiceDep,
     request: Request,
     name: Annotated[str, Path(description="Name of an agent.")],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Launch a session of an agent, and wait for its answer."""
-    return _rendered(await service.prompt(caller, name, await request.body()))
+    """Launch a session of an agent, and wait for its answer; with a key, for that of the same."""
+    body = await request.body()
+    return _rendered(await service.prompt(caller, name, body, idempotency_key))
 
 
 @router.post("/status/", response_model=ManifestAnswer)

@@ -189,12 +189,19 @@ async def retry(
     "/{thread_id}/fork",
     status_code=status.HTTP_201_CREATED,
     response_model=Data[AgentThreadRecord],
+    responses=problem_responses(422),
 )
 async def fork(
-    caller: Writer, runtime: RuntimeDep, thread_id: ThreadId, request: ForkAgentThreadRequest
+    caller: Writer,
+    runtime: RuntimeDep,
+    thread_id: ThreadId,
+    request: ForkAgentThreadRequest,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Copy a thread up to a message into a private thread of the caller's."""
-    record = await commands.fork_thread(runtime, caller, thread_id, request.message_sequence_num)
+    record = await commands.fork_thread(
+        runtime, caller, thread_id, request.message_sequence_num, idempotency_key
+    )
     return answer(record, status.HTTP_201_CREATED)
 
 

@@ -26,7 +26,7 @@ from app.manifests.model.envelope import (
 from app.manifests.model.reference import Reference
 from app.manifests.model.schema import manifest_schema
 from app.manifests.model.table import Column, GetQuery, Table, to_table
-from app.threads.launch import Launch
+from app.threads.commands import Launch
 
 RowT = TypeVar("RowT")
 

@@ -9,7 +9,8 @@ from app.errors import BadRequestError
 from app.manifests.context import Context
 from app.manifests.model.envelope import valid_input
 from app.manifests.model.metadata import ManifestModel
-from app.threads.launch import Launch, prepare_launch
+from app.threads.commands import Launch
+from app.threads.launch import prepare_launch
 from app.wire.messages import InitialMessage
 from app.wire.thread_requests import LaunchAgentRequest
 
@@ -48,5 +49,4 @@ async def launch_of(context: Context, agent: AgentRecord, body: dict[str, Any]) 
         agent,
         LaunchAgentRequest(values=values),
         message=message,
-        asked=prompt.model_dump(),
     )

@@ -1,5 +1,6 @@
 """Threads: sessions that are started, driven, cancelled and forked in the words of the client."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from app.sessions.store.change import Change, NewMessage, NewSession, StepFence
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.admission import TRIES, EventRequest, admit, request_hash
 from app.sessions.turn.ending import close_invocation
-from app.sessions.turn.opening import open_session, session_id_for
+from app.sessions.turn.opening import OpenedSession, Opening, open_session, opened_before
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition import TransitionInput
 from app.sessions.visibility import check_usable
@@ -48,12 +49,12 @@ _TITLE_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
-class AgentOrigin:
-    """The agent that a thread is launched from, and what the client asked of it."""
+class Launch:
+    """A thread to be started, and the agent that it is of, if it is of one."""
 
-    agent_id: str
-    revision: int
-    launch: dict[str, Any]
+    request: StartAgentThreadRequest
+    agent_id: str | None = None
+    agent_revision: int | None = None
 
 
 async def start_thread(
@@ -61,7 +62,6 @@ async def start_thread(
     caller: Caller,
     request: StartAgentThreadRequest,
     *,
-    agent: AgentOrigin | None = None,
     idempotency_key: str | None = None,
 ) -> dict[str, Any]:
     """Starts a thread, and the first answer if its last message is the user's.
@@ -70,6 +70,25 @@ async def start_thread(
         BadRequestError: the org has no such flow, or not these tools.
         IdempotencyMismatchError: the key came before, with another request.
     """
+    request = _with_user_s_turn(request)
+
+    async def given() -> Launch:
+        return Launch(request)
+
+    return await launch_thread(runtime, caller, Opening(idempotency_key, _hash(request)), given)
+
+
+async def launch_thread(
+    runtime: Runtime,
+    caller: Caller,
+    opening: Opening,
+    prepare: Callable[[], Awaitable[Launch]],
+) -> dict[str, Any]:
+    """Starts a thread from what `prepare` makes of an agent; see `start_thread`."""
+    if (before := await opened_before(runtime, caller, opening)) is not None:
+        return _record_with_times(before)
+    launch = await prepare()
+    request = _with_user_s_turn(launch.request)
     flow = await _flow(runtime, caller, request.flow)
     tools = await _tools(runtime, caller, flow.key, request.tools)
     await check_model_profile(runtime.database, caller.org_id, request.model_profile)
@@ -83,35 +102,35 @@ async def start_thread(
         model_profile=request.model_profile,
         budget=_budget(request),
         created_by=caller.user_id,
-        agent_id=agent.agent_id if agent else None,
-        agent_revision=agent.revision if agent else None,
+        agent_id=launch.agent_id,
+        agent_revision=launch.agent_revision,
     )
     await check_goals(runtime, caller, request.goals)
-    request = _with_user_s_turn(request)
-    session_id = session_id_for(caller, idempotency_key)
+    session_id = opening.session_id(caller)
     title = _title(request.messages)
     change = Change.opening(session_id, caller.org_id, new_session, event="start", title=title)
     resolved = {"server_tools": tools, **skills, **_most_steps(request)}
     await _enter(runtime, flow, request, change, resolved)
-    return await _open(
-        runtime,
-        caller,
-        change,
-        new_session,
-        request_hash=_request_hash(request, agent),
-        idempotency_key=idempotency_key,
-    )
+    return await _open(runtime, caller, change, new_session, opening)
 
 
 async def fork_thread(
-    runtime: Runtime, caller: Caller, thread_id: str, last_message: int
+    runtime: Runtime,
+    caller: Caller,
+    thread_id: str,
+    last_message: int,
+    idempotency_key: str | None = None,
 ) -> dict[str, Any]:
     """Copies a thread up to a message into a private thread of the caller's.
 
     Raises:
         BadRequestError: there is no such message, or it is still being made.
         ForbiddenError: the caller may not read the thread.
+        IdempotencyMismatchError: the key came before, with another request.
     """
+    opening = Opening(idempotency_key, request_hash(thread_id, last_message))
+    if (before := await opened_before(runtime, caller, opening)) is not None:
+        return _record_with_times(before)
     source = await runtime.store.load(caller.org_id, thread_id)
     check_usable(caller, source)
     if not 0 <= last_message < source.message_count:
@@ -137,7 +156,7 @@ async def fork_thread(
         forked_from_id=thread_id,
         forked_from_message=last_message,
     )
-    session_id = session_id_for(caller, None)
+    session_id = opening.session_id(caller)
     change = Change.opening(
         session_id, caller.org_id, new_session, event="fork", title=source.title
     )
@@ -148,14 +167,7 @@ async def fork_thread(
         NewMessage(message.role, message.content, message.status)
         for message in messages[: last_message + 1]
     ]
-    return await _open(
-        runtime,
-        caller,
-        change,
-        new_session,
-        request_hash=request_hash(thread_id, last_message),
-        idempotency_key=None,
-    )
+    return await _open(runtime, caller, change, new_session, opening)
 
 
 async def send_message(
@@ -174,7 +186,6 @@ async def send_message(
         EventNotAcceptedError: it is not the user's turn.
         IdempotencyMismatchError: the key came before, with another request.
     """
-    await check_goals(runtime, caller, request.goals)
     said = request.message or (TURN_OF_GOALS if declares_goals(request) else None)
     text, blocks = _blocks(said) if said is not None else ("", [])
 
@@ -191,10 +202,14 @@ async def send_message(
 
     own = {"client_context", "analysis_scope", "client_tools", "tools", "invoke_skills"}
     updates = request.model_dump(mode="json", include=own | DECLARED, exclude_none=True)
-    tools = await find_tools(runtime.database.pool, caller.org_id, request.tools or [])
-    skills = await skills_of_message(runtime, caller, request)
-    resolved = {"server_tools": tools, **skills}
-    event = EventRequest(None, text, blocks, idempotency_key, updates, resolved)
+
+    async def resolve() -> dict[str, Any]:
+        await check_goals(runtime, caller, request.goals)
+        tools = await find_tools(runtime.database.pool, caller.org_id, request.tools or [])
+        skills = await skills_of_message(runtime, caller, request)
+        return {"server_tools": tools, **skills}
+
+    event = EventRequest(None, text, blocks, idempotency_key, updates, resolve)
     return await admit(runtime, caller, thread_id, event, allow=allow, answer=answer)
 
 
@@ -278,24 +293,16 @@ async def _first_resting_state(flow: Flow) -> str:
 
 
 async def _open(
-    runtime: Runtime,
-    caller: Caller,
-    change: Change,
-    new_session: NewSession,
-    *,
-    request_hash: bytes,
-    idempotency_key: str | None,
+    runtime: Runtime, caller: Caller, change: Change, new_session: NewSession, opening: Opening
 ) -> dict[str, Any]:
-    """Writes a new thread; its record, with its times by the database's clock."""
-    opened = await open_session(
-        runtime,
-        caller,
-        change,
-        request_hash=request_hash,
-        idempotency_key=idempotency_key,
-        event_input="",
-        answer=_record_of(change, new_session),
-    )
+    """Writes a new thread; its record."""
+    answer = _record_of(change, new_session)
+    opened = await open_session(runtime, caller, change, opening, event_input="", answer=answer)
+    return _record_with_times(opened)
+
+
+def _record_with_times(opened: OpenedSession) -> dict[str, Any]:
+    """The record of a thread that was started, with its times by the database's clock."""
     created = opened.created.isoformat()
     parts = {
         part: [one | {"created": created} for one in opened.answer[part]]
@@ -380,10 +387,8 @@ def _most_steps(request: StartAgentThreadRequest) -> dict[str, int]:
     return {"max_steps": turn.max_steps} if turn and turn.max_steps else {}
 
 
-def _request_hash(request: StartAgentThreadRequest, agent: AgentOrigin | None) -> bytes:
-    """What the client asked for, without what differs each time that it asks for the same."""
-    if agent is not None:  # which may be changed between two launches
-        return request_hash(agent.agent_id, agent.launch)
+def _hash(request: StartAgentThreadRequest) -> bytes:
+    """Tells another start of a thread; what differs each time that a client asks is no part."""
     return request_hash(
         request.model_dump(mode="json", exclude={"messages": {"__all__": {"created"}}})
     )

@@ -1,24 +1,13 @@
 """The launch of an agent: its placeholders filled, so that a thread can be started from it."""
 
-from dataclasses import dataclass
-from typing import Any
-
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
 from app.agents.record import AgentRecord
 from app.agents.resolve import resolve_agent
-from app.threads.commands import AgentOrigin
+from app.threads.commands import Launch
 from app.wire.messages import InitialMessage
-from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """A thread to be started, and the agent that it is of."""
-
-    request: StartAgentThreadRequest
-    agent: AgentOrigin
+from app.wire.thread_requests import LaunchAgentRequest
 
 
 async def prepare_launch(
@@ -28,7 +17,6 @@ async def prepare_launch(
     values: LaunchAgentRequest,
     *,
     message: InitialMessage | None = None,
-    asked: dict[str, Any] | None = None,
 ) -> Launch:
     """Fills an agent's placeholders; nothing is started, and no transaction waits for what is.
 
@@ -38,7 +26,6 @@ async def prepare_launch(
         agent: as it is stored.
         values: for its placeholders.
         message: said after the messages of the template.
-        asked: what the client asked for, to tell a repeated request; by default the values.
 
     Raises:
         BadRequestError: the agent's variables need other values.
@@ -46,5 +33,4 @@ async def prepare_launch(
     request = await resolve_agent(db, caller, agent, values)
     if message is not None:
         request = request.model_copy(update={"messages": [*request.messages, message]})
-    asked = asked if asked is not None else values.model_dump(mode="json")
-    return Launch(request, AgentOrigin(agent.agent_id, agent.revision, asked))
+    return Launch(request, agent.agent_id, agent.revision)

@@ -130,11 +130,12 @@ class SessionsInMemory(StepRowsInMemory):
         if session.version != change.version or session.invocation_id or row.model is None:
             return None
         assert new is not None
-        model, row.model = row.model, None
-        self._apply(change, model)
+        row.model = None
+        self._apply(change, change.model)
         for step in self._steps(failed.id):
             step.step.invocation_id = new.id
-            step.failures = step.losses = 0
+            step.failures = 0
+            step.losses = int(step.status is StepStatus.SUPERSEDED and step.attempt > 0)
             if step.status is not StepStatus.DONE:
                 composite = step.step.is_composite
                 step.status = StepStatus.WAITING if composite else StepStatus.QUEUED
@@ -184,7 +185,9 @@ class SessionsInMemory(StepRowsInMemory):
         if row is None or row.status is InvocationStatus.DONE or row.model is None:
             return None
         new = row.new
-        return FailedInvocation(id_, new.state, new.event, new.input, new.flow_fingerprint)
+        return FailedInvocation(
+            id_, new.state, new.event, new.input, new.flow_fingerprint, row.model
+        )
 
     async def past_states(self, _session_id: str) -> list[str]:
         return list(dict.fromkeys(change.state for change in reversed(self.transitions)))

@@ -24,7 +24,7 @@ from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column
 from app.manifests.session_log import session_events
-from app.threads.launch import Launch
+from app.threads.commands import Launch
 from app.wire.thread_requests import FLOW_KEY_PATTERN, StartAgentThreadRequest
 
 _KIND_OF_TYPE = {

@@ -1,5 +1,6 @@
 """Launching a session of an agent, and waiting until its first answer is there."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from app.access.caller import Caller
@@ -8,16 +9,22 @@ from app.errors import AnswerTimeoutError, StoppingError, TurnFailedError
 from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
-from app.threads.commands import start_thread
-from app.threads.launch import Launch
+from app.sessions.turn.opening import Opening
+from app.threads.commands import Launch, launch_thread
 from app.threads.record import last_output
 from app.wire.messages import is_cut, plain_text
 
 
 async def prompt_agent(
-    runtime: Runtime, caller: Caller, launch: Launch, entry: Entry
+    runtime: Runtime,
+    caller: Caller,
+    opening: Opening,
+    prepare: Callable[[], Awaitable[Launch]],
+    entry: Entry,
 ) -> dict[str, Any]:
     """Starts the session, and waits until nothing runs in it any more.
+
+    The same prompt again, by its key, waits for the same session.
 
     Returns:
         `{session_id, response, cut, status}`: the last answer's text, whether it ended at the limit
@@ -28,7 +35,7 @@ async def prompt_agent(
         StoppingError: the process is to stop; the session goes on.
         TurnFailedError: the turn ended with an error.
     """
-    started = await start_thread(runtime, caller, launch.request, agent=launch.agent)
+    started = await launch_thread(runtime, caller, opening, prepare)
     session_id: str = started["thread_id"]
     entry.detail["sessionId"] = session_id
     seconds = runtime.settings.session.prompt_wait_seconds

@@ -16,6 +16,9 @@ from app.manifests.verbs.apply import Apply
 from app.manifests.verbs.prompt import prompt_agent
 from app.manifests.verbs.runner import Answer, VerbRunner, answer, trial
 from app.sessions.runtime import Runtime
+from app.sessions.turn.admission import request_hash
+from app.sessions.turn.opening import Opening
+from app.threads.commands import Launch
 
 _OK = 200
 
@@ -145,21 +148,29 @@ class ManifestService:
             caller, "json-schema", kind, None, lambda _, broker: broker.json_schema()
         )
 
-    async def prompt(self, caller: Caller, name: str, body: bytes | str) -> Answer:
+    async def prompt(
+        self, caller: Caller, name: str, body: bytes | str, idempotency_key: str | None = None
+    ) -> Answer:
         """Launches a session of an agent, and waits for its answer; no transaction waits with it.
 
         Raises:
             AnswerTimeoutError: it did not come in time; the session goes on, and is named.
+            IdempotencyMismatchError: the key came before, with another request.
         """
         verbs = self._verbs
         async with verbs.journaled(caller, "prompt", name) as entry:
             entry.thing = "Agent"
             caller.require(KeyScope.WRITE)
-            document = _single(await load_text(body))
-            async with verbs.runtime.database.transaction() as db:
-                broker = verbs.brokers.find(entry.thing)
-                launch = await broker.prompt(verbs.context(db, caller), name, document)
-            data = await prompt_agent(verbs.runtime, caller, launch, entry)
+            text = body if isinstance(body, str) else body.decode(errors="replace")
+            opening = Opening(idempotency_key, request_hash("prompt", name, text))
+
+            async def prepare() -> Launch:
+                document = _single(await load_text(body))
+                async with verbs.runtime.database.transaction() as db:
+                    broker = verbs.brokers.find("Agent")
+                    return await broker.prompt(verbs.context(db, caller), name, document)
+
+            data = await prompt_agent(verbs.runtime, caller, opening, prepare, entry)
             await keep(verbs.runtime.database, entry, _OK)  # the answer is there, whatever fails
             return answer(entry, data)
 

@@ -23,7 +23,7 @@ from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change, NewSession
 from app.sessions.store.snapshot import PollStatus, SessionHead
 from app.sessions.turn.admission import EventRequest, admit, request_hash
-from app.sessions.turn.opening import open_session, session_id_for
+from app.sessions.turn.opening import Opening, open_session, opened_before
 from app.sessions.turn.resuming import retry_invocation
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition import TransitionInput
@@ -57,10 +57,15 @@ async def start_session(
     Raises:
         NotFoundError: the org has no such flow.
         BadRequestError: the seed data do not fit the flow's model.
+        IdempotencyMismatchError: the key came before, with another request.
         EventNotAcceptedError: the first state does not take the start's event.
     """
+    asked = (key, start.user_info, start.seed_data, start.event, start.event_input)
+    opening = Opening(start.idempotency_key, request_hash(*asked), (key,))
+    if (before := await opened_before(runtime, caller, opening)) is not None:
+        return before.answer
     flow = await runtime.catalog.get(caller.org_id, key)
-    change = _opening(caller, flow, start)
+    change = _change(caller, flow, start, opening.session_id(caller))
     model = flow.seed(start.seed_data or {})
     model.session_id = change.session_id
     given = TransitionInput(change.event, start.event_input, change.cause)
@@ -73,10 +78,7 @@ async def start_session(
         runtime,
         caller,
         change,
-        request_hash=request_hash(
-            key, start.user_info, start.seed_data, start.event, start.event_input
-        ),
-        idempotency_key=start.idempotency_key,
+        opening,
         event_input=start.event_input,
         answer=change_response(flow, change),
     )
@@ -213,7 +215,7 @@ def _allowed(caller: Caller, key: str, session: SessionHead) -> None:
         raise NotFoundError(f"There is no session {session.id!r} of flow {key!r}.")
 
 
-def _opening(caller: Caller, flow: Flow, start: StartSession) -> Change:
+def _change(caller: Caller, flow: Flow, start: StartSession, session_id: str) -> Change:
     new_session = NewSession(
         flow=flow.key,
         flow_revision=flow.revision,
@@ -222,7 +224,6 @@ def _opening(caller: Caller, flow: Flow, start: StartSession) -> Change:
         user_info=start.user_info,
         ttl=start.ttl,
     )
-    session_id = session_id_for(caller, start.idempotency_key, flow.key)
     return Change.opening(session_id, caller.org_id, new_session, event=start.event or "start")
 
 

@@ -25,6 +25,12 @@ SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {STORED_VALU
 FROM session s LEFT JOIN event e ON e.session_id = s.id AND e.idempotency_key = $3
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
+# $1 session, $2 org, $3 the idempotency key that it was opened with.
+OPENED = f"""
+SELECT e.request_hash, e.answer, s.created
+FROM session s JOIN event e ON e.session_id = s.id AND e.idempotency_key = $3
+WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
+
 COMPOSITES = """
 SELECT id, path, kind, remaining, cut, input FROM step
 WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""

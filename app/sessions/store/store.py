@@ -76,6 +76,15 @@ class SessionStore(StepStore):
             previous = PreviousAnswer(row["known_hash"], row["known_answer"])
         return Snapshot.from_row(row), previous
 
+    async def opened(
+        self, org_id: str, session_id: str, idempotency_key: str
+    ) -> tuple[PreviousAnswer, datetime] | None:
+        """What the key of a session's start was answered, and when that session was made."""
+        row = await self._pool.fetchrow(read_sql.OPENED, session_id, org_id, idempotency_key)
+        if row is None:
+            return None
+        return PreviousAnswer(row["request_hash"], row["answer"]), row["created"]
+
     async def view(self, org_id: str, session_id: str) -> SessionWithInvocation:
         """A session as it is read, with the invocation that runs.
 

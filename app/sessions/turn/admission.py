@@ -32,7 +32,8 @@ class EventRequest:
         content: the input as message blocks, where it came so.
         updates: values for those fields of the model that the flow has.
         idempotency_key: the same key with the same request is answered the same, once applied.
-        resolved: further values for the model, of what the request names: no part of the request.
+        resolve: finds further values for the model, of what the request names; what was answered
+            before is answered again without it.
         checked: whether it is one that only the service sends, having checked the request.
     """
 
@@ -41,7 +42,7 @@ class EventRequest:
     content: list[dict[str, Any]] | None = None
     idempotency_key: str | None = None
     updates: dict[str, Any] = field(default_factory=dict)
-    resolved: dict[str, Any] = field(default_factory=dict)
+    resolve: Callable[[], Awaitable[dict[str, Any]]] | None = None
     checked: bool = False
 
     @property
@@ -147,12 +148,13 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
     if before.invocation_id is not None:
         raise refused_while_running(before.state, request.event or "message")
     event = request.event or next(iter(flow.next_actions(before.state)), "message")
+    resolved = await request.resolve() if request.resolve is not None else {}
     given = TransitionInput(
         event,
         request.input,
         Cause.new_event(),
         content=request.content,
-        updates=request.updates | request.resolved,
+        updates=request.updates | resolved,
         checked=request.checked,
     )
     run = transition_run(runtime, flow, before, given)

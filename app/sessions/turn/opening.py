@@ -12,6 +12,28 @@ from app.sessions.turn.announce import announce
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """What a request to open a session is known by when it comes again.
+
+    Attributes:
+        idempotency_key: that of the request, if it has one.
+        request_hash: of what was asked, as it was asked.
+        scope: what else tells one key from the same of another request.
+    """
+
+    idempotency_key: str | None
+    request_hash: bytes
+    scope: tuple[str, ...] = ()
+
+    def session_id(self, caller: Caller) -> str:
+        """The id of the session: of the same key in the same scope, the same one."""
+        if self.idempotency_key is None:
+            return new_id("ath")
+        own = (caller.org_id, caller.user_id, *self.scope)
+        return derived_id("ath", *own, self.idempotency_key)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedSession:
     """A new session, or the one that the same idempotency key opened before.
 
@@ -22,20 +44,30 @@ class OpenedSession:
     created: datetime
 
 
-def session_id_for(caller: Caller, idempotency_key: str | None, *scope: str) -> str:
-    """The id of a session to be opened: of the same key in the same scope, the same one."""
-    if idempotency_key is None:
-        return new_id("ath")
-    return derived_id("ath", caller.org_id, caller.user_id, *scope, idempotency_key)
+async def opened_before(runtime: Runtime, caller: Caller, opening: Opening) -> OpenedSession | None:
+    """What the same key has opened already; it is asked for before what the request names is.
+
+    So a repeated request is answered also after its flow, agent or tool was changed, or is gone.
+
+    Raises:
+        IdempotencyMismatchError: the key came before, with another request.
+    """
+    key = opening.idempotency_key
+    if key is None:
+        return None
+    found = await runtime.store.opened(caller.org_id, opening.session_id(caller), key)
+    if found is None:
+        return None
+    previous, created = found
+    return OpenedSession(previous.for_request(opening.request_hash), created)
 
 
 async def open_session(
     runtime: Runtime,
     caller: Caller,
     change: Change,
+    opening: Opening,
     *,
-    request_hash: bytes,
-    idempotency_key: str | None,
     event_input: str,
     answer: dict[str, Any],
 ) -> OpenedSession:
@@ -49,17 +81,15 @@ async def open_session(
         name=change.event,
         input=event_input,
         created_by=caller.user_id,
-        request_hash=request_hash.hex(),
-        idempotency_key=idempotency_key,
+        request_hash=opening.request_hash.hex(),
+        idempotency_key=opening.idempotency_key,
         answer=answer,
     )
     created = await runtime.store.start(change)
     if created is not None:
         await announce(runtime, change)
         return OpenedSession(answer, created)
-    session, previous = await runtime.store.load_for_event(
-        caller.org_id, change.session_id, idempotency_key
-    )
-    if previous is None:
+    opened = await opened_before(runtime, caller, opening)
+    if opened is None:
         raise RuntimeError("a session with a derived id has an event with its key")
-    return OpenedSession(previous.for_request(request_hash), session.created)
+    return opened
