@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, Depends, FastAPI
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from app.access.crypto import Vault
@@ -29,6 +30,7 @@ from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.http.prefix import PrefixMiddleware
 from app.api.http.query import check_query
 from app.api.http.request_log import RequestLogMiddleware
+from app.api.manifest_route import handle_http_error
 from app.flows.library import code_flows
 from app.invokers.llm import check_llm_settings
 from app.kit.log import configure_logging
@@ -82,7 +84,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(problems.ProblemMiddleware),
             Middleware(BodyMiddleware, max_bytes=settings.api.max_body_bytes, reads=reads),
         ],
-        exception_handlers=dict.fromkeys(problems.HANDLED, problems.handle),
+        exception_handlers={
+            **dict.fromkeys(problems.HANDLED, problems.handle),
+            HTTPException: handle_http_error,
+        },
     )
     app.state.settings = settings
     app.state.body_reads = reads

@@ -19,8 +19,8 @@ async def authenticate(keys: KeyCache, secret_key: str, authorization: str | Non
         authorization: the header, `Bearer KEY` or `Token KEY`.
 
     Raises:
-        UnauthorizedError: no key, or an unknown, expired or revoked one. One sentence for all:
-            an answer that differed would help to guess keys.
+        UnauthorizedError: no key, or an unknown, expired, revoked or undeployed one. One sentence
+            for all: an answer that differed would help to guess keys.
     """
     scheme, _, credentials = (authorization or "").strip().partition(" ")
     api_key = credentials.strip()

@@ -20,6 +20,7 @@ SELECT k.digest, k.org_id, k.user_id, u.email, k.scopes, k.expires_at
 FROM api_key k JOIN "user" u ON u.id = k.user_id
 WHERE k.id = $1
   AND k.revoked_at IS NULL
+  AND k.deployed AND u.deployed
   AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
 """
 

@@ -15,6 +15,7 @@ from app.access.keys import digest_key, generate_key
 from app.db.models import ApiKey, Org, User
 from app.errors import BadRequestError, FieldError
 from app.kit.ids import new_id
+from app.kit.visible import is_visible
 from app.settings import Settings
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -99,6 +100,11 @@ async def create_key(
     return CreatedKey(org_id=org_id, user_id=user_id, key_id=key_id, api_key=api_key)
 
 
+def canonical_email(email: str) -> str:
+    """The address by which a user is known: its case makes no difference."""
+    return email.strip(" ").lower()
+
+
 async def create_user(db: AsyncSession, org_id: str, email: str) -> User:
     """The user of an org with this address, made if needed.
 
@@ -155,10 +161,14 @@ async def _org_id(db: AsyncSession, name: str) -> str:
 
 
 async def _user_id(db: AsyncSession, org_id: str, email: str) -> str:
+    """The user with this address, made if needed. Those of earlier times may have capitals."""
+    email = canonical_email(email)
+    query = select(User.id).where(User.org_id == org_id, func.lower(User.email) == email)
+    if (found := (await db.exec(query)).first()) is not None:
+        return found
     row = {"id": new_id("usr"), "org_id": org_id, "email": email}
     key = ["org_id", "email"]
     await db.exec(insert(User).values(row).on_conflict_do_nothing(index_elements=key))
-    query = select(User.id).where(User.org_id == org_id, User.email == email)
     return (await db.exec(query)).one()
 
 
@@ -171,13 +181,14 @@ def _refuse(faults: dict[str, str | None]) -> None:
 
 
 def _name_fault(name: str) -> str | None:
-    if not name.isprintable() or name != name.strip() or not 1 <= len(name) <= _NAME_LENGTH:
+    if not is_visible(name) or name != name.strip() or not 1 <= len(name) <= _NAME_LENGTH:
         return f"1 to {_NAME_LENGTH} printable characters without spaces around them."
     return None
 
 
 def _email_fault(email: str) -> str | None:
-    if not email.isprintable() or len(email) > _EMAIL_LENGTH or not _EMAIL.fullmatch(email):
+    email = email.strip(" ")
+    if not is_visible(email) or len(email) > _EMAIL_LENGTH or not _EMAIL.fullmatch(email):
         return "An e-mail address."
     return None
 

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import override
 
-from app.api.http.problems import as_statewright_error
+from app.api.http.problems import as_statewright_error, handle, http_problem
 from app.errors import NotFoundError, StatewrightError
 from app.manifests.model.envelope import API_VERSION
 from app.manifests.registry import all_brokers
 
-_COMMAND = re.compile(r"/api/v1/cli/([a-z_-]+)/")
+_COMMAND = re.compile(r"/api/v1/cli(?:/([A-Za-z_-]*))?")
 
 _CHANGES = frozenset({"apply", "delete", "deploy", "undeploy"})
 
@@ -33,7 +33,7 @@ class ManifestRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
 
-        async def handle(request: Request) -> Response:
+        async def handle_verb(request: Request) -> Response:
             try:
                 answer = await handler(request)
             except HTTPException:
@@ -44,12 +44,32 @@ class ManifestRoute(APIRoute):
                 request.app.state.keys.forget()
             return answer
 
-        return handle
+        return handle_verb
+
+
+async def handle_http_error(request: Request, error: Exception) -> Response:
+    """Answers what the framework refuses; below the path of the verbs, in the form of their errors.
+
+    An exception handler of the application: no route of ours sees an unknown path.
+    """
+    if not isinstance(error, HTTPException) or not _COMMAND.search(request.url.path):
+        return await handle(request, error)
+    metadata = {"command": _command(request), "key": None}
+    return http_problem(
+        error,
+        request.url.path,
+        {
+            "api": API_VERSION,
+            "thing": None,
+            "metadata": metadata,
+            "description": str(error.detail),
+        },
+    )
 
 
 def _command(request: Request) -> str:
     found = _COMMAND.search(request.url.path)
-    return found[1].replace("_", "-") if found else ""
+    return (found[1] or "").replace("-", "_") if found else ""
 
 
 def _completed(error: StatewrightError, request: Request) -> StatewrightError:

@@ -14,8 +14,10 @@ from app.api.deps import CallerDep, FailedStep, IdempotencyKey, RuntimeDep
 from app.api.http.problems import problem_responses
 from app.api.manifest_route import ManifestRoute
 from app.db.models import Org
+from app.errors import BadRequestError
 from app.manifests.model.envelope import API_VERSION
 from app.manifests.model.table import GetQuery
+from app.manifests.registry import all_brokers
 from app.manifests.verbs.runner import Answer
 from app.manifests.verbs.service import ManifestService
 
@@ -54,7 +56,28 @@ ServiceDep = Annotated[ManifestService, Depends(_service)]
 Kind = Annotated[
     str, Path(description="A kind in any case, singular or plural.", examples=["agents"])
 ]
-Name = Annotated[str, Query(description="Name of the resource.", max_length=200)]
+
+
+async def _name(
+    kind: Kind,
+    name: Annotated[str, Query(description="Name of the resource.", max_length=200)] = "",
+    username: Annotated[
+        str, Query(description="Of kind User, another way to give the name.", max_length=200)
+    ] = "",
+) -> str:
+    """The name of the resource that a verb is about; empty if none was given."""
+    if not username:
+        return name.strip(" ")
+    if all_brokers().kind(kind) != "User":
+        msg = "only users have one; give the name"
+    elif name:
+        msg = "it stands for the name, which is there too"
+    else:
+        return username.strip(" ")
+    raise BadRequestError(f"username: {msg}.", errors=[{"loc": ["query", "username"], "msg": msg}])
+
+
+Name = Annotated[str, Depends(_name)]
 
 DryRun = Annotated[bool, Query(description="Check and answer, and change nothing.")]
 
@@ -112,7 +135,7 @@ async def apply(
 
 
 @router.post("/describe/{kind}/", response_model=ManifestAnswer)
-async def describe(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name = "") -> Response:
+async def describe(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name) -> Response:
     """The manifest of a resource with its status; it can be applied again."""
     return _rendered(await service.describe(caller, kind, name))
 
@@ -122,12 +145,12 @@ async def get(  # noqa: PLR0917 - one for each query parameter
     caller: CallerDep,
     service: ServiceDep,
     kind: Kind,
-    name: Annotated[str | None, Query(description="Only this one.", max_length=200)] = None,
+    name: Name,
     i: Annotated[int, Query(description="Most items.", ge=1, le=1000)] = 10,
-    asc: Annotated[str | None, Query(description="Column to sort by.", max_length=100)] = None,
-    desc: Annotated[
-        str | None, Query(description="Column to sort by, downwards.", max_length=100)
+    asc: Annotated[
+        str | None, Query(description="Column to sort by; or true, or false.", max_length=100)
     ] = None,
+    desc: Annotated[str | None, Query(description="As asc, downwards.", max_length=100)] = None,
     *,
     failed: Annotated[
         bool, Query(description="Sessions whose last turn failed and can be retried.")
@@ -156,7 +179,7 @@ async def delete(
     caller: CallerDep,
     service: ServiceDep,
     kind: Kind,
-    name: Name = "",
+    name: Name,
     *,
     dry_run: DryRun = False,
 ) -> Response:
@@ -169,7 +192,7 @@ async def deploy(
     caller: CallerDep,
     service: ServiceDep,
     kind: Kind,
-    name: Name = "",
+    name: Name,
     *,
     dry_run: DryRun = False,
 ) -> Response:
@@ -182,7 +205,7 @@ async def undeploy(
     caller: CallerDep,
     service: ServiceDep,
     kind: Kind,
-    name: Name = "",
+    name: Name,
     *,
     dry_run: DryRun = False,
 ) -> Response:
@@ -195,7 +218,7 @@ async def retry(
     caller: CallerDep,
     service: ServiceDep,
     kind: Kind,
-    name: Name = "",
+    name: Name,
     step: FailedStep = None,
     *,
     dry_run: DryRun = False,
@@ -209,7 +232,7 @@ async def logs(
     caller: CallerDep,
     service: ServiceDep,
     kind: Kind,
-    name: Name = "",
+    name: Name,
     i: Annotated[int, Query(description="Most entries.", ge=1, le=1000)] = 100,
 ) -> Response:
     """What happened with a resource: its journal; of agents and sessions, events and steps too."""

@@ -39,6 +39,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
 
     Attributes:
         kind: as it is spelled.
+        other_names: what else the kind is called.
         spec_model: the fields of its spec.
         example: a manifest that applies as it is, once the examples that it names are there.
         columns: what `get` shows.
@@ -49,6 +50,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
     """
 
     kind: ClassVar[str]
+    other_names: ClassVar[Sequence[str]] = ()
     example: ClassVar[str]
     columns: ClassVar[Sequence[Column]]
     spec_model: type[SpecT]
@@ -138,7 +140,8 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """The most recent log entries of a resource, oldest first."""
         row = await self.require(context, name)
         items = await self.events(context, row, limit)
-        items += await read_journal(context.db, context.caller, self.kind, name, limit)
+        known_as = self.metadata_of(row)["name"]
+        items += await read_journal(context.db, context.caller, self.kind, known_as, limit)
         items.sort(key=lambda item: item["time"])
         return to_table(LOG_COLUMNS, items[-limit:])
 

@@ -31,8 +31,9 @@ class BrokerRegistry:
     def __init__(self, brokers: Registry[AnyBroker], planned: tuple[str, ...] = PLANNED) -> None:
         self._brokers = brokers
         self._kinds: dict[str, str] = {}
-        for kind in (*brokers, *planned):
-            for spelling in (kind.lower(), f"{kind.lower()}s"):
+        names = [(kind, name) for kind in brokers for name in (kind, *brokers[kind].other_names)]
+        for kind, name in (*names, *((kind, kind) for kind in planned)):
+            for spelling in (name.lower(), f"{name.lower()}s"):
                 if self._kinds.setdefault(spelling, kind) != kind:
                     raise DuplicateNameError(f"two kinds are spelled {spelling!r}")
 

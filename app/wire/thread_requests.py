@@ -1,6 +1,5 @@
 """What a client sends to start a thread, or to go on with one."""
 
-import unicodedata
 from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -15,6 +14,7 @@ from pydantic import (
 
 from app.enums import ActionExpiry, Approvers, ThreadVisibility
 from app.kit.json_schema import check_schema
+from app.kit.visible import is_visible
 from app.kit.written_order import WrittenOrder
 from app.wire.budget import Budget
 from app.wire.goals import Goals
@@ -24,15 +24,14 @@ _INT64 = 2**63 - 1
 _YEAR_SECONDS = 366 * 24 * 3600
 FLOW_KEY_PATTERN = "^[a-z][a-z0-9_-]{0,62}$"
 
-_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # control, surrogate, line and paragraph separator
-
 
 def printable(text: str) -> str:
-    """Refuses blank text, control characters and line breaks: what a name must not be."""
-    if not text.strip():
+    """A name without the spaces around it; refuses what nobody would see in it."""
+    text = text.strip(" ")
+    if not text:
         raise ValueError("must not be blank")
-    if any(unicodedata.category(char) in _UNPRINTABLE for char in text):
-        raise ValueError("must not contain control characters or line breaks")
+    if not is_visible(text):
+        raise ValueError("must not contain line breaks, invisible or control characters")
     return text
 
 

@@ -64,7 +64,7 @@ async def test_the_example_of_each_kind_goes_round(client: httpx.AsyncClient, ki
     logs = (await post(client, f"logs/{kind}", name=name))["data"]["data"]["items"]
     assert [item["text"] for item in logs[:2]] == [
         f"apply: {applied['data']['operation']}",
-        "describe",
+        "apply: unchanged",
     ]
     assert logs[0]["key"] == applied["metadata"]["key"]
 

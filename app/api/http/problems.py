@@ -137,10 +137,13 @@ def _bad_request(error: RequestValidationError) -> BadRequestError:
     return BadRequestError(detail, errors=errors)
 
 
-def _http_problem(error: HTTPException, instance: str) -> Response:
+def http_problem(
+    error: HTTPException, instance: str, extra: dict[str, Any] | None = None
+) -> Response:
     """What the framework refuses: an unknown path, a method that the path does not have."""
     phrase = HTTPStatus(error.status_code).phrase
     document = {
+        **(extra or {}),
         "type": f"urn:statewright:problem:{phrase.lower().replace(' ', '-')}",
         "title": phrase,
         "status": error.status_code,
@@ -153,7 +156,7 @@ def _http_problem(error: HTTPException, instance: str) -> Response:
 def render(error: Exception, instance: str) -> Response:
     """The answer to a request that ended with this exception."""
     if isinstance(error, HTTPException):
-        return _http_problem(error, instance)
+        return http_problem(error, instance)
     seen = as_statewright_error(error)
     if isinstance(seen, _InternalError):
         seen.extra["request_id"] = structlog.contextvars.get_contextvars().get("request_id")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
+from sqlalchemy import true
 from sqlmodel import select
 from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
@@ -53,6 +54,11 @@ spec: {}
     @override
     def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
         return select(Org).where(Org.id == context.caller.org_id)
+
+    @override
+    def has_name(self, name: str) -> Any:
+        """Without a name it is the caller's own, which is the only one that they see."""
+        return Org.name == name if name else true()
 
     @override
     def stored_spec(self, context: Context, manifest: Manifest[AccountSpec]) -> dict[str, Any]:

@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 from sqlalchemy import and_, or_
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
 
 from app.access.caller import KeyScope
-from app.access.service import create_key
+from app.access.service import canonical_email, create_key
 from app.db.models import ApiKey, Org, User
 from app.db.models.columns import NOW
 from app.kit.moment import Moment
 from app.manifests.applied import Applied
-from app.manifests.brokers.bases.access import AccessBroker
+from app.manifests.brokers.bases.access import CredentialBroker
 from app.manifests.brokers.bases.stored import attribute
 from app.manifests.context import Context
 from app.manifests.model.envelope import Manifest, bad_manifest
@@ -28,7 +28,9 @@ from app.manifests.model.table import Column
 class AuthTokenSpec(ManifestModel):
     """Whose key it is, and what it may do."""
 
-    user: str = Field(description="E-mail address; a new one becomes a member.", max_length=254)
+    user: Annotated[str, AfterValidator(canonical_email)] = Field(
+        description="E-mail address; a new one becomes a member.", max_length=254
+    )
     scopes: list[KeyScope] = Field([KeyScope.READ], description="What it may do.", min_length=1)
     expiration_date: Moment | None = Field(
         None, description="From then on it is refused, such as 2030-01-31T12:00:00Z."
@@ -40,10 +42,11 @@ class AuthTokenSpec(ManifestModel):
         return sorted(set(scopes))
 
 
-class AuthTokenBroker(AccessBroker[AuthTokenSpec, ApiKey]):
+class AuthTokenBroker(CredentialBroker[AuthTokenSpec, ApiKey]):
     """A key that was made without a name goes by its id. Revoked keys are not there any more."""
 
     kind: ClassVar[str] = "AuthToken"
+    other_names: ClassVar[Sequence[str]] = ("SmarterAuthToken",)
     table: ClassVar[Any] = ApiKey
     id_prefix: ClassVar[str] = "key"
     sort_by: ClassVar[str] = "created"
@@ -54,6 +57,7 @@ class AuthTokenBroker(AccessBroker[AuthTokenSpec, ApiKey]):
         attribute("description"),
         attribute("scopes", "list"),
         attribute("userId", field="user_id"),
+        attribute("deployed", "boolean"),
         attribute("created", "datetime"),
         attribute("expirationDate", "datetime", field="expires_at"),
     )
@@ -152,4 +156,4 @@ spec:
 
     async def _email(self, context: Context, row: ApiKey) -> str:
         query = select(User.email).where(User.id == row.user_id)
-        return (await context.db.exec(query)).one()
+        return canonical_email((await context.db.exec(query)).one())

@@ -126,7 +126,7 @@ spec:
         if query is None:
             return found
         query.refuse_filters(self.kind)
-        field, upwards = query.order(self.columns) or ("key", True)
+        field, upwards = query.order(self.columns, ("key", True))
         found = [row for row in found if query.name in (None, row.key)]
         found.sort(key=lambda row: getattr(row, field) or "", reverse=not upwards)
         return found[: query.i]

@@ -1,18 +1,19 @@
 """Kind User: the members of the caller's org, by e-mail address."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from sqlmodel import col, delete
+from sqlmodel import col, delete, func
 from typing_extensions import override
 
-from app.access.service import create_user
+from app.access.service import canonical_email, create_user
 from app.db.models import ApiKey, User
 from app.errors import ConflictError
-from app.manifests.brokers.bases.access import AccessBroker
+from app.manifests.brokers.bases.access import CredentialBroker
 from app.manifests.brokers.bases.stored import attribute, meta_field
 from app.manifests.context import Context
-from app.manifests.model.envelope import Manifest
+from app.manifests.model.envelope import Envelope, Manifest
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.table import Column
 from app.skills.authors import replace_author
@@ -22,7 +23,7 @@ class UserSpec(ManifestModel):
     """All that there is to say of a user is in the metadata."""
 
 
-class UserBroker(AccessBroker[UserSpec, User]):
+class UserBroker(CredentialBroker[UserSpec, User]):
     """The name is the e-mail address."""
 
     kind: ClassVar[str] = "User"
@@ -35,6 +36,7 @@ class UserBroker(AccessBroker[UserSpec, User]):
         attribute("name", field="email"),
         meta_field("description"),
         attribute("id"),
+        attribute("deployed", "boolean"),
         attribute("created", "datetime"),
     )
     example: ClassVar[str] = """\
@@ -45,6 +47,16 @@ metadata:
   description: looks after the agents
 spec: {}
 """
+
+    @override
+    def has_name(self, name: str) -> Any:
+        return func.lower(User.email) == canonical_email(name)
+
+    @override
+    def parse(self, envelope: Envelope) -> Manifest[UserSpec]:
+        manifest = super().parse(envelope)
+        name = canonical_email(manifest.name)
+        return replace(manifest, metadata=manifest.metadata.model_copy(update={"name": name}))
 
     @override
     async def create(self, context: Context, manifest: Manifest[UserSpec]) -> User:

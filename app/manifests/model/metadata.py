@@ -26,6 +26,20 @@ class ManifestModel(WrittenOrder):
     )
 
 
+def _stripped(value: Any) -> Any:
+    return value.strip(" ") if isinstance(value, str) else value
+
+
+def _one_mapping(value: Any) -> Any:
+    """Annotations as one mapping, where they are a list of mappings with one key each."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        return value
+    pairs = [pair for item in value for pair in item.items()]
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("the same key twice")
+    return dict(pairs)
+
+
 def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -37,15 +51,17 @@ _Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 class Metadata(ManifestModel):
     """The metadata of every kind; which names are allowed is the kind's own rule."""
 
-    name: str = Field(description="Unique in the org and kind.", min_length=1)
+    name: Annotated[str, BeforeValidator(_stripped)] = Field(
+        description="Unique in the org and kind.", min_length=1
+    )
     description: str | None = Field(None, description="What it is for.", max_length=10_000)
     version: Annotated[str, Field(pattern=_SEMANTIC_VERSION, max_length=100)] | None = Field(
         None, description="Your version of it, such as 1.0.0.", examples=["1.0.0"]
     )
     tags: list[_Tag] = Field([], description="Words to find it by.", max_length=100)
-    annotations: dict[_Key, Annotated[str, Field(max_length=10_000)]] = Field(
-        {}, description="Notes for people and programs.", max_length=100
-    )
+    annotations: Annotated[
+        dict[_Key, Annotated[str, Field(max_length=10_000)]], BeforeValidator(_one_mapping)
+    ] = Field({}, description="Notes for people and programs.", max_length=100)
     labels: dict[_Key, Annotated[str, Field(max_length=200)]] = Field(
         {}, description="Short notes to select by.", max_length=100
     )

@@ -52,23 +52,31 @@ class GetQuery(ManifestModel):
                 errors=[{"loc": ["query", name], "msg": msg} for name in names],
             )
 
-    def order(self, columns: Sequence[Column]) -> tuple[str, bool] | None:
-        """The database column to sort by, and whether upwards; None if none was asked for.
+    def order(self, columns: Sequence[Column], otherwise: tuple[str, bool]) -> tuple[str, bool]:
+        """The database column to sort by, and whether upwards.
+
+        `asc` and `desc` are columns; or `true`, the usual column, and `false`, which says nothing.
+
+        Args:
+            columns: of the table.
+            otherwise: the order of a list when none is asked for.
 
         Raises:
             BadRequestError: the list cannot be sorted by that.
         """
-        title = self.asc or self.desc
-        if title is None:
-            return None
         sortable = {column.name: column.sort for column in columns if column.sort}
-        if title not in sortable:
-            where = "asc" if self.asc else "desc"
-            msg = f"it can be sorted by {', '.join(sortable)}"
-            raise BadRequestError(
-                f"{where}: {msg}.", errors=[{"loc": ["query", where], "msg": msg}]
-            )
-        return sortable[title] or "", self.asc is not None
+        for where, title in (("asc", self.asc), ("desc", self.desc)):
+            if title is None or title.lower() == "false":
+                continue
+            if title.lower() == "true":
+                return otherwise[0], where == "asc"
+            if title not in sortable:
+                msg = f"it can be sorted by {', '.join(sortable)}; or true or false"
+                raise BadRequestError(
+                    f"{where}: {msg}.", errors=[{"loc": ["query", where], "msg": msg}]
+                )
+            return sortable[title] or "", where == "asc"
+        return otherwise
 
 
 @dataclass(frozen=True, slots=True)

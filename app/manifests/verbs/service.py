@@ -136,7 +136,7 @@ class ManifestService:
         """A manifest of the kind that applies as it is."""
         return await self._verbs.run(
             caller,
-            "example-manifest",
+            "example_manifest",
             kind,
             None,
             lambda context, broker: broker.example_manifest(context),
@@ -145,7 +145,7 @@ class ManifestService:
     async def json_schema(self, caller: Caller, kind: str) -> Answer:
         """The JSON Schema of the kind's manifests."""
         return await self._verbs.run(
-            caller, "json-schema", kind, None, lambda _, broker: broker.json_schema()
+            caller, "json_schema", kind, None, lambda _, broker: broker.json_schema()
         )
 
     async def prompt(

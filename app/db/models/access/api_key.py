@@ -13,7 +13,8 @@ from app.db.models.columns import counter, created_at, key_order, moment, writte
 class ApiKey(SQLModel, table=True):
     """A credential of a user. `digest` is HMAC-SHA256 of the whole key.
 
-    `name` is what its manifest calls it; a key that was made without one goes by its id.
+    One that is not `deployed` is refused until it is again, a revoked one for ever. `name` is what
+    its manifest calls it; a key that was made without one goes by its id.
     """
 
     __tablename__ = "api_key"
@@ -29,6 +30,7 @@ class ApiKey(SQLModel, table=True):
     meta: dict[str, Any] | None = written_json(nullable=True)
     key_order: dict[str, list[str]] | None = key_order()
     version: int = counter()
+    deployed: bool = Field(default=True, sa_column_kwargs={"server_default": "true"})
     expires_at: datetime | None = moment()
     revoked_at: datetime | None = moment()
     created: datetime = created_at()

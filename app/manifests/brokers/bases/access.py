@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Generic
 from typing_extensions import override
 
 from app.access.caller import KeyScope
+from app.errors import ConflictError
 from app.manifests.broker import RowT
 from app.manifests.brokers.bases.stored import StoredBroker
 from app.manifests.context import Context
@@ -39,3 +40,24 @@ class AccessBroker(StoredBroker[SpecT, RowT], Generic[SpecT, RowT]):
     async def status_of(self, context: Context, row: RowT) -> dict[str, Any]:
         stored: Any = row
         return {"id": stored.id, "created": stored.created}
+
+
+class CredentialBroker(AccessBroker[SpecT, RowT], Generic[SpecT, RowT]):
+    """Who or what an API key is of: undeployed, it is refused until it is deployed again."""
+
+    @override
+    async def deploy(self, context: Context, name: str) -> None:
+        row: Any = await self.require(context, name, lock=True)
+        row.deployed = True
+
+    @override
+    async def undeploy(self, context: Context, name: str) -> None:
+        row: Any = await self.require(context, name, lock=True)
+        if row.id in (context.caller.user_id, context.caller.key_id):
+            raise ConflictError(f"This is the {self.kind} that asks for it.")
+        row.deployed = False
+
+    @override
+    async def status_of(self, context: Context, row: RowT) -> dict[str, Any]:
+        stored: Any = row
+        return {**await super().status_of(context, row), "deployed": stored.deployed}

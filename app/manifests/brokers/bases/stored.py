@@ -74,7 +74,7 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
     async def find(self, context: Context, name: str, *, lock: bool = False) -> RowT | None:
         query = self.visible_rows(context).where(self.has_name(name))
         found = await context.db.exec(query.with_for_update() if lock else query)
-        row: RowT | None = found.one_or_none()
+        row: RowT | None = found.first()
         return row
 
     @override
@@ -92,7 +92,7 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         if query.name is not None:
             statement = statement.where(self.has_name(query.name))
         statement = statement.where(*self.conditions(query))
-        field, upwards = query.order(self.columns) or (self.sort_by, self.sort_upwards)
+        field, upwards = query.order(self.columns, (self.sort_by, self.sort_upwards))
         column = getattr(self.table, field)
         statement = statement.order_by(column if upwards else column.desc(), self.table.id)
         rows: Sequence[RowT] = (await context.db.exec(statement.limit(query.i))).all()
