@@ -4,6 +4,7 @@ from abc import abstractmethod
 from enum import StrEnum
 from typing import Any, Literal
 
+import orjson
 from pydantic import BaseModel, Field
 
 from app.invokers.invoker import InvocationContext, Invoker
@@ -11,6 +12,8 @@ from app.kit.storable import clean_text, load_json
 
 # What a model is shown of one result.
 MAX_RESULT_CHARS = 256_000
+# What it is shown of all results of one answer, as JSON: each call has the same share.
+MAX_BYTES_OF_ANSWER = 2_000_000
 
 
 class Effect(StrEnum):
@@ -86,6 +89,24 @@ class ToolResult(BaseModel):
             payload={"error": error},
             runtime_ms=runtime_ms,
         )
+
+
+def share_of(calls: int) -> int:
+    """How many bytes each result may have of an answer with so many calls."""
+    return MAX_BYTES_OF_ANSWER // max(1, calls)
+
+
+def fitted(result: ToolResult, calls: int) -> ToolResult:
+    """The result of one of so many calls, cut where it is longer than its share."""
+    most, payload = share_of(calls), result.payload
+    text = payload if isinstance(payload, str) else orjson.dumps(payload).decode()
+    size = len(text.encode())
+    if size <= most:
+        return result
+    note = f"… [cut: each of {calls} results may have {most:,} bytes, and this one has {size:,}]"
+    return result.model_copy(
+        update={"payload": text.encode()[:most].decode(errors="ignore") + note}
+    )
 
 
 def tool_payload(text: str) -> str | dict[str, Any] | list[Any] | None:

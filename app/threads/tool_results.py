@@ -6,6 +6,7 @@ import orjson
 
 from app.access.caller import Caller
 from app.errors import BadRequestError, EventNotAcceptedError
+from app.invokers.tool import ToolResult, fitted
 from app.sessions.runtime import Runtime
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
@@ -71,12 +72,22 @@ def _result(result: ClientToolResult) -> dict[str, Any]:
 
 async def _are_stored(runtime: Runtime, thread_id: str, results: list[dict[str, Any]]) -> bool:
     """Whether each of the results is in the dialogue, as it is sent."""
-    stored = {
-        block["tool_use_id"]: block
-        for message in await runtime.store.messages(thread_id)
-        for block in message.content
-        if block.get("content_type") == "tool_result"
-    }
+    stored: dict[str, dict[str, Any]] = {}
+    calls: dict[str, int] = {}
+    for message in await runtime.store.messages(thread_id):
+        found = _by_id(message.content, "tool_use")
+        calls |= dict.fromkeys(found, len(found))
+        stored |= _by_id(message.content, "tool_result")
     return all(
-        result.items() <= stored.get(result["tool_use_id"], {}).items() for result in results
+        result.items() <= stored.get(result["tool_use_id"], {}).items()
+        for result in (
+            fitted(ToolResult(**given), calls.get(given["tool_use_id"], 1)).model_dump()
+            for given in results
+        )
     )
+
+
+def _by_id(content: list[dict[str, Any]], content_type: str) -> dict[str, dict[str, Any]]:
+    """The blocks of calls or of results in a message."""
+    of_type = (block for block in content if block.get("content_type") == content_type)
+    return {block["tool_use_id"]: block for block in of_type}

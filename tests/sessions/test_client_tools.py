@@ -157,6 +157,26 @@ async def test_the_same_results_again_are_taken_and_others_are_not(
     assert (await submit(client, thread_id, result("tu_none"))).status_code == 400
 
 
+async def test_results_share_what_a_model_is_shown_and_are_known_again_as_they_were_sent(
+    client: httpx.AsyncClient,
+) -> None:
+    one, other = uses(
+        thread := await waiting(client, "\n".join(['call client_add {"a":1,"b":1}'] * 2))
+    )
+    thread_id = thread["thread_id"]
+    long, longer = {"text": "é" * 600_000}, {"text": "é" * 600_001}
+    assert (await submit(client, thread_id, result(one, long))).status_code == 200
+    assert (await submit(client, thread_id, result(one, long))).status_code == 200
+    assert (await submit(client, thread_id, result(one, longer))).status_code == 400
+    assert (await submit(client, thread_id, result(other))).status_code == 200
+
+    found = results(await settled(client, thread_id))
+    assert found[other] == ("success", {"result": 3})
+    says = "… [cut: each of 2 results may have 1,000,000 bytes, and this one has 1,200,011]"
+    assert found[one][1].endswith(says)
+    assert len(found[one][1].encode()) < 1_000_200
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [

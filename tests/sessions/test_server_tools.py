@@ -223,6 +223,20 @@ async def test_a_long_result_is_cut_and_says_so(
     assert payload == "é" * 256_000 + "… [cut: the result is longer than that]"
 
 
+async def test_the_results_of_one_answer_share_what_a_model_is_shown(
+    client: httpx.AsyncClient, shop: HttpServer
+) -> None:
+    shop.script(*[Says("é" * 256_000)] * 7, Says(json.dumps(["é" * 130_000])))
+    await declare(client)
+    calls = "\n".join(f'call get-order {{"order_id": "{i}"}}' for i in range(8))
+    found = results(await asked(client, calls, "get-order"))
+    assert [status for status, _ in found] == ["success"] * 8
+    sizes = sorted(len(payload.encode()) for _, payload in found)
+    assert 250_000 < sizes[0] <= sizes[-1] < 250_100
+    says = "… [cut: each of 8 results may have 250,000 bytes, and this one has "
+    assert {payload.rpartition(says)[2] for _, payload in found} == {"512,000]", "260,004]"}
+
+
 @pytest.mark.parametrize("effect", ["read", "write", "idempotent"])
 @pytest.mark.parametrize("fault", ["timeout", "broken", "half", "500", "429"])
 async def test_a_call_is_made_again_where_that_repeats_no_write(

@@ -88,7 +88,12 @@ class Chat(SessionModel):
     @computed_field
     def server_calls(self) -> list[dict[str, Any]]:
         """The open calls that the service makes now."""
-        return [call.model_dump(mode="json") for call in self.tool_use.open if call.can_run]
+        calls = self.tool_use.calls
+        return [
+            call.model_dump(mode="json") | {"calls": calls}
+            for call in self.tool_use.open
+            if call.can_run
+        ]
 
     @property
     def profile(self) -> str:

@@ -63,6 +63,6 @@ def invocations(skills: Iterable[InvokedSkill]) -> list[Said]:
         result = ToolResult(tool_use_id=call.id, status=ToolStatus.SUCCESS, payload=skill.body)
         said += [
             Said(MessageRole.ASSISTANT, [use_block(call, refused=False)], behind=True),
-            Said(MessageRole.ROBOTO, [result_block(LOAD_SKILL, result)], behind=True),
+            Said(MessageRole.ROBOTO, [result_block(LOAD_SKILL, result, 1)], behind=True),
         ]
     return said

@@ -12,7 +12,7 @@ from app.flows.library.approval import Approval, needs_approval
 from app.flows.library.asking import Asking, PendingAction
 from app.flows.move import ClosedAction, OpenedAction, Said
 from app.invokers.invoker import Answer, ToolCall
-from app.invokers.tool import ToolResult, ToolStatus
+from app.invokers.tool import ToolResult, ToolStatus, fitted
 from app.kit.json_schema import schema_faults
 from app.wire.messages import ErrorCode, ResultStatus, error_block
 
@@ -75,14 +75,17 @@ class ToolUse(BaseModel):
     Attributes:
         open: those without a result, in the order of the answer.
         answered: whether a message with results of others stands behind the answer already.
+        calls: how many the answer has.
     """
 
     open: list[OpenCall] = []
     answered: bool = False
+    calls: int = 1
 
     def resumed(self) -> "ToolUse":
         """What is left to be done by a retry, whose results stand behind those of the failure."""
-        return ToolUse(open=[call for call in self.open if call.can_run])
+        open_ = [call for call in self.open if call.can_run]
+        return self.model_copy(update={"open": open_, "answered": False})
 
 
 class Next(StrEnum):
@@ -145,13 +148,14 @@ def after_answer(
     ]
     opened = [call for call, _ in asked]
     results = [
-        result_block(call.name, results_here[call.id])
+        result_block(call.name, results_here[call.id], len(answer.calls))
         for call in answer.calls
         if call.id in results_here
     ]
     next_ = Next.USER if last else _next_after_answer(opened)
     actions = [action for _, action in asked if action is not None]
-    return _with_results(next_, ToolUse(open=opened), results, said, actions)
+    tool_use = ToolUse(open=opened, calls=len(answer.calls))
+    return _with_results(next_, tool_use, results, said, actions)
 
 
 def after_results(
@@ -172,9 +176,9 @@ def after_results(
     done = [call for call in tool_use.open if call.id in given]
     left = [call for call in tool_use.open if call.id not in given]
     names = {call.id: call.name for call in done}
-    blocks = [result_block(names[result.tool_use_id], result) for result in results]
+    blocks = [result_block(names[one.tool_use_id], one, tool_use.calls) for one in results]
     closed = [end for call in done for end in call.closes(closed_as, resolution)]
-    waiting = ToolUse(open=left, answered=tool_use.answered)
+    waiting = tool_use.model_copy(update={"open": left})
     return _with_results(next_of(left), waiting, blocks, [], closed)
 
 
@@ -217,7 +221,7 @@ def _with_results(
     complete = not tool_use.open
     if blocks:
         said = [*said, Said(MessageRole.ROBOTO, blocks, complete, grows=tool_use.answered)]
-        tool_use = ToolUse(open=tool_use.open, answered=True)
+        tool_use = tool_use.model_copy(update={"answered": True})
     return Outcome(next_, ToolUse() if complete else tool_use, said, list(actions))
 
 
@@ -261,8 +265,9 @@ def use_block(call: ToolCall, *, refused: bool) -> dict[str, Any]:
     }
 
 
-def result_block(name: str, result: ToolResult) -> dict[str, Any]:
-    """A result as it stands behind the answer."""
+def result_block(name: str, result: ToolResult, calls: int) -> dict[str, Any]:
+    """A result as it stands behind an answer with so many calls."""
+    result = fitted(result, calls)
     # Of an unknown outcome the wire knows only that it is no success.
     unknown = result.status is ToolStatus.UNKNOWN
     return {

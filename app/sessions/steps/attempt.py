@@ -27,6 +27,7 @@ from app.invokers.invoker import (
 )
 from app.invokers.llm import MODELS, is_free
 from app.invokers.pool import Invokers
+from app.invokers.tool import fitted
 from app.kit.registry import UnknownNameError
 from app.queue.live_workers import Served
 from app.sessions.runtime import Runtime
@@ -292,8 +293,9 @@ class AttemptRunner:
 
     async def _run_tool(self, claim: Claim, node: RunTool, flow: Flow) -> Answer:
         model = claim.session.load_model(flow)
-        result = await self.tools.run(claim, *node.call(model, claim.scope.fields["map_value"]))
-        return Answer(result.model_dump_json())
+        item = claim.scope.fields["map_value"]
+        result = await self.tools.run(claim, *node.call(model, item))
+        return Answer(fitted(result, item.get("calls", 1)).model_dump_json())
 
     def _source(self, flow: Flow, claim: Claim, history: int | None) -> RenderSource:
         return RenderSource(
