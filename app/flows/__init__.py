@@ -12,9 +12,20 @@ from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import VersionedModel
 from app.flows.move import Recording
 from app.flows.rendering.dialogue_format import DialogueFormat, format_dialogue
-from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render, RetryPolicy
+from app.flows.template import (
+    Ask,
+    Call,
+    Chain,
+    Invoke,
+    Map,
+    Parallel,
+    Queue,
+    Render,
+    RetryPolicy,
+)
 
 __all__ = [
+    "Ask",
     "BadRequestError",
     "Call",
     "Chain",

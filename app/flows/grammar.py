@@ -10,6 +10,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from app.errors import Loc, error_line
+from app.flows.ask_grammar import read_ask
 from app.flows.findings import Findings
 from app.flows.template import (
     Chain,
@@ -101,6 +102,7 @@ class TemplateReader(ABC):
             "parallel": self._parallel,
             "map": self._map,
             "queue": self._queue,
+            "ask": self._ask,
         }
 
     def read(self, value: object, loc: Loc) -> Template | None:
@@ -234,6 +236,10 @@ class TemplateReader(ABC):
             self._findings.error((*loc, "queue"), "a queue's name is letters, digits, _ and -")
             return None
         return None if part is None else Queue(name, part)
+
+    def _ask(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        self._findings.members(value, loc, ("ask",))
+        return read_ask(self._findings, value["ask"], (*loc, "ask"), self._text)
 
     def _text(self, value: object, loc: Loc) -> str | None:
         if not isinstance(value, str):

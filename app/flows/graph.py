@@ -11,13 +11,24 @@ from typing import Any
 
 from app.enums import StepKind
 from app.errors import ConflictError
-from app.flows.template import Call, Chain, Converse, Invoke, Map, Node, Parallel, Queue, RunTool
+from app.flows.template import (
+    Ask,
+    Call,
+    Chain,
+    Converse,
+    Invoke,
+    Map,
+    Node,
+    Parallel,
+    Queue,
+    RunTool,
+)
 from app.kit.storable import load_json
 
 # Most steps that one state starts at once: what a client sends may say how many.
 MAX_STEPS = 10_000
 
-Unwrapped = Invoke | Chain | Parallel | Map | Call | Converse | RunTool
+Unwrapped = Invoke | Chain | Parallel | Map | Call | Ask | Converse | RunTool
 Select = Callable[[str, dict[str, Any]], Any]
 DEFAULT_QUEUE = "default"
 
@@ -118,7 +129,7 @@ class Graph:
     def _expand(self, node: Node, path: str, queue: str, scope: StepScope) -> StepPlan:
         inner, queue = _unwrap(node, queue)
         match inner:
-            case Invoke() | Call() | Converse() | RunTool():
+            case Invoke() | Call() | Ask() | Converse() | RunTool():
                 return StepPlan([PlannedStep(path, StepKind.LEAF, queue, scope)])
             case Chain():
                 plan = self._chain(inner, 0, path, queue, scope)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.enums import ActionExpiry, Approvers
 from app.invokers.chat import ChatRequest
 from app.invokers.invoker import InvokerError, ToolCall, TransientInvokerError
 from app.invokers.tool import ServerTool
@@ -137,6 +138,25 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """A question to a person, whose answer is the step's result: a leaf that waits for nobody here.
+
+    Attributes:
+        message: what is asked; Jinja2 source.
+        schema: the JSON Schema (2020-12) of an answer.
+        expires: seconds that an answer is waited for; None for the default.
+        on_expiry: what the invocation comes to then: it fails, or is cancelled.
+        approvers: who may answer; None: the session's owner, and keys with the scope `approve`.
+    """
+
+    message: str
+    schema: dict[str, Any]
+    expires: float | None = None
+    on_expiry: ActionExpiry = ActionExpiry.FAIL
+    approvers: Approvers | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Converse:
     """One request to a chat model, with the dialogue as it stands and tools.
 
@@ -160,7 +180,7 @@ class RunTool:
     call: Callable[[Any, Any], tuple[ServerTool, ToolCall]]
 
 
-Node = Invoke | Chain | Parallel | Map | Queue | Call | Converse | RunTool
+Node = Invoke | Chain | Parallel | Map | Queue | Call | Ask | Converse | RunTool
 Template = Render | Node
 
 

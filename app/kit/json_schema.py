@@ -16,8 +16,12 @@ _LIMITS = Limits(depth=40, values=10_000, chars=MAX_CHARS)
 _PATTERNS = jsonschema_rs.RegexOptions(size_limit=1_000_000, dfa_size_limit=1_000_000)
 
 
-def check_schema(schema: dict[str, Any]) -> None:
-    """Refuses what is no JSON Schema of an object, is too large, or refers to another document.
+def check_schema(schema: dict[str, Any], *, of_object: bool = True) -> None:
+    """Refuses what is no JSON Schema, is too large, or refers to another document.
+
+    Args:
+        schema: what is to be one.
+        of_object: whether only an object may fit it.
 
     Raises:
         ValueError: the text says what is wrong.
@@ -26,7 +30,7 @@ def check_schema(schema: dict[str, Any]) -> None:
         check_json(schema, _LIMITS)
     except NotStorableError as error:
         raise ValueError(f"the schema is not usable: {error}") from None
-    if schema.get("type", "object") != "object":
+    if of_object and schema.get("type", "object") != "object":
         raise ValueError("the schema must be that of an object")
     _validator(schema)
 

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.enums import ActionExpiry, Approvers
 from app.errors import FlowPackageError
 from app.flows.code.folder import TemplateFolder
 from app.flows.code.package import load_package
@@ -17,7 +18,17 @@ from app.flows.findings import Findings
 from app.flows.library import code_flows
 from app.flows.manifest.compile import check_flow
 from app.flows.model.versioned import registered_model
-from app.flows.template import Call, Chain, Invoke, Map, Parallel, Queue, Render, RetryPolicy
+from app.flows.template import (
+    Ask,
+    Call,
+    Chain,
+    Invoke,
+    Map,
+    Parallel,
+    Queue,
+    Render,
+    RetryPolicy,
+)
 from tests.flows.specs import INVOKERS, changed
 from tests.support.flows import WritePackage
 
@@ -119,6 +130,8 @@ def test_templates_come_from_files_and_trees(write_package: WritePackage) -> Non
                 working="""['ai/ask.jinja2', {'parallel': {'a': 'ai/slow/ask.jinja2', 'b': work}},
                     {'map': {'over': 'x', 'template': 'hello.jinja2', 'value_field': 'v'}},
                     {'queue': 'gpu', 'template': {'invoke': 'llm', 'template': 'T', 'retries': 0}},
+                    {'ask': {'message': 'How much?', 'schema': {'type': 'number'}}},
+                    Ask('Who?', {}, 60, 'cancel', 'owner'),
                     Chain(('ai/ask.jinja2', Map('y', {'call': 'json.dumps'})))]""",
             ).replace("\n    ", "\n"),
         }
@@ -138,6 +151,8 @@ def test_templates_come_from_files_and_trees(write_package: WritePackage) -> Non
             ),
             Map("x", Invoke(hello, "verbatim"), "map_index", "v"),
             Queue("gpu", Invoke("T", "llm", {}, None, 0)),
+            Ask("How much?", {"type": "number"}),
+            Ask("Who?", {}, 60, ActionExpiry.CANCEL, Approvers.OWNER),
             Chain((ask, Map("y", Call(json.dumps)))),
         )
     )
@@ -230,6 +245,7 @@ def test_all_faults_are_told_at_once(write_package: WritePackage) -> None:
         {"map": {"over": "a" * 1001, "template": {"invoke": "echo", "template": "x"}}},
         {"map": {"over": "a", "template": {"invoke": "", "template": ""}, "index_field": "a b"}},
         {"queue": "a b", "template": {"invoke": "echo", "template": "x"}},
+        {"ask": {"message": "x", "schema": {"type": "money"}, "expires": -1, "more": 1}},
     ],
 )
 def test_code_and_manifests_have_one_grammar(

@@ -12,10 +12,16 @@ from tests.flows.specs import INVOKERS, changed, greet, without
 S = "spec/statechart/states/"
 T = "spec/templates/"
 ENDLESS: dict[str, Any] = {"transitions": [{"target": "intro"}]}
+ASK: dict[str, Any] = {"message": "How much?", "schema": {"type": "number"}}
 
 
 def check(spec: object, key: str = "greet") -> Findings:
     return check_flow(key, spec, invokers=INVOKERS)
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """A JSON Schema of objects within objects."""
+    return {} if depth == 0 else {"properties": {"x": nested(depth - 1)}}
 
 
 def located(faults: list[Any]) -> list[tuple[str, str]]:
@@ -188,6 +194,22 @@ def test_transitions(key: str, value: Any, place: str, reason: str) -> None:
         ),
         ({"queue": "a b", "template": "x"}, "/queue", "a queue's name"),
         ({"queue": "slow"}, "/template", "must be a text"),
+        ({"ask": "How much?"}, "/ask", "must be an object"),
+        ({"ask": {"schema": {}}}, "/ask/message", "must be a text"),
+        ({"ask": {"message": "x"}}, "/ask/schema", "must be a JSON Schema"),
+        ({"ask": ASK | {"schema": True}}, "/ask/schema", "must be a JSON Schema"),
+        ({"ask": ASK | {"schema": {"type": "money"}}}, "/ask/schema", "it is no JSON Schema"),
+        ({"ask": ASK | {"schema": {"$ref": "http://x/y"}}}, "/ask/schema", "no JSON Schema"),
+        ({"ask": ASK | {"schema": {"pattern": "("}}}, "/ask/schema", "it is no JSON Schema"),
+        ({"ask": ASK | {"schema": nested(50)}}, "/ask/schema", "nests more than 40 levels deep"),
+        ({"ask": ASK | {"message": "{{"}}, "/ask/message", "line 1"),
+        ({"ask": ASK | {"expires": "7d"}}, "/ask/expires", "a number from 0.001 to 3.16224e+07"),
+        ({"ask": ASK | {"expires": 0}}, "/ask/expires", "must be a number"),
+        ({"ask": ASK | {"on_expiry": "deny"}}, "/ask/on_expiry", "one of fail, cancel"),
+        ({"ask": ASK | {"approvers": ["owner"]}}, "/ask/approvers", "one of owner, scope"),
+        ({"ask": ASK | {"timeout": 1}}, "/ask/timeout", "not known here; known are schema"),
+        ({"ask": ASK, "retries": 1}, "/retries", "not known here; known are ask"),
+        ({"chain": ["x", {"ask": {}}]}, "/chain/1/ask/schema", "must be a JSON Schema"),
         (
             {"queue": "slow", "template": {"chain": [{"map": {"over": "notes", "template": 3}}]}},
             "/template/chain/0/map/template",
@@ -199,6 +221,18 @@ def test_templates(value: Any, place: str, reason: str) -> None:
     found = located(check(changed("templates/extract", value)).errors)
     expected = f"{T}extract{place}"
     assert [message for where, message in found if where == expected and reason in message], found
+
+
+def test_asks_stand_wherever_a_template_may() -> None:
+    ask = {"ask": ASK | {"expires": 60, "on_expiry": "cancel", "approvers": "scope"}}
+    for template in (
+        ask,
+        {"chain": ["x", ask]},
+        {"parallel": {"ask": ask}},
+        {"map": {"over": "notes", "template": ask}},
+        {"queue": "slow", "template": ask},
+    ):
+        assert check(changed("templates/extract", template)) == Findings()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from app.flows.code.folder import TemplateFolder
 from app.flows.findings import Findings
 from app.flows.grammar import TemplateReader
 from app.flows.template import (
+    Ask,
     Call,
     Chain,
     Converse,
@@ -110,32 +111,40 @@ def _as_form(value: object) -> object:
     match value:
         case list():
             return {"chain": value}
-        case Invoke() | Chain() | Parallel() | Map() | Queue() | Call() | Converse() | RunTool():
+        case Invoke() | Chain() | Parallel() | Map() | Queue():
+            return _form_of(value)
+        case Call() | Ask() | Converse() | RunTool():
             return _form_of(value)
         case _:
             return {"call": value} if callable(value) else value
 
 
 def _form_of(node: Node) -> dict[str, Any]:
-    form: dict[str, Any]
+    match node:
+        case Chain(parts):
+            return {"chain": list(parts)}
+        case Parallel(keyed):
+            return {"parallel": keyed}
+        case Map(over, part, index, item):
+            fields = {"index_field": index, "value_field": item}
+            return {"map": {"over": over, "template": part, **fields}}
+        case Queue(name, part):
+            return {"queue": name, "template": part}
+        case _:
+            return _leaf_form(node)
+
+
+def _leaf_form(node: Invoke | Call | Ask | Converse | RunTool) -> dict[str, Any]:
     match node:
         case Invoke(text, invoker, config, timeout, retries, retry):
             form = {"invoke": invoker, "template": text, "config": config}
-            form |= {"timeout": timeout, "retries": retries, "retry": _retry_form(retry)}
-        case Chain(parts):
-            form = {"chain": list(parts)}
-        case Parallel(keyed):
-            form = {"parallel": keyed}
-        case Map(over, part, index, item):
-            fields = {"index_field": index, "value_field": item}
-            form = {"map": {"over": over, "template": part, **fields}}
-        case Queue(name, part):
-            form = {"queue": name, "template": part}
+            return form | {"timeout": timeout, "retries": retries, "retry": _retry_form(retry)}
         case Call(function):
-            form = {"call": function}
+            return {"call": function}
+        case Ask():
+            return {"ask": asdict(node)}
         case Converse() | RunTool():
-            form = {"leaf": node}
-    return form
+            return {"leaf": node}
 
 
 def _retry_form(policy: RetryPolicy | None) -> dict[str, Any] | None:

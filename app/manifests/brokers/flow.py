@@ -36,11 +36,15 @@ class FlowSpec(ManifestModel):
     templates: dict[str, Any] = Field(
         {},
         description="One for each state: a text, or an object with one of invoke, chain, parallel,"
-        " map and queue. An invoke has a template, and may have config, timeout (seconds of an"
+        " map, queue and ask. An invoke has a template, and may have config, timeout (seconds of an"
         " attempt), and either retries (attempts after the first) or retry: maximum_attempts,"
         " initial_interval and maximum_interval (seconds), backoff_coefficient, and on, the"
         " failures that are tried again while all others are final: timeout, connection, answer"
-        " (one that cannot be read), a status such as 429, a class of them such as 5xx.",
+        " (one that cannot be read), a status such as 429, a class of them such as 5xx. An ask has"
+        " a message (a template) and a schema: a person answers, with what fits that JSON Schema"
+        " (2020-12), and the answer is the step's result. It may have expires (seconds; seven days"
+        " by default), on_expiry (what the invocation comes to then: fail or cancel), and approvers"
+        " (who may answer: owner or scope; either by default).",
         examples=[
             {
                 "answering": {
@@ -54,7 +58,20 @@ class FlowSpec(ManifestModel):
                         "maximum_interval": 60,
                         "on": ["timeout", "connection", 429, "5xx"],
                     },
-                }
+                },
+                "approving": {
+                    "ask": {
+                        "message": "Refund order {{ actor_input }}?",
+                        "schema": {
+                            "type": "object",
+                            "properties": {"amount": {"type": "number", "minimum": 0}},
+                            "required": ["amount"],
+                        },
+                        "expires": 86_400,
+                        "on_expiry": "cancel",
+                        "approvers": "scope",
+                    }
+                },
             }
         ],
     )
@@ -201,14 +218,25 @@ def _refuse_keys(spec: FlowSpec) -> None:
             raise bad_manifest([{"loc": [*place, "config", "api_key"], "msg": msg}])
 
 
-def _invokes(value: Any, loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
-    """The invoker templates of a tree; its depth is bounded by the loader."""
-    if isinstance(value, dict):
-        if isinstance(value.get("invoke"), str):
+def _invokes(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    """The invoker templates of all states; how deep they lie is bounded by the loader."""
+    for state, template in templates.items():
+        yield from _invokes_in(template, (*loc, state))
+
+
+def _invokes_in(value: Any, loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    """The invoker templates of a tree; what stands where no template may is not looked into."""
+    match value:
+        case {"invoke": str()}:
             yield loc, value
+        case {"chain": list(parts)}:
+            for index, part in enumerate(parts):
+                yield from _invokes_in(part, (*loc, "chain", index))
+        case {"parallel": dict(keyed)}:
+            yield from _invokes(keyed, (*loc, "parallel"))
+        case {"map": dict(mapped)}:
+            yield from _invokes_in(mapped.get("template"), (*loc, "map", "template"))
+        case {"queue": _, "template": part}:
+            yield from _invokes_in(part, (*loc, "template"))
+        case _:
             return
-        for key, item in value.items():
-            yield from _invokes(item, (*loc, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _invokes(item, (*loc, index))
