@@ -34,6 +34,7 @@ class ActionKind(StrEnum):
     APPROVAL = "approval"  # may the call be made?
     CLIENT_TOOL = "client_tool"  # a call that a client makes
     UNKNOWN_OUTCOME = "unknown_outcome"  # of a call: was it done?
+    INPUT = "input"  # the answer that a step of a flow asks for
 
 
 class ActionStatus(StrEnum):

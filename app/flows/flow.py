@@ -23,7 +23,7 @@ from app.flows.model.session_model import SessionModel
 from app.flows.move import Move, Recording
 from app.flows.own_code import OwnCode
 from app.flows.rendering.jinja import TemplateRenderer
-from app.flows.template import Map, Node, Render, RunTool, Template
+from app.flows.template import Map, Node, Render, RunTool, Template, asks_people
 
 log = get_logger(__name__)
 
@@ -86,6 +86,7 @@ class Flow:
         self.description = description
         self.fingerprint = fingerprint
         self._subject = bind or (lambda model: model)
+        self._asking = frozenset(state for state, one in templates.items() if asks_people(one))
         self._states: dict[str, State] = {s.id: s for s in machine.states_map.values()}
         # By state and event ("" for the start): outcomes that nothing but those two decide.
         self._fixed: dict[tuple[str | None, str], Entered] = {}
@@ -247,6 +248,10 @@ class Flow:
         """Whether the steps of a state are calls of tools; a state that is gone has none."""
         template = self.templates.get(_leaf(state))
         return isinstance(template, Map) and isinstance(template.part, RunTool)
+
+    def asks(self, state: str) -> bool:
+        """Whether a step of a state may ask a person; a state that is gone has none."""
+        return _leaf(state) in self._asking
 
     def node(self, state: str) -> Node:
         """The step tree of an invoker state."""

@@ -197,3 +197,16 @@ def map_paths(node: Node) -> list[str]:
             return map_paths(part)
         case _:
             return []
+
+
+def asks_people(template: Template) -> bool:
+    """Whether a step of a template asks a person."""
+    match template:
+        case Chain(parts):
+            return any(asks_people(part) for part in parts)
+        case Parallel(keyed):
+            return any(asks_people(part) for part in keyed.values())
+        case Map(part=part) | Queue(part=part):
+            return asks_people(part)
+        case _:
+            return isinstance(template, Ask)

@@ -13,6 +13,7 @@ from app.queue.live_workers import LiveWorkers
 from app.queue.publisher import StepQueue
 from app.queue.wakeups import Wakeups
 from app.sessions.locks import SessionLocks
+from app.sessions.store.asks import AskStore
 from app.sessions.store.store import SessionStore
 from app.sessions.store.usage import UsageStore
 from app.settings import Settings
@@ -27,6 +28,7 @@ class Runtime:
     redis: LimitedRedis
     store: SessionStore
     usage: UsageStore
+    asks: AskStore
     catalog: FlowCatalog
     queue: StepQueue
     wakeups: Wakeups
@@ -54,6 +56,7 @@ class Runtime:
                     redis=redis,
                     store=store,
                     usage=UsageStore(database.pool),
+                    asks=AskStore(database.pool),
                     catalog=catalog,
                     queue=StepQueue(redis, namespace),
                     wakeups=wakeups,

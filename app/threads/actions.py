@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Boolean, literal_column
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -10,6 +11,7 @@ from app.access.caller import Caller
 from app.db.models import Action, Agent, Session
 from app.db.paging import newest_page
 from app.enums import ActionKind, ActionStatus
+from app.sessions.store.read_sql import ACTION_IS_TRUE
 from app.sessions.visibility import existing, usable_by
 from app.wire.actions import action_fields
 
@@ -44,7 +46,8 @@ async def list_actions(
 
 
 def _conditions(caller: Caller, wanted: ActionFilter) -> list[Any]:
-    found: list[Any] = [Action.org_id == caller.org_id]  # which the pages are indexed by
+    # The org is what the pages are indexed by.
+    found: list[Any] = [Action.org_id == caller.org_id, literal_column(ACTION_IS_TRUE, Boolean)]
     if wanted.status is not None:
         found.append(Action.status == wanted.status)
     if wanted.kind is not None:

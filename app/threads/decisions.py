@@ -19,6 +19,7 @@ from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import StoredAction
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
+from app.threads.answers import answer_step, check_answer
 from app.wire.actions import ResolveActionRequest, action_fields
 
 # How long a decision waits for a turn that goes on just now.
@@ -66,6 +67,9 @@ async def resolve_action(
         if action.columns["status"] != ActionStatus.OPEN:
             return _ended_alike(action, request)
         _check_request(action, request)
+        if action.columns["kind"] == ActionKind.INPUT:
+            answered = await answer_step(runtime, caller, action, request)
+            return await read_action(runtime, caller, action_id) if answered else None
         if action.session.invocation_id is not None:
             return None
         if not await _decide(runtime, caller, action, request):
@@ -110,8 +114,13 @@ def _check_request(action: StoredAction, request: ResolveActionRequest) -> None:
     if request.decision not in DECISIONS[kind]:
         one_of = ", ".join(DECISIONS[kind])
         raise _bad("decision", f"An action of kind {kind} takes one of {one_of}.")
-    if (request.result is None) is (request.decision is ActionDecision.ANSWER):
+    has_result = request.result is not None or _answers_with_null(kind, request)
+    if has_result is not (request.decision is ActionDecision.ANSWER):
         raise _bad("result", "An answer has a result, and no other decision does.")
+    if kind is ActionKind.INPUT:
+        check_answer(action, request)
+    elif isinstance(request.result, bool | int | float):
+        raise _bad("result", "What a call gave back is a text, an object or a list.")
     if request.arguments is None:
         return
     if kind is not ActionKind.APPROVAL or request.decision is not ActionDecision.APPROVE:
@@ -122,6 +131,10 @@ def _check_request(action: StoredAction, request: ResolveActionRequest) -> None:
             {"loc": ["body", "arguments", *place], "msg": text} for place, text in findings
         ]
         raise BadRequestError("The arguments do not fit the tool's schema.", errors=faults)
+
+
+def _answers_with_null(kind: ActionKind, request: ResolveActionRequest) -> bool:
+    return kind is ActionKind.INPUT and "result" in request.model_fields_set
 
 
 def _bad(member: str, detail: str) -> BadRequestError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import Field
 
@@ -10,6 +10,8 @@ from app.enums import ActionDecision, ActionExpiry, ActionKind, ActionStatus, Ap
 from app.wire.messages import WireModel
 
 MAX_MESSAGE_CHARS = 10_000
+
+Result: TypeAlias = str | bool | int | float | dict[str, Any] | list[Any] | None
 
 
 class ActionRecord(WireModel):
@@ -19,23 +21,31 @@ class ActionRecord(WireModel):
     thread_id: str = Field(description="The thread, or session, that waits.")
     kind: ActionKind = Field(description="What is asked.")
     status: ActionStatus = Field(description="Whether it is open, or how it ended.")
-    tool_use_id: str = Field(description="The call that waits.", examples=["tu_01k8zq5d3v"])
-    tool_name: str = Field(description="The tool that is called.", examples=["delete_order"])
+    step_id: str | None = Field(None, description="The step that asks; kind `input` only.")
+    question: str | None = Field(None, description="What it asks, in words.")
+    tool_use_id: str | None = Field(
+        None, description="The call that waits; null: none does.", examples=["tu_01k8zq5d3v"]
+    )
+    tool_name: str | None = Field(
+        None, description="The tool that is called.", examples=["delete_order"]
+    )
     arguments: dict[str, Any] = Field(description="What the model calls it with.")
     answer_schema: dict[str, Any] | None = Field(
-        None, description="The JSON Schema of the arguments that an approval may bring."
+        None,
+        description="The JSON Schema of the answer; of an approval, of the arguments that it may "
+        "bring.",
     )
     approvers: Approvers | None = Field(None, description="Who may resolve it; null: each of them.")
     created: datetime = Field(description="When it was asked (UTC).")
     expires_at: datetime | None = Field(None, description="Until when it waits (UTC).")
-    on_expiry: ActionExpiry = Field(description="What becomes of the call then.")
+    on_expiry: ActionExpiry = Field(description="What becomes of the call, or the step, then.")
     decision: ActionDecision | None = Field(None, description="What was decided.")
     decided_arguments: dict[str, Any] | None = Field(
         None, description="With which arguments the call was approved, where they were changed."
     )
     message: str | None = Field(None, description="What was said with the decision.")
-    result: str | dict[str, Any] | list[Any] | None = Field(
-        None, description="What the call gave back, where that was the answer."
+    result: Result = Field(
+        None, description="What the call gave back, or a person, where that was the answer."
     )
     resolved_by: str | None = Field(None, description="Id of the user who ended it.")
     resolved_at: datetime | None = Field(None, description="When it ended (UTC).")
@@ -47,16 +57,21 @@ class ResolveActionRequest(WireModel):
     decision: ActionDecision = Field(
         description="An approval is approved or denied. The call of a client's tool is answered or "
         "denied. A call whose outcome is not known is approved (it is made again), answered (it "
-        "was done) or denied (it is given up)."
+        "was done) or denied (it is given up). What a step asks is answered, or denied: then the "
+        "step fails."
     )
     arguments: dict[str, Any] | None = Field(
         None, description="In place of the call's own; only with an approval."
     )
     message: str | None = Field(
-        None, description="For the model, where the call is denied.", max_length=MAX_MESSAGE_CHARS
+        None,
+        description="Why it is denied, for the model or whoever reads the failure.",
+        max_length=MAX_MESSAGE_CHARS,
     )
-    result: str | dict[str, Any] | list[Any] | None = Field(
-        None, description="What the call gave back; only with an answer, which needs it."
+    result: Result = Field(
+        None,
+        description="What the call gave back: a text, an object or a list. To what a step asks, any"
+        " JSON that fits its schema. Only with an answer, which needs it.",
     )
 
 
@@ -68,6 +83,8 @@ def action_fields(columns: Mapping[str, Any]) -> dict[str, Any]:
         "thread_id": columns["session_id"],
         "kind": columns["kind"],
         "status": columns["status"],
+        "step_id": columns["step_id"],
+        "question": columns["question"],
         "tool_use_id": columns["tool_call_id"],
         "tool_name": columns["name"],
         "arguments": columns["arguments"],
@@ -99,6 +116,7 @@ def activity(actions: Sequence[Mapping[str, Any]]) -> str | None:
     unknown = _names(actions, ActionKind.UNKNOWN_OUTCOME)
     parts = [f"approval of {approvals}"] if approvals else []
     parts += [f"word on what became of {unknown}"] if unknown else []
+    parts += ["an answer"] if any(one["kind"] == ActionKind.INPUT for one in actions) else []
     return f"Waiting for {' and '.join(parts)}" if parts else None
 
 

@@ -78,6 +78,8 @@ class ErrorCode(StrEnum):
     CUT_BY_LENGTH = "cut_by_length"
     MAX_STEPS = "max_steps"
     BUDGET_EXCEEDED = "budget_exceeded"
+    ACTION_DENIED = "action_denied"
+    ACTION_EXPIRED = "action_expired"
 
 
 class ResultStatus(StrEnum):

@@ -32,6 +32,7 @@ DECISIONS: dict[ActionKind, tuple[ActionDecision, ...]] = {
         ActionDecision.ANSWER,
         ActionDecision.DENY,
     ),
+    ActionKind.INPUT: (ActionDecision.ANSWER, ActionDecision.DENY),
 }
 
 _DENIED = "A person denied the call."
@@ -46,14 +47,14 @@ class Resolution(BaseModel):
     Attributes:
         arguments: in place of the call's own, where it is approved.
         message: of the person who decided, for the model to read.
-        result: what the call gave back, where that is the answer.
+        result: what the call gave back, or a person, where that is the answer.
     """
 
     action_id: str
     decision: ActionDecision | None = None
     arguments: dict[str, Any] | None = None
     message: str | None = None
-    result: str | dict[str, Any] | list[Any] | None = None
+    result: Any = None
 
     @property
     def stored(self) -> dict[str, Any]:

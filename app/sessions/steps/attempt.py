@@ -16,7 +16,7 @@ from app.flows.flow import Flow
 from app.flows.graph import Graph, Unwrapped
 from app.flows.rendering.jinja import storable
 from app.flows.select import select
-from app.flows.template import Call, Converse, Invoke, RetryPolicy, RunTool
+from app.flows.template import Ask, Call, Converse, Invoke, RetryPolicy, RunTool
 from app.invokers.chat import answer_json, check_size
 from app.invokers.invoker import (
     Answer,
@@ -31,9 +31,11 @@ from app.invokers.tool import fitted
 from app.kit.registry import UnknownNameError
 from app.queue.live_workers import Served
 from app.sessions.runtime import Runtime
+from app.sessions.steps.asks import NotAnsweredError, ask_person
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.partial_output import partial_output
 from app.sessions.steps.tool_calls import CallAgainError, ToolRunner
+from app.sessions.store.asks import NewAsk
 from app.sessions.store.budgets import BudgetExceededError, BudgetReservedError, reserve
 from app.sessions.store.claim import Claim
 from app.sessions.store.usage import Spent
@@ -79,10 +81,11 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The step failed for good, and with it its invocation."""
+    """The step failed for good, and with it its invocation, which it may cancel instead."""
 
     error: str
     code: ErrorCode = ErrorCode.INVOCATION_FAILED
+    cancels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +101,13 @@ class Waiting:
     seconds: float
 
 
-Outcome = Answered | TryAgain | Failed | Waiting
+Outcome = Answered | TryAgain | Failed | Waiting | NewAsk
 
 
 def failed(error: Exception) -> Failed:
     """The failure that an error makes of a step; wrong configuration says what is wrong."""
+    if isinstance(error, NotAnsweredError):
+        return Failed(str(error), error.code, cancels=error.cancels)
     text = public_text(error, shown=(ValueError, UnknownNameError))
     unknown = text == type(error).__name__
     code = ErrorCode.INVOCATION_FAILED
@@ -148,7 +153,7 @@ class AttemptRunner:
             flow, node = await self._node(claim)
             policy = _policy_of(node)
             result = await self._result(flow, claim, node, spent)
-            return result if isinstance(result, Waiting) else Answered(result)
+            return result if isinstance(result, Waiting | NewAsk) else Answered(result)
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
@@ -171,7 +176,7 @@ class AttemptRunner:
 
     async def _result(
         self, flow: Flow, claim: Claim, node: Unwrapped, spent: Spent
-    ) -> Answer | Waiting:
+    ) -> Answer | Waiting | NewAsk:
         if await self._planned_code(flow, claim) is PlannedCode.ELSEWHERE:
             raise FlowMissingError(f"A worker has other code of flow {flow.key!r}.")
         if claim.result is not None:
@@ -183,6 +188,12 @@ class AttemptRunner:
                 return await self._converse(claim, node, flow, spent)
             case RunTool():
                 return await self._run_tool(claim, node, flow)
+            case Ask():
+                source = self._source(flow, claim, None)
+                seen = claim.scope.visible()
+                return await ask_person(
+                    self._runtime.asks, claim, node, lambda text: source.render(text, seen)
+                )
             case Call(function):
                 data = await self._source(flow, claim, None).data({"dialogue"})
                 timeout = self._settings.timeout_seconds

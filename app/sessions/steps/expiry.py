@@ -22,6 +22,13 @@ async def expire_actions(runtime: Runtime) -> None:
             await _expire(runtime, late)
         except (NotFoundError, DefinitionMismatchError):  # gone, or not this worker's to end
             continue
+    await _expire_asks(runtime)
+
+
+async def _expire_asks(runtime: Runtime) -> None:
+    """Ends asks of steps, each once; what follows is what the step's next attempt says."""
+    for due, session_id in await runtime.asks.expire():
+        await runtime.queue.publish([due], wake=session_id)
 
 
 async def _expire(runtime: Runtime, late: LateAction) -> None:

@@ -27,6 +27,7 @@ from app.sessions.steps.completion import (
     Superseded,
 )
 from app.sessions.steps.leases import LeaseLostError, Leases
+from app.sessions.store.asks import NewAsk
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import DueStep
 from app.sessions.store.claim import Claim
@@ -149,14 +150,17 @@ class StepRunner:
         match outcome:
             case Answered(answer):
                 return await self._finish(claim, answer)
-            case Failed(error, code):
-                log.warning("step failed", error=error, attempt=claim.attempt)
-                return await self._end(claim, _ending(claim, Answer(""), error, code), None)
+            case Failed():
+                log.warning("step failed", error=outcome.error, attempt=claim.attempt)
+                return await self._end(claim, _ending(claim, Answer(""), outcome), None)
             case TryAgain():
                 await self._put_back(claim, outcome)
                 return None
             case Waiting():
                 await self._suspend(claim, outcome)
+                return None
+            case NewAsk():
+                await self._ask(claim, outcome)
                 return None
 
     async def _finish(self, claim: Claim, answer: Answer) -> Following:
@@ -177,10 +181,13 @@ class StepRunner:
         change, error = await ending_change(self._runtime, claim.session, ending)
         # A result that was not taken is not kept: a retry makes another.
         kept = result if error is None else claim.result
-        if not await self._runtime.store.complete(claim, change, kept, error):
+        cancelled = ending.cancelled
+        if not await self._runtime.store.complete(claim, change, kept, error, cancelled=cancelled):
             log.warning("superseded, the result is dropped", attempt=claim.attempt)
             await self._forget_partial(claim)
             return None
+        if change.withdraws_asks:
+            await self._runtime.asks.withdraw(change.session_id)
         own = next((step for step in change.due if step.queue in self._queues), None)
         others = [step for step in change.due if step != own]
         partials = partial_keys(self._runtime.settings.redis_namespace, *claim.fence)
@@ -206,6 +213,14 @@ class StepRunner:
         else:
             log.warning("superseded, the step does not wait", attempt=claim.attempt)
 
+    async def _ask(self, claim: Claim, ask: NewAsk) -> None:
+        """Lets the step wait for a person, and tells readers of it."""
+        seconds = self._settings.invocation_seconds
+        if await self._runtime.asks.open(claim.fence, ask, seconds):
+            self._runtime.wakeups.notify_soon(claim.session.id)
+        else:
+            log.warning("superseded, nobody is asked", attempt=claim.attempt)
+
     async def _put_back(self, claim: Claim, again: TryAgain) -> None:
         log.info(
             "step put back",
@@ -220,18 +235,14 @@ class StepRunner:
             await self._runtime.queue.publish([due], delay=again.delay)
 
 
-def _ending(
-    claim: Claim,
-    answer: Answer,
-    error: str | None = None,
-    code: ErrorCode = ErrorCode.INVOCATION_FAILED,
-) -> TransitionInput:
+def _ending(claim: Claim, answer: Answer, failure: Failed | None = None) -> TransitionInput:
     return TransitionInput(
         claim.event,
         answer.text,
         Cause.invocation(claim.invocation_id),
         finish=answer.finish,
-        error=error,
-        error_code=code,
+        error=failure.error if failure else None,
+        error_code=failure.code if failure else ErrorCode.INVOCATION_FAILED,
+        cancelled=failure.cancels if failure else False,
         made_by=claim.fence if claim.makes_answer else None,
     )

@@ -170,7 +170,8 @@ class Change:
     """One transition of a session, with all that it writes.
 
     Made by `opening` or `of`. `messages_before` is the length of the dialogue before it, `growth`
-    what is added to the last message before it, which was not complete.
+    what is added to the last message before it, which was not complete. With `withdraws_asks` it
+    ends an invocation whose steps may ask people.
     """
 
     session_id: str
@@ -194,6 +195,7 @@ class Change:
     client_event: ClientEvent | None = None
     new_session: NewSession | None = None
     goals: list[GoalRow] = field(default_factory=list)
+    withdraws_asks: bool = False
 
     @classmethod
     def opening(

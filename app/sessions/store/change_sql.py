@@ -194,7 +194,7 @@ _OWN_STEP = """
   UPDATE step t
   SET status = CASE WHEN t.id <> i.step_id THEN
         CASE WHEN i.closed_as = 'done' THEN 'done' ELSE 'superseded' END
-      ELSE i.closed_as END,
+      WHEN i.closed_as = 'cancelled' THEN 'superseded' ELSE i.closed_as END,
     result = CASE WHEN t.id = i.step_id THEN i.result ELSE t.result END,
     error = CASE WHEN t.id = i.step_id THEN i.closed_error ELSE t.error END,
     finished_at = clock_timestamp(), lease_until = NULL

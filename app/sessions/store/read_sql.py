@@ -14,10 +14,21 @@ _HEAD = """
   s.message_count, s.title, s.visibility, s.model_profile, s.budget, s.user_info, s.agent_id,
   s.forked_from_id, s.forked_from_message, s.created, s.created_by"""
 
+# Of an action `a`: whether a step that asked is over, and with it the action, if it is still open.
+# What ended the step may not have seen an action that was opened at the same moment.
+_IS_LEFT = """(a.step_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM step t WHERE t.id = a.step_id
+    AND t.waits_for = a.id AND t.status IN ('waiting', 'queued', 'running')))"""
+
+# The condition that a row of `action` is shown as it is.
+ACTION_IS_TRUE = f"""(action.status <> 'open' OR NOT {_IS_LEFT.replace("a.", "action.")})"""
+
+_MOST_OPEN_ACTIONS = 128  # of a session that are shown with it
+
 # Of a session `s`: what it waits for.
-_OPEN_ACTIONS = """
-  (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.created, a.id), '[]') FROM action a
-   WHERE a.session_id = s.id AND a.status = 'open') AS open_actions"""
+_OPEN_ACTIONS = f"""
+  (SELECT coalesce(jsonb_agg(to_jsonb(o) ORDER BY o.created, o.id), '[]') FROM (
+     SELECT a.* FROM action a WHERE a.session_id = s.id AND a.status = 'open' AND NOT {_IS_LEFT}
+     ORDER BY a.created, a.id LIMIT {_MOST_OPEN_ACTIONS}) o) AS open_actions"""
 
 # $1 session, $2 org, $3 idempotency key: the session, and what that key was answered before.
 LOAD = f"""
@@ -154,7 +165,9 @@ SELECT i.id FROM unnest($1::text[], $2::float8[]) AS i(id, age)
 LEFT JOIN session s ON s.id = i.id AND {NOT_EXPIRED_SQL}
 WHERE s.id IS NULL OR s.modified > clock_timestamp() - i.age * interval '1 second'
   OR EXISTS (SELECT 1 FROM step t WHERE t.invocation_id = s.invocation_id
-    AND t.finished_at > clock_timestamp() - i.age * interval '1 second')"""
+    AND t.finished_at > clock_timestamp() - i.age * interval '1 second')
+  OR EXISTS (SELECT 1 FROM action a WHERE a.session_id = s.id AND a.step_id IS NOT NULL
+    AND greatest(a.created, a.resolved_at) > clock_timestamp() - i.age * interval '1 second')"""
 
 # $1 session: the states that it was in, each once, the latest first.
 PAST_STATES = """
@@ -211,7 +224,9 @@ WHERE v.status = 'running' AND v.deadline < clock_timestamp() LIMIT 100"""
 
 # $1 action, $2 org: the action, and its session.
 ACTION = f"""
-SELECT to_jsonb(a) AS action, {_HEAD} FROM action a JOIN session s ON s.id = a.session_id
+SELECT to_jsonb(a) || CASE WHEN a.status = 'open' AND {_IS_LEFT} THEN '{{"status": "cancelled"}}'
+  ELSE '{{}}'::jsonb END AS action, {_HEAD}
+FROM action a JOIN session s ON s.id = a.session_id
 WHERE a.id = $1 AND a.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
 # Actions whose time is up, of sessions in which nothing runs.

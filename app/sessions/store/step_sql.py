@@ -127,9 +127,10 @@ RETURNING queue"""
 
 # $1 step, $2 attempt, $3 what it waits for, $4 seconds after which it is looked at all the same, $5
 # seconds that its invocation may take then. A waiting leaf has no lease, and nobody claims it.
-SUSPEND = """
-WITH guard AS (
-  SELECT t.id, v.id AS invocation_id FROM invocation v JOIN step t ON t.invocation_id = v.id
+SUSPENDED = """
+guard AS (
+  SELECT t.id, t.session_id, t.org_id, v.id AS invocation_id
+  FROM invocation v JOIN step t ON t.invocation_id = v.id
   WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'running' AND v.status = 'running'
   FOR UPDATE OF v, t
 )
@@ -142,8 +143,8 @@ WITH guard AS (
   UPDATE invocation v SET deadline = clock_timestamp() + ($4 + $5::float8) * interval '1 second'
   FROM guard g WHERE v.id = g.invocation_id
     AND v.deadline < clock_timestamp() + ($4 + $5::float8) * interval '1 second'
-)
-SELECT id FROM guard"""
+)"""
+SUSPEND = f"WITH {SUSPENDED}\nSELECT id FROM guard"
 
 # Of a step `t`: whether what it waits for is still to come.
 _AWAITED = """(

@@ -133,15 +133,22 @@ class SessionStore(StepStore):
             return False
 
     async def complete(
-        self, claim: Claim, change: Change, result: str | None, error: str | None
+        self,
+        claim: Claim,
+        change: Change,
+        result: str | None,
+        error: str | None,
+        *,
+        cancelled: bool = False,
     ) -> bool:
         """Writes the end of an invocation by its last step, and what its event did."""
+        failed = InvocationStatus.CANCELLED if cancelled else InvocationStatus.FAILED
         closing = {
             "step_id": claim.step_id,
             "attempt": claim.attempt,
             "result": result,
             "closes": claim.invocation_id,
-            "closed_as": InvocationStatus.DONE if error is None else InvocationStatus.FAILED,
+            "closed_as": InvocationStatus.DONE if error is None else failed,
             "closed_error": error,
         }
         return await self._write(

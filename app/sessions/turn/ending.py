@@ -38,6 +38,14 @@ async def ending_change(
         NotFoundError: this process does not have the flow.
     """
     flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
+    change, error = await _ending_change(runtime, flow, before, ended)
+    change.withdraws_asks = flow.asks(before.state)
+    return change, error
+
+
+async def _ending_change(
+    runtime: Runtime, flow: Flow, before: Snapshot, ended: TransitionInput
+) -> tuple[Change, str | None]:
     if ended.error is None:
         try:
             run = transition_run(runtime, flow, before, ended)
@@ -77,9 +85,12 @@ async def close_invocation(
     except NotFoundError:  # the flow is not here: nobody can say more than where a client acted
         change = _failure(before, failure)
         change.state = await runtime.store.last_acted_state(before.id) or before.state
+        change.withdraws_asks = True
     error = failure.error or ""
     if not await runtime.store.close(invocation_id, change, error, cancelled=failure.cancelled):
         return False
+    if change.withdraws_asks:
+        await runtime.asks.withdraw(before.id)
     await runtime.cancellations.publish(invocation_id)
     await announce(runtime, change, ended=failure.made_by)
     return True

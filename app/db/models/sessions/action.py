@@ -1,4 +1,4 @@
-"""An action: what a session's turn asks of people or clients before it goes on."""
+"""An action: what a session asks of people or clients before it goes on."""
 
 from datetime import datetime
 from typing import Any
@@ -11,12 +11,15 @@ from app.enums import ActionExpiry, ActionKind, ActionStatus, Approvers
 
 
 class Action(SQLModel, table=True):
-    """Opened and closed by transitions of its session, in their own statements.
+    """Opened and closed by transitions of its session, in their own statements; or by a step.
 
     `tool_call_id`, `name` and `arguments` are those of the call that waits; `answer_schema` is the
     JSON Schema of arguments that an approval may bring. After `deadline` it ends as `on_expiry`
     says. `approvers` null lets both kinds of them decide. `resolution` is the decision, with what
     came with it; `resolved_by` is the user that it came from, null where it was nobody's.
+
+    One with a `step_id` asks `question`, and its `answer_schema` is that of the answer. It is open
+    only while the step is there and waits for it, whatever its own status says.
     """
 
     __tablename__ = "action"
@@ -33,8 +36,10 @@ class Action(SQLModel, table=True):
     )
     org_id: str
     kind: ActionKind = enum_column(ActionKind)
-    tool_call_id: str
-    name: str
+    step_id: str | None = None
+    question: str | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
     arguments: dict[str, Any] = json_column()
     answer_schema: dict[str, Any] | None = json_column(nullable=True)
     approvers: Approvers | None = enum_column(Approvers, nullable=True)
