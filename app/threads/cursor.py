@@ -1,11 +1,14 @@
 """How far a reader of a thread has read, as the continuation token that it holds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Self
 
 from app.errors import BadRequestError
 from app.kit.paging import PageTokenError, decode_token, encode_token
+
+_MOST_PARTS = 5  # of a token; without `asked` there is one less
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +20,14 @@ class Cursor:
         next: index of the first message that the reader has not read to its end.
         chars: how much of that message's text the reader has.
         digest: of the text that the reader has; "" if it was not shown that message at all.
+        asked: of what steps ask, as the reader knows it: it changes without a new version.
     """
 
     version: int = 0
     next: int = 0
     chars: int = 0
     digest: str = ""
+    asked: str = ""
 
     @classmethod
     def parse(cls, token: str | None) -> Self:
@@ -34,7 +39,9 @@ class Cursor:
         if not token:
             return cls()
         try:
-            *numbers, digest = decode_token(token)
+            parts = decode_token(token)
+            asked = parts.pop() if len(parts) == _MOST_PARTS and parts[-1] else ""
+            *numbers, digest = parts
             version, next_, chars = (int(part) for part in numbers)
         except (PageTokenError, ValueError) as error:
             raise _bad_token("The continuation token is not one that this service gave out.") from (
@@ -42,15 +49,21 @@ class Cursor:
             )
         if max(version, next_, chars) >= 2**31 or min(version, next_, chars) < 0:
             raise _bad_token("The continuation token is out of range.")
-        return cls(version, next_, chars, digest)
+        return cls(version, next_, chars, digest, asked)
 
     def token(self) -> str:
         """The opaque form of it."""
-        return encode_token(str(self.version), str(self.next), str(self.chars), self.digest)
+        asked = [self.asked] if self.asked else []
+        numbers = (str(self.version), str(self.next), str(self.chars))
+        return encode_token(*numbers, self.digest, *asked)
 
     def showing(self, text: str) -> Self:
         """This cursor once the reader has so much of the message at `next`."""
         return replace(self, chars=len(text), digest=_digest(text))
+
+    def knowing(self, version: int, asked: Sequence[str]) -> Self:
+        """This cursor once the reader knows the version, and the ids of what steps ask."""
+        return replace(self, version=version, asked=_digest("\n".join(asked)) if asked else "")
 
     def at(self, next_: int) -> Self:
         """This cursor at the start of a message that the reader was not shown yet."""

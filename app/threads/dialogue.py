@@ -56,12 +56,15 @@ class DialogueReader:
         if cursor.next > session.message_count:
             # A token of another session, or of one that was lost, points past the end.
             cursor = cursor.at(session.message_count)
-        delta = ThreadDelta(cursor, moved=cursor.version != session.version)
+        asked = [one["id"] for one in self._view.open_actions if one["step_id"] is not None]
+        known = cursor.knowing(session.version, asked)
+        moved = (cursor.version, cursor.asked) != (known.version, known.asked)
+        delta = ThreadDelta(cursor, moved=moved)
         if cursor.next < session.message_count:
             messages = await self._runtime.store.messages(session.id, cursor.next)
             self._add_finished(delta, [m for m in messages if m.idx < session.message_count])
         await self._add_generating(delta)
-        delta.cursor = replace(delta.cursor, version=session.version)
+        delta.cursor = replace(delta.cursor, version=known.version, asked=known.asked)
         return delta
 
     def _add_finished(self, delta: ThreadDelta, messages: list[StoredMessage]) -> None:
