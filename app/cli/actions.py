@@ -32,7 +32,7 @@ def show_actions(client: Client, query: dict[str, str | int | None], output: For
     if not items:
         say("No actions found.", err=True)
         return
-    say_rows([["ID", "KIND", "TOOL", "ARGUMENTS", "SESSION", "AGE"], *map(_cells, items)])
+    say_rows([["ID", "KIND", "TOOL", "CONTENT", "SESSION", "AGE"], *map(_cells, items)])
     if page["next_token"]:
         say(f"The first {len(items)}; --limit shows more.", err=True)
 
@@ -51,17 +51,19 @@ def approve(
 
 
 def deny(action: ActionArgument, *, message: MessageOption = None) -> None:
-    """Refuse a call; or give it up, where it is not known whether it was made."""
+    """Refuse a call, or an answer; give a call up, where it is not known whether it was made."""
     _resolve(action, "deny", message)
 
 
 def answer(
     action: ActionArgument,
     *,
-    result: Annotated[str, typer.Option(metavar="JSON", help="What the call gave back.")],
+    result: Annotated[
+        str, typer.Option(metavar="JSON", help="The answer, or what the call gave back.")
+    ],
     message: MessageOption = None,
 ) -> None:
-    """Say what a call gave back, where the service cannot know."""
+    """Answer what a flow asks; or say what a call gave back, where the service cannot know."""
     _resolve(action, "answer", message, result=_json(result, "--result"))
 
 
@@ -81,8 +83,10 @@ def _json(text: str, option: str) -> Any:
 
 
 def _cells(item: dict[str, Any]) -> list[str]:
-    arguments = json.dumps(item["arguments"], ensure_ascii=False)
-    if len(arguments) > _MAX_CELL:
-        arguments = f"{arguments[: _MAX_CELL - 1]}…"
-    names = [item["action_id"], item["kind"], item["tool_name"]]
-    return [*names, arguments, item["thread_id"], age(item["created"])]
+    """Of a call its arguments, of what a flow asks the question."""
+    content = item["question"] or json.dumps(item["arguments"], ensure_ascii=False)
+    content = " ".join(content.split())
+    if len(content) > _MAX_CELL:
+        content = f"{content[: _MAX_CELL - 1]}…"
+    names = [item["action_id"], item["kind"], item["tool_name"] or "-"]
+    return [*names, content, item["thread_id"], age(item["created"])]

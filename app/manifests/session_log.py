@@ -1,23 +1,25 @@
-"""What happened in sessions, for `logs`: their transitions, and the steps that ran."""
+"""What happened in sessions, for `logs`: their transitions, steps, and what was asked."""
 
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import Boolean, ColumnElement, literal_column
 from sqlmodel import col, select
 
-from app.db.models import Session, Step, Transition
+from app.db.models import Action, Session, Step, Transition
 from app.manifests.context import Context
 from app.sessions.store.cause import Cause
+from app.sessions.store.read_sql import ACTION_IS_TRUE
 from app.sessions.visibility import existing, usable_by
 
 
 async def session_events(
     context: Context, which: ColumnElement[bool], limit: int
 ) -> list[dict[str, Any]]:
-    """The last transitions and steps of those sessions of the caller's that `which` selects."""
+    """The last transitions, steps and actions of those of the caller's sessions `which` selects."""
     return [
         *await _transitions(context, which, limit),
         *await _steps(context, which, limit),
+        *await _actions(context, which, limit),
     ]
 
 
@@ -59,6 +61,31 @@ async def _steps(context: Context, which: ColumnElement[bool], limit: int) -> li
             "type": "step",
             "text": f"{row.kind} {row.path or '(root)'}, attempt {row.attempt}"
             + (f": {row.error}" if row.error else ""),
+            "status": row.status,
+            "by": row.session_id,
+            "key": row.id,
+        }
+        for row in await context.db.exec(query)
+    ]
+
+
+async def _actions(
+    context: Context, which: ColumnElement[bool], limit: int
+) -> list[dict[str, Any]]:
+    query = (
+        select(Action)
+        .join(Session, col(Session.id) == col(Action.session_id))
+        .where(*existing(context.caller), usable_by(context.caller), which)
+        .where(literal_column(ACTION_IS_TRUE, Boolean))
+        .order_by(col(Action.created).desc())
+        .limit(limit)
+    )
+    return [
+        {
+            "time": row.resolved_at or row.created,
+            "type": "action",
+            "text": f"{row.kind} {row.question or row.name}"
+            + (f": by {row.resolved_by}" if row.resolved_by else ""),
             "status": row.status,
             "by": row.session_id,
             "key": row.id,
