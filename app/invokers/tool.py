@@ -104,9 +104,8 @@ def fitted(result: ToolResult, calls: int) -> ToolResult:
     if size <= most:
         return result
     note = f"… [cut: each of {calls} results may have {most:,} bytes, and this one has {size:,}]"
-    return result.model_copy(
-        update={"payload": text.encode()[:most].decode(errors="ignore") + note}
-    )
+    kept = text.encode()[: most - len(note.encode())].decode(errors="ignore")
+    return result.model_copy(update={"payload": kept + note})
 
 
 def tool_payload(text: str) -> str | dict[str, Any] | list[Any] | None:
