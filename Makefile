@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage faults-teeth compat chaos chaos-teeth check format bench
+.PHONY: help setup run test fuzz coverage faults-teeth compat chaos chaos-teeth check format bench
 
 BIN := .venv/bin
 UV := .uv/bin/uv
@@ -32,6 +32,9 @@ run: setup ## Start everything on this machine: make run ARGS="--port 9000 --wor
 
 test: setup ## Run the tests: make test ARGS="tests/dev -k restart"
 	$(BIN)/pytest -n $(WORKERS) --durations=15 $(ARGS)
+
+fuzz: setup ## Run the tests of random values and requests with four times as many of them
+	$(BIN)/pytest -n $(WORKERS) --durations=15 --hypothesis-profile=thorough -m "hypothesis or fuzz" $(ARGS)
 
 coverage: setup ## Run the tests and show what they do not reach; takes twice as long
 	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered $(ARGS)

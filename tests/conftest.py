@@ -23,9 +23,13 @@ pytest_plugins = ["tests.support.http", "tests.support.flows", "tests.support.pr
 
 # Machines differ: what a property finds counts, not how long its examples take.
 hypothesis_settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "thorough", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-hypothesis_settings.load_profile("any machine")
+# What `make test` has time for; `make fuzz` is thorough.
+hypothesis_settings.register_profile(
+    "quick", hypothesis_settings.get_profile("thorough"), max_examples=24
+)
+hypothesis_settings.load_profile("quick")
 
 _SERVICES = pytest.StashKey[Services]()
 # Where tests share what is costly to make, such as all processes of a deployment: each worker that
@@ -33,6 +37,7 @@ _SERVICES = pytest.StashKey[Services]()
 _TOGETHER = (
     "tests/cli/",
     "tests/contract/test_generated_client.py",
+    "tests/contract/test_schemathesis.py",
     "tests/dev/test_run.py",
     "tests/faults/",
 )

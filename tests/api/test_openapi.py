@@ -34,12 +34,18 @@ async def list_(caller: Reader, thing: int) -> Data[Page[Thing]]:
     return Data(data=Page(items=[], next_token=None))
 
 
-@pytest.fixture
-def api(settings: Settings) -> FastAPI:
+@pytest.fixture(scope="module")
+def larger_api() -> FastAPI:
     """The application with one more endpoint, so that the walk never is over nothing."""
-    app = create_app(settings)
+    app = create_app(Settings(dev=True))
     app.include_router(things)
     return app
+
+
+@pytest.fixture
+def api(larger_api: FastAPI, settings: Settings) -> FastAPI:
+    larger_api.state.settings = settings
+    return larger_api
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -107,9 +113,9 @@ async def test_every_reference_leads_somewhere(api: FastAPI) -> None:
     assert references - set(document["components"]["schemas"]) == set()
 
 
-async def test_errors_of_routers_are_declared_as_problems(settings: Settings) -> None:
+async def test_errors_of_routers_are_declared_as_problems(shared_api: FastAPI) -> None:
     """All but the ones this file adds: routers of the application get the default responses."""
-    document = create_app(settings).openapi()
+    document = shared_api.openapi()
 
     for method, path, operation in operations(document):
         declared = set(operation["responses"])

@@ -3,7 +3,6 @@
 import re
 
 import httpx
-import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
@@ -21,15 +20,17 @@ ENDPOINTS = sorted(
 )
 
 
-@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
-async def test_every_endpoint_refuses_unknown_parameters(
-    client: httpx.AsyncClient, method: str, path: str
-) -> None:
-    url = re.sub(r"\{[^}]*\}", "x", path)
-    response = await client.request(method, url, params={"dryRun": "true"}, json={})
+async def test_every_endpoint_refuses_unknown_parameters(client: httpx.AsyncClient) -> None:
+    taken = []
+    for method, path in ENDPOINTS:
+        url = re.sub(r"\{[^}]*\}", "x", path)
+        response = await client.request(method, url, params={"dryRun": "true"}, json={})
+        faults = [fault["loc"] for fault in response.json().get("errors", [])]
+        if response.status_code != 400 or ["query", "dryRun"] not in faults:
+            taken.append((method, path, response.status_code))
 
-    assert response.status_code == 400
-    assert ["query", "dryRun"] in [fault["loc"] for fault in response.json()["errors"]]
+    assert ENDPOINTS
+    assert taken == []
 
 
 async def test_a_misspelt_dry_run_changes_nothing(client: httpx.AsyncClient) -> None:

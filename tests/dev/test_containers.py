@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from typer.main import get_command
 
 from app.cli import app as cli
-from app.main import create_app
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -24,11 +23,6 @@ def instruction(name: str) -> str:
     """What the last instruction of this name says."""
     found: list[str] = re.findall(rf"^{name} (.*)$", DOCKERFILE, re.MULTILINE)
     return found[-1]
-
-
-@pytest.fixture
-def api(settings: Settings) -> FastAPI:
-    return create_app(settings)
 
 
 def test_every_command_exists() -> None:
@@ -46,10 +40,10 @@ def test_the_image_runs_as_an_ordinary_user_and_embeds_nothing() -> None:
     assert "--frozen" in DOCKERFILE
 
 
-def test_the_health_check_asks_an_address_that_exists(api: FastAPI) -> None:
+def test_the_health_check_asks_an_address_that_exists(shared_api: FastAPI) -> None:
     path = re.search(r"/health/\w+", instruction("HEALTHCHECK"))
     assert path
-    assert path[0] in api.openapi()["paths"]
+    assert path[0] in shared_api.openapi()["paths"]
     compile(json.loads(instruction("HEALTHCHECK").partition("CMD ")[2])[2], "check", "exec")
 
 

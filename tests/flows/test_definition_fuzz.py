@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.flows.manifest.compile import check_flow, compile_flow
@@ -48,7 +48,7 @@ JSON = st.recursive(
     ),
     max_leaves=20,
 )
-RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MORE = settings(max_examples=settings().max_examples * 3 // 2)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -64,13 +64,13 @@ PLACES = places(greet())
 
 
 @given(JSON)
-@RELAXED
+@MORE
 def test_any_json_is_checked(spec: Any) -> None:
     assert check_flow("greet", spec, invokers=INVOKERS).errors
 
 
 @given(st.sampled_from(PLACES), JSON)
-@RELAXED
+@MORE
 def test_what_passes_the_check_compiles_and_starts(place: tuple[Any, ...], value: Any) -> None:
     spec: Any = greet()
     holder = spec
@@ -85,6 +85,6 @@ def test_what_passes_the_check_compiles_and_starts(place: tuple[Any, ...], value
 
 
 @given(st.text(max_size=30) | st.sampled_from(WORDS))
-@RELAXED
+@MORE
 def test_any_key_is_checked(key: str) -> None:
     check_flow(key, greet(), invokers=INVOKERS)

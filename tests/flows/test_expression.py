@@ -162,7 +162,7 @@ def test_a_chain_of_comparisons_evaluates_each_part_once() -> None:
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=settings().max_examples * 2)
 def test_any_text_is_an_expression_or_refused(text: str) -> None:
     with suppress(ExpressionError, EvaluationError):
         evaluate(text)
