@@ -131,6 +131,10 @@ class TemplateReader(ABC):
     def _check_invoker(self, name: str, loc: Loc) -> None:
         """Finds that an invoker is not there."""
 
+    @abstractmethod
+    def _check_config(self, invoker: str, config: dict[str, Any], loc: Loc) -> None:
+        """Finds what is wrong with the config of an invoker."""
+
     def _counted(self, loc: Loc) -> bool:
         """Whether one template more is not too many."""
         self._seen += 1
@@ -174,6 +178,7 @@ class TemplateReader(ABC):
         invoker = self._invoker(given["invoke"], (*loc, "invoke"))
         if text is None or invoker is None:
             return None
+        self._check_config(invoker, config, (*loc, "config"))
         most = None if retries is None else int(retries)
         return Invoke(text, invoker, config, timeout, most, retry)
 

@@ -2,6 +2,8 @@
 
 import base64
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import httpx2
@@ -21,9 +23,10 @@ from app.invokers.web.egress import parse_networks
 from app.invokers.web.http_client import EncodedAnswerError, failure_kind, guarded_client
 from app.invokers.web.http_config import HttpAuth, HttpConfig, HttpMethod, plain
 from app.invokers.web.oauth import OauthTokens
+from app.invokers.web.request_parts import NO_PARTS, RequestParts, query_texts, split_query
 from app.invokers.web.secret_texts import without_secrets
 from app.invokers.web.statuses import status_error
-from app.invokers.web.tool_request import ToolRequest, tool_request
+from app.invokers.web.tool_request import BODILESS, ToolRequest, tool_request
 from app.kit.storable import clean_text, text_fault
 
 _MAX_TEXT = 300
@@ -62,7 +65,7 @@ class HttpInvoker(ToolInvoker):
         response = await self._send(content, context)
         if response.status_code == httpx2.codes.UNAUTHORIZED and self._tokens.forget():
             response = await self._send(content, context)  # the token was withdrawn early
-        self._refuse_failure(response)
+        self._refuse_failure(response, context.request)
         text = self._text(response)
         await context.emit(text)
         return text
@@ -86,20 +89,27 @@ class HttpInvoker(ToolInvoker):
         await self._client.aclose()
 
     async def _send(self, content: str, context: InvocationContext) -> httpx2.Response:
-        config = self._config
-        headers = {name: value.get_secret_value() for name, value in config.headers.items()}
-        headers |= {"Idempotency-Key": context.step_id, **await self._authorization()}
+        config, asked = self._config, context.request
+        path, query = split_query(asked.path or config.path)
+        body = _body(config.method, content)
+        for name, value in {**body.parameters, **asked.query}.items():
+            query += [(name, text) for text in query_texts(value)]
+        headers = await self._headers(asked.headers, context)
+        if body.content is not None and not any(n.lower() == "content-type" for n in headers):
+            headers["Content-Type"] = body.content_type
         try:
             return await self._client.request(
                 config.method.value,
-                config.url(),
+                config.model_copy(update={"path": path}).url(),
+                params=httpx2.QueryParams(tuple(query)) if query else None,
+                content=body.content,
+                headers=headers,
                 timeout=min(config.timeout, context.timeout),
-                **_payload(config.method, content, headers),
             )
         except httpx2.InvalidURL:
             raise InvokerError("the address of the request is no URL") from None
         except httpx2.HTTPError as error:
-            reason = self._clean(str(error) or type(error).__name__)
+            reason = self._clean(str(error) or type(error).__name__, asked)
             raise TransientInvokerError(
                 f"the API did not answer: {reason}", kind=failure_kind(error)
             ) from None
@@ -107,15 +117,9 @@ class HttpInvoker(ToolInvoker):
     async def _request(
         self, asked: ToolRequest, context: InvocationContext
     ) -> tuple[httpx2.Response, bytes]:
-        """Sends what a tool's call sends; the answer, and as much of its body as is looked at.
-
-        A connection's own headers are not the call's to set.
-        """
+        """Sends what a tool's call sends; the answer, and as much of its body as is looked at."""
         config = self._config
-        own = {name: value.get_secret_value() for name, value in config.headers.items()}
-        fixed = {"Idempotency-Key": context.step_id, **own, **await self._authorization()}
-        taken = {name.lower() for name in fixed}
-        headers = {n: v for n, v in asked.headers.items() if n.lower() not in taken} | fixed
+        headers = await self._headers(asked.headers, context)
         try:
             async with self._client.stream(
                 asked.method.value,
@@ -144,6 +148,15 @@ class HttpInvoker(ToolInvoker):
                 "the API did not answer: the connection broke off", kind=FailureKind.of(error)
             ) from None
 
+    async def _headers(
+        self, asked: Mapping[str, str], context: InvocationContext
+    ) -> dict[str, str]:
+        """Those of a request; the connection's own are not the request's to set."""
+        own = {name: value.get_secret_value() for name, value in self._config.headers.items()}
+        fixed = {"Idempotency-Key": context.step_id, **own, **await self._authorization()}
+        taken = {name.lower() for name in fixed}
+        return {n: v for n, v in asked.items() if n.lower() not in taken} | fixed
+
     async def _authorization(self) -> dict[str, str]:
         config = self._config
         match config.auth_method:
@@ -156,12 +169,12 @@ class HttpInvoker(ToolInvoker):
             case HttpAuth.NONE:
                 return {}
 
-    def _refuse_failure(self, response: httpx2.Response) -> None:
+    def _refuse_failure(self, response: httpx2.Response, asked: RequestParts) -> None:
         status = response.status_code
         if response.is_success:
             return
         # Cleaned before it is cut, which could leave half of a secret.
-        text = f"the API answered {status}: {self._clean(response.text)[:_MAX_TEXT]}"
+        text = f"the API answered {status}: {self._clean(response.text, asked)[:_MAX_TEXT]}"
         raise status_error(text, status, response.headers)
 
     def _text(self, response: httpx2.Response) -> str:
@@ -169,9 +182,9 @@ class HttpInvoker(ToolInvoker):
             raise InvokerError("the API's answer is no text", kind=FailureKind.ANSWER)
         return response.text
 
-    def _clean(self, text: str) -> str:
+    def _clean(self, text: str, asked: RequestParts = NO_PARTS) -> str:
         """The text without what must not be repeated, however it is written in JSON or a header."""
-        secrets = [*self._config.secrets(), *self._tokens.known()]
+        secrets = [*self._config.secrets(), *self._tokens.known(), *asked.headers.values()]
         if self._config.auth_method is HttpAuth.BASIC:
             secrets.append(self._basic())
         return clean_text(without_secrets(text, secrets))
@@ -190,19 +203,25 @@ async def _beginning(response: httpx2.Response) -> bytes:
     return bytes(body[:_MAX_BYTES])
 
 
-def _payload(method: HttpMethod, content: str, headers: dict[str, str]) -> dict[str, Any]:
-    """The arguments of the request that carry the content, and its headers."""
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """How the content goes out: as a body, or as parameters of the query."""
+
+    content: bytes | None = None
+    content_type: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _body(method: HttpMethod, content: str) -> _Body:
     given = _json_of(content)
-    if method in (HttpMethod.GET, HttpMethod.DELETE):
+    if method in BODILESS:
         if isinstance(given, dict):
-            return {"params": given, "headers": headers}
+            return _Body(parameters=given)
         if content.strip():
             raise InvokerError(f"{method} has no body: the content must be a JSON object or empty")
-        return {"headers": headers}
+        return _Body()
     type_ = "application/json" if given is not None else "text/plain; charset=utf-8"
-    if not any(name.lower() == "content-type" for name in headers):
-        headers = {**headers, "Content-Type": type_}
-    return {"content": content.encode(), "headers": headers}
+    return _Body(content.encode(), type_)
 
 
 def _json_of(content: str) -> Any:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from app.errors import PublicError
+from app.invokers.web.request_parts import NO_PARTS, RequestParts
 
 # More than a request can take; a sum of such counts still fits a column.
 _MAX_TOKENS = 10**9
@@ -154,12 +155,14 @@ class InvocationContext:
         attempt: 1 for the first.
         timeout: seconds that the attempt may take.
         emit: takes each new piece of output as it is generated.
+        request: what the template says of an HTTP request beside its body.
     """
 
     step_id: str
     attempt: int = 1
     timeout: float = 120.0
     emit: Callable[[str], Awaitable[None]] = discard
+    request: RequestParts = NO_PARTS
 
 
 class Invoker(ABC):

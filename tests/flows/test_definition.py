@@ -324,7 +324,13 @@ def test_traps_are_closed() -> None:
 
 
 def test_templates_nest() -> None:
-    leaf = {"invoke": "llm", "template": "x", "config": {"a": 1}, "timeout": 2.5, "retries": 0}
+    leaf = {
+        "invoke": "llm",
+        "template": "x",
+        "config": {"stream": False},
+        "timeout": 2.5,
+        "retries": 0,
+    }
     value = {
         "queue": "slow",
         "template": {
@@ -336,7 +342,7 @@ def test_templates_nest() -> None:
         },
     }
     templates = compiled(changed("templates/extract", value)).templates
-    call = Invoke("x", "llm", {"a": 1}, 2.5, 0)
+    call = Invoke("x", "llm", {"stream": False}, 2.5, 0)
     assert templates["intro"] == Render("What is your name?")
     assert templates["extract"] == Queue(
         "slow",

@@ -4,7 +4,7 @@ import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import httpx
 import pytest
@@ -58,6 +58,14 @@ def provider(model: OpenAiServer) -> dict[str, Any]:
 async def apply(client: httpx.AsyncClient, *documents: dict[str, Any]) -> None:
     response = await client.post("/api/v1/cli/apply/", content=yaml.safe_dump_all(documents))
     assert response.status_code == 200, response.text
+
+
+async def faults(client: httpx.AsyncClient, *documents: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is wrong with documents that are refused."""
+    response = await client.post("/api/v1/cli/apply/", content=yaml.safe_dump_all(documents))
+    assert response.status_code == 400, response.text
+    found: list[dict[str, Any]] = response.json()["errors"]
+    return found
 
 
 async def prompt(client: httpx.AsyncClient, text: str, name: str = "Helper") -> httpx.Response:
@@ -159,14 +167,109 @@ async def test_an_api_connection_is_called(
 
 @pytest.mark.parametrize("config", [{"base_url": "http://evil.example"}, {"egress_allow": []}])
 async def test_a_template_cannot_lead_credentials_elsewhere(
-    client: httpx.AsyncClient, worker: None, server: HttpServer, config: dict[str, Any]
+    client: httpx.AsyncClient, config: dict[str, Any]
+) -> None:
+    connection = {"connection": {**CONNECTION, "baseUrl": "http://shop.example"}}
+    documents = product(http_template(**config), ApiConnection=connection)
+
+    (fault,) = await faults(client, *documents)
+
+    assert fault["loc"][2:] == ["spec", "templates", "working", "config", *config]
+
+
+async def test_path_query_and_headers_of_a_request_are_templates(
+    client: httpx.AsyncClient, worker: None, server: HttpServer
+) -> None:
+    connection = {"connection": {**CONNECTION, "baseUrl": f"{server.url}/v2"}}
+    template = http_template(
+        method="GET",
+        path="/orders/{{ parsed_actor_input.id }}/items?kind={{ parsed_actor_input.kind }}",
+        query={"from": "{{ session_id[:3] }}", "all": True, "page": 2},
+        headers={"X-Kind": "{{ parsed_actor_input.kind }}", "Authorization": "{{ actor_input }}"},
+    )
+    template["template"] = '{"q": "a b", "in": {"n": [1, null]}, "tag": ["x", "y"], "none": null}'
+    await apply(client, *product(template, ApiConnection=connection))
+
+    await prompt(client, '{"id": "a/b?c#d", "kind": "x&y=z"}')
+
+    (got,) = server.requests
+    path, _, query = got.url.partition("?")
+    assert path == "/v2/orders/a%2Fb%3Fc%23d/items"
+    assert sorted(parse_qsl(query)) == [
+        ("all", "true"),
+        ("from", "ath"),
+        ("in", '{"n": [1, null]}'),
+        ("kind", "x&y=z"),
+        ("page", "2"),
+        ("q", "a b"),
+        ("tag", "x"),
+        ("tag", "y"),
+    ]
+    assert (got.headers["x-kind"], got.headers["authorization"]) == ("x&y=z", f"Bearer {KEY}")
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ("..", "in the path comes to '..'"),
+        ("", "in the path comes to ''"),
+        ("../../admin", "must not hold . or .. segments"),
+    ],
+)
+async def test_data_leads_a_request_to_no_other_path(
+    client: httpx.AsyncClient, worker: None, server: HttpServer, order: str, said: str
 ) -> None:
     connection = {"connection": {**CONNECTION, "baseUrl": server.url}}
-    await apply(client, *product(http_template(**config), ApiConnection=connection))
+    template = http_template(method="GET", path="/orders/{{ parsed_actor_input.id }}")
+    template["template"] = ""
+    await apply(client, *product(template, ApiConnection=connection))
 
-    await prompt(client, "hello")
+    refused = await prompt(client, json.dumps({"id": order}))
 
-    assert server.requests == []
+    assert (refused.status_code, server.requests) == (502, [])
+    texts = [item["text"] for item in await logs(client, "session", refused.json()["session_id"])]
+    assert any(said in text for text in texts), texts
+
+
+@pytest.mark.parametrize(
+    ("template", "place"),
+    [
+        (http_template(method="FETCH"), ["method"]),
+        (http_template(path="../x"), ["path"]),
+        (http_template(path="/a/%2e%2E/x"), ["path"]),
+        (http_template(path="/a b"), ["path"]),
+        (http_template(path="/a/{{ x }"), ["path"]),
+        (http_template(path="/a/{% if x %}b{% endif %}"), ["path"]),
+        (http_template(path=["a"]), ["path"]),
+        (http_template(query=["a"]), ["query"]),
+        (http_template(query={"a": "{{ x"}), ["query", "a"]),
+        (http_template(headers={"Host": "x"}), []),
+        (http_template(headers={"X-A": "{{ x"}), ["headers", "X-A"]),
+        (http_template(headers={"X-A": 1}), ["headers", "X-A"]),
+        (http_template(connection=None), ["connection"]),
+        (http_template(colour="red"), ["colour"]),
+        ({"invoke": "verbatim", "template": "x", "config": {"a": 1}}, ["a"]),
+        (
+            {"invoke": "echo", "template": "x", "config": {"delay_seconds": "soon"}},
+            ["delay_seconds"],
+        ),
+        ({"invoke": "llm", "template": "x", "config": {"temperature": 1}}, ["temperature"]),
+        ({"invoke": "llm", "template": "x", "config": {"egress_allow": []}}, []),
+        (
+            {"invoke": "llm", "template": "x", "config": {"parameters": {"top_p": 7}}},
+            ["parameters", "top_p"],
+        ),
+    ],
+)
+async def test_the_config_of_an_invoker_is_checked_when_its_flow_is_applied(
+    client: httpx.AsyncClient, template: dict[str, Any], place: list[str]
+) -> None:
+    connection = {"connection": {**CONNECTION, "baseUrl": "http://shop.example"}}
+
+    found = await faults(client, *product(template, ApiConnection=connection))
+
+    where = ["documents", 2, "spec", "templates", "working", "config", *place]
+    assert found[0]["loc"][: len(where)] == where, found
 
 
 async def test_a_secret_that_expired_is_not_used(

@@ -105,6 +105,10 @@ class CodeTemplateReader(TemplateReader):
         if "." in name and (fault := check_class(name)):
             self._findings.error(loc, fault)
 
+    @override
+    def _check_config(self, invoker: str, config: dict[str, Any], loc: Loc) -> None:
+        """Finds nothing: a class of the package reads its config itself when it is made."""
+
 
 def _as_form(value: object) -> object:
     """What is written in Python as a manifest would have it; what is no template as it is."""

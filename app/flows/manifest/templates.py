@@ -9,7 +9,9 @@ from app.errors import Loc
 from app.flows.findings import Findings
 from app.flows.grammar import TemplateReader
 from app.flows.rendering.jinja import check_syntax
+from app.flows.rendering.url_template import url_parts
 from app.flows.template import Render, Template
+from app.invokers.template_config import config_faults
 
 
 class ManifestTemplateReader(TemplateReader):
@@ -63,3 +65,27 @@ class ManifestTemplateReader(TemplateReader):
         if self._invokers is not None and name not in self._invokers:
             known = ", ".join(sorted(self._invokers)[:20])
             self._findings.error(loc, f"there is no invoker {name[:100]!r}; there are {known}")
+
+    @override
+    def _check_config(self, invoker: str, config: dict[str, Any], loc: Loc) -> None:
+        if self._invokers is None:  # a flow that is stored: some are older than the check
+            return
+        faults = config_faults(invoker, config)
+        for place, message in faults:
+            self._findings.error((*loc, *place), message)
+        if invoker == "http" and not faults:
+            self._check_request(config, loc)
+
+    def _check_request(self, config: dict[str, Any], loc: Loc) -> None:
+        """Finds what is wrong with the templates of a request."""
+        path = config.get("path", "")
+        try:
+            url_parts(path)
+        except ValueError as error:
+            self._findings.error((*loc, "path"), str(error))
+        else:
+            self._check_text(path, (*loc, "path"))
+        for part in ("query", "headers"):
+            for name, text in config.get(part, {}).items():
+                if isinstance(text, str):
+                    self._check_text(text, (*loc, part, name))

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from app.invokers.config import InvokerConfig
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_Text = Annotated[str, Field(max_length=8_000)]
 # The client makes these itself; another value would break the request or pass for another one.
 _OWN_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"}
@@ -72,6 +74,12 @@ def check_server(url: str) -> str:
     return url
 
 
+def _check_path(path: str) -> str:
+    """Checks what is written; the data that goes into it is encoded when it is sent."""
+    check_path(_EXPRESSION.sub("x", path))
+    return path
+
+
 def _check_base(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
@@ -79,10 +87,24 @@ def _check_base(url: str) -> str:
     return url
 
 
+class RequestConfig(InvokerConfig):
+    """What of a request is a template: `path`, and the texts in `query` and `headers`."""
+
+    path: Annotated[str, Field(max_length=2_000), AfterValidator(_check_path)] = ""
+    query: dict[str, _Text | int | float | bool] = Field({}, max_length=100)
+    headers: dict[str, _Text] = Field({}, max_length=100)
+
+    @model_validator(mode="after")
+    def _sendable(self) -> Self:
+        for name, value in self.headers.items():
+            check_header(name, _EXPRESSION.sub("x", value))
+        return self
+
+
 class HttpConfig(InvokerConfig):
     """A request and the connection that it goes over.
 
-    Templates of manifests set `connection` (by name), `method`, `path` and `headers`; the
+    Templates of manifests set `connection` (by name) and `method` beside a `RequestConfig`; the
     resolver puts the ApiConnection's members in the place of its name.
     """
 

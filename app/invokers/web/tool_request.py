@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, quote
 
 from app.invokers.invoker import InvokerError
 from app.invokers.web.http_config import HttpMethod, check_header, check_path
+from app.invokers.web.request_parts import query_texts
 
 
 class Place(StrEnum):
@@ -68,7 +69,7 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
     except ValueError as error:
         raise InvokerError(f"the request cannot be sent: {error}") from None
     query: dict[str, Any] = dict(parse_qs(fixed, keep_blank_values=True))
-    query |= {name: _query(value) for name, value in found[Place.QUERY].items()}
+    query |= {name: query_texts(value) for name, value in found[Place.QUERY].items()}
     body = found[Place.BODY] if rest is Place.BODY or found[Place.BODY] else None
     return ToolRequest(method, path, query, headers, body)
 
@@ -81,14 +82,3 @@ def _text(name: str, value: Any) -> str:
     if value is None or isinstance(value, dict | list):
         raise InvokerError(f"argument {name!r} must be a text, a number or a boolean")
     return json.dumps(value)
-
-
-def _query(value: Any) -> Any:
-    """A list is a parameter that comes several times; an object is its JSON."""
-    if isinstance(value, list):
-        return [_query_text(item) for item in value]
-    return _query_text(value)
-
-
-def _query_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -11,7 +11,7 @@ from typing_extensions import override
 from app.catalog.revisions import delete_flow, newest_revision, save_flow
 from app.db.models import FlowRevision
 from app.errors import Loc
-from app.invokers.pool import built_in_invokers
+from app.invokers.template_config import BUILT_IN
 from app.manifests.broker import Broker
 from app.manifests.context import Context
 from app.manifests.model.envelope import Manifest, bad_manifest
@@ -161,7 +161,7 @@ spec:
             self.normal_spec(manifest),
             description=description,
             meta=stored,
-            invokers={*built_in_invokers(), *providers},
+            invokers={*BUILT_IN, *providers},
             taken=context.runtime.catalog.keys_in_code,
         )
         context.warnings[manifest.name] = warnings
@@ -198,11 +198,10 @@ spec:
 
     @override
     def references(self, spec: dict[str, Any]) -> list[Reference]:
-        built_in = built_in_invokers()
         found = []
         for place, invoke in _invokes(spec["templates"], ("templates",)):
             config = invoke.get("config") or {}
-            if invoke["invoke"] not in built_in:
+            if invoke["invoke"] not in BUILT_IN:
                 found.append(Reference("Provider", invoke["invoke"], (*place, "invoke")))
             elif isinstance(name := config.get("connection"), str):
                 found.append(Reference("ApiConnection", name, (*place, "config", "connection")))

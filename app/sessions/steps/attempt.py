@@ -28,11 +28,13 @@ from app.invokers.invoker import (
 from app.invokers.llm import MODELS, is_free
 from app.invokers.pool import Invokers
 from app.invokers.tool import fitted
+from app.invokers.web.request_parts import NO_PARTS
 from app.kit.registry import UnknownNameError
 from app.queue.live_workers import Served
 from app.sessions.runtime import Runtime
 from app.sessions.steps.asks import NotAnsweredError, ask_person
 from app.sessions.steps.connections import ConnectionResolver
+from app.sessions.steps.http_request import request_parts
 from app.sessions.steps.partial_output import partial_output
 from app.sessions.steps.tool_calls import CallAgainError, ToolRunner
 from app.sessions.store.asks import NewAsk
@@ -234,9 +236,11 @@ class AttemptRunner:
                 return PlannedCode.UNKNOWN
 
     async def _invoke(self, flow: Flow, claim: Claim, node: Invoke, spent: Spent) -> Answer:
-        name, config = await self._connections.resolve(
-            claim.session.org_id, node.invoker, node.config
-        )
+        config, parts = node.config, NO_PARTS
+        if node.invoker == "http":
+            render, seen = self._source(flow, claim, None).render, claim.scope.visible()
+            parts, config = await request_parts(config, lambda text: render(text, seen))
+        name, config = await self._connections.resolve(claim.session.org_id, node.invoker, config)
         invoker = self._invokers.resolve(name, config, trusted=flow.trusted)
         source = self._source(flow, claim, invoker.history)
         content = await source.render(node.text, claim.scope.visible())
@@ -245,7 +249,11 @@ class AttemptRunner:
             await self._reserve(claim, spent, node.invoker, len(content), config)
         timeout = node.timeout or self._settings.timeout_seconds
         answer = await self._called(
-            claim, spent, node.invoker, timeout, lambda context: invoker.invoke(content, context)
+            claim,
+            spent,
+            node.invoker,
+            timeout,
+            lambda context: invoker.invoke(content, replace(context, request=parts)),
         )
         return replace(answer, text=storable(answer.text))
 
