@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
+from app.settings import Settings
+from app.worker import serving
+from tests.support.flows import Session
+from tests.support.http_server import HttpServer
 from tests.support.manifests import post
+from tests.support.shop import reachable
+from tests.support.threads import data
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "manifests"
 TRIAGE = EXAMPLES.parent / "triage" / "triage.yaml"
+REFUNDS = EXAMPLES.parent / "refunds" / "refunds.yaml"
 
 
 async def apply_folder(client: httpx.AsyncClient) -> list[dict[str, Any]]:
@@ -74,3 +82,29 @@ async def test_one_triage_agent_labels_many_datasets(
     refused = await client.post("/api/v1/cli/prompt/triage/", json=wrong)
     assert refused.status_code == 400
     assert "there is no Dataset 'ds_none'" in refused.text
+
+
+async def test_a_refund_is_made_once_a_person_says_how_much(
+    api: FastAPI, client: httpx.AsyncClient, settings: Settings
+) -> None:
+    async with HttpServer() as payments, serving(reachable(settings)):
+        manifest = REFUNDS.read_text()
+        assert "https://payments.example.com" in manifest
+        await post(client, "apply", manifest.replace("https://payments.example.com", payments.url))
+        session = await Session.start(client, "refunds")
+        await session.post("user_input", "The kettle leaks.")
+        while not (answer := await session.poll())["required_actions"]:
+            assert answer["error"] is None
+        [action] = answer["required_actions"]
+        assert "The kettle leaks. How much shall we give back?" in action["question"]
+        url = f"/v1/ai/actions/{action['action_id']}/resolve"
+        most = await client.post(url, json={"decision": "answer", "result": {"amount": 501}})
+        assert most.json()["errors"][0]["loc"] == ["body", "result", "amount"]
+        assert payments.requests == []
+
+        data(await client.post(url, json={"decision": "answer", "result": {"amount": 12.5}}))
+        while (answer := await session.poll())["next_actions"] == ["poll"]:
+            pass
+    assert answer["response"] == "Your refund is on its way."
+    [request] = payments.requests
+    assert (request.url, json.loads(request.body)) == ("/refunds", {"amount": 12.5})
