@@ -35,6 +35,7 @@ class ActionKind(StrEnum):
     CLIENT_TOOL = "client_tool"  # a call that a client makes
     UNKNOWN_OUTCOME = "unknown_outcome"  # of a call: was it done?
     INPUT = "input"  # the answer that a step of a flow asks for
+    BUDGET = "budget"  # is used up: may the turn take more?
 
 
 class ActionStatus(StrEnum):
@@ -69,3 +70,12 @@ class Approvers(StrEnum):
 
     OWNER = "owner"  # who started it
     SCOPE = "scope"  # whose key has the scope `approve`
+    ADMIN = "admin"  # whose key has the scope `admin`
+
+
+class BudgetScope(StrEnum):
+    """Who set a budget, and so who may raise it."""
+
+    REQUEST = "request"  # who started the session, or sent the message
+    AGENT = "agent"
+    ACCOUNT = "account"

@@ -1,6 +1,7 @@
 """Model profiles: what a thread or an agent may name to answer it."""
 
 from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.db.engine import Database
 from app.db.models import Resource
@@ -32,17 +33,24 @@ async def check_model_profile(database: Database, org_id: str, profile: str | No
     raise BadRequestError(detail, errors=[{"loc": ["body", "model_profile"], "msg": detail}])
 
 
-async def check_prices(database: Database, org_id: str, profile: str) -> None:
+async def check_profile_prices(db: AsyncSession, org_id: str, profile: str) -> None:
     """Refuses a budget that bounds the cost where what answers has no prices.
 
     Raises:
-        BadRequestError: it has none.
+        BadRequestError: it has none; the text says where they are put.
     """
     query = select(Resource.spec).where(
         Resource.org_id == org_id, Resource.kind == "Provider", Resource.name == profile
     )
-    async with database.transaction() as db:
-        spec = (await db.exec(query)).one_or_none()
+    spec = (await db.exec(query)).one_or_none()
     if spec is None or "prices" not in spec:
-        detail = f"The budget bounds the cost, and model profile {profile!r} has no prices."
+        detail = f"The budget bounds the cost, and {_no_prices(profile)}"
         raise BadRequestError(detail, errors=[{"loc": ["body", "budget"], "msg": detail}])
+
+
+def _no_prices(profile: str) -> str:
+    if profile in BUILT_IN_PROFILES:
+        return (
+            f"model profile {profile!r} has no prices: name a Provider that has, in its manifest."
+        )
+    return f"Provider {profile!r} has no prices: put them into `spec.prices` of its manifest."

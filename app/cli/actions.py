@@ -41,17 +41,22 @@ def approve(
     action: ActionArgument,
     *,
     arguments: Annotated[
-        str | None, typer.Option(metavar="JSON", help="In place of those that the model chose.")
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="In place of those that the model chose; or the new limit of a budget, as "
+            """'{"max_tokens": 50000}'.""",
+        ),
     ] = None,
     message: MessageOption = None,
 ) -> None:
-    """Let a call be made; or made again, where it is not known whether it was."""
+    """Let a call be made; or again, where it is not known whether it was; or raise a budget."""
     changed = None if arguments is None else _json(arguments, "--arguments")
     _resolve(action, "approve", message, arguments=changed)
 
 
 def deny(action: ActionArgument, *, message: MessageOption = None) -> None:
-    """Refuse a call, or an answer; give a call up, where it is not known whether it was made."""
+    """Refuse a call, or an answer; give up a call that may have been made; or end a turn."""
     _resolve(action, "deny", message)
 
 

@@ -25,6 +25,7 @@ class Said:
         role: who says it.
         content: the blocks.
         complete: False where more is to come: then it is the last message, and can grow.
+        failed: it says that the turn failed.
         grows: it belongs to the last message, which was not complete.
         behind: it stands behind what the user said with the event.
     """
@@ -32,6 +33,7 @@ class Said:
     role: MessageRole
     content: list[dict[str, Any]]
     complete: bool = True
+    failed: bool = False
     grows: bool = False
     behind: bool = False
 
@@ -41,21 +43,24 @@ class OpenedAction:
     """What a transition asks of people or clients before the turn goes on.
 
     Attributes:
-        tool_call_id: the call that waits, whose `name` and `arguments` are here.
+        tool_call_id: the call that waits, whose `name` and `arguments` are here; None where a
+            budget is used up: then the arguments say which.
         answer_schema: the JSON Schema of the arguments that an approval may bring.
         seconds: after which it ends as `on_expiry` says.
         approvers: who may resolve it; None: each of them.
+        question: what is asked, where that is not about a call.
     """
 
     id: str
     kind: ActionKind
-    tool_call_id: str
-    name: str
+    tool_call_id: str | None
+    name: str | None
     arguments: dict[str, Any]
     answer_schema: dict[str, Any] | None
     seconds: float
     on_expiry: ActionExpiry
     approvers: Approvers | None = None
+    question: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

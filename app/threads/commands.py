@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
-from app.catalog.model_profiles import check_model_profile, check_prices
+from app.catalog.model_profiles import check_model_profile
 from app.catalog.tools import find_tools
 from app.db.models import MessageStatus
 from app.enums import MessageRole, ThreadVisibility
@@ -19,11 +19,11 @@ from app.errors import (
 from app.flows.flow import Flow
 from app.flows.library.chat import KEY
 from app.flows.library.chat_machine import WAITING_FOR_RESULTS
-from app.invokers.llm import BUILT_IN_PROFILES, is_free
 from app.invokers.tool import ServerTool
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change, NewMessage, NewSession, StepFence
+from app.sessions.store.limits import session_budget
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.admission import TRIES, EventRequest, admit, request_hash
 from app.sessions.turn.ending import close_invocation
@@ -31,6 +31,7 @@ from app.sessions.turn.opening import OpenedSession, Opening, open_session, open
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition import TransitionInput
 from app.sessions.visibility import check_usable
+from app.threads.budgets import bounds_steps, check_prices
 from app.threads.cursor import Cursor
 from app.threads.dialogue import DialogueReader
 from app.threads.goals import (
@@ -42,6 +43,7 @@ from app.threads.goals import (
 )
 from app.threads.record import changed_thread_fields, declared_goal_fields
 from app.threads.skills import check_takes_skills, skills_of_message, skills_of_start
+from app.wire.budget import Budget
 from app.wire.messages import InitialMessage, UserMessage, plain_text
 from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
 
@@ -50,11 +52,15 @@ _TITLE_CHARS = 80
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A thread to be started, and the agent that it is of, if it is of one."""
+    """A thread to be started, and the agent that it is of, if it is of one.
+
+    The budget in `request` is then the agent's, and `budget` the launch's own.
+    """
 
     request: StartAgentThreadRequest
     agent_id: str | None = None
     agent_revision: int | None = None
+    budget: Budget | None = None
 
 
 async def start_thread(
@@ -92,7 +98,11 @@ async def launch_thread(
     flow = await _flow(runtime, caller, request.flow)
     tools = await _tools(runtime, caller, flow.key, request.tools)
     await check_model_profile(runtime.database, caller.org_id, request.model_profile)
-    await _check_prices(runtime, caller, flow, request)
+    own, agent_s = launch.budget, request.budget
+    if launch.agent_id is None:
+        own, agent_s = agent_s, None
+    for budget in (own, agent_s):
+        await check_prices(runtime, caller, flow.key, request.model_profile, budget)
     check_takes_skills(flow.key, request)
     skills = await skills_of_start(runtime, caller, request) if flow.key == KEY else {}
     new_session = NewSession(
@@ -100,7 +110,7 @@ async def launch_thread(
         flow_revision=flow.revision,
         visibility=request.visibility,
         model_profile=request.model_profile,
-        budget=_budget(request),
+        budget=session_budget(own, agent_s),
         created_by=caller.user_id,
         agent_id=launch.agent_id,
         agent_revision=launch.agent_revision,
@@ -109,7 +119,9 @@ async def launch_thread(
     session_id = opening.session_id(caller)
     title = _title(request.messages)
     change = Change.opening(session_id, caller.org_id, new_session, event="start", title=title)
-    resolved = {"server_tools": tools, **skills, **_most_steps(request)}
+    resolved = {"server_tools": tools, **skills}
+    if bounds_steps(own, agent_s):  # which may be raised
+        resolved["max_steps"] = None
     await _enter(runtime, flow, request, change, resolved)
     return await _open(runtime, caller, change, new_session, opening)
 
@@ -205,11 +217,16 @@ async def send_message(
 
     async def resolve() -> dict[str, Any]:
         await check_goals(runtime, caller, request.goals)
+        if request.budget is not None and request.budget.bounds_cost:
+            before = await runtime.store.load(caller.org_id, thread_id)
+            await check_prices(runtime, caller, before.flow, before.model_profile, request.budget)
         tools = await find_tools(runtime.database.pool, caller.org_id, request.tools or [])
         skills = await skills_of_message(runtime, caller, request)
         return {"server_tools": tools, **skills}
 
-    event = EventRequest(None, text, blocks, idempotency_key, updates, resolve)
+    event = EventRequest(
+        None, text, blocks, idempotency_key, updates, resolve, budget=request.budget
+    )
     return await admit(runtime, caller, thread_id, event, allow=allow, answer=answer)
 
 
@@ -362,29 +379,6 @@ def _with_user_s_turn(request: StartAgentThreadRequest) -> StartAgentThreadReque
     if not declares_goals(request) or (messages and messages[-1].role == "user"):
         return request
     return request.model_copy(update={"messages": [*messages, TURN_OF_GOALS]})
-
-
-def _budget(request: StartAgentThreadRequest) -> dict[str, Any] | None:
-    """The budget as it is stored, without what it leaves open."""
-    if request.budget is None:
-        return None
-    return request.budget.model_dump(mode="json", exclude_none=True)
-
-
-async def _check_prices(
-    runtime: Runtime, caller: Caller, flow: Flow, request: StartAgentThreadRequest
-) -> None:
-    """Refuses a bound of the cost of a model without prices; other flows name theirs inside."""
-    profile = request.model_profile or "default"
-    free = is_free(BUILT_IN_PROFILES.get(profile, profile), runtime.settings.llm)
-    if flow.key == KEY and request.budget and request.budget.bounds_cost and not free:
-        await check_prices(runtime.database, caller.org_id, profile)
-
-
-def _most_steps(request: StartAgentThreadRequest) -> dict[str, int]:
-    """The bound of a turn's requests, where the budget has one."""
-    turn = request.budget and request.budget.turn
-    return {"max_steps": turn.max_steps} if turn and turn.max_steps else {}
 
 
 def _hash(request: StartAgentThreadRequest) -> bytes:

@@ -20,6 +20,7 @@ from app.sessions.store.snapshot import StoredAction
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
 from app.threads.answers import answer_step, check_answer
+from app.threads.budgets import check_raise
 from app.wire.actions import ResolveActionRequest, action_fields
 
 # How long a decision waits for a turn that goes on just now.
@@ -27,7 +28,22 @@ _BUSY_SECONDS = 5.0
 
 _BY_OWNER = "the API key, with scope 'write', of who started the session"
 _BY_SCOPE = "an API key with scope 'approve'"
-_NEEDED = {Approvers.OWNER: _BY_OWNER, Approvers.SCOPE: _BY_SCOPE}
+_BY_ADMIN = "an API key with scope 'admin'"
+_NEEDED = {
+    Approvers.OWNER: _BY_OWNER,
+    Approvers.SCOPE: _BY_SCOPE,
+    Approvers.ADMIN: _BY_ADMIN,
+}
+# Whose key decides, beside the owner's.
+_SCOPES = {
+    None: KeyScope.APPROVE,
+    Approvers.SCOPE: KeyScope.APPROVE,
+    Approvers.ADMIN: KeyScope.ADMIN,
+}
+
+
+# The kinds whose approval may bring arguments, and what these must fit.
+_SCHEMA = {ActionKind.APPROVAL: "tool's schema", ActionKind.BUDGET: "schema of the raise"}
 
 
 class ActionResolvedError(ConflictError):
@@ -63,13 +79,15 @@ async def resolve_action(
 
     async def attempt() -> dict[str, Any] | None:
         action = await _usable(runtime, caller, action_id)
-        _check_approver(caller, action)
+        _check_approver(caller, action, request.decision)
         if action.columns["status"] != ActionStatus.OPEN:
             return _ended_alike(action, request)
         _check_request(action, request)
         if action.columns["kind"] == ActionKind.INPUT:
             answered = await answer_step(runtime, caller, action, request)
             return await read_action(runtime, caller, action_id) if answered else None
+        if action.columns["kind"] == ActionKind.BUDGET:
+            await check_raise(runtime, action, request)
         if action.session.invocation_id is not None:
             return None
         if not await _decide(runtime, caller, action, request):
@@ -88,11 +106,15 @@ async def _usable(runtime: Runtime, caller: Caller, action_id: str) -> StoredAct
     return action
 
 
-def _check_approver(caller: Caller, action: StoredAction) -> None:
+def _check_approver(caller: Caller, action: StoredAction, decision: ActionDecision) -> None:
     approvers = action.columns["approvers"]
-    by_scope = approvers != Approvers.OWNER and caller.has(KeyScope.APPROVE)
+    scope = _SCOPES.get(approvers)
+    by_scope = scope is not None and caller.has(scope)
     is_owner = action.session.created_by == caller.user_id and caller.has(KeyScope.WRITE)
-    if not (by_scope or (is_owner and approvers != Approvers.SCOPE)):
+    owner_decides = approvers in (None, Approvers.OWNER)
+    # Who started a session may end its turn, whoever may let it take more.
+    stops = action.columns["kind"] == ActionKind.BUDGET and decision is ActionDecision.DENY
+    if not (by_scope or (is_owner and (owner_decides or stops))):
         needed = _NEEDED.get(approvers, f"{_BY_SCOPE}, or {_BY_OWNER}")
         raise ForbiddenError(f"This needs {needed}.")
 
@@ -123,14 +145,14 @@ def _check_request(action: StoredAction, request: ResolveActionRequest) -> None:
         raise _bad("result", "What a call gave back is a text, an object or a list.")
     if request.arguments is None:
         return
-    if kind is not ActionKind.APPROVAL or request.decision is not ActionDecision.APPROVE:
+    if kind not in _SCHEMA or request.decision is not ActionDecision.APPROVE:
         raise _bad("arguments", "Only with an approval may arguments be changed.")
     findings = schema_findings(action.columns["answer_schema"], request.arguments)
     if findings:
         faults: list[FieldError] = [
             {"loc": ["body", "arguments", *place], "msg": text} for place, text in findings
         ]
-        raise BadRequestError("The arguments do not fit the tool's schema.", errors=faults)
+        raise BadRequestError(f"The arguments do not fit the {_SCHEMA[kind]}.", errors=faults)
 
 
 def _answers_with_null(kind: ActionKind, request: ResolveActionRequest) -> bool:

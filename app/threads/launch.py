@@ -33,4 +33,4 @@ async def prepare_launch(
     request = await resolve_agent(db, caller, agent, values)
     if message is not None:
         request = request.model_copy(update={"messages": [*request.messages, message]})
-    return Launch(request, agent.agent_id, agent.revision)
+    return Launch(request, agent.agent_id, agent.revision, values.budget)

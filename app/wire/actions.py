@@ -29,11 +29,14 @@ class ActionRecord(WireModel):
     tool_name: str | None = Field(
         None, description="The tool that is called.", examples=["delete_order"]
     )
-    arguments: dict[str, Any] = Field(description="What the model calls it with.")
+    arguments: dict[str, Any] = Field(
+        description="What the model calls it with. Of a budget: its `scope` (who set it) and "
+        "`period`, the `limit` that is reached, what is `used`, and what the next request may need."
+    )
     answer_schema: dict[str, Any] | None = Field(
         None,
         description="The JSON Schema of the answer; of an approval, of the arguments that it may "
-        "bring.",
+        "bring, which of a budget are its new limit.",
     )
     approvers: Approvers | None = Field(None, description="Who may resolve it; null: each of them.")
     created: datetime = Field(description="When it was asked (UTC).")
@@ -55,13 +58,14 @@ class ResolveActionRequest(WireModel):
     """A decision about an action."""
 
     decision: ActionDecision = Field(
-        description="An approval is approved or denied. The call of a client's tool is answered or "
+        description="An approval is approved or denied. A budget is approved (with the new limit "
+        "as `arguments`) or denied: the turn ends. The call of a client's tool is answered or "
         "denied. A call whose outcome is not known is approved (it is made again), answered (it "
         "was done) or denied (it is given up). What a step asks is answered, or denied: then the "
         "step fails."
     )
     arguments: dict[str, Any] | None = Field(
-        None, description="In place of the call's own; only with an approval."
+        None, description="In place of the call's own, or the new limit; only with an approval."
     )
     message: str | None = Field(
         None,
@@ -117,6 +121,8 @@ def activity(actions: Sequence[Mapping[str, Any]]) -> str | None:
     parts = [f"approval of {approvals}"] if approvals else []
     parts += [f"word on what became of {unknown}"] if unknown else []
     parts += ["an answer"] if any(one["kind"] == ActionKind.INPUT for one in actions) else []
+    budget = any(one["kind"] == ActionKind.BUDGET for one in actions)
+    parts += ["a larger budget"] if budget else []
     return f"Waiting for {' and '.join(parts)}" if parts else None
 
 

@@ -1,10 +1,11 @@
 """Budgets: how much the model requests of a turn, a session or a day may take together."""
 
 from decimal import Decimal
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
+from app.enums import BudgetScope
 from app.wire.messages import WireModel
 
 _MOST = 10**12
@@ -59,3 +60,57 @@ class Budget(WireModel):
         """Whether what is asked needs prices."""
         spans = (self.turn, self.session, self.day)
         return any(span is not None and span.max_cost is not None for span in spans)
+
+    def stored(self) -> dict[str, Any]:
+        """As it is kept: without what it leaves open."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class UsedUpBudget(BaseModel):
+    """A bound that is reached; amounts of money are texts, which are exact.
+
+    Attributes:
+        scope: who set it.
+        period: what it is over.
+        bound: which of its members.
+        limit: the most that may be taken.
+        used: what was taken.
+        needed: what the next request may take; None where nobody can say.
+    """
+
+    scope: BudgetScope
+    period: Literal["turn", "session", "day"]
+    bound: Literal["max_tokens", "max_steps", "max_cost", "max_seconds"]
+    limit: int | float | str
+    used: int | float | str
+    needed: int | float | str | None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        whose = "account's " if (self.scope, self.period) == (BudgetScope.ACCOUNT, "day") else ""
+        return f"budget of the {whose}{self.period}"
+
+    @property
+    def text(self) -> str:
+        """Says that it is used up."""
+        return f"The {self.name} is used up: {self.limit} {self.bound.removeprefix('max_')}."
+
+    def shown(self) -> dict[str, Any]:
+        """As an action shows it: its limit as a budget is written."""
+        shown = self.model_dump(mode="json", exclude={"bound", "limit"}, exclude_none=True)
+        return shown | {"limit": {self.bound: self.limit}}
+
+    def answer_schema(self) -> dict[str, Any]:
+        """The JSON Schema of a raise: a new limit, written as the old one is."""
+        above = {"exclusiveMinimum": float(self.used), "maximum": _MOST}
+        kind = "integer" if self.bound in ("max_tokens", "max_steps") else "number"
+        value: dict[str, Any] = {"type": kind, **above}
+        if self.bound == "max_cost":
+            value = {"anyOf": [value, {"type": "string", "pattern": r"^\d{1,9}(\.\d{1,9})?$"}]}
+        return {
+            "type": "object",
+            "properties": {self.bound: value},
+            "required": [self.bound],
+            "additionalProperties": False,
+        }

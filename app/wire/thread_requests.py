@@ -278,6 +278,11 @@ class SendMessageRequest(WireModel):
     goals: Goals = Field(None, description=_GOALS)
     output_schema: OutputSchema = Field(None, description=_OUTPUT_SCHEMA)
     invoke_skills: InvokeSkills = Field([], description=_INVOKE_SKILLS)
+    budget: Budget | None = Field(
+        None,
+        description="Beside the thread's: the tightest holds. Its `turn` is what this message may "
+        "lead to; its `session` and `day` hold from here on.",
+    )
 
     # Last, as its validator looks at the others.
     message: Annotated[UserMessage | None, AfterValidator(_turn_or_goals)] = Field(
@@ -339,4 +344,7 @@ class LaunchAgentRequest(WireModel):
     )
     analysis_scope: AnalysisScope | None = Field(
         None, description="Each end that is set replaces the template's."
+    )
+    budget: Budget | None = Field(
+        None, description="Beside the agent's, and the account's: the tightest holds."
     )

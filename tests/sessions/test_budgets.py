@@ -7,12 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
+from app.access.caller import KeyScope
 from app.settings import LlmSettings, Settings
+from tests.support.http import NewKey
 from tests.support.manifests import manifest, many, post
 from tests.support.manifests import send as send_manifest
 from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.providers import load_provider
-from tests.support.threads import THREADS, answered, data, read, said, send, settled, start
+from tests.support.threads import THREADS, data, read, rested, said, settled, start
 
 
 @pytest.fixture
@@ -29,6 +31,7 @@ def settings(settings: Settings, model: OpenAiServer) -> Settings:
     )
     settings.security.egress_allow = ["127.0.0.0/8"]
     settings.step.sweep_seconds = 0.2
+    settings.session.expire_sweep_seconds = 0.2
     return settings
 
 
@@ -37,82 +40,242 @@ def _served(worker: None) -> None:
     """Each of these turns is run by a worker."""
 
 
-def refusal(thread: dict[str, Any]) -> str | None:
-    """Why the last message was not generated, if a budget is why."""
-    [block, *_] = thread["messages"][-1]["content"]
-    if block["content_type"] != "error":
+async def come(client: httpx.AsyncClient, thread: dict[str, Any]) -> dict[str, Any]:
+    """The thread, once its turn is over or waits for a larger budget."""
+    return await rested(client, thread["thread_id"])
+
+
+async def ask(client: httpx.AsyncClient, text: str, **fields: Any) -> dict[str, Any]:
+    return await come(client, await start(client, text, **fields))
+
+
+async def say(
+    client: httpx.AsyncClient, thread: dict[str, Any], text: str, **fields: Any
+) -> dict[str, Any]:
+    """Send a message, and wait for what comes of it."""
+    url = f"{THREADS}/{thread['thread_id']}/messages"
+    data(await client.post(url, json={"message": said(text), **fields}))
+    return await come(client, thread)
+
+
+def used_up(thread: dict[str, Any]) -> dict[str, Any] | None:
+    """The limit that keeps the thread from going on, if one does."""
+    if not thread["required_actions"]:
+        assert thread["status"] == "user_turn"
         return None
-    assert block["error_code"] == "budget_exceeded"
-    assert thread["status"] == "user_turn"
-    return str(block["error_message"])
+    [action] = thread["required_actions"]
+    assert (action["kind"], action["status"], action["tool_use_id"]) == ("budget", "open", None)
+    assert thread["status"] == "roboto_turn"
+    assert thread["activity"] == "Waiting for a larger budget"
+    limit: dict[str, Any] = action["arguments"]["limit"]
+    return limit
 
 
-async def test_a_turn_makes_as_many_requests_as_its_budget_says(client: httpx.AsyncClient) -> None:
-    calls = "\nthen\n".join(["call client_nothing"] * 9)
+async def decide(
+    client: httpx.AsyncClient, thread: dict[str, Any], decision: str, **fields: Any
+) -> httpx.Response:
+    [action] = thread["required_actions"]
+    body = {"decision": decision, **({"arguments": fields} if fields else {})}
+    return await client.post(f"/v1/ai/actions/{action['action_id']}/resolve", json=body)
+
+
+async def decided(
+    client: httpx.AsyncClient, thread: dict[str, Any], decision: str, **fields: Any
+) -> dict[str, Any]:
+    """Decide about the one thing that the thread waits for, and wait for what comes of it."""
+    data(await decide(client, thread, decision, **fields))
+    return await come(client, thread)
+
+
+def is_stopped(thread: dict[str, Any], text: str) -> bool:
+    """Whether the last turn ended since its budget was used up, as the text says."""
+    last = thread["messages"][-1]
+    [block] = last["content"]
+    found = (block["error_code"], block["error_message"], last["status"], thread["status"])
+    return found == ("budget_exceeded", text, "failed", "user_turn")
+
+
+async def test_a_turn_makes_as_many_requests_as_its_budget_and_its_raises_say(
+    client: httpx.AsyncClient,
+) -> None:
+    calls = "\nthen\n".join(["call client_nothing"] * 40)
     budget = {"turn": {"max_steps": 3}}
 
-    thread = await answered(client, calls, model_profile="script", budget=budget)
+    def answers(thread: dict[str, Any]) -> int:
+        return sum(message["role"] == "assistant" for message in thread["messages"])
 
-    answers = [m for m in thread["messages"] if m["role"] == "assistant"]
-    assert len(answers) == 3
-    assert answers[-1]["content"][-1]["error_code"] == "max_steps"
+    thread = await ask(client, calls, model_profile="script", budget=budget)
+    assert (answers(thread), used_up(thread)) == (3, {"max_steps": 3})
+    thread = await decided(client, thread, "approve", max_steps=30)
+    assert (answers(thread), used_up(thread)) == (30, {"max_steps": 30})
+    thread = await decided(client, thread, "deny")
+    assert is_stopped(thread, "The budget of the turn is used up: 30 steps.")
+
+    # A raise is of the turn, and so is its end.
+    thread = await say(client, thread, calls)
+    assert (answers(thread), used_up(thread)) == (34, {"max_steps": 3})
 
 
-async def test_a_thread_whose_budget_is_used_up_takes_messages_and_asks_no_model(
+async def test_a_thread_whose_budget_is_used_up_waits_until_it_is_raised(
     client: httpx.AsyncClient, model: OpenAiServer
 ) -> None:
-    thread = await answered(client, "Hi", budget={"session": {"max_tokens": 150}})
-    assert refusal(thread) is None
-    await send(client, thread["thread_id"], "More")
-    thread = await settled(client, thread["thread_id"])
-    assert refusal(thread) is None
+    thread = await ask(client, "Hi", budget={"session": {"max_tokens": 150}})
+    assert used_up(thread) is None
+    thread = await say(client, thread, "More")
+    assert used_up(thread) is None
 
-    for _ in range(2):
-        await send(client, thread["thread_id"], "Too much")
-        thread = await settled(client, thread["thread_id"])
-        assert refusal(thread) == "The budget of the session is used up: 150 tokens."
-
+    thread = await say(client, thread, "Too much")
+    assert used_up(thread) == {"max_tokens": 150}
+    [action] = thread["required_actions"]
+    shown = action["arguments"]
+    assert (shown["scope"], shown["period"], shown["used"]) == ("request", "session", 200)
+    assert shown["needed"] > 1000
     assert len(model.requests) == 2
-    assert thread["usage"]["input_tokens"] + thread["usage"]["output_tokens"] == 200
+
+    for wrong in (
+        {"max_tokens": 200},
+        {"max_tokens": 200.5},
+        {"max_steps": 9},
+        {"max_tokens": "x"},
+    ):
+        refused = await decide(client, thread, "approve", **wrong)
+        assert refused.status_code == 400, refused.text
+        assert refused.json()["errors"][0]["loc"][:2] == ["body", "arguments"]
+    bare = await decide(client, thread, "approve")
+    assert (bare.status_code, bare.json()["errors"][0]["loc"]) == (400, ["body", "arguments"])
+    assert 'say the new limit, as {"max_tokens": …}' in bare.json()["detail"]
+    assert (await decide(client, thread, "answer")).status_code == 400
+    assert used_up(await read(client, thread["thread_id"])) == {"max_tokens": 150}
+
+    answers = await asyncio.gather(
+        *(decide(client, thread, decision, **more) for decision, more in RAISES)
+    )
+    assert [answer.status_code for answer in answers].count(200) in (1, 2)
+    [won] = {data(answer)["decision"] for answer in answers if answer.status_code == 200}
+    thread = await come(client, thread)
+    assert (len(model.requests) == 3) is (won == "approve")
+    if won == "approve":
+        assert used_up(thread) is None
+        assert thread["usage"]["requests"] == 3
+
+
+RAISES = [("approve", {"max_tokens": 450}), ("deny", {}), ("approve", {"max_tokens": 450})]
+
+
+async def test_a_raise_of_a_session_holds_for_its_later_turns_and_a_stop_takes_messages(
+    client: httpx.AsyncClient, model: OpenAiServer
+) -> None:
+    thread = await ask(client, "Hi", budget={"session": {"max_tokens": 100}})
+    thread = await decided(client, await say(client, thread, "1"), "approve", max_tokens=250)
+    thread = await say(client, thread, "2")
+    assert used_up(thread) is None
+
+    thread = await say(client, thread, "3")
+    assert used_up(thread) == {"max_tokens": 250}
+    thread = await decided(client, thread, "deny")
+    assert is_stopped(thread, "The budget of the session is used up: 250 tokens.")
+    thread = await say(client, thread, "4")
+    assert used_up(thread) == {"max_tokens": 250}
+    data(await client.post(f"{THREADS}/{thread['thread_id']}/cancel"))
+    [*_, last] = (await read(client, thread["thread_id"]))["messages"]
+    assert last["role"] == "user"
+    thread = await say(client, thread, "5")
+    assert used_up(thread) == {"max_tokens": 250}
+    thread = await decided(client, thread, "approve", max_tokens=350)
+    assert used_up(thread) is None
+    assert len(model.requests) == 4
+
+    actions = data(await client.get("/v1/ai/actions", params={"kind": "budget"}))["items"]
+    states = [action["status"] for action in actions]
+    assert states == ["approved", "cancelled", "denied", "approved"]
+
+
+async def test_nobody_decides_in_time_and_the_turn_ends(
+    client: httpx.AsyncClient, model: OpenAiServer
+) -> None:
+    bounds = {"budget": {"session": {"max_steps": 1}}, "approval_timeout": 0.3}
+    thread = await ask(client, "Hi", **bounds)
+    thread = await settled(client, (await say(client, thread, "More"))["thread_id"])
+
+    assert is_stopped(thread, "The budget of the session is used up: 1 steps.")
+    assert len(model.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("span", "bounds", "text"),
+    ("span", "bounds", "limit"),
     [
         ("turn", {"max_tokens": 100}, None),
-        ("session", {"max_steps": 1}, "The budget of the session is used up: 1 steps."),
-        ("session", {"max_seconds": 1e-6}, "The budget of the session is used up: 1e-06 seconds."),
-        ("day", {"max_tokens": 100}, "The budget of the day is used up: 100 tokens."),
+        ("session", {"max_steps": 1}, {"max_steps": 1}),
+        ("session", {"max_seconds": 1e-6}, {"max_seconds": 1e-6}),
+        ("day", {"max_tokens": 100}, {"max_tokens": 100}),
     ],
 )
 async def test_a_budget_is_of_its_span(
-    client: httpx.AsyncClient, span: str, bounds: dict[str, Any], text: str | None
+    client: httpx.AsyncClient, span: str, bounds: dict[str, Any], limit: dict[str, Any] | None
 ) -> None:
-    thread = await answered(client, "Hi", budget={span: bounds})
-    await send(client, thread["thread_id"], "Again")
+    thread = await ask(client, "Hi", budget={span: bounds})
 
-    assert refusal(await settled(client, thread["thread_id"])) == text
+    thread = await say(client, thread, "Again")
+    assert used_up(thread) == limit
     # That of a thread is its own.
-    assert refusal(await answered(client, "Hi", budget={span: bounds})) is None
+    assert used_up(await ask(client, "Hi", budget={span: bounds})) is None
+    if limit is not None:
+        [bound] = limit
+        thread = await decided(client, thread, "approve", **{bound: 10_000})
+        assert used_up(thread) is None
 
 
-async def test_the_account_bounds_all_sessions_and_lets_them_go_on_once_it_is_raised(
-    client: httpx.AsyncClient, model: OpenAiServer
+async def test_an_approval_in_the_middle_of_a_turn_does_not_begin_another(
+    client: httpx.AsyncClient,
+) -> None:
+    budget = {"turn": {"max_steps": 1, "max_tokens": 9_000}}
+    calls = "call client_nothing\nthen\ncall client_nothing\nthen\nDone."
+    thread = await ask(client, calls, model_profile="script", budget=budget)
+    thread = await decided(client, thread, "approve", max_steps=2)
+
+    assert used_up(thread) == {"max_steps": 2}
+    assert thread["required_actions"][0]["arguments"]["used"] == 2
+    thread = await decided(client, thread, "approve", max_steps=3)
+    assert thread["messages"][-1]["content"][-1]["text"].endswith("Done.")
+
+
+async def test_the_account_bounds_all_sessions_and_an_admin_raises_it_for_the_day(
+    client: httpx.AsyncClient, model: OpenAiServer, new_key: NewKey
 ) -> None:
     [org] = (await post(client, "get/account"))["data"]["data"]["items"]
     spec = {"budget": {"day": {"maxTokens": 100}}}
     await post(client, "apply", manifest("Account", org["name"], spec))
     described = (await post(client, "describe/account", name=org["name"]))["data"]
     assert described["spec"] == spec
-    assert refusal(await answered(client, "Hi")) is None
-    thread = await answered(client, "Hi")
-    assert refusal(thread) == "The budget of the account's day is used up: 100 tokens."
+    assert used_up(await ask(client, "Hi")) is None
+    first, second, third = [await ask(client, "Hi", visibility="org") for _ in range(3)]
+    assert used_up(first) == used_up(second) == used_up(third) == {"max_tokens": 100}
+    [action] = first["required_actions"]
+    assert action["approvers"] == "admin"
+    assert action["question"].startswith("The budget of the account's day is used up: 100 tokens.")
 
-    await post(client, "apply", manifest("Account", org["name"], {}))
-    data(await client.post(f"{THREADS}/{thread['thread_id']}/retry"))
+    admin = client.headers["Authorization"]
+    approver = await new_key(scopes=[KeyScope.WRITE, KeyScope.APPROVE])
+    client.headers["Authorization"] = f"Bearer {approver.api_key}"
+    refused = await decide(client, first, "approve", max_tokens=1_000)
+    assert refused.status_code == 403
+    assert "'admin'" in refused.json()["detail"]
+    assert is_stopped(  # which is the right of who started it
+        await decided(client, third, "deny"),
+        "The budget of the account's day is used up: 100 tokens.",
+    )
+    client.headers["Authorization"] = admin
+    assert used_up(await decided(client, first, "approve", max_tokens=150)) is None
+    # It is raised for all, but that is used up, too.
+    assert used_up(await ask(client, "Hi")) == {"max_tokens": 150}
+    assert (await decide(client, second, "approve")).status_code == 400
 
-    assert refusal(await settled(client, thread["thread_id"])) is None
-    assert len(model.requests) == 2
+    # One that is set anew is what it says, and whoever waits goes on without a raise.
+    spec = {"budget": {"day": {"maxTokens": 201}}}
+    await post(client, "apply", manifest("Account", org["name"], spec))
+    assert used_up(await decided(client, second, "approve")) is None
+    assert used_up(await ask(client, "Hi")) == {"max_tokens": 201}
+    assert len(model.requests) == 3
 
 
 async def test_sixteen_sessions_at_once_do_not_pass_the_budget_of_their_agent(
@@ -130,14 +293,59 @@ async def test_sixteen_sessions_at_once_do_not_pass_the_budget_of_their_agent(
 
     async def launch() -> bool:
         launched = await client.post(f"/v1/ai/agents/{agent}/launch", json={})
-        thread = await settled(client, data(launched, 201)["thread_id"])
-        return refusal(thread) is None
+        return used_up(await come(client, data(launched, 201))) is None
 
     answers = await asyncio.gather(*(launch() for _ in range(16)))
 
     assert answers.count(True) == len(model.requests) == 5
     # Other sessions have other budgets.
-    assert refusal(await answered(client, "Hi", budget=budget)) is None
+    assert used_up(await ask(client, "Hi", budget=budget)) is None
+
+
+async def test_of_the_budgets_of_agent_launch_and_message_the_tightest_holds(
+    client: httpx.AsyncClient, model: OpenAiServer, new_key: NewKey
+) -> None:
+    template = {"messages": [said("Hi")], "budget": {"session": {"max_tokens": 150}}}
+    body = {"name": "asker", "request_template": template}
+    agent = data(await client.post("/v1/ai/agents", json=body), 201)["agent_id"]
+    admin = client.headers["Authorization"]
+
+    async def launch(budget: dict[str, Any]) -> dict[str, Any]:
+        url = f"/v1/ai/agents/{agent}/launch"
+        return await come(client, data(await client.post(url, json={"budget": budget}), 201))
+
+    thread = await say(client, await launch({"session": {"max_tokens": 90, "max_steps": 9}}), "1")
+    assert used_up(thread) == {"max_tokens": 90}  # the launch's, and so its owner's to raise
+    assert thread["required_actions"][0]["approvers"] is None
+    writer = await new_key(scopes=[KeyScope.WRITE])
+    client.headers["Authorization"] = f"Bearer {writer.api_key}"
+    assert used_up(await decided(client, thread, "approve", max_tokens=9_000)) is None
+    thread = await say(client, thread, "2")
+    assert used_up(thread) == {"max_tokens": 150}  # the agent's
+    assert thread["required_actions"][0]["arguments"]["scope"] == "agent"
+    assert thread["required_actions"][0]["approvers"] == "scope"
+    assert (await decide(client, thread, "approve", max_tokens=9_000)).status_code == 403
+    client.headers["Authorization"] = admin
+    assert used_up(await decided(client, thread, "approve", max_tokens=9_000)) is None
+
+    thread = await say(client, thread, "3", budget={"turn": {"max_tokens": 50}})
+    assert used_up(thread) is None
+    budget = {"session": {"max_tokens": 400}, "turn": {"max_tokens": 10}}
+    thread = await say(client, thread, "4", budget=budget)
+    assert used_up(thread) == {"max_tokens": 400}  # from here on
+    thread = await say(client, thread, "5", budget={"session": {"max_tokens": 8_000}})
+    assert used_up(thread) == {"max_tokens": 400}
+    assert used_up(await decided(client, thread, "approve", max_tokens=8_000)) is None
+
+
+async def test_a_message_bounds_its_own_turn(client: httpx.AsyncClient) -> None:
+    calls = "\nthen\n".join(["call client_nothing"] * 4)
+    thread = await ask(client, "Hi", model_profile="script")
+    thread = await say(client, thread, calls, budget={"turn": {"max_steps": 2}})
+    assert used_up(thread) == {"max_steps": 2}
+
+    thread = await say(client, thread, calls)
+    assert used_up(thread) is None
 
 
 async def test_what_a_request_reserved_that_failed_is_free_again(
@@ -149,9 +357,7 @@ async def test_what_a_request_reserved_that_failed_is_free_again(
     thread = await settled(client, thread["thread_id"])
     assert thread["messages"][-1]["content"][0]["error_code"] == "invocation_failed"
 
-    await send(client, thread["thread_id"], "Again")
-
-    assert refusal(await settled(client, thread["thread_id"])) is None
+    assert used_up(await say(client, thread, "Again")) is None
 
 
 @pytest.mark.parametrize(
@@ -162,14 +368,22 @@ async def test_what_a_request_reserved_that_failed_is_free_again(
         {"session": {"max_tokens": -1}},
         {"week": {}},
         {"day": {"max_dollars": 1}},
+        {"day": {"max_cost": "NaN"}},
     ],
 )
 async def test_a_wrong_budget_is_refused(client: httpx.AsyncClient, budget: dict[str, Any]) -> None:
-    body = {"messages": [said("Hi")], "budget": budget}
-    response = await client.post(THREADS, json=body)
+    body = {"name": "asker", "request_template": {"messages": [said("Hi")]}}
+    agent = data(await client.post("/v1/ai/agents", json=body), 201)["agent_id"]
+    thread = await ask(client, "Hi", model_profile="echo")
+    for url, fields in (
+        (THREADS, {"messages": [said("Hi")]}),
+        (f"{THREADS}/{thread['thread_id']}/messages", {"message": said("Hi")}),
+        (f"/v1/ai/agents/{agent}/launch", {}),
+    ):
+        response = await client.post(url, json={**fields, "budget": budget})
 
-    assert response.status_code == 400
-    assert response.json()["errors"][0]["loc"][:2] == ["body", "budget"]
+        assert response.status_code == 400
+        assert response.json()["errors"][0]["loc"][:2] == ["body", "budget"]
 
 
 async def test_a_flow_counts_and_is_bounded_where_it_asks_models_and_nowhere_else(
@@ -220,18 +434,29 @@ async def test_a_cost_is_bounded_by_prices_which_must_be_there(
     await post(client, "apply", manifest("Provider", "priced", spec | {"prices": prices}))
     await post(client, "apply", manifest("Provider", "free", spec))
     budget = {"session": {"max_cost": "0.2"}}
-    thread = await answered(client, "Hi", model_profile="priced", budget=budget)
-    for reason in (None, "The budget of the session is used up: 0.2 cost."):
-        await send(client, thread["thread_id"], "More")
-        thread = await settled(client, thread["thread_id"])
-        assert refusal(thread) == reason
+    thread = await ask(client, "Hi", model_profile="priced", budget=budget)
+    for limit in (None, {"max_cost": "0.2"}):
+        thread = await say(client, thread, "More")
+        assert used_up(thread) == limit
     assert thread["usage"]["cost"] == {"USD": "0.2"}
+    for wrong in ("0.2", 0.1, "much", "0.20000000000000001"):
+        assert (await decide(client, thread, "approve", max_cost=wrong)).status_code == 400
+    thread = await decided(client, thread, "approve", max_cost="0.3")
+    assert (used_up(thread), thread["usage"]["cost"]) == (None, {"USD": "0.3"})
+    thread = await say(client, thread, "More")
+    thread = await decided(client, thread, "approve", max_cost=0.4)
+    assert (used_up(thread), thread["usage"]["cost"]) == (None, {"USD": "0.4"})
 
-    assert refusal(await answered(client, "Hi", model_profile="echo", budget=budget)) is None
+    assert used_up(await ask(client, "Hi", model_profile="echo", budget=budget)) is None
+    unpriced = await ask(client, "Hi", model_profile="free")
+    url = f"{THREADS}/{unpriced['thread_id']}/messages"
+    refused = await client.post(url, json={"message": said("Hi"), "budget": budget})
+    assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (400, ["body", "budget"])
+    assert "put them into `spec.prices`" in refused.json()["detail"]
     for profile in ("free", "default"):
         body = {"messages": [said("Hi")], "model_profile": profile, "budget": budget}
         refused = await client.post(THREADS, json=body)
         assert refused.status_code == 400, refused.text
         assert refused.json()["errors"][0]["loc"] == ["body", "budget"]
 
-    assert len(model.requests) == 2
+    assert len(model.requests) == 5

@@ -33,6 +33,7 @@ DECISIONS: dict[ActionKind, tuple[ActionDecision, ...]] = {
         ActionDecision.DENY,
     ),
     ActionKind.INPUT: (ActionDecision.ANSWER, ActionDecision.DENY),
+    ActionKind.BUDGET: (ActionDecision.APPROVE, ActionDecision.DENY),
 }
 
 _DENIED = "A person denied the call."

@@ -9,6 +9,7 @@ from typing_extensions import override
 from app.enums import ActionExpiry, Approvers
 from app.errors import BadRequestError
 from app.flows.library.asking import DEFAULT_SECONDS, Asking
+from app.flows.library.budget_action import PendingBudget
 from app.flows.library.chat_machine import ChatMachine
 from app.flows.library.conversation import Block, chat_messages
 from app.flows.library.skills import (
@@ -61,7 +62,8 @@ class Chat(SessionModel):
         goals: those of the turn.
         goal_count: how many the thread has had.
         steps: how many requests to the model the turn has made.
-        max_steps: how many a turn may make.
+        max_steps: how many a turn may make; None where a budget says.
+        budget_action: what the turn waits for whose budget is used up.
     """
 
     machine = ChatMachine
@@ -83,7 +85,8 @@ class Chat(SessionModel):
     goals: TurnGoals = TurnGoals()
     goal_count: int = 0
     steps: int = 0
-    max_steps: int = DEFAULT_MAX_STEPS
+    max_steps: int | None = DEFAULT_MAX_STEPS
+    budget_action: PendingBudget | None = None
 
     @computed_field
     def server_calls(self) -> list[dict[str, Any]]:
@@ -189,6 +192,7 @@ class Chat(SessionModel):
             "goal_count",
             "steps",
             "max_steps",
+            "budget_action",
         }
 
     @classmethod

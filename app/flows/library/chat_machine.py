@@ -8,6 +8,12 @@ from typing_extensions import override
 
 from app.errors import BadRequestError
 from app.flows.library.actions import Resolution, after_resolution, after_server_calls
+from app.flows.library.budget_action import (
+    after_budget_resolution,
+    ask_for_budget,
+    read_unasked,
+    without_budget,
+)
 from app.flows.library.goal_outcome import goal_results, with_goals
 from app.flows.library.skills import (
     invocations,
@@ -65,6 +71,7 @@ class ChatMachine(SessionMachine):
         roboto_turn.to(tool_turn, cond="tools_are_next")
         | roboto_turn.to(client_tool_turn, cond="client_is_next")
         | roboto_turn.to(action_turn, cond="people_are_next")
+        | roboto_turn.to(action_turn, cond="budget_is_used_up")
         | roboto_turn.to(roboto_turn, cond="model_is_next")
         | roboto_turn.to(goals_failed, cond="goals_have_failed")
         | roboto_turn.to(user_turn)
@@ -124,6 +131,9 @@ class ChatMachine(SessionMachine):
     def people_are_next(self) -> bool:
         return self._next is Next.PEOPLE
 
+    def budget_is_used_up(self) -> bool:
+        return self._next is Next.BUDGET
+
     def model_is_next(self) -> bool:
         return self._next is Next.MODEL
 
@@ -140,6 +150,7 @@ class ChatMachine(SessionMachine):
         chat: Chat = model
         progress = GoalProgress.of(chat.goals)
         outcome = _outcome(chat, progress, event, actor_input)
+        chat.steps -= outcome.next is Next.BUDGET  # it was not made
         chat.tool_use = outcome.tool_use
         chat.goals = progress.turn
         if event != "user_message":
@@ -167,12 +178,31 @@ class ChatMachine(SessionMachine):
 def _outcome(chat: "Chat", progress: GoalProgress, event: str, actor_input: str) -> Outcome:
     """What an event leads to; `progress` takes what becomes of the turn's goals."""
     if event == "reply" and actor_input:
-        answer, last = read_answer(actor_input), chat.steps >= chat.max_steps
-        here = goal_results(progress, answer.calls[:MAX_CALLS])
-        outcome = after_answer(answer, chat.offered(), last=last, in_place=here)
-        return with_goals(outcome, progress, may_remind=not last)
-    outcome = _outcome_of_calls(chat, event, actor_input)
+        return _outcome_of_reply(chat, progress, actor_input)
+    if chat.budget_action is not None:
+        outcome = _outcome_of_budget(chat, event, actor_input)
+    else:
+        outcome = _outcome_of_calls(chat, event, actor_input)
     return with_goals(outcome, progress, may_remind=False)
+
+
+def _outcome_of_reply(chat: "Chat", progress: GoalProgress, result: str) -> Outcome:
+    if (used_up := read_unasked(result)) is not None:
+        outcome, chat.budget_action = ask_for_budget(used_up, chat.asking)
+        return outcome
+    answer = read_answer(result)
+    last = chat.max_steps is not None and chat.steps >= chat.max_steps
+    here = goal_results(progress, answer.calls[:MAX_CALLS])
+    outcome = after_answer(answer, chat.offered(), last=last, in_place=here)
+    return with_goals(outcome, progress, may_remind=not last)
+
+
+def _outcome_of_budget(chat: "Chat", event: str, actor_input: str) -> Outcome:
+    pending, chat.budget_action = chat.budget_action, None
+    assert pending is not None  # noqa: S101 - asked by who calls this
+    if event != "resolve_action":
+        return without_budget(pending)
+    return after_budget_resolution(pending, Resolution.model_validate_json(actor_input))
 
 
 def _outcome_of_calls(chat: "Chat", event: str, actor_input: str) -> Outcome:

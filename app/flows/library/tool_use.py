@@ -97,6 +97,7 @@ class Next(StrEnum):
     CLIENT = "client"
     NOBODY = "nobody"  # until somebody looks at the goals that the turn did not achieve
     PEOPLE = "people"
+    BUDGET = "budget"  # people's, who may raise it
 
 
 @dataclass(frozen=True, slots=True)

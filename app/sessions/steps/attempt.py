@@ -14,6 +14,7 @@ from app.errors import DefinitionMismatchError, NotFoundError, PublicError, publ
 from app.flows.call import call
 from app.flows.flow import Flow
 from app.flows.graph import Graph, Unwrapped
+from app.flows.library.budget_action import UnaskedRequest
 from app.flows.rendering.jinja import storable
 from app.flows.select import select
 from app.flows.template import Ask, Call, Converse, Invoke, RetryPolicy, RunTool
@@ -271,7 +272,10 @@ class AttemptRunner:
         asked = node.request(model, messages)
         check_size(asked.messages)
         characters = sum(len(message.content) for message in asked.messages)
-        await self._reserve(claim, spent, profile, characters, config)
+        try:
+            await self._reserve(claim, spent, profile, characters, config)
+        except BudgetExceededError as error:  # the turn waits for more, and loses nothing
+            return Answer(UnaskedRequest(used_up=error.used_up).model_dump_json())
         answer = await self._called(
             claim, spent, profile, timeout, lambda context: invoker.ask(asked, context)
         )

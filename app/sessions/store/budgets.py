@@ -1,21 +1,26 @@
 """Budgets of model requests: reserved before a request is made, settled when it is counted."""
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import asyncpg
 
+from app.enums import BudgetScope
 from app.errors import PublicError
+from app.sessions.store.budget_sql import LOCK, PRICE, RAISES, RESERVE, TAKEN
 from app.sessions.store.claim import Claim
 from app.sessions.store.limits import Budgets, Limit, Span
+from app.sessions.store.snapshot import SessionHead
+from app.wire.budget import UsedUpBudget
 
 
 class BudgetExceededError(PublicError):
     """What the requests of a span took is all that they may take; the text says so."""
 
-    def __init__(self, limit: Limit) -> None:
-        span = limit.span.value.replace("_", "'s ")
-        super().__init__(f"The budget of the {span} is used up: {limit.most:g} {limit.what}.")
+    def __init__(self, used_up: UsedUpBudget) -> None:
+        super().__init__(used_up.text)
+        self.used_up = used_up
 
 
 class BudgetReservedError(Exception):
@@ -23,62 +28,6 @@ class BudgetReservedError(Exception):
 
     def __init__(self) -> None:
         super().__init__("What is left of a budget is reserved.")
-
-
-# Whoever reserves waits for who is before: else both would take the same rest.
-LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
-
-# $1 org, $2 session, $3 agent, $4 step, $5 whether other sessions count: what was taken and what is
-# reserved, by span. A turn begins with what a client sends, but not with results of its tools, or a
-# retry.
-TAKEN = """
-WITH today AS (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS start)
-, turn AS (
-  SELECT max(version) AS version FROM transition
-  WHERE session_id = $2 AND cause LIKE 'event:%' AND event NOT IN ('submit_results', 'retry')
-)
-, request AS (
-  SELECT u.session_id, u.session_version, u.agent_id, u.created,
-    u.input_tokens + u.output_tokens AS tokens, 1 AS steps, u.seconds, u.cost, u.currency,
-    0 AS reserved
-  FROM model_usage u, today
-  WHERE $5::bool AND u.org_id = $1 AND u.created >= today.start AND u.session_id <> $2
-  UNION ALL
-  SELECT u.session_id, u.session_version, u.agent_id, u.created,
-    u.input_tokens + u.output_tokens, 1, u.seconds, u.cost, u.currency, 0
-  FROM model_usage u WHERE u.session_id = $2
-  UNION ALL
-  SELECT r.session_id, r.session_version, r.agent_id, now(), r.tokens, 1, 0, r.cost, NULL, 1
-  FROM budget_reservation r
-  JOIN step t ON t.id = r.step_id AND t.attempt = r.attempt AND t.status = 'running'
-  WHERE r.org_id = $1 AND r.step_id <> $4
-)
-, taken AS (
-SELECT s.span, r.reserved, r.currency, sum(r.tokens) AS tokens, sum(r.steps) AS steps,
-  sum(r.seconds) AS seconds, sum(r.cost) AS cost
-FROM request r, turn, today, LATERAL (VALUES
-  ('turn', r.session_id = $2 AND r.session_version >= turn.version),
-  ('session', r.session_id = $2),
-  ('day', r.created >= today.start AND CASE WHEN $3::text IS NULL THEN r.session_id = $2
-    ELSE r.agent_id = $3 END),
-  ('account_day', r.created >= today.start)) AS s(span, holds)
-WHERE s.holds GROUP BY s.span, r.reserved, r.currency
-)
-SELECT span, reserved = 1 AS reserved, sum(tokens)::float8 AS tokens, sum(steps)::float8 AS steps,
-  sum(seconds)::float8 AS seconds, coalesce(max(cost), 0) AS cost
-FROM taken GROUP BY span, reserved"""
-
-# $1 org, $2 Provider: what a token costs at the most; null where it has no prices.
-PRICE = """
-SELECT 0.000001 * greatest(p.input, p.output) FROM resource r, json_to_record(r.spec->'prices')
-  AS p(input numeric, output numeric)
-WHERE r.org_id = $1 AND r.kind = 'Provider' AND r.name = $2"""
-
-RESERVE = """
-WITH outdated AS (DELETE FROM budget_reservation WHERE step_id = $1 AND attempt < $2)
-INSERT INTO budget_reservation (step_id, attempt, org_id, session_id, session_version, agent_id,
-  tokens, cost)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (step_id, attempt) DO NOTHING"""
 
 
 class PriceMissingError(PublicError):
@@ -109,15 +58,13 @@ async def reserve(
     async with pool.acquire() as connection, connection.transaction():
         for key in _locks(claim, limits):
             await connection.execute(LOCK, key)
-        shared = any(limit.span in (Span.DAY, Span.ACCOUNT_DAY) for limit in limits)
-        rows = await connection.fetch(
-            TAKEN, session.org_id, session.id, session.agent_id, claim.step_id, shared
-        )
-        left, left_cost = _left(limits, rows)
+        accounts = await _accounts(connection, session, limits, claim.step_id)
         price = await connection.fetchval(PRICE, session.org_id, provider)
+        cost = None if price is None else tokens * price
+        needed = {"tokens": tokens, "steps": 1, "cost": cost}
+        left, left_cost = _left(accounts, needed)
         if left_cost is not None and price is None and provider is not None:
             raise PriceMissingError(provider)
-        cost = None if price is None else tokens * price
         await connection.execute(
             RESERVE,
             *claim.fence,
@@ -130,6 +77,107 @@ async def reserve(
         )
 
 
+async def is_used_up(pool: asyncpg.Pool, session: SessionHead) -> bool:
+    """Whether a budget over the requests of a session is used up at this moment."""
+    account = await pool.fetchval("SELECT budget FROM org WHERE id = $1", session.org_id)
+    limits = list(Budgets(session.budget or {}, account or {}).limits())
+    async with pool.acquire() as connection:
+        accounts = await _accounts(connection, session, limits, "")
+    return any(account.used >= account.limit.most for account in accounts)
+
+
+class _Account(NamedTuple):
+    """A limit, with what was taken of it and what is reserved."""
+
+    limit: Limit
+    used: Any  # a number, or a decimal one of money, as the limit is
+    held: Any
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether there is nothing left for another request."""
+        return bool(self.used + self.held >= self.limit.most)
+
+    def used_up(self, needed: float | Decimal | None) -> UsedUpBudget:
+        """As people are asked about it, where the next request needs so much."""
+        limit = self.limit
+        return UsedUpBudget(
+            scope=limit.scope,
+            period="day" if limit.span is Span.ACCOUNT_DAY else limit.span.value,
+            bound=f"max_{limit.what}",
+            limit=_plain(limit.what, limit.most),
+            used=_plain(limit.what, self.used),
+            needed=None if needed is None else _plain(limit.what, needed),
+        )
+
+
+async def _accounts(
+    connection: asyncpg.pool.PoolConnectionProxy,
+    session: SessionHead,
+    limits: list[Limit],
+    step_id: str,
+) -> list[_Account]:
+    """How the limits stand; raises are asked for only where one is reached."""
+    shared = any(limit.span in (Span.DAY, Span.ACCOUNT_DAY) for limit in limits)
+    whose = (session.org_id, session.id, session.agent_id)
+    rows = await connection.fetch(TAKEN, *whose, step_id, shared)
+    taken = {(row["span"], row["reserved"]): row for row in rows}
+
+    def amount(limit: Limit, *, reserved: bool) -> Any:
+        row = taken.get((limit.span, reserved))
+        return row[limit.what] if row else 0
+
+    accounts = [
+        _Account(limit, amount(limit, reserved=False), amount(limit, reserved=True))
+        for limit in limits
+    ]
+    if not any(account.is_reached for account in accounts):
+        return accounts
+    raises = [_Raise.from_row(row) for row in await connection.fetch(RAISES, *whose)]
+    return [account._replace(limit=_raised(account.limit, raises)) for account in accounts]
+
+
+class _Raise(NamedTuple):
+    """That a limit became another, by the decision of a person."""
+
+    of: Limit
+    most: float | Decimal
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """The raise in a row of its statement."""
+        asked = row["arguments"]
+        [(bound, most)], [raised] = asked["limit"].items(), row["raised"].values()
+        scope, what = BudgetScope(asked["scope"]), bound.removeprefix("max_")
+        is_account_s = scope is BudgetScope.ACCOUNT and asked["period"] == "day"
+        span = Span.ACCOUNT_DAY if is_account_s else Span(asked["period"])
+        return cls(Limit(scope, span, what, _exact(what, most)), _exact(what, raised))
+
+
+def _raised(limit: Limit, raises: list[_Raise]) -> Limit:
+    """The limit that holds: a raise is of the limit that was asked about, or of what became of it.
+
+    So it ends where that is set anew.
+    """
+    reached = {limit.most}
+    own = [one for one in raises if one.of[:3] == limit[:3]]
+    for one in sorted(own, key=lambda one: one.of.most):
+        if one.of.most in reached:
+            reached.add(one.most)
+    return limit._replace(most=max(reached))
+
+
+def _exact(what: str, amount: float | str) -> float | Decimal:
+    return Decimal(str(amount)) if what == "cost" else float(amount)
+
+
+def _plain(what: str, amount: float | Decimal) -> int | float | str:
+    """As JSON has it: whole numbers whole, and money as a text."""
+    if what == "cost":
+        return format(Decimal(amount).normalize(), "f")
+    return int(amount) if what in ("tokens", "steps") else float(amount)
+
+
 def _locks(claim: Claim, limits: list[Limit]) -> list[str]:
     """What others reserve from too, from the outside in: in one order, whoever takes them."""
     session, spans = claim.session, {limit.span for limit in limits}
@@ -138,26 +186,22 @@ def _locks(claim: Claim, limits: list[Limit]) -> list[str]:
     return [*account, *agent, session.id]
 
 
-def _left(limits: list[Limit], rows: list[asyncpg.Record]) -> tuple[float, Decimal | None]:
+def _left(
+    accounts: list[_Account], needed: Mapping[str, float | Decimal | None]
+) -> tuple[float, Decimal | None]:
     """How many tokens there are for another request, and how much money where that is bounded.
 
     Raises:
         BudgetExceededError: a budget is used up.
         BudgetReservedError: what is left of one is reserved.
     """
-    taken = {(row["span"], row["reserved"]): row for row in rows}
     left: dict[str, Any] = {"tokens": float("inf"), "cost": None}
-    waits = False
-    for limit in limits:
-        used, held = (
-            row[limit.what] if (row := taken.get((limit.span, reserved))) else 0
-            for reserved in (False, True)
-        )
-        if used >= limit.most:
-            raise BudgetExceededError(limit)
-        waits = waits or used + held >= limit.most
-        rest, least = limit.most - used - held, left.get(limit.what)
+    for account in accounts:
+        limit = account.limit
+        if account.used >= limit.most:
+            raise BudgetExceededError(account.used_up(needed.get(limit.what)))
+        rest, least = limit.most - account.used - account.held, left.get(limit.what)
         left[limit.what] = rest if least is None else min(least, rest)
-    if waits:
+    if any(account.is_reached for account in accounts):
         raise BudgetReservedError
     return left["tokens"], left["cost"]

@@ -171,7 +171,8 @@ class Change:
 
     Made by `opening` or `of`. `messages_before` is the length of the dialogue before it, `growth`
     what is added to the last message before it, which was not complete. With `withdraws_asks` it
-    ends an invocation whose steps may ask people.
+    ends an invocation whose steps may ask people. `budget` is the session's new one, None where it
+    stays.
     """
 
     session_id: str
@@ -196,6 +197,7 @@ class Change:
     new_session: NewSession | None = None
     goals: list[GoalRow] = field(default_factory=list)
     withdraws_asks: bool = False
+    budget: dict[str, Any] | None = None
 
     @classmethod
     def opening(
@@ -295,6 +297,7 @@ class Change:
             "client_event": self.client_event,
             "steps": [step.row() for step in self.steps],
             "new_session": self.new_session,
+            "budget": self.budget,
             **goal_columns(self.goals),
             **extra,
         }

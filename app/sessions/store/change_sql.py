@@ -14,7 +14,7 @@ WITH i AS MATERIALIZED (
     session_id text, org_id text, version int, state text, source text, cause text, event text,
     error text, message_count int, title text, messages jsonb, steps jsonb, stored jsonb,
     deleted jsonb, growth jsonb, opened jsonb, closed jsonb, invocation jsonb, client_event json,
-    new_session jsonb,
+    new_session jsonb, budget jsonb,
     step_id text, attempt int, result text, closes text, closed_as text, closed_error text,
     resumes text, new_goals json, changed_goals json, datasets jsonb, dataset_events jsonb)
 )"""
@@ -70,11 +70,13 @@ _AGENT_WRITES = """
 )
 , opened_actions AS (
   INSERT INTO action (id, session_id, org_id, kind, tool_call_id, name, arguments, answer_schema,
-    approvers, deadline, on_expiry, status)
+    approvers, question, deadline, on_expiry, status)
   SELECT a.id, c.id, c.org_id, a.kind, a.tool_call_id, a.name, a.arguments, a.answer_schema,
-    a.approvers, clock_timestamp() + a.seconds * interval '1 second', a.on_expiry, 'open'
+    a.approvers, a.question, clock_timestamp() + a.seconds * interval '1 second', a.on_expiry,
+    'open'
   FROM changed c, i, jsonb_to_recordset(i.opened) AS a(id text, kind text, tool_call_id text,
-    name text, arguments jsonb, answer_schema jsonb, approvers text, seconds float, on_expiry text)
+    name text, arguments jsonb, answer_schema jsonb, approvers text, question text, seconds float,
+    on_expiry text)
 )
 , closed_actions AS (
   UPDATE action a SET status = x.status, resolution = x.resolution,
@@ -138,7 +140,8 @@ NEW_STEPS = """
 
 _SET_SESSION = """
   SET state = i.state, model = $2, version = s.version + 1, invocation_id = i.invocation->>'id',
-    task_error = i.error, message_count = i.message_count, modified = clock_timestamp()"""
+    task_error = i.error, message_count = i.message_count, modified = clock_timestamp(),
+    budget = coalesce(i.budget, s.budget)"""
 
 _END = "\nSELECT version FROM changed"
 

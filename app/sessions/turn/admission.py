@@ -14,10 +14,12 @@ from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change, ClientEvent
+from app.sessions.store.limits import with_message
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.announce import announce
 from app.sessions.turn.run import transition_run
 from app.sessions.turn.transition import TransitionInput, refused_while_running
+from app.wire.budget import Budget
 
 # Other changes of the session that may win the race before the client gets a 409.
 TRIES = 5
@@ -35,6 +37,7 @@ class EventRequest:
         resolve: finds further values for the model, of what the request names; what was answered
             before is answered again without it.
         checked: whether it is one that only the service sends, having checked the request.
+        budget: what holds beside the session's, where the client says.
     """
 
     event: str | None
@@ -44,11 +47,13 @@ class EventRequest:
     updates: dict[str, Any] = field(default_factory=dict)
     resolve: Callable[[], Awaitable[dict[str, Any]]] | None = None
     checked: bool = False
+    budget: Budget | None = None
 
     @property
     def hash(self) -> bytes:
         """What tells another request with the same key."""
-        return request_hash(self.event, self.input, self.content, self.updates)
+        budget = [] if self.budget is None else [self.budget.stored()]
+        return request_hash(self.event, self.input, self.content, self.updates, *budget)
 
     def client_event(self, caller: Caller, change: Change, answer: dict[str, Any]) -> ClientEvent:
         """The row that is kept of it."""
@@ -159,4 +164,6 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
     )
     run = transition_run(runtime, flow, before, given)
     await run.send(event)
+    if request.event is None and (before.budget or request.budget):
+        run.change.budget = with_message(before.budget, request.budget)
     return run.pack()

@@ -246,6 +246,8 @@ class TransitionRun:
 
     def _say(self, said: Said) -> None:
         status = MessageStatus.COMPLETED if said.complete else MessageStatus.GENERATING
+        if said.failed:
+            status = MessageStatus.FAILED
         message = NewMessage(said.role, said.content, status)
         if said.grows:
             self.change.growth = message

@@ -1,0 +1,92 @@
+"""A turn whose budget is used up: it waits until somebody raises that, or ends: pure functions."""
+
+from pydantic import BaseModel, ValidationError
+
+from app.enums import (
+    ActionDecision,
+    ActionExpiry,
+    ActionKind,
+    ActionStatus,
+    Approvers,
+    BudgetScope,
+    MessageRole,
+)
+from app.flows.library.actions import ActionNotOpenError, Resolution
+from app.flows.library.asking import Asking
+from app.flows.library.tool_use import Next, Outcome, ToolUse
+from app.flows.move import ClosedAction, OpenedAction, Said
+from app.kit.ids import new_id
+from app.wire.budget import UsedUpBudget
+from app.wire.messages import ErrorCode, error_block
+
+# Who raises a budget that others set. Their own may be raised by who started the session, too.
+_APPROVERS = {BudgetScope.AGENT: Approvers.SCOPE, BudgetScope.ACCOUNT: Approvers.ADMIN}
+
+
+class UnaskedRequest(BaseModel):
+    """The result of a step whose request was not made, since a budget is used up."""
+
+    used_up: UsedUpBudget
+
+
+class PendingBudget(BaseModel):
+    """The action that a turn waits for, and what is said where the turn ends with it."""
+
+    id: str
+    text: str
+
+
+def read_unasked(result: str) -> UsedUpBudget | None:
+    """The budget that kept a request from being made; None where it was made and answered."""
+    if not result.startswith('{"used_up":'):
+        return None
+    try:
+        return UnaskedRequest.model_validate_json(result).used_up
+    except ValidationError:
+        return None
+
+
+def ask_for_budget(used_up: UsedUpBudget, asking: Asking) -> tuple[Outcome, PendingBudget]:
+    """Asks whether the turn may take more."""
+    action = OpenedAction(
+        id=new_id("act"),
+        kind=ActionKind.BUDGET,
+        tool_call_id=None,
+        name=None,
+        arguments=used_up.shown(),
+        answer_schema=used_up.answer_schema(),
+        seconds=asking.seconds,
+        on_expiry=ActionExpiry.CANCEL,
+        approvers=_APPROVERS.get(used_up.scope),
+        question=f"{used_up.text} May the turn take more?",
+    )
+    pending = PendingBudget(id=action.id, text=used_up.text)
+    return Outcome(Next.BUDGET, ToolUse(), actions=[action]), pending
+
+
+def after_budget_resolution(pending: PendingBudget, resolution: Resolution) -> Outcome:
+    """What a decision leads to, or the end of the time for one: the request is made, or no more.
+
+    Raises:
+        ActionNotOpenError: the turn waits for another action.
+    """
+    if resolution.action_id != pending.id:
+        raise ActionNotOpenError("Nothing waits for this action any more.")
+    match resolution.decision:
+        case ActionDecision.APPROVE:
+            closed = ClosedAction(pending.id, ActionStatus.APPROVED, resolution.stored)
+            return Outcome(Next.MODEL, ToolUse(), actions=[closed])
+        case None:
+            closed = ClosedAction(pending.id, ActionStatus.EXPIRED)
+        case _:
+            closed = ClosedAction(pending.id, ActionStatus.DENIED, resolution.stored)
+    reason = f"{pending.text} {resolution.message}" if resolution.message else pending.text
+    blocks = [error_block(reason, ErrorCode.BUDGET_EXCEEDED)]
+    said = Said(MessageRole.ASSISTANT, blocks, failed=True)
+    return Outcome(Next.USER, ToolUse(), [said], [closed])
+
+
+def without_budget(pending: PendingBudget) -> Outcome:
+    """The end of a turn of which nobody decided whether it may take more."""
+    closed = ClosedAction(pending.id, ActionStatus.CANCELLED)
+    return Outcome(Next.USER, ToolUse(), actions=[closed])
