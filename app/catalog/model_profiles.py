@@ -6,7 +6,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.db.engine import Database
 from app.db.models import Resource
 from app.errors import BadRequestError
-from app.invokers.llm import BUILT_IN_PROFILES
+from app.invokers.llm import BUILT_IN_PROFILES, is_free
+from app.settings import LlmSettings
 
 _MAX_NAMED = 50  # that an error lists
 
@@ -33,12 +34,17 @@ async def check_model_profile(database: Database, org_id: str, profile: str | No
     raise BadRequestError(detail, errors=[{"loc": ["body", "model_profile"], "msg": detail}])
 
 
-async def check_profile_prices(db: AsyncSession, org_id: str, profile: str) -> None:
-    """Refuses a budget that bounds the cost where what answers has no prices.
+async def check_prices(
+    db: AsyncSession, org_id: str, profile: str | None, llm: LlmSettings
+) -> None:
+    """Refuses a budget that bounds the cost where what answers has no prices, but is not free.
 
     Raises:
         BadRequestError: it has none; the text says where they are put.
     """
+    profile = profile or "default"
+    if is_free(BUILT_IN_PROFILES.get(profile, profile), llm):
+        return
     query = select(Resource.spec).where(
         Resource.org_id == org_id, Resource.kind == "Provider", Resource.name == profile
     )

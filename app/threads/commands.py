@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.access.caller import Caller
-from app.catalog.model_profiles import check_model_profile
+from app.catalog.model_profiles import check_model_profile, check_prices
 from app.catalog.tools import find_tools
 from app.db.models import MessageStatus
 from app.enums import MessageRole, ThreadVisibility
@@ -31,7 +31,6 @@ from app.sessions.turn.opening import OpenedSession, Opening, open_session, open
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition import TransitionInput
 from app.sessions.visibility import check_usable
-from app.threads.budgets import bounds_steps, check_prices
 from app.threads.cursor import Cursor
 from app.threads.dialogue import DialogueReader
 from app.threads.goals import (
@@ -102,7 +101,7 @@ async def launch_thread(
     if launch.agent_id is None:
         own, agent_s = agent_s, None
     for budget in (own, agent_s):
-        await check_prices(runtime, caller, flow.key, request.model_profile, budget)
+        await _check_prices(runtime, caller, flow.key, request.model_profile, budget)
     check_takes_skills(flow.key, request)
     skills = await skills_of_start(runtime, caller, request) if flow.key == KEY else {}
     new_session = NewSession(
@@ -120,7 +119,7 @@ async def launch_thread(
     title = _title(request.messages)
     change = Change.opening(session_id, caller.org_id, new_session, event="start", title=title)
     resolved = {"server_tools": tools, **skills}
-    if bounds_steps(own, agent_s):  # which may be raised
+    if any(budget is not None and budget.bounds_steps for budget in (own, agent_s)):
         resolved["max_steps"] = None
     await _enter(runtime, flow, request, change, resolved)
     return await _open(runtime, caller, change, new_session, opening)
@@ -219,7 +218,7 @@ async def send_message(
         await check_goals(runtime, caller, request.goals)
         if request.budget is not None and request.budget.bounds_cost:
             before = await runtime.store.load(caller.org_id, thread_id)
-            await check_prices(runtime, caller, before.flow, before.model_profile, request.budget)
+            await _check_prices(runtime, caller, before.flow, before.model_profile, request.budget)
         tools = await find_tools(runtime.database.pool, caller.org_id, request.tools or [])
         skills = await skills_of_message(runtime, caller, request)
         return {"server_tools": tools, **skills}
@@ -379,6 +378,15 @@ def _with_user_s_turn(request: StartAgentThreadRequest) -> StartAgentThreadReque
     if not declares_goals(request) or (messages and messages[-1].role == "user"):
         return request
     return request.model_copy(update={"messages": [*messages, TURN_OF_GOALS]})
+
+
+async def _check_prices(
+    runtime: Runtime, caller: Caller, flow: str, model_profile: str | None, budget: Budget | None
+) -> None:
+    """Refuses a bound of the cost of a model without prices; other flows name theirs inside."""
+    if flow == KEY and budget is not None and budget.bounds_cost:
+        async with runtime.database.transaction() as db:
+            await check_prices(db, caller.org_id, model_profile, runtime.settings.llm)
 
 
 def _hash(request: StartAgentThreadRequest) -> bytes:

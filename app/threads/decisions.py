@@ -1,5 +1,6 @@
 """Deciding about an action: once, by who may, and the turn that waited for it goes on."""
 
+from decimal import Decimal
 from typing import Any
 
 from app.access.caller import Caller, KeyScope
@@ -16,11 +17,11 @@ from app.flows.library.actions import DECISIONS, ActionNotOpenError, Resolution
 from app.flows.machine import RESOLVE_EVENT
 from app.kit.json_schema import schema_findings
 from app.sessions.runtime import Runtime
+from app.sessions.store.budgets import is_used_up
 from app.sessions.store.snapshot import StoredAction
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
 from app.threads.answers import answer_step, check_answer
-from app.threads.budgets import check_raise
 from app.wire.actions import ResolveActionRequest, action_fields
 
 # How long a decision waits for a turn that goes on just now.
@@ -87,7 +88,7 @@ async def resolve_action(
             answered = await answer_step(runtime, caller, action, request)
             return await read_action(runtime, caller, action_id) if answered else None
         if action.columns["kind"] == ActionKind.BUDGET:
-            await check_raise(runtime, action, request)
+            await _check_raise(runtime, action, request)
         if action.session.invocation_id is not None:
             return None
         if not await _decide(runtime, caller, action, request):
@@ -153,6 +154,31 @@ def _check_request(action: StoredAction, request: ResolveActionRequest) -> None:
             {"loc": ["body", "arguments", *place], "msg": text} for place, text in findings
         ]
         raise BadRequestError(f"The arguments do not fit the {_SCHEMA[kind]}.", errors=faults)
+
+
+async def _check_raise(
+    runtime: Runtime, action: StoredAction, request: ResolveActionRequest
+) -> None:
+    """Refuses a decision about a budget that would lead to the same question again.
+
+    Without a new limit the turn goes on where the budget has room again: where another turn had it
+    raised, or another day began.
+
+    Raises:
+        BadRequestError: the new limit is missing, or does not exceed what was used.
+    """
+    if request.decision is not ActionDecision.APPROVE:
+        return
+    [(bound, limit)] = action.columns["arguments"]["limit"].items()
+    if request.arguments is None:
+        if await is_used_up(runtime.database.pool, action.session):
+            msg = f'The budget is used up: say the new limit, as {{"{bound}": …}}.'
+            raise _bad("arguments", msg)
+        return
+    used = Decimal(str(action.columns["arguments"]["used"]))
+    if Decimal(str(request.arguments[bound])) <= used:
+        msg = f"The new limit must be over {used:f}, which is used; it was {limit}."
+        raise _bad("arguments", msg)
 
 
 def _answers_with_null(kind: ActionKind, request: ResolveActionRequest) -> bool:
