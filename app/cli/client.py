@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from app.cli.failures import CommandError
 from app.cli.profile import Profile, find_profile, is_loopback
 from app.errors import error_line
+from app.kit.certificates import certificates_for
 from app.settings import ClientSettings
 
 _SECONDS = 60.0
@@ -45,6 +46,7 @@ class Client:
         self._http = httpx.Client(
             base_url=f"{profile.url}/api/v1/cli/",
             headers=headers,
+            verify=certificates_for(profile.url),
             timeout=httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
             trust_env=not is_loopback(profile.url),  # no proxy on the way to this machine
         )

@@ -8,6 +8,7 @@ from app.access.service import create_key
 from app.db.engine import Database
 from app.dev.data_dir import DataDir, Secrets
 from app.dev.process import StartError
+from app.kit.certificates import NO_CERTIFICATES
 from app.settings import Settings
 
 _AGENT: dict[str, Any] = {
@@ -71,4 +72,6 @@ async def _is_accepted(base_url: str, api_key: str) -> bool:
 
 def _client(base_url: str, api_key: str) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {api_key}"}
-    return httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False, timeout=10)
+    return httpx.AsyncClient(
+        base_url=base_url, headers=headers, verify=NO_CERTIFICATES, trust_env=False, timeout=10
+    )

@@ -13,6 +13,7 @@ from typing import Any
 _TETHER = str(Path(__file__).with_name("tether.py"))
 _REPORT = "statewright: "  # how a command of ours begins to report its error
 _TAIL_BYTES = 10_000
+_LOOK_SECONDS = 0.05  # a look costs a process that starts some of its time
 
 
 class StartError(Exception):
@@ -108,7 +109,7 @@ class Process:
                 while not await is_up():
                     if not self.is_running:
                         raise StartError(f"{self.name} ended at once. {self.last_words()}")
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
             raise StartError(
                 f"{self.name} was not up within {seconds:.0f} s. {self.last_words()}"

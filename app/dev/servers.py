@@ -1,7 +1,6 @@
 """Statewright's own processes as children of `statewright dev`: the API, and workers."""
 
 import signal
-import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from app.dev.process import Process
+from app.kit.certificates import NO_CERTIFICATES
 from app.settings import Settings, environment_with
 
 _START_SECONDS = 30.0
@@ -65,12 +65,8 @@ class Api(_Server):
         return await _answers(f"{self._base_url}/health/ready")
 
 
-# To plain http only: reading certificates would take 0.1 s of each look.
-_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 async def _answers(url: str) -> bool:
-    async with httpx.AsyncClient(verify=_NO_CERTIFICATES, trust_env=False, timeout=5) as client:
+    async with httpx.AsyncClient(verify=NO_CERTIFICATES, trust_env=False, timeout=5) as client:
         try:
             return (await client.get(url)).is_success
         except httpx.TransportError:

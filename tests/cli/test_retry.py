@@ -6,6 +6,7 @@ import httpx
 import pytest
 import yaml
 
+from app.kit.certificates import NO_CERTIFICATES
 from tests.cli.conftest import Statewright
 from tests.support.dev import RunningDev, wait_for
 from tests.support.manifests import manifest
@@ -37,7 +38,9 @@ def failed(dev: RunningDev, ok: Ok) -> Iterator[list[str]]:
     """Two sessions whose last turn failed, in that order, and one that waits for its first."""
     ok("apply", "-f", "-", stdin=yaml.safe_dump(manifest("Flow", "fragile", SPEC)))
     headers = {"Authorization": f"Bearer {dev.state['api_key']}"}
-    with httpx.Client(base_url=f"{dev.state['base_url']}/v1/ai/fragile", headers=headers) as client:
+    with httpx.Client(
+        base_url=f"{dev.state['base_url']}/v1/ai/fragile", headers=headers, verify=NO_CERTIFICATES
+    ) as client:
         made = [client.post("/start_session").json()["session_id"] for _ in range(3)]
         for session_id in made[:2]:
             event = {"session_id": session_id, "event": "go", "event_input": "0"}

@@ -20,6 +20,7 @@ from roboto.ai.agent_thread.record import AgentMessage
 from roboto.exceptions import RobotoInvalidRequestException
 from roboto.http import RobotoClient
 
+from app.kit.certificates import NO_CERTIFICATES
 from tests.contract.conftest import Service, running_worker
 from tests.support.manifests import manifest
 
@@ -152,7 +153,9 @@ def test_the_client_polls_until_somebody_else_has_decided(
         "model_profile": "script",
         "tools": ["delete-all"],
     }
-    with httpx.Client(base_url=service.base_url, headers=headers) as http_client:
+    with httpx.Client(
+        base_url=service.base_url, headers=headers, verify=NO_CERTIFICATES
+    ) as http_client:
         for one in (
             manifest("ApiConnection", "shop", {"connection": connection}),
             manifest("Tool", "delete-all", tool),

@@ -28,6 +28,7 @@ from roboto.ai.goals import (
 from roboto.exceptions import RobotoInvalidRequestException
 from roboto.http import RobotoClient
 
+from app.kit.certificates import NO_CERTIFICATES
 from tests.contract.conftest import Service, running_worker
 
 TICK = 0.03
@@ -78,7 +79,7 @@ class Manifests:
 @pytest.fixture
 def manifests(service: Service) -> Iterator[Manifests]:
     headers = {"Authorization": f"Bearer {service.key.api_key}"}
-    with httpx.Client(base_url=service.base_url, headers=headers) as http:
+    with httpx.Client(base_url=service.base_url, headers=headers, verify=NO_CERTIFICATES) as http:
         yield Manifests(http)
 
 

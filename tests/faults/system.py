@@ -58,7 +58,7 @@ async def until(
     while not (answer := await ask()):
         if asyncio.get_running_loop().time() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
     return answer
 
 

@@ -8,6 +8,7 @@ import httpx
 import orjson
 import pytest
 
+from app.kit.certificates import NO_CERTIFICATES
 from tests.faults.system import System, until
 
 pytestmark = [pytest.mark.faults]
@@ -40,7 +41,11 @@ _OPEN = "SELECT count(*) FROM step WHERE status NOT IN ('done', 'superseded')"
 async def test_composites_survive_killed_workers_and_a_flushed_redis(system: System) -> None:
     headers = {"Authorization": f"Bearer {system.api_key}"}
     async with httpx.AsyncClient(
-        base_url=system.base_urls[0], headers=headers, timeout=60, trust_env=False
+        base_url=system.base_urls[0],
+        headers=headers,
+        verify=NO_CERTIFICATES,
+        timeout=60,
+        trust_env=False,
     ) as http:
         applied = await http.post("/api/v1/cli/apply/", content=_FLOW)
         assert applied.is_success, applied.text

@@ -20,6 +20,7 @@ from typing_extensions import override
 from app.access.keys import generate_key
 from app.dev.process import free_port
 from app.dev.servers import child_environment
+from app.kit.certificates import NO_CERTIFICATES
 from app.kit.log import configure_logging, mask
 from app.settings import ApiSettings, Settings
 from tests.support.dev import COMMAND
@@ -144,7 +145,10 @@ async def test_the_api_and_a_worker_start_with_an_unwritable_log(
     unlogged: tuple[str, list[subprocess.Popen[bytes]]],
 ) -> None:
     base_url, children = unlogged
-    async with httpx.AsyncClient(base_url=base_url) as client, asyncio.timeout(60):
+    async with (
+        httpx.AsyncClient(base_url=base_url, verify=NO_CERTIFICATES) as client,
+        asyncio.timeout(60),
+    ):
         while not await is_ready(client):
             assert [child.poll() for child in children] == [None, None]
             await asyncio.sleep(0.05)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import time
@@ -14,10 +13,9 @@ from typing import Any
 import httpx
 
 from app.dev import tether
+from app.kit.certificates import NO_CERTIFICATES
 
 _START_SECONDS = 60.0
-# To plain http only: reading certificates would take 0.1 s of each look.
-_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 COMMAND = (sys.executable, "-m", "app.cli")
 # A test run that is killed takes it along.
 _TETHER = (sys.executable, tether.__file__, str(int(signal.SIGKILL)), str(os.getpid()), "")
@@ -29,7 +27,7 @@ def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
     while not (answer := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
+        time.sleep(0.05)
     return answer
 
 
@@ -114,7 +112,7 @@ class RunningDev:
     def is_ready(self) -> bool:
         try:
             url = f"{self.state['base_url']}/health/ready"
-            return httpx.get(url, verify=_NO_CERTIFICATES, timeout=5).is_success
+            return httpx.get(url, verify=NO_CERTIFICATES, timeout=5).is_success
         except (httpx.TransportError, OSError):
             return False
 
@@ -122,7 +120,7 @@ class RunningDev:
         """A client with the printed key."""
         headers = {"Authorization": f"Bearer {self.state['api_key']}"}
         return httpx.Client(
-            base_url=self.state["base_url"], headers=headers, verify=_NO_CERTIFICATES, timeout=20
+            base_url=self.state["base_url"], headers=headers, verify=NO_CERTIFICATES, timeout=20
         )
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> float:
