@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from app.errors import BadRequestError, PayloadTooLargeError
 from app.manifests.model.diff import compare
-from app.manifests.text.document import load_file, load_text, load_url
+from app.manifests.text.address import load_url
+from app.manifests.text.document import load_file, load_text
 from app.manifests.text.yaml import read_yaml
 from tests.support.http_server import HttpServer, Says
 

@@ -12,7 +12,7 @@ import typer
 from app.cli.client import ServiceError
 from app.cli.failures import CommandError
 from app.errors import StatewrightError
-from app.manifests.text.document import load_file, load_text, load_url
+from app.manifests.text.document import load_file, load_text
 from app.manifests.text.limits import MAX_BYTES
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
@@ -117,5 +117,7 @@ async def _load(place: str) -> list[dict[str, Any]]:
     if place == "-":
         return await load_text(sys.stdin.buffer.read(MAX_BYTES + 1))
     if place.startswith(("http://", "https://")):
+        from app.manifests.text.address import load_url  # noqa: PLC0415 - slow, and few need it
+
         return await load_url(place, _ANYWHERE)
     return await load_file(Path(place))

@@ -1,22 +1,16 @@
-"""Loads the documents of a text, a file or an address, YAML and JSON alike."""
+"""Loads the documents of a text or a file, YAML and JSON alike."""
 
 import asyncio
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import httpx2
-
 from app.errors import BadRequestError, PayloadTooLargeError
-from app.invokers.invoker import InvokerError
-from app.invokers.web.http_client import AnswerTooLargeError, guarded_client
 from app.kit.storable import NotStorableError, parse_number
 from app.manifests.text.limits import MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, check_document, refuse
 from app.manifests.text.yaml import read_yaml
 
-_FETCH_SECONDS = 20.0
 # `{name: x}` is YAML, `{"name": "x"}` is both and is read as JSON, whose texts may have more.
 _JSON = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\"\]])")
 
@@ -45,32 +39,6 @@ async def load_file(path: Path) -> list[dict[str, Any]]:
         return await load_text(await asyncio.to_thread(_read_bounded, path))
     except OSError as error:
         raise BadRequestError(f"{path} cannot be read: {error.strerror}.") from None
-
-
-async def load_url(url: str, egress_allow: Sequence[str]) -> list[dict[str, Any]]:
-    """The documents at an http or https address that the service may reach; no redirects.
-
-    Args:
-        url: where the manifest is.
-        egress_allow: CIDRs that may be reached beside global addresses.
-
-    Raises:
-        BadRequestError: it is no such address, or did not answer with 200.
-        PayloadTooLargeError: the answer is larger than 256 KB.
-    """
-    if not url.startswith(("http://", "https://")):
-        raise BadRequestError("A manifest's address must begin with http:// or https://.")
-    try:
-        client = guarded_client(egress_allow, max_bytes=MAX_BYTES, max_seconds=_FETCH_SECONDS)
-        async with client:
-            answer = await client.get(url)
-    except AnswerTooLargeError:
-        raise PayloadTooLargeError(f"A manifest may have {MAX_BYTES:,} bytes.") from None
-    except (httpx2.HTTPError, httpx2.InvalidURL, InvokerError) as error:
-        raise BadRequestError(f"The manifest cannot be fetched: {error}.") from None
-    if answer.status_code != httpx2.codes.OK:
-        raise BadRequestError(f"The manifest's address answered {answer.status_code}.")
-    return await load_text(answer.content)
 
 
 def _read_bounded(path: Path) -> bytes:
