@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import override
 
-from app.api.http.problems import as_statewright_error, handle, http_problem
+from app.api.http.problems import as_statewright_error, handle
 from app.errors import NotFoundError, StatewrightError
 from app.manifests.model.envelope import API_VERSION
 from app.manifests.registry import all_brokers
@@ -54,17 +54,13 @@ async def handle_http_error(request: Request, error: Exception) -> Response:
     """
     if not isinstance(error, HTTPException) or not _COMMAND.search(request.url.path):
         return await handle(request, error)
-    metadata = {"command": _command(request), "key": None}
-    return http_problem(
-        error,
-        request.url.path,
-        {
-            "api": API_VERSION,
-            "thing": None,
-            "metadata": metadata,
-            "description": str(error.detail),
-        },
-    )
+    members = {
+        "api": API_VERSION,
+        "thing": None,
+        "metadata": {"command": _command(request), "key": None},
+        "description": str(error.detail),
+    }
+    return await handle(request, error, members)
 
 
 def _command(request: Request) -> str:

@@ -90,6 +90,7 @@ async def test_unknown_paths_answer_as_verbs_do(
     assert (problem["api"], problem["thing"]) == ("statewright/v1", None)
     assert problem["metadata"] == {"command": path.partition("/")[0], "key": None}
     assert problem["description"] == problem["detail"]
+    assert answer.headers.get("allow") == ("POST" if status == 405 else None)
     assert "description" not in (await client.post("/v1/ai/nothing")).json()
 
 

@@ -137,13 +137,11 @@ def _bad_request(error: RequestValidationError) -> BadRequestError:
     return BadRequestError(detail, errors=errors)
 
 
-def http_problem(
-    error: HTTPException, instance: str, extra: dict[str, Any] | None = None
-) -> Response:
+def _http_problem(error: HTTPException, instance: str, extra: dict[str, Any]) -> Response:
     """What the framework refuses: an unknown path, a method that the path does not have."""
     phrase = HTTPStatus(error.status_code).phrase
     document = {
-        **(extra or {}),
+        **extra,
         "type": f"urn:statewright:problem:{phrase.lower().replace(' ', '-')}",
         "title": phrase,
         "status": error.status_code,
@@ -153,21 +151,31 @@ def http_problem(
     return Response(orjson.dumps(document), error.status_code, error.headers, MEDIA_TYPE)
 
 
-def render(error: Exception, instance: str) -> Response:
-    """The answer to a request that ended with this exception."""
+def render(
+    error: Exception, instance: str, framework_extra: dict[str, Any] | None = None
+) -> Response:
+    """The answer to a request that ended with this exception.
+
+    Args:
+        error: why it ended.
+        instance: path of the request.
+        framework_extra: members added to the problem, where the framework refused the request.
+    """
     if isinstance(error, HTTPException):
-        return http_problem(error, instance)
+        return _http_problem(error, instance, framework_extra or {})
     seen = as_statewright_error(error)
     if isinstance(seen, _InternalError):
         seen.extra["request_id"] = structlog.contextvars.get_contextvars().get("request_id")
     return problem_of(seen, instance)
 
 
-async def handle(request: Request, error: Exception) -> Response:
+async def handle(
+    request: Request, error: Exception, framework_extra: dict[str, Any] | None = None
+) -> Response:
     """Exception handler of the application."""
     if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         error.headers = {"Allow": allow(request.app.routes, request.scope)}
-    return render(error, request.url.path)
+    return render(error, request.url.path, framework_extra)
 
 
 HANDLED: tuple[type[Exception], ...] = (StatewrightError, RequestValidationError, HTTPException)
