@@ -63,7 +63,7 @@ async def test_syntax_errors_say_where() -> None:
     assert "line 4, column 2" in caught.value.detail
     assert caught.value.errors[0]["loc"] == ["body", 4, 2]
     with pytest.raises(BadRequestError, match="line 2, column 7"):
-        await load_text('{"a": 1,\n "b": x}')
+        await load_text('{"a": 1,\n "b": x')
 
 
 async def test_the_example_flows_mean_what_yaml_says() -> None:
@@ -98,3 +98,42 @@ async def test_addresses() -> None:
     for wrong in ("file:///etc/passwd", "ftp://x", "x", "http://"):
         with pytest.raises(BadRequestError):
             await load_url(wrong, LOCAL)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1}\n---\n{"b": "\\ud83d\\ude00"}\n',
+        '---\n{"a": 1}\n---  # next\n\n{"b": "\\ud83d\\ude00"}\n---\n',
+        '{"a": 1}\r\n---\r\n{"b": "😀"}\r\n',
+        '{"a": 1}\n---\nb: 😀',
+        '{"a": 1}\n---\n{b: 😀}',
+        '[{"a": 1}]\n---\n[{b: 😀}]',
+    ],
+)
+async def test_documents_of_json_and_yaml_with_lines_between(text: str) -> None:
+    assert await load_text(text) == [{"a": 1}, {"b": "😀"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": b, c: [d, "e"]}',
+        '{"a": "b", c: [d, e,], }',
+        '{\n  "a": b, # why\n  c: [d, e]\n}',
+        "{a: b, 'c': [d, e]}",
+        '  {"a": b,\n   c:\n  [d, e]}\n',
+    ],
+)
+async def test_yaml_in_flow_style_may_look_like_json(text: str) -> None:
+    assert await load_text(text) == [{"a": "b", "c": ["d", "e"]}]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [('{"a": 1,\n"b": [}', 2), ('{"a": 1}\n---\n{"b": [}', 3), ('{"a": 1}}', 1)]
+)
+async def test_what_is_neither_json_nor_yaml_says_where(text: str, line: int) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        await load_text(text)
+
+    assert caught.value.errors[0]["loc"][:2] == ["body", line]

@@ -115,7 +115,7 @@ def _read(place: str) -> list[Source]:
 
 async def _load(place: str) -> list[dict[str, Any]]:
     if place == "-":
-        return await load_text(sys.stdin.buffer.read(MAX_BYTES + 1))
+        return await load_text(sys.stdin.buffer.read(MAX_BYTES + 1), most=None)
     if place.startswith(("http://", "https://")):
         from app.manifests.text.address import load_url  # noqa: PLC0415 - slow, and few need it
 

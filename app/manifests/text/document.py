@@ -11,12 +11,17 @@ from app.kit.storable import NotStorableError, parse_number
 from app.manifests.text.limits import MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, check_document, refuse
 from app.manifests.text.yaml import read_yaml
 
+_SEPARATOR = re.compile(r"^---[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 # `{name: x}` is YAML, `{"name": "x"}` is both and is read as JSON, whose texts may have more.
 _JSON = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\"\]])")
 
 
-async def load_text(text: str | bytes) -> list[dict[str, Any]]:
+async def load_text(text: str | bytes, *, most: int | None = MAX_DOCUMENTS) -> list[dict[str, Any]]:
     """The documents of a text, in order; at least one. Read in a thread: it may take a while.
+
+    Args:
+        text: YAML or JSON.
+        most: how many documents there may be; None: as many as its size allows.
 
     Raises:
         PayloadTooLargeError: larger than 256 KB; it was not parsed.
@@ -25,7 +30,10 @@ async def load_text(text: str | bytes) -> list[dict[str, Any]]:
     size = len(text if isinstance(text, bytes) else text.encode(errors="surrogatepass"))
     if size > MAX_BYTES:
         raise PayloadTooLargeError(f"A manifest may have {MAX_BYTES:,} bytes; this has {size:,}.")
-    return await asyncio.to_thread(_read, text)
+    documents = await asyncio.to_thread(_read, text)
+    if most is not None and len(documents) > most:
+        refuse(f"more than {most} documents")
+    return documents
 
 
 async def load_file(path: Path) -> list[dict[str, Any]]:
@@ -36,7 +44,7 @@ async def load_file(path: Path) -> list[dict[str, Any]]:
         PayloadTooLargeError: it is larger than 256 KB.
     """
     try:
-        return await load_text(await asyncio.to_thread(_read_bounded, path))
+        return await load_text(await asyncio.to_thread(_read_bounded, path), most=None)
     except OSError as error:
         raise BadRequestError(f"{path} cannot be read: {error.strerror}.") from None
 
@@ -53,7 +61,28 @@ def _read(raw: str | bytes) -> list[dict[str, Any]]:
         refuse(f"byte {error.start} is not UTF-8")
     if "\x00" in text:
         refuse("it holds a NUL character")
-    return _documents([_read_json(text)] if _JSON.match(text) else read_yaml(text))
+    return _documents(_values(text))
+
+
+def _values(text: str) -> list[Any]:
+    """JSON, one document or several with `---` between; else YAML, which may look like JSON."""
+    parts = [part for part in _SEPARATOR.split(text) if part.strip()]
+    if not parts or not all(_JSON.match(part) for part in parts):
+        return read_yaml(text)
+    try:
+        return [_read_json(part) for part in parts]
+    except json.JSONDecodeError as error:
+        return _yaml_or(text, error)
+
+
+def _yaml_or(text: str, error: json.JSONDecodeError) -> list[Any]:
+    """The values of what looks like JSON and is none, if it is YAML."""
+    try:
+        return read_yaml(text)
+    except BadRequestError:
+        if error.doc is text:
+            refuse(f"JSON: {error.msg}", line=error.lineno, column=error.colno)
+        raise  # it knows the line in the whole text
 
 
 def _read_json(text: str) -> Any:
@@ -65,8 +94,6 @@ def _read_json(text: str) -> Any:
             parse_float=parse_number,
             parse_constant=_refuse_constant,
         )
-    except json.JSONDecodeError as error:
-        refuse(f"JSON: {error.msg}", line=error.lineno, column=error.colno)
     except RecursionError:
         refuse(f"nested deeper than {MAX_DEPTH} levels")
     except NotStorableError as fault:
@@ -86,13 +113,10 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _documents(values: list[Any]) -> list[dict[str, Any]]:
     """The values as documents: empty ones are left out, a list is a list of documents."""
-    if len(values) == 1 and isinstance(values[0], list):
-        values = values[0]
-    documents = [value for value in values if value is not None]
+    listed = (value if isinstance(value, list) else [value] for value in values)
+    documents = [document for documents in listed for document in documents if document is not None]
     if not documents:
         refuse("it is empty")
-    if len(documents) > MAX_DOCUMENTS:
-        refuse(f"more than {MAX_DOCUMENTS} documents")
     for number, document in enumerate(documents, 1):
         if not isinstance(document, dict):
             refuse(f"document {number} is not a mapping with apiVersion, kind, metadata and spec")
