@@ -16,7 +16,6 @@ from app.api import (
     datasets,
     flows,
     health,
-    manifests,
     sessions,
     skills,
     threads,
@@ -30,7 +29,8 @@ from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.http.prefix import PrefixMiddleware
 from app.api.http.query import check_query
 from app.api.http.request_log import RequestLogMiddleware
-from app.api.manifest_route import handle_http_error
+from app.api.manifests import endpoints as manifests
+from app.api.manifests.route import handle_http_error
 from app.flows.library import code_flows
 from app.invokers.llm import check_llm_settings
 from app.kit.log import configure_logging

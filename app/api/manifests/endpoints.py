@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.api.deps import CallerDep, FailedStep, IdempotencyKey, RuntimeDep
 from app.api.http.problems import problem_responses
-from app.api.manifest_route import ManifestRoute
+from app.api.manifests.route import ManifestRoute
 from app.db.models import Org
 from app.errors import BadRequestError
 from app.manifests.model.envelope import API_VERSION

@@ -1,0 +1,1 @@
+"""`/api/v1/cli`: the verbs on resources of every kind."""
