@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import yaml
@@ -20,7 +21,6 @@ from app.manifests.model.envelope import (
     Envelope,
     Manifest,
     SpecT,
-    bad_manifest,
     read_manifest,
 )
 from app.manifests.model.reference import Reference
@@ -43,21 +43,29 @@ class Broker(ABC, Generic[SpecT, RowT]):
         spec_model: the fields of its spec.
         example: a manifest that applies as it is, once the examples that it names are there.
         columns: what `get` shows.
+        sort_by: the column that lists are sorted by when nothing else was asked for.
+        sort_upwards: whether upwards.
+        id_field: the column that tells rows with the same value apart.
         free_names: whether names may be any printable text.
         hide_unknown_fields: whether errors leave out unknown names, which may be secrets.
         write_scope: the scope that a change needs.
         refers_to: the kinds that its specs may name.
+        prunable: whether what no manifest declares may be deleted for that.
     """
 
     kind: ClassVar[str]
     other_names: ClassVar[Sequence[str]] = ()
     example: ClassVar[str]
     columns: ClassVar[Sequence[Column]]
+    sort_by: ClassVar[str] = "name"
+    sort_upwards: ClassVar[bool] = True
+    id_field: ClassVar[str] = "id"
     spec_model: type[SpecT]
     free_names: ClassVar[bool] = False
     hide_unknown_fields: ClassVar[bool] = False
     write_scope: ClassVar[KeyScope] = KeyScope.WRITE
     refers_to: ClassVar[frozenset[str]] = frozenset()
+    prunable: ClassVar[bool] = True
 
     async def apply(self, context: Context, manifest: Manifest[SpecT]) -> Applied:
         """Creates the resource, or changes it to what the manifest declares, or does nothing.
@@ -104,10 +112,13 @@ class Broker(ABC, Generic[SpecT, RowT]):
         Raises:
             NotFoundError: the query has a name, and no resource has it.
         """
-        rows = await self.rows(context, query)
+        order = query.order(self.columns, (self.sort_by, self.sort_upwards))
+        rows = await self.rows(context, query.model_copy(update={"i": query.i + 1}))
         if query.name is not None and not rows:
             self._raise_not_found(query.name)
-        return to_table(self.columns, rows)
+        rows, token = query.page(rows, order, self.id_field)
+        shown = [await self.manifest_of(context, row) for row in rows] if query.manifests else None
+        return replace(to_table(self.columns, rows), manifests=shown, next_token=token)
 
     async def delete(self, context: Context, name: str) -> None:
         """Deletes a resource.
@@ -196,6 +207,10 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """Events of a row that are not in the journal, for `logs`."""
         return []
 
+    def is_callers_own(self, context: Context, row: RowT) -> bool:
+        """Whether the request itself needs the row, as its user and its key."""
+        return False
+
     def reference_names(self, row: RowT) -> set[str]:
         """The names by which other resources refer to a row."""
         return {self.metadata_of(row)["name"]}
@@ -207,18 +222,6 @@ class Broker(ABC, Generic[SpecT, RowT]):
     async def lock_existing(self, context: Context, name: str) -> bool:
         """Whether a resource is there; if so, nobody deletes it before the transaction ends."""
         return await self.find(context, name) is not None
-
-    async def referrers(self, context: Context, kind: str, names: set[str]) -> list[str]:
-        """The resources of this kind that name one of another kind, as `Kind name`."""
-        return [
-            f"{self.kind} {self.metadata_of(row)['name']}"
-            for row in await self.rows(context, None)
-            if any(
-                named == kind and name in names
-                for reference in self.references(await self.spec_of(context, row))
-                for named, name in reference.candidates
-            )
-        ]
 
     def normal_spec(self, manifest: Manifest[SpecT]) -> dict[str, Any]:
         """The spec of a manifest in its normal form, as `spec_of` gives it of a row."""
@@ -265,26 +268,6 @@ class Broker(ABC, Generic[SpecT, RowT]):
             "spec": in_order(await self.spec_of(context, row), order.get("spec", [])),
             "status": await self.status_of(context, row),
         }
-
-    async def check_references(self, context: Context, manifest: Manifest[SpecT]) -> None:
-        """Requires that what the manifest names exists, after all documents of an apply.
-
-        Raises:
-            BadRequestError: something is not there. The error leaves out the name: it might be
-                a pasted secret.
-        """
-        missing = [
-            reference
-            for reference in self.references(self.normal_spec(manifest))
-            if reference.must_exist and not await context.brokers.exists(context, reference)
-        ]
-        if missing:
-            raise bad_manifest(
-                [
-                    {"loc": ["spec", *ref.path], "msg": f"names no {ref.kind} of this org"}
-                    for ref in missing
-                ]
-            )
 
     def _ordered(self, row: RowT, manifest: Manifest[SpecT]) -> RowT:
         """The row, with the order in which the manifest names its members."""

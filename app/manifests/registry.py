@@ -85,8 +85,13 @@ class BrokerRegistry:
         """The resources of the org that name one, as `Kind name`."""
         found: list[str] = []
         for broker in self:
-            if kind in broker.refers_to:
-                found += await broker.referrers(context, kind, names)
+            if kind not in broker.refers_to:
+                continue
+            for row in await broker.rows(context, None):
+                references = broker.references(await broker.spec_of(context, row))
+                named = (one for reference in references for one in reference.candidates)
+                if any(of == kind and name in names for of, name in named):
+                    found.append(f"{broker.kind} {broker.metadata_of(row)['name']}")
         return found
 
 

@@ -12,12 +12,21 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.api.deps import CallerDep, FailedStep, IdempotencyKey, RuntimeDep
 from app.api.http.problems import problem_responses
+from app.api.manifests.parameters import (
+    MANIFEST_BODY,
+    PROMPT_BODY,
+    DryRun,
+    Kind,
+    Name,
+    PruneKinds,
+    Selector,
+)
 from app.api.manifests.route import ManifestRoute
 from app.db.models import Org
 from app.errors import BadRequestError
 from app.manifests.model.envelope import API_VERSION
 from app.manifests.model.table import GetQuery
-from app.manifests.registry import all_brokers
+from app.manifests.verbs.prune import Prune
 from app.manifests.verbs.runner import Answer
 from app.manifests.verbs.service import ManifestService
 
@@ -53,85 +62,33 @@ async def _service(request: Request) -> ManifestService:
 
 
 ServiceDep = Annotated[ManifestService, Depends(_service)]
-Kind = Annotated[
-    str, Path(description="A kind in any case, singular or plural.", examples=["agents"])
-]
 
 
-async def _name(
-    kind: Kind,
-    name: Annotated[str, Query(description="Name of the resource.", max_length=200)] = "",
-    username: Annotated[
-        str, Query(description="Of kind User, another way to give the name.", max_length=200)
-    ] = "",
-) -> str:
-    """The name of the resource that a verb is about; empty if none was given."""
-    if not username:
-        return name.strip(" ")
-    if all_brokers().kind(kind) != "User":
-        msg = "only users have one; give the name"
-    elif name:
-        msg = "it stands for the name, which is there too"
-    else:
-        return username.strip(" ")
-    raise BadRequestError(f"username: {msg}.", errors=[{"loc": ["query", "username"], "msg": msg}])
-
-
-Name = Annotated[str, Depends(_name)]
-
-DryRun = Annotated[bool, Query(description="Check and answer, and change nothing.")]
-
-_EXAMPLE = """\
-apiVersion: statewright/v1
-kind: Dataset
-metadata:
-  name: example
-spec: {}
-"""
-_MANIFEST_BODY = {
-    "requestBody": {
-        "required": True,
-        "description": "Documents as YAML or JSON, whatever the content type says; 256 KB at most.",
-        "content": {
-            "application/yaml": {"schema": {"type": "string"}, "example": _EXAMPLE},
-            "application/json": {"schema": {"type": "object"}},
-        },
-    }
-}
-_PROMPT_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "prompt": {"type": "string", "description": "What is said to the agent."},
-                        "values": {
-                            "type": "object",
-                            "additionalProperties": {"type": "string"},
-                            "description": "Values for the agent's variables.",
-                        },
-                    },
-                    "required": ["prompt"],
-                },
-                "example": {"prompt": "What is a statechart?"},
-            }
-        },
-    }
-}
-
-
-@router.post("/apply/", response_model=ManifestAnswer, openapi_extra=_MANIFEST_BODY)
+@router.post("/apply/", response_model=ManifestAnswer, openapi_extra=MANIFEST_BODY)
 async def apply(
     caller: CallerDep,
     service: ServiceDep,
     request: Request,
+    prune: PruneKinds = [],  # noqa: B006 - FastAPI makes a list of its own
+    selector: Selector = None,
     *,
     dry_run: DryRun = False,
 ) -> Response:
     """Create or change what the documents declare; all of them, or none."""
-    return _rendered(await service.apply(caller, await request.body(), dry_run=dry_run))
+    if selector and not prune:
+        msg = "it narrows what is pruned; say of which kinds"
+        raise BadRequestError(
+            f"selector: {msg}.", errors=[{"loc": ["query", "selector"], "msg": msg}]
+        )
+    what = Prune(prune, selector) if prune else None
+    body = await request.body()
+    return _rendered(await service.apply(caller, body, dry_run=dry_run, prune=what))
+
+
+@router.post("/diff/", response_model=ManifestAnswer, openapi_extra=MANIFEST_BODY)
+async def diff(caller: CallerDep, service: ServiceDep, request: Request) -> Response:
+    """What an apply would change; a key that may only read will do."""
+    return _rendered(await service.diff(caller, await request.body()))
 
 
 @router.post("/describe/{kind}/", response_model=ManifestAnswer)
@@ -159,6 +116,11 @@ async def get(  # noqa: PLR0917 - one for each query parameter
     agent: Annotated[
         str | None, Query(description="Sessions of an agent, by name or id.", max_length=200)
     ] = None,
+    selector: Selector = None,
+    manifests: Annotated[bool, Query(description="Show the manifest of each item, too.")] = False,
+    page_token: Annotated[
+        str | None, Query(description="`nextToken` of the page before.", max_length=2_000)
+    ] = None,
 ) -> Response:
     """Resources of a kind as a table."""
     given = {
@@ -169,6 +131,9 @@ async def get(  # noqa: PLR0917 - one for each query parameter
         "failed": failed,
         "flow": flow or None,
         "agent": agent or None,
+        "selector": selector or None,
+        "manifests": manifests,
+        "pageToken": page_token or None,
     }
     query = GetQuery.model_validate({key: value for key, value in given.items() if value})
     return _rendered(await service.get(caller, kind, query))
@@ -255,7 +220,7 @@ async def json_schema(caller: CallerDep, service: ServiceDep, kind: Kind) -> Res
 @router.post(
     "/prompt/{name:path}/",
     response_model=ManifestAnswer,
-    openapi_extra=_PROMPT_BODY,
+    openapi_extra=PROMPT_BODY,
     responses=problem_responses(422),
 )
 async def prompt(

@@ -36,6 +36,7 @@ class AccountBroker(AccessBroker[AccountSpec, Org]):
     table: ClassVar[Any] = Org
     id_prefix: ClassVar[str] = "org"
     spec_model = AccountSpec
+    prunable: ClassVar[bool] = False
     columns: ClassVar[Sequence[Column]] = (
         attribute("name"),
         meta_field("description"),

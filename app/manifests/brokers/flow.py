@@ -13,6 +13,7 @@ from app.db.models import FlowRevision
 from app.errors import Loc
 from app.invokers.template_config import BUILT_IN
 from app.manifests.broker import Broker
+from app.manifests.brokers.bases.listing import column_value
 from app.manifests.context import Context
 from app.manifests.model.envelope import Manifest, bad_manifest
 from app.manifests.model.metadata import ManifestModel
@@ -81,6 +82,8 @@ class FlowBroker(Broker[FlowSpec, FlowRevision]):
     """An apply that changes something is a new revision; sessions keep the one they run."""
 
     kind: ClassVar[str] = "Flow"
+    sort_by: ClassVar[str] = "key"
+    id_field: ClassVar[str] = "key"
     spec_model = FlowSpec
     refers_to: ClassVar[frozenset[str]] = frozenset({"Provider", "ApiConnection"})
     columns: ClassVar[Sequence[Column]] = (
@@ -143,10 +146,14 @@ spec:
         if query is None:
             return found
         query.refuse_filters(self.kind)
-        field, upwards = query.order(self.columns, ("key", True))
-        found = [row for row in found if query.name in (None, row.key)]
-        found.sort(key=lambda row: getattr(row, field) or "", reverse=not upwards)
-        return found[: query.i]
+        requirements = query.requirements
+        found = [
+            row
+            for row in found
+            if query.name in (None, row.key)
+            and all(one.is_met((row.meta or {}).get("labels", {})) for one in requirements)
+        ]
+        return _page(found, query, query.order(self.columns, (self.sort_by, self.sort_upwards)))
 
     @override
     async def create(self, context: Context, manifest: Manifest[FlowSpec]) -> FlowRevision:
@@ -206,6 +213,27 @@ spec:
             elif isinstance(name := config.get("connection"), str):
                 found.append(Reference("ApiConnection", name, (*place, "config", "connection")))
         return found
+
+
+def _page(rows: list[FlowRevision], query: GetQuery, order: tuple[str, bool]) -> list[FlowRevision]:
+    """The rows of one page, as StoredBroker finds them in SQL: NULL is the largest value."""
+    field, upwards = order
+
+    def place(value: Any) -> tuple[bool, Any]:
+        return value is None, value or ""
+
+    rows.sort(key=lambda row: place(getattr(row, field)), reverse=not upwards)  # ties by key
+    if (start := query.start(order)) is not None:
+        column = getattr(FlowRevision, field)
+        value = None if start.value is None else column_value(column, start.value)
+        last = place(value)
+        rows = [
+            row
+            for row in rows
+            if ((this := place(getattr(row, field))) != last and (this > last) is upwards)
+            or (this == last and row.key > start.row_id)
+        ]
+    return rows[: query.i]
 
 
 def _refuse_keys(spec: FlowSpec) -> None:

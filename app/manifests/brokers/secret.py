@@ -100,8 +100,11 @@ spec:
     async def changes(
         self, context: Context, row: Secret, manifest: Manifest[SecretSpec]
     ) -> list[FieldChange]:
+        """Who may not write is not told whether a value is the one that is there."""
         value = manifest.spec.config.value
         found = await super().changes(context, row, manifest)
+        if not context.caller.has(self.write_scope):
+            return found
         if value is not None and value.get_secret_value() != self._value_of(context, row):
             found.append(masked(_VALUE, "replace"))
         return found

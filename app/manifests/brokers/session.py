@@ -42,6 +42,7 @@ class SessionBroker(StoredBroker[SessionSpec, Session]):
     sort_upwards: ClassVar[bool] = False
     spec_model = SessionSpec
     free_names: ClassVar[bool] = True
+    prunable: ClassVar[bool] = False
     columns: ClassVar[Sequence[Column]] = (
         attribute("name", field="id"),
         attribute("flow"),

@@ -67,7 +67,7 @@ spec: {}
 
     @override
     async def remove(self, context: Context, row: User) -> None:
-        if row.id == context.caller.user_id:
+        if self.is_callers_own(context, row):
             raise ConflictError("This is the user whose API key deletes it.")
         await context.db.exec(delete(ApiKey).where(col(ApiKey.user_id) == row.id))
         await replace_author(context.db, context.caller, row.id)

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from app.kit.written_order import WrittenOrder
+from app.manifests.model.selector import LabelKey, LabelValue
 from app.wire.thread_requests import printable
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
@@ -62,8 +63,8 @@ class Metadata(ManifestModel):
     annotations: Annotated[
         dict[_Key, Annotated[str, Field(max_length=10_000)]], BeforeValidator(_one_mapping)
     ] = Field({}, description="Notes for people and programs.", max_length=100)
-    labels: dict[_Key, Annotated[str, Field(max_length=200)]] = Field(
-        {}, description="Short notes to select by.", max_length=100
+    labels: dict[LabelKey, LabelValue] = Field(
+        {}, description="Short notes to select by; as Kubernetes has them.", max_length=100
     )
     resource_version: Annotated[
         Annotated[str, Field(pattern="^[0-9]{1,18}$")] | None, BeforeValidator(_as_text)

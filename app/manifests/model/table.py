@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
 from pydantic import Field
 
 from app.errors import BadRequestError
+from app.kit.paging import PageTokenError, decode_token, encode_token
 from app.manifests.model.metadata import ManifestModel
+from app.manifests.model.selector import MAX_SELECTOR, Requirement, parse_selector
+
+RowT = TypeVar("RowT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +32,18 @@ class Column:
     sort: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PageStart:
+    """What the page before ended with: the value that it is sorted by, as text, and the id."""
+
+    value: str | None
+    row_id: str
+
+
 class GetQuery(ManifestModel):
     """The query of a list: a name, the number of items, the order, and what narrows it.
 
-    `failed`, `flow` and `agent` narrow lists of sessions.
+    `failed`, `flow` and `agent` narrow lists of sessions. `manifests` asks for those, too.
     """
 
     name: str | None = Field(None, max_length=200)
@@ -40,6 +53,41 @@ class GetQuery(ManifestModel):
     failed: bool = False
     flow: str | None = Field(None, max_length=200)
     agent: str | None = Field(None, max_length=200)
+    selector: str | None = Field(None, max_length=MAX_SELECTOR)
+    manifests: bool = False
+    page_token: str | None = Field(None, max_length=2_000)
+
+    @property
+    def requirements(self) -> list[Requirement]:
+        """What the labels of each item must be like."""
+        return parse_selector(self.selector) if self.selector is not None else []
+
+    def start(self, order: tuple[str, bool]) -> PageStart | None:
+        """Where the page starts; None: with the first row.
+
+        Raises:
+            PageTokenError: it is none of a list in this order.
+        """
+        if not self.page_token:
+            return None
+        match decode_token(self.page_token):
+            case [field, upwards, *value, row_id] if len(value) <= 1:
+                if (field, upwards) == (order[0], str(order[1])):
+                    return PageStart(value[0] if value else None, row_id)
+        raise PageTokenError
+
+    def page(
+        self, rows: Sequence[RowT], order: tuple[str, bool], id_field: str
+    ) -> tuple[Sequence[RowT], str | None]:
+        """The rows of this page, of which there may be one more; and the token of the next page."""
+        if len(rows) <= self.i:
+            return rows, None
+        last = rows[self.i - 1]
+        value = getattr(last, order[0])
+        text = value.isoformat() if isinstance(value, datetime) else str(value)
+        known = [] if value is None else [text]
+        token = encode_token(order[0], str(order[1]), *known, getattr(last, id_field))
+        return rows[: self.i], token
 
     def refuse_filters(self, kind: str) -> None:
         """Raises `BadRequestError` if the list of a kind that has no filters is to be narrowed."""
@@ -81,10 +129,12 @@ class GetQuery(ManifestModel):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Titles and items."""
+    """Titles and items; the manifests of the items where asked for; the token of the next page."""
 
     titles: list[dict[str, str]]
     items: list[dict[str, Any]]
+    manifests: list[dict[str, Any]] | None = None
+    next_token: str | None = None
 
 
 def to_table(columns: Sequence[Column], rows: Sequence[Any]) -> Table:
@@ -97,11 +147,13 @@ def table_data(
     table: Table, kind: str | None, name: str | None, kwargs: dict[str, Any]
 ) -> dict[str, Any]:
     """The data of the answer to `get` and `logs`."""
+    more = {"nextToken": table.next_token} if table.next_token else {}
+    shown = {} if table.manifests is None else {"manifests": table.manifests}
     return {
         "apiVersion": "statewright/v1",
         "kind": kind,
         "name": name,
-        "metadata": {"count": len(table.items)},
+        "metadata": {"count": len(table.items), **more},
         "kwargs": kwargs,
-        "data": {"titles": table.titles, "items": table.items},
+        "data": {"titles": table.titles, "items": table.items, **shown},
     }

@@ -17,7 +17,7 @@ from app.errors import (
 from app.manifests.applied import Applied
 from app.manifests.context import Context
 from app.manifests.journal import Entry
-from app.manifests.model.envelope import Manifest, read_envelope
+from app.manifests.model.envelope import Manifest, bad_manifest, read_envelope
 from app.manifests.registry import AnyBroker, BrokerRegistry
 
 
@@ -31,10 +31,20 @@ class Document:
 
 
 class Apply:
-    """One apply of one caller. The journal entry names the document that is worked on."""
+    """One apply of one caller. The journal entry names the document that is worked on.
 
-    def __init__(self, caller: Caller, brokers: BrokerRegistry, entry: Entry) -> None:
+    Args:
+        caller: whose key it is.
+        brokers: of all kinds.
+        entry: in the journal.
+        changes: whether the caller needs the right to change resources of the kinds.
+    """
+
+    def __init__(
+        self, caller: Caller, brokers: BrokerRegistry, entry: Entry, *, changes: bool = True
+    ) -> None:
         self._caller = caller
+        self._changes = changes
         self._brokers = brokers
         self._entry = entry
 
@@ -73,7 +83,7 @@ class Apply:
                 applied[document.number] = done
         for document in documents:
             with self._current(document, len(documents)):
-                await document.broker.check_references(context, document.manifest)
+                await _check_references(context, document)
         return [applied[document.number] for document in documents]
 
     async def follow_up(
@@ -92,7 +102,8 @@ class Apply:
         self._entry.name = name if isinstance(name, str) else None
         broker = self._broker_of(envelope.kind)
         self._entry.thing = broker.kind
-        self._caller.require(broker.write_scope)
+        if self._changes:
+            self._caller.require(broker.write_scope)
         return Document(number, broker, broker.parse(envelope))
 
     def _broker_of(self, kind: str) -> AnyBroker:
@@ -107,6 +118,28 @@ class Apply:
         self._entry.thing, self._entry.name = document.broker.kind, document.manifest.name
         with _document_named(document.number, total):
             yield
+
+
+async def _check_references(context: Context, document: Document) -> None:
+    """Requires that what a document names exists, after all documents of the apply.
+
+    Raises:
+        BadRequestError: something is not there. The error leaves out the name: it might be a
+            pasted secret.
+    """
+    broker = document.broker
+    missing = [
+        reference
+        for reference in broker.references(broker.normal_spec(document.manifest))
+        if reference.must_exist and not await context.brokers.exists(context, reference)
+    ]
+    if missing:
+        raise bad_manifest(
+            [
+                {"loc": ["spec", *ref.path], "msg": f"names no {ref.kind} of this org"}
+                for ref in missing
+            ]
+        )
 
 
 @contextmanager

@@ -17,9 +17,10 @@ from app.sessions.runtime import Runtime
 
 Verb = Callable[[Context, AnyBroker], Awaitable[Any]]
 
-_PAST = {
+PAST = {
     "apply": "applied",
     "describe": "described",
+    "diff": "compared",
     "get": "got",
     "delete": "deleted",
     "deploy": "deployed",
@@ -134,7 +135,7 @@ async def trial(db: AsyncSession, *, dry_run: bool) -> AsyncIterator[None]:
 def answer(entry: Entry, data: Any) -> Answer:
     """The answer of a verb that was carried out."""
     what = " ".join(part for part in (entry.thing, entry.name) if part)
-    done = _PAST.get(entry.command, f"{entry.command} answered")
+    done = PAST.get(entry.command, f"{entry.command} answered")
     dry = " (dry run)" if entry.detail.get("dryRun") else ""
     message = f"{what} {done} successfully{dry}".strip()
     return Answer({} if data is None else data, message, entry.thing, entry.command, entry.key)

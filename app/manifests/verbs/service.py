@@ -14,7 +14,9 @@ from app.manifests.registry import BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
 from app.manifests.verbs.apply import Apply
 from app.manifests.verbs.prompt import prompt_agent
-from app.manifests.verbs.runner import Answer, VerbRunner, answer, trial
+from app.manifests.verbs.prune import Named, Prune
+from app.manifests.verbs.prune import prune as prune_undeclared
+from app.manifests.verbs.runner import PAST, Answer, VerbRunner, answer, trial
 from app.sessions.runtime import Runtime
 from app.sessions.turn.admission import request_hash
 from app.sessions.turn.opening import Opening
@@ -32,28 +34,64 @@ class ManifestService:
         self._verbs = VerbRunner(runtime, vault, brokers or all_brokers())
         self.report = self._verbs.report
 
-    async def apply(self, caller: Caller, body: bytes | str, *, dry_run: bool = False) -> Answer:
+    async def apply(
+        self,
+        caller: Caller,
+        body: bytes | str,
+        *,
+        dry_run: bool = False,
+        prune: Prune | None = None,
+    ) -> Answer:
         """Applies all documents of a text in one transaction, or none.
+
+        Args:
+            caller: whose key it is.
+            body: the text.
+            dry_run: whether all is rolled back.
+            prune: what to delete if no document declares it.
 
         Raises:
             PayloadTooLargeError: over 256 KB.
             BadRequestError: a document is wrong, or names what is not there.
-            ConflictError: a document's `resourceVersion` is stale.
+            ConflictError: a document's `resourceVersion` is stale, or what is pruned is in use.
         """
-        verbs = self._verbs
-        async with verbs.journaled(caller, "apply") as entry:
+        async with self._verbs.journaled(caller, "apply") as entry:
             caller.require(KeyScope.WRITE)
-            apply = Apply(caller, verbs.brokers, entry)
-            documents = apply.parse(await load_text(body))
-            async with verbs.runtime.database.transaction() as db:
-                async with trial(db, dry_run=dry_run):
-                    context = verbs.context(db, caller, dry_run=dry_run)
-                    applied = await apply.write(context, documents)
-                entries = [_entry_of(entry, one, dry_run=dry_run) for one in applied]
-                db.add_all(one.row(_OK) for one in entries)
-            if not dry_run:
-                applied = await apply.follow_up(context, documents, applied)
-            return _applied(entries, applied, dry_run=dry_run)
+            return await self._apply(caller, body, entry, dry_run=dry_run, prune=prune)
+
+    async def diff(self, caller: Caller, body: bytes | str) -> Answer:
+        """What an apply would do, told to who may only read; errors are those of an apply."""
+        async with self._verbs.journaled(caller, "diff") as entry:
+            caller.require(KeyScope.READ)
+            return await self._apply(caller, body, entry, dry_run=True, changes=False)
+
+    async def _apply(
+        self,
+        caller: Caller,
+        body: bytes | str,
+        entry: Entry,
+        *,
+        dry_run: bool,
+        prune: Prune | None = None,
+        changes: bool = True,
+    ) -> Answer:
+        verbs = self._verbs
+        apply = Apply(caller, verbs.brokers, entry, changes=changes)
+        documents = apply.parse(await load_text(body))
+        pruned: list[Named] = []
+        async with verbs.runtime.database.transaction() as db:
+            async with trial(db, dry_run=dry_run):
+                context = verbs.context(db, caller, dry_run=dry_run)
+                applied = await apply.write(context, documents)
+                if prune is not None:
+                    declared = {(one.kind, one.manifest["metadata"]["name"]) for one in applied}
+                    pruned = await prune_undeclared(context, prune, declared)
+            entries = [_entry_of(entry, one, dry_run=dry_run) for one in applied]
+            dropped = [_pruned_entry(caller, named, dry_run=dry_run) for named in pruned]
+            db.add_all(one.row(_OK) for one in (*entries, *dropped))
+        if not dry_run:
+            applied = await apply.follow_up(context, documents, applied)
+        return _applied(entries, applied, pruned if prune else None, dry_run=dry_run)
 
     async def describe(self, caller: Caller, kind: str, name: str) -> Answer:
         """The manifest of a resource; it can be applied as it is."""
@@ -195,8 +233,20 @@ def _entry_of(entry: Entry, applied: Applied, *, dry_run: bool) -> Entry:
     return entry.about(applied.kind, applied.name, detail)
 
 
-def _applied(entries: Sequence[Entry], applied: Sequence[Applied], *, dry_run: bool) -> Answer:
-    """The result of the one document, or the results of several in their order."""
+def _pruned_entry(caller: Caller, named: Named, *, dry_run: bool) -> Entry:
+    detail = {"operation": "pruned"} | ({"dryRun": True} if dry_run else {})
+    return Entry(caller, "delete", *named, detail)
+
+
+def _applied(
+    entries: Sequence[Entry],
+    applied: Sequence[Applied],
+    pruned: Sequence[Named] | None,
+    *,
+    dry_run: bool,
+) -> Answer:
+    """The result of the one document, or the results of several in their order; what was pruned."""
+    gone = {} if pruned is None else {"pruned": [{"kind": k, "name": n} for k, n in pruned]}
     items = [
         {
             "operation": one.operation,
@@ -207,12 +257,8 @@ def _applied(entries: Sequence[Entry], applied: Sequence[Applied], *, dry_run: b
         for one in applied
     ]
     if len(items) == 1:
-        return answer(entries[0], items[0])
+        return answer(entries[0], items[0] | gone)
     keyed = [item | {"key": entry.key} for item, entry in zip(items, entries, strict=True)]
-    return Answer(
-        {"items": keyed},
-        f"{len(items)} manifests applied successfully{' (dry run)' if dry_run else ''}",
-        "Manifest",
-        "apply",
-        entries[0].key,
-    )
+    done = f"{PAST[entries[0].command]} successfully{' (dry run)' if dry_run else ''}"
+    first, text = entries[0], f"{len(items)} manifests {done}"
+    return Answer({"items": keyed, **gone}, text, "Manifest", first.command, first.key)

@@ -46,6 +46,11 @@ class CredentialBroker(AccessBroker[SpecT, RowT], Generic[SpecT, RowT]):
     """Who or what an API key is of: undeployed, it is refused until it is deployed again."""
 
     @override
+    def is_callers_own(self, context: Context, row: RowT) -> bool:
+        stored: Any = row
+        return stored.id in (context.caller.user_id, context.caller.key_id)
+
+    @override
     async def deploy(self, context: Context, name: str) -> None:
         row: Any = await self.require(context, name, lock=True)
         row.deployed = True
@@ -53,7 +58,7 @@ class CredentialBroker(AccessBroker[SpecT, RowT], Generic[SpecT, RowT]):
     @override
     async def undeploy(self, context: Context, name: str) -> None:
         row: Any = await self.require(context, name, lock=True)
-        if row.id in (context.caller.user_id, context.caller.key_id):
+        if self.is_callers_own(context, row):
             raise ConflictError(f"This is the {self.kind} that asks for it.")
         row.deployed = False
 

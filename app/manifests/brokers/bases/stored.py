@@ -12,6 +12,7 @@ from typing_extensions import override
 from app.db.models.columns import NOW
 from app.kit.ids import new_id
 from app.manifests.broker import Broker, RowT
+from app.manifests.brokers.bases.listing import after, label_conditions
 from app.manifests.context import Context
 from app.manifests.model.envelope import Manifest, SpecT
 from app.manifests.model.table import Column, GetQuery
@@ -23,9 +24,10 @@ def meta_field(name: str) -> Column:
 
 
 def attribute(name: str, type_: str = "string", *, field: str | None = None) -> Column:
-    """A column of `get` that shows a column of the table, and can be sorted by it."""
+    """A column of `get` that shows one of the table, and can be sorted by it if it is no list."""
     field = field or name
-    return Column(name, type_, lambda row: getattr(row, field), sort=field)
+    sort = None if type_ == "list" else field
+    return Column(name, type_, lambda row: getattr(row, field), sort=sort)
 
 
 COLUMNS = (
@@ -44,16 +46,12 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         table: of the rows.
         id_prefix: of their ids.
         name_field: the column that holds the name.
-        sort_by: the column that lists are sorted by when nothing else was asked for.
-        sort_upwards: whether upwards.
     """
 
     # A table class, whose columns mypy cannot know here.
     table: ClassVar[Any]
     id_prefix: ClassVar[str]
     name_field: ClassVar[str] = "name"
-    sort_by: ClassVar[str] = "name"
-    sort_upwards: ClassVar[bool] = True
     columns: ClassVar[Sequence[Column]] = COLUMNS
 
     def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
@@ -92,8 +90,12 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         if query.name is not None:
             statement = statement.where(self.has_name(query.name))
         statement = statement.where(*self.conditions(query))
-        field, upwards = query.order(self.columns, (self.sort_by, self.sort_upwards))
-        column = getattr(self.table, field)
+        meta = getattr(self.table, "meta", None)
+        statement = statement.where(*label_conditions(meta, query.requirements))
+        order = query.order(self.columns, (self.sort_by, self.sort_upwards))
+        column, upwards = getattr(self.table, order[0]), order[1]
+        if (start := query.start(order)) is not None:
+            statement = statement.where(after(column, self.table.id, start, upwards=upwards))
         statement = statement.order_by(column if upwards else column.desc(), self.table.id)
         rows: Sequence[RowT] = (await context.db.exec(statement.limit(query.i))).all()
         return rows
