@@ -37,4 +37,4 @@ async def load_url(url: str, egress_allow: Sequence[str]) -> list[dict[str, Any]
         raise BadRequestError(f"The manifest cannot be fetched: {error}.") from None
     if answer.status_code != httpx2.codes.OK:
         raise BadRequestError(f"The manifest's address answered {answer.status_code}.")
-    return await load_text(answer.content)
+    return await load_text(answer.content, most=None)
