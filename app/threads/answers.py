@@ -22,12 +22,22 @@ def check_answer(action: StoredAction, request: ResolveActionRequest) -> None:
     if len(_text(request.result)) > MAX_RESULT_CHARS:
         detail = f"The answer is longer than {MAX_RESULT_CHARS} characters."
         raise BadRequestError(detail, errors=[{"loc": ["body", "result"], "msg": detail}])
-    findings = schema_findings(action.columns["answer_schema"], request.result)
+    check_fits(action.columns["answer_schema"], request.result, "result")
+
+
+def check_fits(schema: dict[str, Any], value: object, member: str) -> None:
+    """Raises `BadRequestError` for a member of a body that does not fit a schema.
+
+    All its faults are told, the first also in words.
+    """
     faults: list[FieldError] = [
-        {"loc": ["body", "result", *place], "msg": text} for place, text in findings
+        {"loc": ["body", member, *place], "msg": text}
+        for place, text in schema_findings(schema, value)
     ]
     if faults:
-        raise BadRequestError("The answer does not fit the schema.", errors=faults)
+        place = ".".join(str(part) for part in faults[0]["loc"][1:])
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise BadRequestError(f"{place}: {faults[0]['msg']}{more}", errors=faults)
 
 
 async def answer_step(

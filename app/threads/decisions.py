@@ -9,19 +9,17 @@ from app.errors import (
     BadRequestError,
     ConflictError,
     EventNotAcceptedError,
-    FieldError,
     ForbiddenError,
     SessionBusyError,
 )
 from app.flows.library.actions import DECISIONS, ActionNotOpenError, Resolution
 from app.flows.machine import RESOLVE_EVENT
-from app.kit.json_schema import schema_findings
 from app.sessions.runtime import Runtime
 from app.sessions.store.budgets import is_used_up
 from app.sessions.store.snapshot import StoredAction
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
-from app.threads.answers import answer_step, check_answer
+from app.threads.answers import answer_step, check_answer, check_fits
 from app.wire.actions import ResolveActionRequest, action_fields
 
 # How long a decision waits for a turn that goes on just now.
@@ -43,8 +41,8 @@ _SCOPES = {
 }
 
 
-# The kinds whose approval may bring arguments, and what these must fit.
-_SCHEMA = {ActionKind.APPROVAL: "tool's schema", ActionKind.BUDGET: "schema of the raise"}
+# The kinds whose approval may bring arguments.
+_WITH_ARGUMENTS = (ActionKind.APPROVAL, ActionKind.BUDGET)
 
 
 class ActionResolvedError(ConflictError):
@@ -146,14 +144,9 @@ def _check_request(action: StoredAction, request: ResolveActionRequest) -> None:
         raise _bad("result", "What a call gave back is a text, an object or a list.")
     if request.arguments is None:
         return
-    if kind not in _SCHEMA or request.decision is not ActionDecision.APPROVE:
+    if kind not in _WITH_ARGUMENTS or request.decision is not ActionDecision.APPROVE:
         raise _bad("arguments", "Only with an approval may arguments be changed.")
-    findings = schema_findings(action.columns["answer_schema"], request.arguments)
-    if findings:
-        faults: list[FieldError] = [
-            {"loc": ["body", "arguments", *place], "msg": text} for place, text in findings
-        ]
-        raise BadRequestError(f"The arguments do not fit the {_SCHEMA[kind]}.", errors=faults)
+    check_fits(action.columns["answer_schema"], request.arguments, "arguments")
 
 
 async def _check_raise(
