@@ -11,6 +11,7 @@ import pytest
 from app.kit.certificates import NO_CERTIFICATES
 from tests.cli.conftest import Statewright
 from tests.support.dev import RunningDev
+from tests.support.flows import flow_of
 from tests.support.manifests import manifest, many
 
 TOOLS = [
@@ -55,6 +56,37 @@ def test_a_prompt_whose_turn_waits_says_so(
     assert waits.exit_code == 0
     assert waits.stdout == ""
     assert "waits: statewright get actions" in waits.stderr
+
+
+def test_what_a_flow_asks_is_listed_and_answered(
+    dev: RunningDev, ok: Callable[..., str], statewright: Statewright
+) -> None:
+    ask = {"message": "How much\nfor it?", "schema": {"type": "number", "minimum": 1}}
+    ok("apply", "-f", "-", stdin=many(manifest("Flow", "asking", flow_of({"ask": ask}))))
+
+    def send(path: str, body: dict[str, Any]) -> Any:
+        headers = {"Authorization": f"Bearer {dev.state['api_key']}"}
+        url = f"{dev.state['base_url']}/v1/ai/asking/{path}"
+        return httpx.post(url, json=body, headers=headers, timeout=20).json()
+
+    session = send("start_session", {})["session_id"]
+    send("event", {"session_id": session, "event": "user_input", "event_input": "it"})
+    while "input" not in (table := ok("get", "actions", session)):
+        time.sleep(0.05)
+    [_, line] = table.splitlines()
+    assert "How much for it?" in line
+    action = line.split()[0]
+
+    refused = statewright("answer", action, "--result", "0")
+    assert refused.exit_code == 1
+    assert "less than the minimum of 1" in refused.output
+    assert ok("answer", action, "--result", "2.5").split() == [action, "answered"]
+    poll = {"session_id": session, "event": "poll"}
+    while (answer := send("event?wait=5", poll))["next_actions"] == ["poll"]:
+        pass
+    assert answer["response"] == "2.5"
+    log = ok("logs", "session", session)
+    assert "input How much for it?: by usr_" in log
 
 
 def open_actions(ok: Callable[..., str], thread: str) -> dict[str, str]:

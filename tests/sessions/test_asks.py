@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.worker import serving
 from tests.sessions.test_actions import ACTIONS, key, listed, resolve
 from tests.sessions.test_yaml_flows import save
-from tests.support.flows import Session
+from tests.support.flows import Session, flow_of
 from tests.support.http import NewKey
 from tests.support.manifests import post
 from tests.support.threads import THREADS, Reader, data, read, said, texts
@@ -63,20 +63,6 @@ class Asking:
         assert answer["required_actions"] == []
         assert await listed(self.client, status="open", session=self.session.id) == []
         return answer
-
-
-def flow_of(template: Any, event: str = "user_input") -> dict[str, Any]:
-    """The spec of a flow whose one invoker state has the template, and which shows its result."""
-    asked = [{"event": event, "target": "working"}]
-    return {
-        "statechart": {
-            "states": {
-                "waiting": {"initial": True, "transitions": asked},
-                "working": {"transitions": [{"event": "worked", "target": "waiting"}]},
-            }
-        },
-        "templates": {"waiting": "{{ actor_input }}", "working": template},
-    }
 
 
 async def ask(

@@ -1,4 +1,4 @@
-"""An approval is asked, everything is stopped, and days later others go on from what is stored."""
+"""People are asked, everything is stopped, and days later others go on from what is stored."""
 
 import httpx
 from fastapi import FastAPI
@@ -8,10 +8,19 @@ from app.access.service import create_key
 from app.db.engine import Database
 from app.settings import Settings
 from app.worker import serving as worker_of
+from tests.support.flows import Session, flow_of
 from tests.support.http import serving
 from tests.support.http_server import HttpServer
+from tests.support.manifests import manifest, post
 from tests.support.shop import connect, declare, reachable
 from tests.support.threads import data, rested, settled, start, texts
+
+ASKING = {
+    "chain": [
+        {"ask": {"message": "How much?", "schema": {"required": ["amount"]}}},
+        "{{ parsed_previous_result.amount }} for {{ actor_input }}",
+    ]
+}
 
 
 async def test_a_turn_goes_on_after_everything_was_stopped_and_redis_emptied(
@@ -32,6 +41,11 @@ async def test_a_turn_goes_on_after_everything_was_stopped_and_redis_emptied(
             thread = await start(client, script, model_profile="script", tools=tools)
             thread = await rested(client, thread["thread_id"])
             [action] = thread["required_actions"]
+            await post(client, "apply", manifest("Flow", "asking", flow_of(ASKING)))
+            session = await Session.start(client, "asking")
+            await session.post("user_input", "order 7")
+            while not (question := (await session.poll())["required_actions"]):
+                pass
 
         async for name in redis.scan_iter(f"*{settings.redis_prefix}*", count=1000):
             await redis.unlink(name)
@@ -41,10 +55,16 @@ async def test_a_turn_goes_on_after_everything_was_stopped_and_redis_emptied(
             _authorize(client, key.api_key)
             url = f"/v1/ai/actions/{action['action_id']}/resolve"
             data(await client.post(url, json={"decision": "approve"}))
+            url = f"/v1/ai/actions/{question[0]['action_id']}/resolve"
+            data(await client.post(url, json={"decision": "answer", "result": {"amount": 5}}))
         async with serving(api) as client, worker_of(settings):
             _authorize(client, key.api_key)
             thread = await settled(client, thread["thread_id"])
+            session = Session(client, "asking", session.answer)
+            while (answer := await session.poll())["next_actions"] == ["poll"]:
+                pass
 
+    assert answer["response"] == "5 for order 7"
     assert [request.url for request in shop.requests] == ["/v2/orders/A1"]
     assert texts(thread)[-1] == "It is gone."
 

@@ -88,3 +88,17 @@ class Session:
     async def dialogue(self) -> list[tuple[str, str]]:
         """Its messages, as (role, text)."""
         return [(m["role"], m["content"]) for m in await self.model("dialogue")]
+
+
+def flow_of(template: Any, event: str = "user_input") -> dict[str, Any]:
+    """The spec of a flow whose one invoker state has the template, and which shows its result."""
+    asked = [{"event": event, "target": "working"}]
+    return {
+        "statechart": {
+            "states": {
+                "waiting": {"initial": True, "transitions": asked},
+                "working": {"transitions": [{"event": "worked", "target": "waiting"}]},
+            }
+        },
+        "templates": {"waiting": "{{ actor_input }}", "working": template},
+    }
