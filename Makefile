@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz coverage faults-teeth compat chaos chaos-teeth check format bench
+.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos chaos-teeth check format bench
 
 BIN := .venv/bin
 UV := .uv/bin/uv
@@ -30,8 +30,11 @@ $(UV): Makefile
 run: setup ## Start everything on this machine: make run ARGS="--port 9000 --workers 2"
 	@exec $(BIN)/statewright dev $(ARGS)
 
-test: setup ## Run the tests: make test ARGS="tests/dev -k restart"
-	$(BIN)/pytest -n $(WORKERS) --durations=15 $(ARGS)
+test: setup ## Run the tests but the slow ones: make test ARGS="tests/dev -k restart"
+	$(BIN)/pytest -n $(WORKERS) -m "not slow" --durations=15 $(ARGS)
+
+test-slow: setup ## Run the tests that start and kill many processes
+	$(BIN)/pytest -n 1 -m slow --durations=15 $(ARGS)
 
 fuzz: setup ## Run the tests of random values and requests with four times as many of them
 	$(BIN)/pytest -n $(WORKERS) --durations=15 --hypothesis-profile=thorough -m "hypothesis or fuzz" $(ARGS)

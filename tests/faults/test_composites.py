@@ -38,6 +38,7 @@ _DONE = "SELECT count(*) FROM step WHERE status = 'done' AND kind = 'leaf'"
 _OPEN = "SELECT count(*) FROM step WHERE status NOT IN ('done', 'superseded')"
 
 
+@pytest.mark.slow
 async def test_composites_survive_killed_workers_and_a_flushed_redis(system: System) -> None:
     headers = {"Authorization": f"Bearer {system.api_key}"}
     async with httpx.AsyncClient(
