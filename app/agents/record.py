@@ -17,7 +17,12 @@ from app.wire.thread_requests import Name, StartAgentThreadRequest
 _MAX_ERRORS = 100  # of one answer: enough to mend a template, too few to flood a client
 
 _TEMPLATE_EXAMPLE: dict[str, Any] = {
-    "messages": [{"role": "user", "content": [{"text": "Explain {{topic}} in one sentence."}]}],
+    "messages": [
+        {
+            "role": "user",
+            "content": [{"content_type": "text", "text": "Explain {{topic}} in one sentence."}],
+        }
+    ],
     "system_prompt": "You are a patient teacher.",
 }
 _CREATE_EXAMPLE: dict[str, Any] = {

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import asyncpg
 from fastapi import APIRouter
@@ -19,6 +19,7 @@ from app.errors import UnavailableError
 
 router = APIRouter(prefix="/health", tags=["health"])
 
+_NO_KEY: dict[str, Any] = {"security": []}
 _CHECK_SECONDS = 2.0
 _FAILURES = (*UNAVAILABLE, RedisError, asyncpg.PostgresError)
 
@@ -45,13 +46,13 @@ class Ready(BaseModel):
     checks: dict[str, str]
 
 
-@router.get("/live")
+@router.get("/live", responses=problem_responses(400), openapi_extra=_NO_KEY)
 async def live() -> Live:
     """The process runs and answers."""
     return Live()
 
 
-@router.get("/ready", responses=problem_responses(503))
+@router.get("/ready", responses=problem_responses(400, 503), openapi_extra=_NO_KEY)
 async def ready(settings: SettingsDep, database: DatabaseDep, redis: RedisDep) -> Ready:
     """PostgreSQL and a worker are there; else a 503 names what is missing.
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from app.enums import ActionDecision, ActionExpiry, ActionKind, ActionStatus, Approvers
 from app.wire.messages import WireModel
 
 MAX_MESSAGE_CHARS = 10_000
 
-Result: TypeAlias = str | bool | int | float | dict[str, Any] | list[Any] | None
+ActionResult = TypeAliasType("ActionResult", str | bool | int | float | dict[str, Any] | list[Any])
 
 
 class ActionRecord(WireModel):
@@ -47,7 +48,7 @@ class ActionRecord(WireModel):
         None, description="With which arguments the call was approved, where they were changed."
     )
     message: str | None = Field(None, description="What was said with the decision.")
-    result: Result = Field(
+    result: ActionResult | None = Field(
         None, description="What the call gave back, or a person, where that was the answer."
     )
     resolved_by: str | None = Field(None, description="Id of the user who ended it.")
@@ -72,7 +73,7 @@ class ResolveActionRequest(WireModel):
         description="Why it is denied, for the model or whoever reads the failure.",
         max_length=MAX_MESSAGE_CHARS,
     )
-    result: Result = Field(
+    result: ActionResult | None = Field(
         None,
         description="What the call gave back: a text, an object or a list. To what a step asks, any"
         " JSON that fits its schema. Only with an answer, which needs it.",

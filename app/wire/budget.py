@@ -1,9 +1,10 @@
 """Budgets: how much the model requests of a turn, a session or a day may take together."""
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, WithJsonSchema
+from typing_extensions import TypeAliasType
 
 from app.enums import BudgetScope
 from app.wire.messages import WireModel
@@ -12,11 +13,14 @@ _MOST = 10**12
 
 # Exact, so it goes out as a text. One schema for both ways: two would make two models of each that
 # holds it.
-Money: TypeAlias = Annotated[
-    Decimal,
-    Field(gt=0, max_digits=18, decimal_places=9),
-    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
-]
+Money = TypeAliasType(
+    "Money",
+    Annotated[
+        Decimal,
+        Field(gt=0, max_digits=18, decimal_places=9),
+        WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+    ],
+)
 
 
 class SpanBudget(WireModel):

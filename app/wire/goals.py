@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
+from typing_extensions import TypeAliasType
 
 from app.kit.written_order import WrittenOrder
 from app.wire.messages import WireModel
@@ -94,9 +95,13 @@ class CreateEventsGoal(WrittenOrder, WireModel):
     event_focus_prompt: Guidance | None = Field(None, description="What to look for.")
 
 
-AgentGoal: TypeAlias = Annotated[
-    DatasetSummaryGoal | DatasetTriageGoal | CreateEventsGoal, Field(discriminator="goal_type")
-]
+AgentGoal = TypeAliasType(
+    "AgentGoal",
+    Annotated[
+        DatasetSummaryGoal | DatasetTriageGoal | CreateEventsGoal,
+        Field(discriminator="goal_type"),
+    ],
+)
 """What the turn is to bring about; `goal_type` says which kind."""
 
 Goals: TypeAlias = Annotated[list[AgentGoal] | None, Field(max_length=MAX_GOALS)]

@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from typing_extensions import TypeAliasType
 
 from app.kit.written_order import WrittenOrder
 
@@ -56,6 +57,9 @@ class AgentToolUseContent(WireModel):
     )
 
 
+ToolPayload = TypeAliasType("ToolPayload", str | dict[str, Any] | list[Any])
+
+
 class AgentToolResultContent(WireModel):
     """What a tool gave back."""
 
@@ -64,9 +68,7 @@ class AgentToolResultContent(WireModel):
     tool_use_id: str = Field(description="The call that this answers.", examples=["tu_1"])
     runtime_ms: int = Field(description="How long the tool ran, in milliseconds.", ge=0)
     status: str = Field(description="How it ended.", examples=["success", "error"])
-    payload: str | dict[str, Any] | list[Any] | None = Field(
-        None, description="The tool's output: text, or JSON."
-    )
+    payload: ToolPayload | None = Field(None, description="The tool's output: text, or JSON.")
     raw_response: dict[str, Any] | None = Field(None, description="Not used; kept for readers.")
 
 
@@ -119,17 +121,21 @@ def _content_kind(block: Any) -> str | None:
     return next((kind for member, kind in _KIND_BY_MEMBER.items() if member in block), "text")
 
 
-AgentContent: TypeAlias = Annotated[
-    Annotated[AgentTextContent, Tag("text")]
-    | Annotated[AgentToolUseContent, Tag("tool_use")]
-    | Annotated[AgentToolResultContent, Tag("tool_result")]
-    | Annotated[AgentErrorContent, Tag("error")],
-    Discriminator(
-        _content_kind,
-        custom_error_type="content_type",
-        custom_error_message="not a content block: text, tool_use, tool_result or error",
-    ),
-]
+# These types have a name of their own in the OpenAPI document, and so in generated SDKs.
+AgentContent = TypeAliasType(
+    "AgentContent",
+    Annotated[
+        Annotated[AgentTextContent, Tag("text")]
+        | Annotated[AgentToolUseContent, Tag("tool_use")]
+        | Annotated[AgentToolResultContent, Tag("tool_result")]
+        | Annotated[AgentErrorContent, Tag("error")],
+        Discriminator(
+            _content_kind,
+            custom_error_type="content_type",
+            custom_error_message="not a content block: text, tool_use, tool_result or error",
+        ),
+    ],
+)
 """One block of a message; `content_type` says which kind."""
 
 

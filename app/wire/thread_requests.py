@@ -196,7 +196,12 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "messages": [{"role": "user", "content": [{"text": "What is a statechart?"}]}],
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"content_type": "text", "text": "What is a statechart?"}],
+                    }
+                ],
                 "system_prompt": "Answer in one sentence.",
                 "visibility": "private",
             }
@@ -261,7 +266,12 @@ class SendMessageRequest(WireModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {"message": {"role": "user", "content": [{"text": "And why is that?"}]}}
+            "example": {
+                "message": {
+                    "role": "user",
+                    "content": [{"content_type": "text", "text": "And why is that?"}],
+                }
+            }
         }
     )
 

@@ -134,6 +134,48 @@ async def test_envelopes_have_plain_names(api: FastAPI) -> None:
     assert {"ThingPageData", "ThingPage", "Thing"} <= set(api.openapi()["components"]["schemas"])
 
 
+def _schemas(node: Any, *, named: bool = False) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Each object of a document, and whether it is a schema with a name of its own."""
+    if isinstance(node, dict):
+        yield node, named
+        for key, item in node.items():
+            if key in {"example", "examples", "default"}:
+                continue
+            for name, inner in item.items() if key == "schemas" else [(key, item)]:
+                yield from _schemas(inner, named=key == "schemas" and bool(name))
+    elif isinstance(node, list):
+        for item in node:
+            yield from _schemas(item)
+
+
+def test_every_union_and_every_object_with_members_has_a_name(shared_api: FastAPI) -> None:
+    for schema, named in _schemas(shared_api.openapi()):
+        choices = [*schema.get("anyOf", []), *schema.get("oneOf", [])]
+        several = len([one for one in choices if one.get("type") != "null"]) > 1
+        members = schema.get("type") == "object" and isinstance(schema.get("properties"), dict)
+        assert named or not (several or members), schema
+
+
+def test_integers_without_a_small_bound_are_long(shared_api: FastAPI) -> None:
+    event = shared_api.openapi()["components"]["schemas"]["DatasetEventRecord"]["properties"]
+    assert event["start_time"]["format"] == event["end_time"]["format"] == "int64"
+
+
+def test_content_blocks_are_told_apart_by_their_type(shared_api: FastAPI) -> None:
+    content = shared_api.openapi()["components"]["schemas"]["AgentContent"]["discriminator"]
+    assert content["propertyName"] == "content_type"
+    assert sorted(content["mapping"]) == ["error", "text", "tool_result", "tool_use"]
+
+
+def test_what_a_client_may_leave_out_of_a_body_has_no_default(shared_api: FastAPI) -> None:
+    schemas = shared_api.openapi()["components"]["schemas"]
+    for name in (name for name in schemas if name.endswith("Request")):
+        for field, schema in schemas[name]["properties"].items():
+            assert "default" not in schema, (name, field)
+    visibility = schemas["StartAgentThreadRequest"]["properties"]["visibility"]
+    assert "Default: `" in visibility["description"]
+
+
 async def test_swagger_ui_is_there(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.get("/docs")
 

@@ -5,8 +5,10 @@ from typing import Any
 import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
 from typing_extensions import override
 
+from app.api.http.generated_clients import for_generators
 from app.api.http.problems import Problem
 
 DESCRIPTION = """\
@@ -38,6 +40,17 @@ def operation_id(route: APIRoute) -> str:
     return f"{tag}_{route.name.rstrip('_')}"
 
 
+class PromptRequest(BaseModel):
+    """What is said to an agent; as YAML, too."""
+
+    prompt: str = Field(description="What is said.", examples=["What is a statechart?"])
+    values: dict[str, str] | None = Field(None, description="Values for the agent's variables.")
+
+
+# Schemas that no endpoint declares by itself.
+_FURTHER: tuple[type[BaseModel], ...] = (Problem, PromptRequest)
+
+
 class StatewrightApi(FastAPI):
     """FastAPI with our errors in its document: bad input is 400, a problem, never its own 422."""
 
@@ -46,11 +59,13 @@ class StatewrightApi(FastAPI):
         document = super().openapi()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         if "Problem" not in schemas:  # else it is the one made before
-            problem = Problem.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
-            schemas.update(problem.pop("$defs", {}))
-            schemas["Problem"] = problem
+            for model in _FURTHER:
+                schema = model.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+                schemas.update(schema.pop("$defs", {}))
+                schemas[model.__name__] = schema
+            document.setdefault("servers", [{"url": "/"}])
             _remove_422(document)
-            self.openapi_schema = document = _rename_envelopes(document)
+            self.openapi_schema = document = for_generators(_rename_envelopes(document))
         return document
 
 

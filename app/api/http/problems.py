@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import TypeAliasType
 
 from app.api.http.methods import allow
 from app.db.failures import is_database_failure
@@ -33,10 +34,13 @@ _UNAVAILABLE = (RedisConnectionError, RedisTimeoutError)
 _RETRY_SECONDS = 1
 
 
+ProblemKey = TypeAliasType("ProblemKey", str | int)
+
+
 class ProblemError(BaseModel):
     """One fault of a bad input."""
 
-    loc: list[str | int] = Field(description="Path of keys and indexes to the faulty value")
+    loc: list[ProblemKey] = Field(description="Path of keys and indexes to the faulty value")
     msg: str = Field(description="What is wrong with it")
     type: str | None = Field(None, description="Kind of fault, for programs")
 

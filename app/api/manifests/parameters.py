@@ -72,22 +72,6 @@ MANIFEST_BODY = {
 PROMPT_BODY = {
     "requestBody": {
         "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "prompt": {"type": "string", "description": "What is said to the agent."},
-                        "values": {
-                            "type": "object",
-                            "additionalProperties": {"type": "string"},
-                            "description": "Values for the agent's variables.",
-                        },
-                    },
-                    "required": ["prompt"],
-                },
-                "example": {"prompt": "What is a statechart?"},
-            }
-        },
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/PromptRequest"}}},
     }
 }
