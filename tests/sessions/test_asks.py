@@ -358,3 +358,43 @@ async def test_who_follows_a_thread_is_told_what_it_asks(
     assert [(item["status"], item["text"].split(":")[0]) for item in asked] == [
         ("answered", "input Refund?")
     ]
+
+
+async def test_an_ask_that_opens_as_its_invocation_is_ended_is_withdrawn(
+    api: FastAPI, client: httpx.AsyncClient, settings: Settings, start: Any
+) -> None:
+    asking = await start({"queue": "slow", "template": {"ask": ANY}})
+    session_id, pool = asking.session.id, api.state.database.pool
+    blocked = """SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    worker = settings.worker.model_copy(update={"queues": ["slow"]})
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            # The cancel has seen how things stand, and waits to write.
+            await connection.execute("SELECT 1 FROM session FOR NO KEY UPDATE")
+            cancel = asyncio.create_task(client.post(f"/v1/ai/threads/{session_id}/cancel"))
+            while not await pool.fetchval(blocked):
+                await asking.session.poll(0.1)
+            async with serving(settings.model_copy(update={"worker": worker})):
+                [action] = await asking.asked()
+        data(await cancel)
+    await asking.ended()
+    record = data(await client.get(f"{ACTIONS}/{action['action_id']}"))
+    assert record["status"] == "cancelled"
+    assert await pool.fetchval("SELECT status FROM action") == "cancelled"
+
+
+async def test_an_action_whose_step_is_over_is_open_to_nobody(
+    api: FastAPI, client: httpx.AsyncClient, start: Any
+) -> None:
+    asking = await start({"ask": ANY})
+    [action] = await asking.asked()
+    await api.state.database.pool.execute("UPDATE step SET status = 'superseded'")
+
+    assert await listed(client) == []
+    assert (await asking.session.poll(0))["required_actions"] == []
+    record = data(await client.get(f"{ACTIONS}/{action['action_id']}"))
+    assert record["status"] == "cancelled"
+    late = await resolve(client, action, "answer", result=1)
+    assert late.status_code == 409
+    assert late.json()["action"] == record

@@ -130,9 +130,9 @@ RETURNING queue"""
 SUSPENDED = """
 guard AS (
   SELECT t.id, t.session_id, t.org_id, v.id AS invocation_id
-  FROM invocation v JOIN step t ON t.invocation_id = v.id
+  FROM step t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = v.session_id
   WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'running' AND v.status = 'running'
-  FOR UPDATE OF v, t
+  FOR KEY SHARE OF s FOR UPDATE OF v, t
 )
 , suspended AS (
   UPDATE step t SET status = 'waiting', lease_until = NULL, waits_for = $3,
