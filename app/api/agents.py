@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response, status
 
 from app.agents import service
+from app.agents.prices import check_agent_prices
 from app.agents.record import (
     AgentRecord,
     AgentRevisionRecord,
@@ -42,6 +43,8 @@ async def create(
     """Declare an agent: a request template and the variables that fill its placeholders."""
     with _in_body():
         await runtime.catalog.check(caller.org_id, request.request_template.flow)
+        llm = runtime.settings.llm
+        await check_agent_prices(db, caller.org_id, request.request_template, llm)
         return Data(data=await service.create_agent(db, caller, request))
 
 
@@ -78,6 +81,8 @@ async def update(
     with _in_body():
         if request.request_template is not None:
             await runtime.catalog.check(caller.org_id, request.request_template.flow)
+            llm = runtime.settings.llm
+            await check_agent_prices(db, caller.org_id, request.request_template, llm)
         return Data(data=await service.update_agent(db, caller, agent_id, request))
 
 

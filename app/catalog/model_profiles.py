@@ -51,7 +51,7 @@ async def check_prices(
     spec = (await db.exec(query)).one_or_none()
     if spec is None or "prices" not in spec:
         detail = f"The budget bounds the cost, and {_no_prices(profile)}"
-        raise BadRequestError(detail, errors=[{"loc": ["body", "budget"], "msg": detail}])
+        raise BadRequestError(detail, errors=[{"loc": ["budget"], "msg": detail}])
 
 
 def _no_prices(profile: str) -> str:

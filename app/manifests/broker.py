@@ -223,6 +223,13 @@ class Broker(ABC, Generic[SpecT, RowT]):
         """Whether a resource is there; if so, nobody deletes it before the transaction ends."""
         return await self.find(context, name) is not None
 
+    async def check_applied(self, context: Context, manifest: Manifest[SpecT]) -> None:
+        """Refuses what other resources do not go with, after all documents of an apply.
+
+        Raises:
+            BadRequestError: there are such; by default there are none.
+        """
+
     def normal_spec(self, manifest: Manifest[SpecT]) -> dict[str, Any]:
         """The spec of a manifest in its normal form, as `spec_of` gives it of a row."""
         return manifest.spec.model_dump(mode="json", by_alias=True, exclude_none=True)

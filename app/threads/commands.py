@@ -15,6 +15,7 @@ from app.errors import (
     FieldError,
     NotFoundError,
     SessionBusyError,
+    faults_within,
 )
 from app.flows.flow import Flow
 from app.flows.library.chat import KEY
@@ -385,8 +386,9 @@ async def _check_prices(
 ) -> None:
     """Refuses a bound of the cost of a model without prices; other flows name theirs inside."""
     if flow == KEY and budget is not None and budget.bounds_cost:
-        async with runtime.database.transaction() as db:
-            await check_prices(db, caller.org_id, model_profile, runtime.settings.llm)
+        with faults_within("body"):
+            async with runtime.database.transaction() as db:
+                await check_prices(db, caller.org_id, model_profile, runtime.settings.llm)
 
 
 def _hash(request: StartAgentThreadRequest) -> bytes:

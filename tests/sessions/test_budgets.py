@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from app.access.caller import KeyScope
+from app.db.engine import Database
 from app.settings import LlmSettings, Settings
 from tests.support.http import NewKey
 from tests.support.manifests import manifest, many, post
@@ -360,6 +361,32 @@ async def test_what_a_request_reserved_that_failed_is_free_again(
     assert used_up(await say(client, thread, "Again")) is None
 
 
+async def test_what_a_lost_worker_reserved_is_free_with_its_lease(
+    client: httpx.AsyncClient, database: Database, model: OpenAiServer
+) -> None:
+    gate = asyncio.Event()
+    model.script(Reply(gate=gate))
+    template = {"messages": [said("Hi")], "budget": {"day": {"max_tokens": 100}}}
+    body = {"name": "asker", "request_template": template}
+    agent = data(await client.post("/v1/ai/agents", json=body), 201)["agent_id"]
+    url = f"/v1/ai/agents/{agent}/launch"
+    data(await client.post(url, json={}), 201)
+    await model.arrived.wait()
+    async with database.pool.acquire() as connection, connection.transaction():
+        # As by a worker that is lost, and that nobody here can stand in for.
+        await connection.execute("UPDATE budget_reservation SET attempt = 2")
+        await connection.execute(
+            "UPDATE step SET attempt = 2, protocol = 999, lease_until = now() + interval '2 s'"
+        )
+
+    waiting = data(await client.post(url, json={}), 201)
+    await asyncio.sleep(1)
+    assert len(model.requests) == 1
+    assert used_up(await come(client, waiting)) is None
+    assert len(model.requests) == 2
+    gate.set()
+
+
 @pytest.mark.parametrize(
     "budget",
     [
@@ -460,3 +487,48 @@ async def test_a_cost_is_bounded_by_prices_which_must_be_there(
         assert refused.json()["errors"][0]["loc"] == ["body", "budget"]
 
     assert len(model.requests) == 5
+
+
+async def test_an_agent_that_bounds_a_cost_is_saved_only_while_its_provider_has_prices(
+    client: httpx.AsyncClient, model: OpenAiServer
+) -> None:
+    spec = {"type": "openai", "model": "m", "baseUrl": model.base_url}
+    with_prices = manifest("Provider", "models", {**spec, "prices": {"input": "0", "output": 1}})
+    without = manifest("Provider", "models", spec)
+
+    def agent(profile: str, **day: Any) -> Any:
+        template = {"messages": [said("Hi")], "modelProfile": profile, "budget": {"day": day}}
+        variables = [{"name": "profile"}] if "{{" in profile else []
+        return manifest("Agent", "asker", {"requestTemplate": template, "variables": variables})
+
+    async def refusal(document: Any) -> dict[str, Any]:
+        response = await send_manifest(client, "apply", document)
+        assert response.status_code == 400, response.text
+        [fault] = response.json()["errors"]
+        return dict(fault)
+
+    await post(client, "apply", without)
+    fault = await refusal(agent("models", maxCost="1"))
+    assert fault["loc"][-3:] == ["spec", "requestTemplate", "budget"]
+    assert "Provider 'models' has no prices: put them into `spec.prices`" in fault["msg"]
+    assert "no prices" in (await refusal(agent("default", maxCost=1)))["msg"]
+    body = {"name": "asker", "request_template": {"messages": [said("Hi")]}}
+    body["request_template"] |= {"model_profile": "models", "budget": {"turn": {"max_cost": 1}}}  # type: ignore[operator] # a template
+    refused = await client.post("/v1/ai/agents", json=body)
+    assert refused.json()["errors"][0]["loc"] == ["body", "request_template", "budget"]
+    for harmless in (agent("models", maxTokens=9), agent("echo", maxCost=1)):
+        await post(client, "apply", harmless)
+    await post(client, "apply", agent("{{profile}}", maxCost=1))
+    saved = data(await client.get("/v1/ai/agents/name/asker"))
+    change = {"request_template": body["request_template"], "variables": []}
+    refused = await client.put(f"/v1/ai/agents/{saved['agent_id']}", json=change)
+    assert refused.json()["errors"][0]["loc"] == ["body", "request_template", "budget"]
+
+    # In one file in whatever order; then the prices, and the Provider, are needed.
+    await post(client, "apply", many(agent("models", maxCost=1), with_prices))
+    fault = await refusal(without)
+    assert fault["loc"][-2:] == ["spec", "prices"]
+    assert fault["msg"].endswith("asker")
+    deleted = await send_manifest(client, "delete/provider", name="models")
+    assert (deleted.status_code, deleted.json()["referrers"]) == (409, ["Agent asker"])
+    await post(client, "apply", many(without, agent("models", maxTokens=1)))

@@ -1,6 +1,6 @@
 """Kind Agent: the agents of `/v1/ai/agents`, in the same table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -11,10 +11,12 @@ from typing_extensions import override
 from app.agents import service
 from app.agents.entities import EntityKind
 from app.agents.placeholders import find_placeholders
+from app.agents.prices import check_agent_prices, needs_prices
 from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
 from app.catalog.mcp_tools import server_of
 from app.db.models import Agent, Session
 from app.errors import BadRequestError, faults_within
+from app.invokers.llm import BUILT_IN_PROFILES
 from app.manifests.brokers.bases.stored import StoredBroker, attribute
 from app.manifests.context import Context
 from app.manifests.launch import launch_of
@@ -25,6 +27,7 @@ from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column
 from app.manifests.session_log import session_events
 from app.threads.commands import Launch
+from app.wire.budget import Budget
 from app.wire.thread_requests import FLOW_KEY_PATTERN, StartAgentThreadRequest
 
 _KIND_OF_TYPE = {
@@ -71,7 +74,7 @@ class AgentBroker(StoredBroker[AgentSpec, Agent]):
     spec_model = AgentSpec
     free_names: ClassVar[bool] = True
     refers_to: ClassVar[frozenset[str]] = frozenset(
-        {"Flow", "Tool", "McpServer", *_KIND_OF_TYPE.values()}
+        {"Flow", "Tool", "McpServer", "Provider", *_KIND_OF_TYPE.values()}
     )
     columns: ClassVar[Sequence[Column]] = (
         attribute("name"),
@@ -114,6 +117,7 @@ spec:
         )
         meta = _meta(manifest)
         with faults_within("spec", spelling=to_camel):
+            await _check_prices(context, request.request_template)
             record = await service.create_agent(context.db, context.caller, request, meta=meta)
         return await self._row(context, record.agent_id)
 
@@ -126,6 +130,7 @@ spec:
         )
         meta = _meta(manifest)
         with faults_within("spec", spelling=to_camel):
+            await _check_prices(context, manifest.spec.template())
             await service.update_agent(context.db, context.caller, row.id, request, meta=meta)
         return row
 
@@ -196,12 +201,26 @@ spec:
             for index, name in enumerate(spec["requestTemplate"].get("tools") or [])
             if not list(find_placeholders(name))  # filled at launch
         ]
-        return [Reference("Flow", spec["flow"], ("flow",)), *defaults, *tools]
+        return [Reference("Flow", spec["flow"], ("flow",)), *defaults, *tools, *_priced(spec)]
 
     async def _row(self, context: Context, agent_id: str) -> Agent:
         row = await context.db.get(Agent, agent_id)
         assert row is not None  # noqa: S101 - made a moment ago in this transaction
         return row
+
+
+async def _check_prices(context: Context, template: StartAgentThreadRequest) -> None:
+    llm = context.runtime.settings.llm
+    await check_agent_prices(context.db, context.caller.org_id, template, llm)
+
+
+def _priced(spec: dict[str, Any]) -> Iterator[Reference]:
+    """The Provider whose prices the agent's budget needs."""
+    profile, stored = (spec["requestTemplate"].get(name) for name in ("modelProfile", "budget"))
+    budget = Budget.model_validate(to_snake_keys(stored, Budget)) if stored else None
+    named = profile is not None and profile not in BUILT_IN_PROFILES
+    if named and needs_prices(spec["flow"], profile, budget):
+        yield Reference("Provider", profile, ("requestTemplate", "modelProfile"))
 
 
 def _meta(manifest: Manifest[AgentSpec]) -> dict[str, Any]:

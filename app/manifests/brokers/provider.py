@@ -7,16 +7,20 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 from pydantic import Field, field_validator
 from typing_extensions import override
 
+from app.agents.prices import agents_in_need_of_prices
 from app.invokers.llm import provider_names
 from app.invokers.llm_config import LlmParameters
 from app.invokers.pool import built_in_invokers
 from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
+from app.manifests.context import Context
 from app.manifests.model.envelope import Envelope, Manifest, bad_manifest
 from app.manifests.model.field_types import ModelUrl, SecretName
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column
+
+_MAX_NAMED = 20  # that an error lists
 
 
 class ProviderParameters(LlmParameters, ManifestModel):
@@ -108,6 +112,16 @@ spec:
             msg = "this is the name of a built-in invoker"
             raise bad_manifest([{"loc": ["metadata", "name"], "msg": msg}])
         return manifest
+
+    @override
+    async def check_applied(self, context: Context, manifest: Manifest[ProviderSpec]) -> None:
+        if manifest.spec.prices is not None:
+            return
+        org_id, name = context.caller.org_id, manifest.name
+        if agents := await agents_in_need_of_prices(context.db, org_id, name):
+            named = ", ".join(agents[:_MAX_NAMED])
+            msg = f"the budgets of agents bound the cost, which needs prices: {named}"
+            raise bad_manifest([{"loc": ["spec", "prices"], "msg": msg}])
 
     @override
     def references(self, spec: dict[str, Any]) -> list[Reference]:

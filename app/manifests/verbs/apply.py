@@ -84,6 +84,7 @@ class Apply:
         for document in documents:
             with self._current(document, len(documents)):
                 await _check_references(context, document)
+                await document.broker.check_applied(context, document.manifest)
         return [applied[document.number] for document in documents]
 
     async def follow_up(
