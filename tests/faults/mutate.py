@@ -25,10 +25,11 @@ _RENEW_WAITS = "WHERE t.status = 'running' FOR UPDATE OF t"
 
 @dataclass(frozen=True)
 class Mutation:
-    """What is replaced in which file, and the tests that must fail then."""
+    """What is replaced in which file, and the tests, of a folder or file, that must fail then."""
 
     changes: tuple[tuple[str, str, str], ...]
     must_fail: tuple[str, ...]
+    where: str = "tests/faults"
 
 
 MUTATIONS = {
@@ -110,6 +111,19 @@ MUTATIONS = {
         (("app/sessions/steps/runner.py", "losses=int(lost)", "losses=0"),),
         ("test_a_write_whose_worker_is_lost_is_sent_once_and_a_read_again[told to end]",),
     ),
+    # What is written again since the first answer was lost is added to what is there.
+    "usage counted twice": Mutation(
+        (
+            (
+                "app/sessions/store/usage.py",
+                "ON CONFLICT (step_id, attempt) DO NOTHING",
+                "ON CONFLICT (step_id, attempt) DO UPDATE SET "
+                "input_tokens = model_usage.input_tokens + excluded.input_tokens",
+            ),
+        ),
+        ("test_what_was_written_without_an_answer_is_written_again_and_counted_once",),
+        "tests/sessions/test_usage.py",
+    ),
     # Each command waits for a server that did not answer the one before.
     "breaker": Mutation(
         (
@@ -160,7 +174,7 @@ def run(mutation: Mutation, directory: Path) -> dict[str, str]:
     report = directory / "report.xml"
     run_in(
         directory,
-        *("-m", "pytest", "-q", "-n", "2", "tests/faults"),
+        *("-m", "pytest", "-q", "-n", "2", mutation.where),
         *("-k", " or ".join(names), f"--junitxml={report}"),
     )
     return {

@@ -17,6 +17,7 @@ from tests.support.manifests import manifest, post
 from tests.support.manifests import send as send_manifest
 from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.providers import load_provider
+from tests.support.stalling_proxy import StallingProxy
 from tests.support.threads import THREADS, answered, data, read, said, send, settled, start, texts
 
 
@@ -149,6 +150,49 @@ async def test_what_a_worker_spent_that_died_before_it_wrote_the_answer_is_count
     assert texts(thread) == ["Hi", "kept"]
     assert thread["usage"] == ledger(model)
     assert thread["messages"][1]["usage"] == ledger(model)
+
+
+async def test_what_was_written_without_an_answer_is_written_again_and_counted_once(
+    client: httpx.AsyncClient, database: Database, settings: Settings, model: OpenAiServer
+) -> None:
+    gate = asyncio.Event()
+    model.script(Reply(usage=(9, 4, 1), gate=gate))
+    thread = await start(client, "Hi")
+    async with StallingProxy.open(settings.database_url) as proxy, database.pool.acquire() as other:
+        behind = settings.model_copy(update={"database_url": proxy.url})
+        async with serving(behind):
+            await model.arrived.wait()
+            # Holds the statement up until its answer is sure to be lost.
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute(SAME_ATTEMPT)
+            gate.set()
+            await held_up(database)
+            proxy.answering.clear()
+            await transaction.rollback()
+            await recorded(database, 1)
+            proxy.cut()
+            proxy.answering.set()
+            thread = await settled(client, thread["thread_id"])
+
+    assert thread["usage"] == ledger(model)
+    assert thread["messages"][1]["usage"] == ledger(model)
+
+
+SAME_ATTEMPT = """
+INSERT INTO model_usage (step_id, attempt, org_id, session_id, session_version, user_id, provider,
+  input_tokens, output_tokens, cached_tokens, seconds)
+SELECT id, attempt, org_id, session_id, 1, '', '', 0, 0, 0, 0 FROM step"""
+
+
+async def held_up(database: Database) -> None:
+    """Wait until a statement about usage waits for a lock."""
+    waits = """SELECT count(*) FROM pg_stat_activity
+      WHERE wait_event_type = 'Lock' AND query LIKE '%INTO model_usage%'
+        AND datname = current_database()"""
+    async with asyncio.timeout(10):
+        while not await database.pool.fetchval(waits):  # noqa: ASYNC110 - locks of others
+            await asyncio.sleep(0.02)
 
 
 async def test_what_an_attempt_spent_whose_result_is_dropped_is_counted(

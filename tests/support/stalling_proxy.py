@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 class StallingProxy:
     """Passes bytes on while `flowing` is set: else what is connected stays so, without an answer.
 
+    While only `answering` is not set, requests arrive and are carried out.
+
     Args:
         target: host and port.
     """
@@ -20,6 +22,8 @@ class StallingProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.flowing = asyncio.Event()
         self.flowing.set()
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.url = ""
 
     @classmethod
@@ -39,6 +43,7 @@ class StallingProxy:
             yield proxy
         finally:
             proxy.flowing.set()
+            proxy.answering.set()
             server.close()
             await asyncio.gather(*proxy._tasks)
 
@@ -62,14 +67,20 @@ class StallingProxy:
         both = {writer, there_writer}
         self._writers |= both
         try:
-            await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+            await asyncio.gather(
+                self._pass(reader, there_writer, self.flowing),
+                self._pass(there_reader, writer, self.flowing, self.answering),
+            )
         finally:
             self._writers -= both
 
-    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *open_: asyncio.Event
+    ) -> None:
         with suppress(ConnectionError):
             while data := await source.read(65536):
-                await self.flowing.wait()
+                for gate in open_:
+                    await gate.wait()
                 sink.write(data)
                 await sink.drain()
         sink.close()
