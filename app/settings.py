@@ -91,10 +91,14 @@ class SessionSettings(BaseModel):
     max_invocations_per_turn: int = Field(
         1000, gt=0, description="Invocations that one event may lead to, one after the other"
     )
-    history_messages: int = Field(200, gt=0, description="Most recent messages an LLM is shown")
+    history_messages: int = Field(
+        200, gt=0, description="Most recent messages that chat sends to its model"
+    )
     # Even as YAML escapes, ten bytes each, they stay below what a manifest's template may render.
     history_characters: int = Field(
-        90_000, gt=0, description="Characters that they may have together; the newest goes whole"
+        90_000,
+        gt=0,
+        description="Characters of a dialogue that models and templates are shown",
     )
 
 

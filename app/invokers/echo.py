@@ -24,7 +24,6 @@ class EchoInvoker(ChatInvoker):
     """Repeats the last user message, word by word, as `[echo model] You said: …`."""
 
     name: ClassVar[str | None] = "echo"
-    history = 1
 
     def __init__(self, delay_seconds: float = 0.0) -> None:
         self._delay_seconds = delay_seconds

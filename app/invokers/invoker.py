@@ -171,13 +171,11 @@ class Invoker(ABC):
     Attributes:
         name: what templates call a built-in invoker by; one in a user's package goes by its
             dotted path and needs none.
-        history: how many of the dialogue's most recent messages it reads; None: all it may have.
         pool_size: bounds how many calls run at once in a worker; None means no bound of its own.
     """
 
     name: ClassVar[str | None] = None
     pool_size: int | None = None
-    history: int | None = None
 
     @classmethod
     @abstractmethod

@@ -41,8 +41,6 @@ class LlmInvoker(ChatInvoker):
 
     def __init__(self, config: LlmConfig) -> None:
         self._config = config
-        if config.provider is None:
-            self.history = EchoInvoker.history
         self._echo = EchoInvoker(config.echo_delay_seconds)
         self._connection: LlmConnection | None = None
         self._connecting = asyncio.Lock()

@@ -56,7 +56,7 @@ class PooledInvoker(Invoker):
         self._after_call = after_call
         self._invoker: Invoker | None = None
         made = self._opened()
-        self.pool_size, self.history = made.pool_size, made.history
+        self.pool_size = made.pool_size
         self._gate: AbstractAsyncContextManager[Any] = (
             asyncio.Semaphore(self.pool_size) if self.pool_size else nullcontext()
         )

@@ -252,6 +252,31 @@ async def test_a_hook_overrides_what_is_kept(client: httpx.AsyncClient, worker: 
     assert await session.dialogue() == [*kept, ("user", "(hidden)")]
 
 
+async def test_templates_see_the_same_dialogue_whatever_they_are_sent_to(
+    client: httpx.AsyncClient, worker: None
+) -> None:
+    session = await Session.start(client, "histories")
+    assert session.answer["response"] == "[]", "an empty history is nothing, between brackets"
+    await session.send("go", "first")
+    for event in ("repeat", "echo", "ask_model", "call"):
+        lengths = [len(text) for _, text in await session.dialogue()]
+        answer = await session.send(event, "Hi")
+        seen = answer["response"].removeprefix("[echo model] You said: ")
+        assert orjson.loads(seen) == [*lengths, 2], event
+
+
+async def test_what_an_invocation_gave_is_not_kept_as_the_users_words(
+    client: httpx.AsyncClient, worker: None
+) -> None:
+    session = await Session.start(client, "histories")
+    await session.send("go")
+    before = await session.dialogue()
+    answer = await session.send("keep", "Say it")
+    kept = [("user", "Say it"), ("assistant", "the model's words")]
+    assert await session.dialogue() == [*before, *kept]
+    assert answer["response"] == "the model's words"
+
+
 async def test_templates_in_files_and_an_existing_invoker(
     client: httpx.AsyncClient, worker: None
 ) -> None:

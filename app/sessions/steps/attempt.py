@@ -175,7 +175,7 @@ class AttemptRunner:
     async def graph(self, claim: Claim) -> Graph:
         """The step graph of the claim's invocation."""
         flow, _ = await self._node(claim)
-        return await self._source(flow, claim, None).graph(flow.node(claim.state))
+        return await self._source(flow, claim).graph(flow.node(claim.state))
 
     async def _result(
         self, flow: Flow, claim: Claim, node: Unwrapped, spent: Spent
@@ -192,13 +192,13 @@ class AttemptRunner:
             case RunTool():
                 return await self._run_tool(claim, node, flow)
             case Ask():
-                source = self._source(flow, claim, None)
+                source = self._source(flow, claim)
                 seen = claim.scope.visible()
                 return await ask_person(
                     self._runtime.asks, claim, node, lambda text: source.render(text, seen)
                 )
             case Call(function):
-                data = await self._source(flow, claim, None).data({"dialogue"})
+                data = await self._source(flow, claim).data({"dialogue"})
                 timeout = self._settings.timeout_seconds
                 answer = call(function, data | claim.scope.visible())
                 return Answer(storable(await _in_time(answer, timeout)))
@@ -239,11 +239,11 @@ class AttemptRunner:
     async def _invoke(self, flow: Flow, claim: Claim, node: Invoke, spent: Spent) -> Answer:
         config, parts = node.config, NO_PARTS
         if node.invoker == "http":
-            render, seen = self._source(flow, claim, None).render, claim.scope.visible()
+            render, seen = self._source(flow, claim).render, claim.scope.visible()
             parts, config = await request_parts(config, lambda text: render(text, seen))
         name, config = await self._connections.resolve(claim.session.org_id, node.invoker, config)
         invoker = self._invokers.resolve(name, config, trusted=flow.trusted)
-        source = self._source(flow, claim, invoker.history)
+        source = self._source(flow, claim)
         content = await source.render(node.text, claim.scope.visible())
         await invoker.prepare()
         if name in MODELS:
@@ -320,7 +320,7 @@ class AttemptRunner:
         result = await self.tools.run(claim, *node.call(model, item))
         return Answer(fitted(result, item.get("calls", 1)).model_dump_json())
 
-    def _source(self, flow: Flow, claim: Claim, history: int | None) -> RenderSource:
+    def _source(self, flow: Flow, claim: Claim) -> RenderSource:
         return RenderSource(
             flow=flow,
             session_id=claim.session.id,
@@ -330,7 +330,6 @@ class AttemptRunner:
             task_error=claim.session.task_error,
             moment=claim.entered,
             read_dialogue=dialogue_reader(self._runtime, claim.session.id),
-            history=history or self._runtime.settings.session.history_messages,
         )
 
     def _after_failure(

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from app.enums import MessageRole
 
+# That templates are shown, whatever is made of them: fewer than a model takes at once.
+MOST_MESSAGES = 5_000
+
 
 def recent(
     dialogue: Sequence[tuple[str, str]], limit: int | None, characters: int

@@ -11,7 +11,7 @@ from app.flows.flow import Flow
 from app.flows.graph import Graph
 from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import SerializationError
-from app.flows.rendering.dialogue_format import DialogueFormat, format_dialogue
+from app.flows.rendering.dialogue_format import format_dialogue
 from app.flows.rendering.jinja import ANY_NAME, SANDBOX
 from app.flows.rendering.plain import fill, plain_parts
 from app.flows.select import select
@@ -19,8 +19,8 @@ from app.flows.template import Node, map_paths
 
 log = get_logger(__name__)
 
-# The most recent messages, oldest first, as (role, text), at most so many.
-ReadDialogue = Callable[[int | None], Awaitable[list[tuple[str, str]]]]
+# The dialogue as far back as templates are shown it, oldest first, as (role, text).
+ReadDialogue = Callable[[], Awaitable[list[tuple[str, str]]]]
 
 _DIALOGUE = {"chat_history", "dialogue", ANY_NAME}
 
@@ -33,7 +33,6 @@ class RenderSource:
         load_model: the session's model; asked only where a template reads a field of it.
         moment: what `current_datetime` shows; fixed for all steps of an invocation.
         task_error: why the last invocation failed, if it did.
-        history: how many of the most recent messages `chat_history` holds; None for any number.
     """
 
     flow: Flow
@@ -44,7 +43,6 @@ class RenderSource:
     moment: datetime
     read_dialogue: ReadDialogue
     task_error: str | None = None
-    history: int | None = None
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
         """The render data; the dialogue is in it only where `reads` names it.
@@ -63,8 +61,8 @@ class RenderSource:
             ) from error
         data["parsed_actor_input"] = model.parsed_actor_input
         if not _DIALOGUE.isdisjoint(reads):
-            dialogue = await self.read_dialogue(self.history)
-            data["chat_history"] = format_dialogue(dialogue, DialogueFormat.YAML)
+            dialogue = await self.read_dialogue()
+            data["chat_history"] = format_dialogue(dialogue) if dialogue else ""
             data["dialogue"] = [{"role": role, "content": text} for role, text in dialogue]
         return data
 

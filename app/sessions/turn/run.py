@@ -5,6 +5,7 @@ from app.flows.model.session_model import SessionModel
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.history import MOST_MESSAGES
 from app.sessions.turn.rendering import ReadDialogue
 from app.sessions.turn.transition import TransitionInput, TransitionRun, TurnLimits
 
@@ -44,7 +45,7 @@ def dialogue_reader(runtime: Runtime, session_id: str) -> ReadDialogue:
     """Reads the stored dialogue of a session, as far back as templates are shown it."""
     characters = runtime.settings.session.history_characters
 
-    async def read_dialogue(limit: int | None) -> list[tuple[str, str]]:
-        return await runtime.store.dialogue(session_id, limit, characters)
+    async def read_dialogue() -> list[tuple[str, str]]:
+        return await runtime.store.dialogue(session_id, MOST_MESSAGES, characters)
 
     return read_dialogue

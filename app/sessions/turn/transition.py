@@ -17,7 +17,7 @@ from app.invokers.invoker import Finish
 from app.sessions.store.cause import Cause, CauseKind
 from app.sessions.store.change import Change, NewInvocation, NewMessage, StepFence
 from app.sessions.store.snapshot import Snapshot
-from app.sessions.turn.history import recent
+from app.sessions.turn.history import MOST_MESSAGES, recent
 from app.sessions.turn.planning import new_steps
 from app.sessions.turn.rendering import ReadDialogue, RenderSource
 from app.settings import Settings
@@ -239,10 +239,23 @@ class TransitionRun:
         for said in (one for one in move.said if not one.behind):
             self._say(said)
         if entered.recording is Recording.RAW:
-            change.messages.append(_raw(self._given))
+            change.messages += self._raw(entered.source)
         change.add_goals(move.goal_changes)
         for said in (one for one in move.said if one.behind):
             self._say(said)
+
+    def _raw(self, source: str | None) -> list[NewMessage]:
+        """What came with the event, as it came: what an invocation gave is not what a user says."""
+        given = self._given
+        if source is None:
+            return []
+        if not self._flow.invokes(source):
+            return [_said_by_user(given)]
+        if not given.input:
+            return []
+        message = NewMessage.text(MessageRole.ASSISTANT, given.input)
+        message.made_by = given.made_by
+        return [message]
 
     def _say(self, said: Said) -> None:
         status = MessageStatus.COMPLETED if said.complete else MessageStatus.GENERATING
@@ -296,11 +309,11 @@ class TransitionRun:
         )
 
     def _source(self) -> RenderSource:
-        async def read_dialogue(limit: int | None) -> list[tuple[str, str]]:
-            stored = await self._read_dialogue(limit)
+        async def read_dialogue() -> list[tuple[str, str]]:
+            stored = await self._read_dialogue()
             added = [(m.role.value, plain_text(m.content)) for m in self.change.messages]
             said = [(role, text) for role, text in [*stored, *added] if text]
-            return recent(said, limit, self._limits.history_characters)
+            return recent(said, MOST_MESSAGES, self._limits.history_characters)
 
         return RenderSource(
             flow=self._flow,
@@ -314,7 +327,7 @@ class TransitionRun:
         )
 
 
-def _raw(given: TransitionInput) -> NewMessage:
+def _said_by_user(given: TransitionInput) -> NewMessage:
     if given.content is not None:
         return NewMessage(MessageRole.USER, given.content)
     return NewMessage.text(MessageRole.USER, given.input)

@@ -80,3 +80,46 @@ class OverridingMachine(SessionMachine):
 
 class Overriding(SessionModel):
     machine = OverridingMachine
+
+
+class HistoryMachine(SessionMachine):
+    """Shows what templates see of the dialogue: of states, and of steps of each invoker."""
+
+    asks = State(initial=True)
+    waits = State()
+    repeats = State()
+    echoes = State()
+    asks_model = State()
+    calls = State()
+    raw = State()
+
+    go = asks.to(waits)
+    repeat = waits.to(repeats)
+    repeated = repeats.to(waits)
+    echo = waits.to(echoes)
+    echoed = echoes.to(waits)
+    ask_model = waits.to(asks_model)
+    asked = asks_model.to(waits)
+    call = waits.to(calls)
+    called = calls.to(waits)
+    keep = waits.to(raw)
+    kept = raw.to(waits, after="keep_raw")
+
+    SEEN = "{{ dialogue | map(attribute='content') | map('length') | list }}"
+
+    templates = {
+        "asks": Render("[{{ chat_history }}]"),
+        "waits": Render("{{ actor_input }}"),
+        "repeats": Invoke(SEEN, "verbatim"),
+        "echoes": Invoke(SEEN, "echo"),
+        "asks_model": Invoke(SEEN, "llm"),
+        "calls": lambda data: [len(message["content"]) for message in data["dialogue"]],
+        "raw": Invoke("the model's words", "verbatim"),
+    }
+
+    def keep_raw(self) -> None:
+        self.record(Recording.RAW)
+
+
+class Histories(SessionModel):
+    machine = HistoryMachine
