@@ -8,6 +8,8 @@ UV_VERSION := 0.13.8
 WORKERS ?= 4
 # The tests start dozens of processes: without it each would compile the sources anew.
 unexport PYTHONDONTWRITEBYTECODE
+OPENAPI := tools/openapi
+NODE := $(abspath $(OPENAPI)/.venv/bin)
 ARGS ?=
 SEED ?= 1
 REV ?= origin/main
@@ -54,7 +56,7 @@ compat: setup ## Run an earlier commit's API and worker beside this tree's: make
 chaos-teeth: setup ## Show that the chaos run finds it when a safeguard is off
 	$(BIN)/python -m tests.chaos.teeth $(ARGS)
 
-CHECKS := check-format check-lint check-types check-imports check-migrations
+CHECKS := check-format check-lint check-types check-imports check-migrations check-openapi
 .PHONY: $(CHECKS)
 
 check: setup ## Check format, lint, types, imports between layers, and that the migrations make the models' tables
@@ -74,6 +76,18 @@ check-imports:
 
 check-migrations:
 	$(BIN)/pytest -q tests/db/test_migrate.py
+
+check-openapi: $(OPENAPI)/.complete
+	@mkdir -p build
+	$(BIN)/python -m tools.openapi.document > build/openapi.json
+	PATH=$(NODE):$$PATH $(OPENAPI)/node_modules/.bin/redocly lint --config $(OPENAPI)/redocly.yaml --max-problems 50 build/openapi.json
+	PATH=$(NODE):$$PATH $(OPENAPI)/node_modules/.bin/spectral lint --ruleset $(OPENAPI)/spectral.yaml --fail-severity warn build/openapi.json
+
+# The linters run on Node, which comes from PyPI: a fresh machine has none.
+$(OPENAPI)/.complete: uv.lock $(OPENAPI)/package-lock.json $(UV)
+	UV_PROJECT_ENVIRONMENT=$(OPENAPI)/.venv $(UV) sync --quiet --frozen --only-group openapi
+	cd $(OPENAPI) && PATH=$(NODE):$$PATH npm ci --loglevel=error
+	@touch $@
 
 format: setup ## Format, and fix what lint can fix
 	$(BIN)/ruff format
