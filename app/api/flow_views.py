@@ -34,6 +34,7 @@ class FlowState(BaseModel):
     initial: bool = Field(description="A session, or the state around this one, starts here.")
     final: bool
     invokes: bool = Field(description="Entering it starts an invocation.")
+    asks: bool = Field(description="A step of that may ask a person.")
     events: list[str] = Field(description="The events that a client may send in it.")
 
 

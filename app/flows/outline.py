@@ -35,6 +35,7 @@ class StateOutline:
         path: ids from the outermost state to this one.
         initial: the session, or the state around this one, starts here.
         invokes: entering it starts an invocation.
+        asks: a step of that may ask a person.
         events: what a client may send in it.
     """
 
@@ -45,6 +46,7 @@ class StateOutline:
     final: bool
     compound: bool
     invokes: bool
+    asks: bool
     events: list[str]
     arrows: list[Arrow]
 
@@ -73,6 +75,7 @@ def _state(flow: Flow, state: State, path: list[str]) -> StateOutline:
         final=bool(state.final),
         compound=compound,
         invokes=invokes,
+        asks=flow.asks(state.id),
         events=flow.next_actions(" ".join(path)) if takes_events else [],
         arrows=[_arrow(transition, compound=compound) for transition in state.transitions],
     )

@@ -19,8 +19,9 @@ from app.flows.library import code_flows
 from app.flows.machine import SessionMachine
 from app.flows.manifest.chart_machine import machine_of
 from app.flows.model.session_model import SessionModel
+from app.flows.outline import outline
 from app.flows.rendering.jinja import TrustedRenderer
-from app.flows.template import Render
+from app.flows.template import Ask, Chain, Invoke, Map, Queue, Render, Template
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -36,14 +37,14 @@ class Nested(SessionMachine):
     leave = outer.to(done)
 
 
-def flow_of(machine: type[SessionMachine]) -> Flow:
+def flow_of(machine: type[SessionMachine], **templates: Template) -> Flow:
     leaves = [state.id for state in machine.states_map.values() if not state.states]
     return Flow(
         key="drawn",
         revision=0,
         machine=machine,
         model=SessionModel,
-        templates=dict.fromkeys(leaves, Render("x")),
+        templates={**dict.fromkeys(leaves, Render("x")), **templates},
         renderer=TrustedRenderer(),
         trusted=True,
     )
@@ -103,6 +104,14 @@ def test_a_picture_shows_all_states_and_events_and_marks_the_current_one() -> No
     invokes = [["Roboto turn", "roboto_turn"], ["Tool turn", "tool_turn"]]
     assert groups(picture, "invokes") == invokes
     assert groups(svg(chat), "current") == []
+
+
+def test_states_that_ask_a_person_are_marked() -> None:
+    inner = Map("items", Queue("slow", Chain((Invoke("x", "echo"), Ask("Which?", {})))))
+    flow = flow_of(Nested, first=inner, second=Invoke("x", "echo"))
+    assert [state.id for state in outline(flow) if state.asks] == ["first"]
+    assert groups(svg(flow), "asks") == [["First", "outer / first"]]
+    assert groups(svg(code_flows()["chat"]), "asks") == []
 
 
 def test_states_inside_others_are_shown_by_their_path() -> None:

@@ -55,6 +55,7 @@ def svg(flow: Flow, current: str | None = None) -> str:
             final=state.final,
             compound=state.compound,
             invokes=state.invokes,
+            asks=state.asks,
             current=state.id in marked,
         )
         for state in sorted(states, key=lambda state: not _starts(state))

@@ -24,6 +24,7 @@ text { font-family: system-ui, "DejaVu Sans", sans-serif; font-size: 12px; fill:
 rect { fill: #ffffff; stroke: #475569; stroke-width: 1.5 }
 .paper { stroke: none }
 .invokes rect { fill: #ede9fe; stroke: #6d28d9 }
+.asks rect { fill: #dcfce7; stroke: #15803d }
 .compound rect { stroke-dasharray: 5 4 }
 .current rect { fill: #fde68a; stroke: #b45309; stroke-width: 3 }
 .final .inner { fill: none; stroke-width: 1 }
@@ -35,6 +36,7 @@ path { fill: none; stroke: #64748b; stroke-width: 1.5 }
 _LEGEND = [
     ("", "waits for an event"),
     ("invokes", "an invocation runs"),
+    ("asks", "a person may be asked"),
     ("compound", "has states inside"),
     ("final", "final"),
     ("current", "the session is here"),
@@ -93,10 +95,12 @@ class Drawing:
         final: bool,
         compound: bool,
         invokes: bool,
+        asks: bool,
         current: bool,
     ) -> int:
         """Adds a state; its index is what edges name it by. The first one is drawn on top."""
-        kinds = {"final": final, "compound": compound, "invokes": invokes, "current": current}
+        kinds = {"final": final, "compound": compound, "invokes": invokes}
+        kinds |= {"asks": asks, "current": current}
         half = max(_width(name, 8.2), _width(id_, 7.0), 70.0) / 2 + 14
         box = Box(left=half, right=half, height=_NODE_HEIGHT)
         classes = [kind for kind, holds in kinds.items() if holds]
