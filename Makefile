@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos chaos-teeth check format bench
+.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos ledger chaos-teeth check format bench
 
 BIN := .venv/bin
 UV := .uv/bin/uv
@@ -14,6 +14,7 @@ ARGS ?=
 SEED ?= 1
 REV ?= origin/main
 SECONDS ?= 60
+TURNS ?= 1000
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +50,9 @@ faults-teeth: setup ## Show that the fault tests fail without the fence, the swe
 
 chaos: setup ## Run random sessions under random faults: make chaos SEED="1 2" SECONDS=60; ARGS=--help for more
 	$(BIN)/python -m tests.chaos.run --seed $(SEED) --seconds $(SECONDS) $(ARGS)
+
+ledger: setup ## Run turns that call tools under faults, and check each call: make ledger TURNS=200 SEED=7
+	$(BIN)/python -m tests.ledger.run --turns $(TURNS) --seed $(SEED) $(ARGS)
 
 compat: setup ## Run an earlier commit's API and worker beside this tree's: make compat REV=1bd7663
 	$(BIN)/python -m tests.faults.compat $(REV)

@@ -90,9 +90,18 @@ class StepChange:
 
     @property
     def answer(self) -> str | None:
-        """The text that the result holds; that of a thread's step is an answer with its calls."""
-        if self.session_id.startswith("ath_") and (self.result or "").startswith('{"text":'):
-            return str(json.loads(self.result or "")["text"])
+        """The text that the result holds; that of a thread's step is an answer with its calls.
+
+        Of a tool's call it is what the tool gave back; None where it did not work.
+        """
+        if not self.session_id.startswith("ath_"):
+            return self.result
+        result = self.result or ""
+        if result.startswith('{"text":'):
+            return str(json.loads(result)["text"])
+        if result.startswith('{"tool_use_id":'):
+            told = json.loads(result)
+            return str(told["payload"]) if told["status"] == "success" else None
         return self.result
 
     @property
@@ -162,6 +171,11 @@ Row = TypeVar("Row", StepChange, StoredEvent, StoredMessage, StoredTransition)
 async def set_up(system: System) -> None:
     """Make the tables and triggers."""
     await system.query_script(_SETUP)
+
+
+async def tear_down(system: System) -> None:
+    """Drop them, and what was kept."""
+    await system.query_script("DROP SCHEMA chaos CASCADE")
 
 
 async def read(system: System) -> Audit:

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from typing_extensions import override
 
 from tests.chaos import audit
@@ -27,7 +26,8 @@ _DISK_MB = 24
 _WRONG_CLOCKS = (-3600.0, -0.3, 0.3, 3600.0)  # seconds
 
 
-def _environment(upstream: Upstream) -> dict[str, str]:
+def environment_of(upstream: Upstream) -> dict[str, str]:
+    """Settings with which sessions call the upstream, and faults show soon."""
     return {
         "STATEWRIGHT_STEP__LEASE_SECONDS": str(LEASE_SECONDS),
         "STATEWRIGHT_STEP__TIMEOUT_SECONDS": str(CALL_SECONDS),
@@ -129,15 +129,10 @@ class Deployment(System):
     def _unmount(self) -> None:
         subprocess.run(["umount", "-l", str(self.disk)], capture_output=True, check=False)
 
-    async def apply_flows(self, upstream: Upstream) -> None:
-        """Give the org the flows that sessions run."""
-        documents = (_MANIFESTS.read_text() % {"url": upstream.url}).split("\n---\n")
-        headers = {"Authorization": f"Bearer {self.api_key}"}
-        async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=20) as http:
-            for document in documents:
-                url = f"{self.base_urls[0]}/api/v1/cli/apply/"
-                answer = await http.post(url, content=document)
-                assert answer.is_success, answer.text
+
+def flows_of(upstream: Upstream) -> list[str]:
+    """The flows that sessions of the chaos run run."""
+    return (_MANIFESTS.read_text() % {"url": upstream.url}).split("\n---\n")
 
 
 @asynccontextmanager
@@ -148,10 +143,9 @@ async def running_deployment(
     rng = random.Random(f"clocks {seed}")
     clocks = {name: rng.choice(_WRONG_CLOCKS) for name in ("api-1", "worker-1")}
     async with AsyncExitStack() as stack:
-        deployment = Deployment(directory, _environment(upstream), clocks, stack)
+        deployment = Deployment(directory, environment_of(upstream), clocks, stack)
         try:
             await deployment.set_up()
-            await deployment.apply_flows(upstream)
             yield deployment
         finally:
             for ways in deployment.ways.values():

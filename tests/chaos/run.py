@@ -26,7 +26,7 @@ from tests.chaos import audit
 from tests.chaos.audit import Audit
 from tests.chaos.client import ChaosClient
 from tests.chaos.client_checks import check_clients
-from tests.chaos.deployment import Deployment, running_deployment
+from tests.chaos.deployment import Deployment, flows_of, running_deployment
 from tests.chaos.fault import Fault
 from tests.chaos.faults import KINDS
 from tests.chaos.history import History
@@ -101,6 +101,7 @@ async def run(plan: Plan, directory: Path) -> Outcome:
         Upstream(plan.seed) as upstream,
         running_deployment(directory, upstream, plan.seed) as deployment,
     ):
+        await deployment.apply(flows_of(upstream))
         history = History()
         schedule = Schedule(deployment, plan.seed, plan.kinds)
         watching = [
@@ -135,7 +136,8 @@ async def _talk(plan: Plan, deployment: Deployment, schedule: Schedule, history:
             asyncio.create_task(Talker(client, random.Random(f"{plan.seed} {number}")).talk())
             for number, client in enumerate(clients)
         ]
-        faults = asyncio.create_task(schedule.run(plan.seconds))
+        deadline = time.time() + plan.seconds
+        faults = asyncio.create_task(schedule.run(lambda: time.time() >= deadline))
         try:
             await asyncio.wait({faults, *talking}, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -23,13 +24,12 @@ class Schedule:
     kinds: list[str]
     faults: list[Fault] = field(default_factory=list)
 
-    async def run(self, seconds: float) -> None:
-        """Go on for so long; at the end all is healed."""
+    async def run(self, is_over: Callable[[], bool]) -> None:
+        """Go on until it is over; at the end all is healed."""
         rng = random.Random(f"faults {self.seed}")
         kinds = [kind for kind in self.kinds if kind != "full disk" or self.deployment.has_disk]
         weights = [KINDS[kind].weight for kind in kinds]
-        deadline = time.time() + seconds
-        while time.time() < deadline:
+        while not is_over():
             await asyncio.sleep(rng.uniform(0.5, 4.0))
             number = 1 if rng.random() < 0.75 else 2
             chosen = rng.choices(kinds, weights, k=number)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from redis.asyncio import Redis
 
-from tests.chaos.deployment import Deployment
 from tests.chaos.slow_clients import HALF_SENT
 from tests.faults.checks import FAULTS
+from tests.faults.system import System
 
 QUIET_SECONDS = 20.0
 _PARTIAL_SECONDS = 2.0  # after an answer, what readers saw of it is gone
-_INVOKERS = ("working", "order", "pay", "roboto_turn")
+_INVOKERS = ("working", "order", "pay", "roboto_turn", "tool_turn")
 
 _OPEN = """
 SELECT s.id, s.flow, s.state, s.invocation_id, v.id AS invocation, v.status AS invocation_status,
@@ -42,30 +42,28 @@ _FAULTS = FAULTS | {
 _EXPIRED = "SELECT id FROM session WHERE expires_at < clock_timestamp() - interval '10 seconds'"
 
 
-async def check_rest(deployment: Deployment) -> list[str]:
+async def check_rest(system: System) -> list[str]:
     """Wait until nothing is open; then look at what is there."""
     deadline = time.time() + QUIET_SECONDS
-    while still_open := await deployment.query(_OPEN, list(_INVOKERS)):
+    while still_open := await system.query(_OPEN, list(_INVOKERS)):
         if time.time() > deadline:
             return [f"stuck: {dict(row)}" for row in still_open]
         await asyncio.sleep(0.5)
     found = [
-        f"{fault}: {dict(row)}"
-        for fault, sql in _FAULTS.items()
-        for row in await deployment.query(sql)
+        f"{fault}: {dict(row)}" for fault, sql in _FAULTS.items() for row in await system.query(sql)
     ]
-    found += [f"expired, and still there: {row['id']}" for row in await deployment.query(_EXPIRED)]
+    found += [f"expired, and still there: {row['id']}" for row in await system.query(_EXPIRED)]
     await asyncio.sleep(_PARTIAL_SECONDS)
-    return [*found, *[f"left in Redis: {key}" for key in await _partial_keys(deployment)]]
+    return [*found, *[f"left in Redis: {key}" for key in await _partial_keys(system)]]
 
 
-async def _partial_keys(deployment: Deployment) -> list[str]:
-    async with Redis.from_url(deployment.valkey.url) as redis:
+async def _partial_keys(system: System) -> list[str]:
+    async with Redis.from_url(system.valkey.url) as redis:
         return [key.decode() async for key in redis.scan_iter("{statewright}:partial:*")]
 
 
-def check_logs(deployment: Deployment) -> Iterator[str]:
+def check_logs(system: System) -> Iterator[str]:
     """Faults of the deployment are warnings in the logs; an error is one of ours."""
-    for line in deployment.logs().splitlines():
+    for line in system.logs().splitlines():
         if '"unexpected error"' in line or '"step failed","exc' in line:
             yield f"in a log: {line[:1500]}"

@@ -89,7 +89,9 @@ class _Step:
                 claimed = change.at
             if change.status != "done" or change.before == "done" or not self._calls:
                 continue
-            call = good.get(change.answer or "")
+            if change.answer is None:
+                continue  # a tool's call that did not work, which the model was told
+            call = good.get(change.answer)
             if call is None:
                 yield f"its result was never answered: {change.result!r}"
             elif call.arrived < claimed:

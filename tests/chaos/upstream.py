@@ -5,7 +5,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
@@ -39,6 +39,8 @@ class Call:
         said: the tokens in its content.
         text: the answer, if its outcome is good.
         sent: the whole answer went out while the caller was there.
+        what: was asked: a tool, or "" for anything else.
+        usage: tokens of the input, of the output, and of the input those that were cached.
     """
 
     key: str
@@ -48,6 +50,8 @@ class Call:
     text: str = ""
     ended: float = 0.0
     sent: bool = False
+    what: str = ""
+    usage: tuple[int, int, int] = (1, 1, 0)
 
     @property
     def is_answered(self) -> bool:
@@ -62,47 +66,56 @@ def tokens_of(text: str) -> list[str]:
 class Upstream(LocalServer):
     """Runs in this process: `/api` answers JSON, `/v1` speaks as an OpenAI-compatible model."""
 
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(f"upstream {seed}")
+    def __init__(self, seed: int, *routes: Route) -> None:
+        self.random = random.Random(f"upstream {seed}")
         self.ledger: list[Call] = []
         super().__init__(
             Route("/api", self._api, methods=["POST"]),
             Route("/v1/chat/completions", self._model, methods=["POST"]),
+            *routes,
         )
 
     async def _api(self, request: Request) -> Response:
         body = (await request.body()).decode()
-        call = self._record(request, body)
-        call.text = json.dumps({"nonce": self._nonce(), "say": call.said})
-        return await self._respond(request, call, lambda: _api_response(call))
+        call = self.record(request, tokens_of(body))
+        call.text = json.dumps({"nonce": self.nonce(), "say": call.said})
+        return await self.respond(request, call, lambda: api_response(call))
 
     async def _model(self, request: Request) -> Response:
         body = json.loads(await request.body())
-        call = self._record(request, _last_content(body))
-        words = " ".join(["and"] * self._random.randrange(12))
-        call.text = f"{self._nonce()} heard {' '.join(call.said)} {words}".rstrip()
-        reply = _model_reply(call, self._random.uniform(0.0, 0.08))
-        stream = bool(body.get("stream"))
-        return await self._respond(request, call, lambda: response_of(reply, stream=stream))
+        call = self.record(request, tokens_of(_last_content(body)))
+        words = " ".join(["and"] * self.random.randrange(12))
+        call.text = f"{self.nonce()} heard {' '.join(call.said)} {words}".rstrip()
+        return await self.answer(request, call, body)
 
-    def _record(self, request: Request, content: str) -> Call:
+    async def answer(
+        self, request: Request, call: Call, body: dict[str, Any], calls: Sequence[Any] = ()
+    ) -> Response:
+        """The answer of the model to a request with that body: the call's text, and tool calls."""
+        reply = _model_reply(call, self.random.uniform(0.0, 0.08), calls)
+        stream = bool(body.get("stream"))
+        return await self.respond(request, call, lambda: response_of(reply, stream=stream))
+
+    def record(self, request: Request, said: list[str]) -> Call:
+        """Note a request as it comes in."""
         key = request.headers.get("idempotency-key", "")
-        call = Call(key, tokens_of(content), time.time(), self._outcome())
+        call = Call(key, said, time.time(), self._outcome())
         self.ledger.append(call)
         return call
 
-    def _nonce(self) -> str:
+    def nonce(self) -> str:
+        """A word that no other answer says."""
         return f"n{len(self.ledger)}"
 
     def _outcome(self) -> str:
-        number = self._random.randrange(1000)
+        number = self.random.randrange(1000)
         for outcome, share in _ODD.items():
             number -= share
             if number < 0:
                 return outcome
         return GOOD
 
-    async def _respond(
+    async def respond(
         self, request: Request, call: Call, response: Callable[[], Response]
     ) -> Response:
         """Take the call's time, unless the caller goes away, and answer."""
@@ -118,9 +131,9 @@ class Upstream(LocalServer):
     def _seconds(self, call: Call) -> float:
         if call.outcome == "hang":
             return CALL_SECONDS + 1.0
-        if self._random.random() < 0.15:
-            return self._random.uniform(1.0, 4.0)
-        return self._random.uniform(0.0, 0.4)
+        if self.random.random() < 0.15:
+            return self.random.uniform(1.0, 4.0)
+        return self.random.uniform(0.0, 0.4)
 
 
 async def _disconnect(receive: Receive) -> None:
@@ -160,7 +173,8 @@ def _retry_after(outcome: str) -> dict[str, str]:
     return {"Retry-After": formatdate(time.time() + 2, usegmt=True)}
 
 
-def _api_response(call: Call) -> Response:
+def api_response(call: Call) -> Response:
+    """What the API answers; the text is the answer's body."""
     match call.outcome:
         case "500" | "503" | "400":
             return Response("odd", int(call.outcome))
@@ -174,7 +188,7 @@ def _api_response(call: Call) -> Response:
             return Response(call.text, media_type="application/json")
 
 
-def _model_reply(call: Call, word_delay: float) -> Reply:
+def _model_reply(call: Call, word_delay: float, calls: Sequence[Any]) -> Reply:
     match call.outcome:
         case "500" | "503" | "400":
             return Reply(status=int(call.outcome))
@@ -184,8 +198,11 @@ def _model_reply(call: Call, word_delay: float) -> Reply:
             return Reply(text=call.text, cut_after=1)
         case "garbage":
             return Reply(raw="<html>odd</html>")
+        case _ if calls:
+            said = {"content": call.text, "tool_calls": list(calls)}
+            return Reply(message_body=said, finish_reason="tool_calls", usage=call.usage)
         case _:
-            return Reply(text=call.text, word_delay=word_delay)
+            return Reply(text=call.text, word_delay=word_delay, usage=call.usage)
 
 
 def _last_content(body: dict[str, Any]) -> str:

@@ -6,12 +6,13 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
+import httpx
 from redis.asyncio import Redis
 
 from app.access.service import create_key
@@ -183,6 +184,15 @@ class System:
         assert part.process.pid is not None, f"{part.process.name} does not run"
         with suppress(ProcessLookupError):  # it ended by itself at this moment
             os.kill(part.process.pid, number)
+
+    async def apply(self, documents: Sequence[str]) -> None:
+        """Apply manifests."""
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=20) as http:
+            for document in documents:
+                url = f"{self.base_urls[0]}/api/v1/cli/apply/"
+                answer = await http.post(url, content=document)
+                assert answer.is_success, answer.text
 
     async def query(self, sql: str, *arguments: Any) -> list[Any]:
         """Rows of the database."""

@@ -1,0 +1,109 @@
+"""What turns of the ledger run do: by seed, as words that the user says and the model follows."""
+
+import json
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from tests.chaos.client import new_token
+
+
+@dataclass(frozen=True)
+class ToolKind:
+    """A tool of the run.
+
+    Attributes:
+        where: who makes its calls.
+        is_write: a call has an effect.
+        is_keyed: the other side knows a repeated call by its key.
+        is_approved: a person decides about each call.
+    """
+
+    where: str
+    is_write: bool = True
+    is_keyed: bool = False
+    is_approved: bool = False
+
+    @property
+    def is_sent_once(self) -> bool:
+        """Whether a call whose outcome nobody knows may not be made again by itself."""
+        return self.is_write and not self.is_keyed
+
+
+TOOLS = {
+    "look": ToolKind("http", is_write=False),
+    "note": ToolKind("http"),
+    "keyed": ToolKind("http", is_keyed=True),
+    "pay": ToolKind("http", is_approved=True),
+    "desk__peek": ToolKind("mcp", is_write=False),
+    "desk__stamp": ToolKind("mcp"),
+    "client_ask": ToolKind("client"),
+}
+_WEIGHTS = {"look": 3, "note": 3, "keyed": 2, "pay": 5, "desk__peek": 1, "desk__stamp": 2}
+_WEIGHTS |= {"client_ask": 2}
+_APPROVED = 0.65
+_CANCELLED = 0.04
+_TALKED_OVER = 0.04
+
+
+@dataclass(frozen=True)
+class PlannedCall:
+    """A call that the model makes; `token` is an argument by which it is found everywhere."""
+
+    tool: str
+    token: str
+    is_approved: bool
+
+    @property
+    def kind(self) -> ToolKind:
+        """What it is."""
+        return TOOLS[self.tool]
+
+
+@dataclass(frozen=True)
+class PlannedTurn:
+    """A turn: answers with calls, one after the other, and then one that says the turn's token.
+
+    Attributes:
+        is_cancelled: the user cancels it somewhere on the way.
+        is_talked_over: the user goes on where the turn waits for somebody.
+    """
+
+    token: str
+    stages: list[list[PlannedCall]]
+    is_cancelled: bool
+    is_talked_over: bool
+
+    @property
+    def text(self) -> str:
+        """What the user says, for the model to follow."""
+        stages = [[[call.tool, call.token] for call in stage] for stage in self.stages]
+        return json.dumps({"turn": self.token, "stages": stages})
+
+    @property
+    def calls(self) -> list[PlannedCall]:
+        """All calls."""
+        return [call for stage in self.stages for call in stage]
+
+
+def plan_turn(rng: random.Random) -> PlannedTurn:
+    """A turn of up to three answers with up to three calls each."""
+    names, weights = list(_WEIGHTS), list(_WEIGHTS.values())
+    stages = [
+        [
+            PlannedCall(tool, new_token(), rng.random() < _APPROVED)
+            for tool in rng.choices(names, weights, k=rng.choice([1, 1, 2, 3]))
+        ]
+        for _ in range(rng.choice([1, 1, 1, 2, 2, 3]))
+    ]
+    is_cancelled = rng.random() < _CANCELLED
+    return PlannedTurn(new_token(), stages, is_cancelled, rng.random() < _TALKED_OVER)
+
+
+def read_plan(text: object) -> dict[str, Any] | None:
+    """What a user's message says to do; None of any other message."""
+    try:
+        plan = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return plan if isinstance(plan, dict) and "stages" in plan else None
