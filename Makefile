@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos ledger chaos-teeth check format bench
+.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos ledger ledger-teeth chaos-teeth check format bench
 
 BIN := .venv/bin
 UV := .uv/bin/uv
@@ -53,6 +53,9 @@ chaos: setup ## Run random sessions under random faults: make chaos SEED="1 2" S
 
 ledger: setup ## Run turns that call tools under faults, and check each call: make ledger TURNS=200 SEED=7
 	$(BIN)/python -m tests.ledger.run --turns $(TURNS) --seed $(SEED) $(ARGS)
+
+ledger-teeth: setup ## Show that the ledger run finds it when a safeguard is off
+	$(BIN)/python -m tests.ledger.teeth $(ARGS)
 
 compat: setup ## Run an earlier commit's API and worker beside this tree's: make compat REV=1bd7663
 	$(BIN)/python -m tests.faults.compat $(REV)

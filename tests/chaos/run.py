@@ -112,7 +112,7 @@ async def run(plan: Plan, directory: Path) -> Outcome:
             await _talk(plan, deployment, schedule, history)
         finally:
             await end_tasks(*watching)
-        stuck = await check_rest(deployment)
+        stuck = await check_rest(deployment, schedule.faults)
         kept = await audit.read(deployment)
         violations = [
             *stuck,

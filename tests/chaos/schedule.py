@@ -17,11 +17,17 @@ from tests.chaos.faults import KINDS, set_of_server
 
 @dataclass
 class Schedule:
-    """Does faults by seed until the run ends, most of them alone; `faults` is what was done."""
+    """Does faults by seed until the run ends, most of them alone.
+
+    Attributes:
+        pause: seconds between two, from and to.
+        faults: what was done.
+    """
 
     deployment: Deployment
     seed: int
     kinds: list[str]
+    pause: tuple[float, float] = (0.5, 4.0)
     faults: list[Fault] = field(default_factory=list)
 
     async def run(self, is_over: Callable[[], bool]) -> None:
@@ -30,7 +36,7 @@ class Schedule:
         kinds = [kind for kind in self.kinds if kind != "full disk" or self.deployment.has_disk]
         weights = [KINDS[kind].weight for kind in kinds]
         while not is_over():
-            await asyncio.sleep(rng.uniform(0.5, 4.0))
+            await asyncio.sleep(rng.uniform(*self.pause))
             number = 1 if rng.random() < 0.75 else 2
             chosen = rng.choices(kinds, weights, k=number)
             if len(set(chosen)) < number or ("full redis" in chosen and number > 1):

@@ -91,6 +91,31 @@ MUTATIONS = {
         (("app/sessions/steps/leases.py", "        if locked and", "        if not locked and"),),
         ("test_a_locked_step_does_not_cost_others_their_leases",),
     ),
+    # The result of a tool's call counts whichever attempt it is of.
+    "fence on tool steps": Mutation(
+        (
+            (_STEP_SQL, "t.status = 'running' AND t.attempt = i.attempt", "true"),
+            (_STEP_SQL, "AND h.attempt = t.attempt", ""),
+        ),
+        ("test_a_late_result_of_a_tool_is_discarded",),
+    ),
+    # What people are asked is forgotten with the processes.
+    "approvals kept in memory": Mutation(
+        (
+            (
+                "app/sessions/runtime.py",
+                "            store = SessionStore(database.pool)\n",
+                "            await database.pool.execute(_FORGET)\n"
+                "            store = SessionStore(database.pool)\n",
+            ),
+            (
+                "app/sessions/runtime.py",
+                "\n\n@dataclass",
+                "\n_FORGET = \"DELETE FROM action WHERE status = 'open'\"\n\n\n@dataclass",
+            ),
+        ),
+        ("test_an_approval_outlives_every_process_and_an_emptied_redis",),
+    ),
     # A call that may have written is made again when its worker is gone.
     "unknown outcomes resent": Mutation(
         (

@@ -81,7 +81,7 @@ async def test_each_write_is_made_once_and_each_answer_counted_once_under_faults
         driving = [Driver(client, str(n), book).drive() for n, client in enumerate(clients)]
         async with asyncio.timeout(90):
             await asyncio.gather(do_each_fault(system, faults), *driving)
-        stuck = await check_rest(system)
+        stuck = await check_rest(system, faults)
         changes, kept = await audit.read(system), await Kept.read(system, book)
         violations = [
             *stuck,

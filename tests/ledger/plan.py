@@ -101,9 +101,12 @@ def plan_turn(rng: random.Random) -> PlannedTurn:
 
 
 def read_plan(text: object) -> dict[str, Any] | None:
-    """What a user's message says to do; None of any other message."""
+    """What a user's message says to do; None of any other message.
+
+    What was said last counts: two messages without an answer between them are one to the model.
+    """
     try:
-        plan = json.loads(text) if isinstance(text, str) else None
+        plan = json.loads(text.split("\n\n")[-1]) if isinstance(text, str) else None
     except ValueError:
         return None
     return plan if isinstance(plan, dict) and "stages" in plan else None

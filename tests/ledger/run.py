@@ -43,6 +43,7 @@ _TURNS = 1_000
 _CLIENTS = 12
 _PROGRESS_SECONDS = 10.0
 _CLOSING_SECONDS = 60.0  # for turns to end, once all is healed
+_PAUSE = (3.0, 10.0)  # between two faults: turns are to come to something
 _SHOWN = 25
 # kill -9 of everything, SIGSTOP past the lease, FLUSHALL, PostgreSQL restarts.
 _FAULTS = (
@@ -116,7 +117,7 @@ async def run(plan: Plan, directory: Path) -> Outcome:
     ):
         await deployment.apply(world.manifests())
         history, book = History(), Book.of(plan.seed, plan.turns)
-        schedule = Schedule(deployment, plan.seed, plan.kinds)
+        schedule = Schedule(deployment, plan.seed, plan.kinds, _PAUSE)
         watching = [
             asyncio.create_task(note_slow_machine(schedule.faults)),
             asyncio.create_task(_progress(schedule, book, world, history)),
@@ -126,7 +127,7 @@ async def run(plan: Plan, directory: Path) -> Outcome:
         finally:
             await end_tasks(*watching)
         seconds = time.time() - began
-        stuck = await check_rest(deployment)
+        stuck = await check_rest(deployment, schedule.faults)
         changes, kept = await audit.read(deployment), await Kept.read(deployment, book)
         http = list(world.upstream.ledger)
         violations = [
