@@ -9,7 +9,8 @@ from app.flows.manifest.expression import Clock, EvaluationError
 from app.flows.model.session_model import SessionModel
 from app.kit.storable import Limits, check_json
 
-INPUTS = frozenset({"actor_input", "parsed_actor_input"})
+# What expressions see beside the fields of the flow.
+INPUTS = frozenset({"actor_input", "parsed_actor_input", "task_error"})
 
 MAX_SIZE = 200_000
 MAX_DEPTH = 50
@@ -34,7 +35,7 @@ class Facade:
         )
 
     def read(self, name: str) -> Any:
-        """The value of a field, or what the actor said."""
+        """The value of a field, or of what the engine sets."""
         if name not in self._names:
             raise EvaluationError(f"The flow has no field {name!r}.")
         return getattr(self._model, name)

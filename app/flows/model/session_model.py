@@ -22,6 +22,7 @@ class SessionModel(VersionedModel):
         session_id: the session's id.
         state: the id of the state that the session is in.
         actor_input: text that came with the event at hand.
+        task_error: why the last invocation failed; None if it did not, or a client has acted since.
         secondary_store: large values, stored one by one and written once.
     """
 
@@ -34,6 +35,7 @@ class SessionModel(VersionedModel):
     session_id: str = Field(default="", exclude=True)
     state: str = Field(default="", exclude=True)
     actor_input: str = Field(default="", exclude=True)
+    task_error: str | None = Field(default=None, exclude=True)
     secondary_store: SecondaryStore = Field(
         default_factory=SecondaryStore, exclude=True, repr=False
     )

@@ -33,7 +33,14 @@ class FlowSpec(ManifestModel):
     )
 
     model: dict[str, Any] = Field({}, description="JSON Schema properties of the session.")
-    statechart: dict[str, Any] = Field({}, description="The states, and the events that move it.")
+    statechart: dict[str, Any] = Field(
+        {},
+        description="The states, and the events that move it. A state that invokes something is"
+        " left by its first event, which has the result as its input. Where the invocation failed,"
+        " it is left by the event `error` (its input says why), if it takes that and a guard of it"
+        " holds; or else by its first event with empty input. Guards, assignments and templates"
+        " see why it failed as task_error, which is null otherwise.",
+    )
     templates: dict[str, Any] = Field(
         {},
         description="One for each state: a text, or an object with one of invoke, chain, parallel,"

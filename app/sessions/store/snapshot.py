@@ -66,6 +66,7 @@ class Snapshot(SessionHead):
         model = flow.model.deserialize(self.model)
         model.session_id = self.id
         model.state = self.state
+        model.task_error = self.task_error
         if self.stored_values:
             model.secondary_store = SecondaryStore.from_serialized(self.values())
         return model

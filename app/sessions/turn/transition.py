@@ -174,9 +174,10 @@ class TransitionRun:
     async def fail(self, left: set[str]) -> None:
         """Leads a failed invocation out of its chain of invoker states; the dialogue says why.
 
-        A state that takes the event `error` says itself what follows. Any other gets the event that
-        ends it, with empty input; the next invoker state must not act on that, and is left too. So
-        is what follows `error`, where the user cancelled: nothing is to be invoked any more.
+        A state that takes the event `error`, which has the error as its input, says itself what
+        follows. Any other gets the event that ends it, with empty input; the next invoker state
+        must not act on that, and is left too. So is what follows `error`, where the user cancelled:
+        nothing is to be invoked any more.
 
         Args:
             left: states that earlier failures of the same turn left; none is entered again.
@@ -190,10 +191,9 @@ class TransitionRun:
         left, results = left.copy(), self._given.results
         while self.change.state not in left:
             left.add(self.change.state)
-            takes_error = self._flow.takes_error(self.change.state)
-            if takes_error:
-                entered = await self._move(ERROR_EVENT, self._given.error or "")
-            else:
+            entered = await self._take_error()
+            takes_error = entered is not None
+            if entered is None:
                 entered = await self._move(self._flow.ending_event(self.change.state), results)
                 results = ""
             goes_on = takes_error and not self._given.cancelled and entered.target not in left
@@ -202,6 +202,15 @@ class TransitionRun:
                 return
             self._record(entered)
         raise EndlessFailureError(f"State {self.change.state!r} does not end with a failure.")
+
+    async def _take_error(self) -> Entered | None:
+        """Where the state says that a failure leads; None: it does not say."""
+        if not self._flow.takes_error(self.change.state):
+            return None
+        try:
+            return await self._move(ERROR_EVENT, self._given.error or "")
+        except EventNotAcceptedError:  # none of its guards holds
+            return None
 
     def pack(self) -> Change:
         """The change, with the model as it is stored."""
@@ -212,6 +221,7 @@ class TransitionRun:
 
     async def _move(self, event: str, actor_input: str) -> Entered:
         self._model.actor_input = actor_input
+        self._model.task_error = self.change.error
         return await self._flow.send(
             self.change.state,
             self._model,
