@@ -86,7 +86,7 @@ check-migrations:
 
 check-openapi: $(OPENAPI)/.complete
 	@mkdir -p build
-	$(BIN)/python -m tools.openapi.document > build/openapi.json
+	$(BIN)/statewright openapi > build/openapi.json
 	PATH=$(NODE):$$PATH $(OPENAPI)/node_modules/.bin/redocly lint --config $(OPENAPI)/redocly.yaml --max-problems 50 build/openapi.json
 	PATH=$(NODE):$$PATH $(OPENAPI)/node_modules/.bin/spectral lint --ruleset $(OPENAPI)/spectral.yaml --fail-severity warn build/openapi.json
 

@@ -25,6 +25,7 @@ app.command()(run.api)
 app.command()(run.worker)
 app.command()(run.migrate)
 app.command()(run.rotate_secrets)
+app.command()(run.openapi)
 app.add_typer(keys.app, name="key")
 
 # Resources, over HTTP

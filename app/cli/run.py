@@ -3,6 +3,7 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,16 @@ def rotate_secrets() -> None:
                 return await rotate(database, vault)
 
         write(f"{asyncio.run(run())} secrets encrypted with key {vault.key_id!r}.")
+
+
+def openapi() -> None:
+    """Print the API's OpenAPI document, to generate a client from; nothing has to run."""
+    with one_line_errors():
+        from app.main import create_app
+
+        # Flows in code and keys are no part of the document.
+        settings = Settings(dev=True, log_level="ERROR", flows_package=None)
+        write(json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False))
 
 
 def read_settings() -> Settings:

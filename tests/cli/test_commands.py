@@ -1,5 +1,6 @@
 """What the commands do, print and refuse."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,4 @@ def test_about_the_service(ok: Ok) -> None:
     assert "postgresql   ok" in ok("status")
     assert "dev@localhost" in ok("whoami")
     assert yaml.safe_load(ok("whoami", "-o", "yaml"))["account"]["name"] == "dev"
+    assert "/v1/ai/agents" in json.loads(ok("openapi"))["paths"]
