@@ -15,6 +15,13 @@ from app.wire.actions import ResolveActionRequest
 MAX_RESULT_CHARS = 256_000  # of its JSON; as what a tool gives back
 
 
+_STATUS = {
+    ActionDecision.ANSWER: ActionStatus.ANSWERED,
+    ActionDecision.APPROVE: ActionStatus.APPROVED,
+    ActionDecision.DENY: ActionStatus.DENIED,
+}
+
+
 def check_answer(action: StoredAction, request: ResolveActionRequest) -> None:
     """Raises `BadRequestError` for an answer that is too large, or does not fit the schema."""
     if request.decision is not ActionDecision.ANSWER:
@@ -43,13 +50,16 @@ def check_fits(schema: dict[str, Any], value: object, member: str) -> None:
 async def answer_step(
     runtime: Runtime, caller: Caller, action: StoredAction, request: ResolveActionRequest
 ) -> bool:
-    """Ends an ask, and lets its step go on; False: it has ended, or its step does not wait now."""
+    """Ends an ask, and lets its step go on; False: it has ended, or its step does not wait now.
+
+    Where a budget was raised, the step has no result, but makes its request.
+    """
     answers = request.decision is ActionDecision.ANSWER
     action_id = action.columns["id"]
     asked = await runtime.asks.resolve(
         caller.org_id,
         action_id,
-        ActionStatus.ANSWERED if answers else ActionStatus.DENIED,
+        _STATUS[request.decision],
         Resolution(action_id=action_id, **request.model_dump()).stored,
         caller.user_id,
         _text(request.result) if answers else None,

@@ -82,11 +82,11 @@ async def resolve_action(
         if action.columns["status"] != ActionStatus.OPEN:
             return _ended_alike(action, request)
         _check_request(action, request)
-        if action.columns["kind"] == ActionKind.INPUT:
-            answered = await answer_step(runtime, caller, action, request)
-            return await read_action(runtime, caller, action_id) if answered else None
         if action.columns["kind"] == ActionKind.BUDGET:
             await _check_raise(runtime, action, request)
+        if action.columns["step_id"] is not None:
+            answered = await answer_step(runtime, caller, action, request)
+            return await read_action(runtime, caller, action_id) if answered else None
         if action.session.invocation_id is not None:
             return None
         if not await _decide(runtime, caller, action, request):

@@ -22,7 +22,7 @@ class ActionRecord(WireModel):
     thread_id: str = Field(description="The thread, or session, that waits.")
     kind: ActionKind = Field(description="What is asked.")
     status: ActionStatus = Field(description="Whether it is open, or how it ended.")
-    step_id: str | None = Field(None, description="The step that asks; kind `input` only.")
+    step_id: str | None = Field(None, description="The step of a flow that asks, if one does.")
     question: str | None = Field(None, description="What it asks, in words.")
     tool_use_id: str | None = Field(
         None, description="The call that waits; null: none does.", examples=["tu_01k8zq5d3v"]

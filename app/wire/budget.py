@@ -105,6 +105,11 @@ class UsedUpBudget(BaseModel):
         """Says that it is used up."""
         return f"The {self.name} is used up: {self.limit} {self.bound.removeprefix('max_')}."
 
+    @property
+    def question(self) -> str:
+        """What people are asked."""
+        return f"{self.text} May the turn take more?"
+
     def shown(self) -> dict[str, Any]:
         """As an action shows it: its limit as a budget is written."""
         shown = self.model_dump(mode="json", exclude={"bound", "limit"}, exclude_none=True)

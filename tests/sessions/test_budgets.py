@@ -413,7 +413,7 @@ async def test_a_wrong_budget_is_refused(client: httpx.AsyncClient, budget: dict
         assert response.json()["errors"][0]["loc"][:2] == ["body", "budget"]
 
 
-async def test_a_flow_counts_and_is_bounded_where_it_asks_models_and_nowhere_else(
+async def test_a_step_of_a_flow_counts_and_waits_where_it_asks_a_model_and_nowhere_else(
     client: httpx.AsyncClient, model: OpenAiServer
 ) -> None:
     states = {
@@ -442,15 +442,58 @@ async def test_a_flow_counts_and_is_bounded_where_it_asks_models_and_nowhere_els
             manifest("Agent", "Helper", agent),
         ),
     )
+    agent_id = data(await client.get("/v1/ai/agents/name/Helper"))["agent_id"]
+
+    async def wait(thread: dict[str, Any]) -> dict[str, Any]:
+        while True:
+            thread = await read(client, thread["thread_id"])
+            if thread["status"] == "waiting" or thread["required_actions"]:
+                return thread
+            await asyncio.sleep(0.05)
+
+    async def launch() -> dict[str, Any]:
+        body = {"values": {"prompt": "Hi"}}
+        launched = await client.post(f"/v1/ai/agents/{agent_id}/launch", json=body)
+        return await wait(data(launched, 201))
 
     answer = await post(client, "prompt/Helper", {"prompt": "Hi"})
-    thread = await read(client, answer["data"]["session_id"])
-    refused = await send_manifest(client, "prompt/Helper", {"prompt": "Hi"})
+    first = await read(client, answer["data"]["session_id"])
+    assert (first["usage"]["requests"], first["usage"]["input_tokens"]) == (2, 120)
 
-    assert thread["usage"]["requests"] == 2
-    assert thread["usage"]["input_tokens"] == 120
-    assert "The budget of the day is used up: 3 steps." in refused.text
-    assert len(model.requests) == 3
+    async def rests(thread: dict[str, Any]) -> dict[str, Any]:
+        while True:
+            thread = await read(client, thread["thread_id"])
+            if thread["status"] == "waiting":
+                return thread
+            await asyncio.sleep(0.05)
+
+    thread = await launch()
+    [action] = thread["required_actions"]
+    assert (action["kind"], action["approvers"]) == ("budget", "scope")
+    assert action["step_id"] is not None
+    assert action["question"].startswith("The budget of the day is used up: 3 steps.")
+    assert thread["usage"]["requests"] == 1
+    assert ((await decide(client, thread, "approve")).status_code, len(model.requests)) == (400, 3)
+    assert data(await decide(client, thread, "approve", max_steps=4))["status"] == "approved"
+    thread = await rests(thread)
+    assert (thread["usage"]["requests"], thread["required_actions"]) == (2, [])
+
+    stopped = await launch()
+    assert stopped["required_actions"][0]["arguments"]["limit"] == {"max_steps": 4}
+    assert data(await decide(client, stopped, "deny"))["status"] == "denied"
+    stopped = await rests(stopped)
+    [block] = stopped["messages"][-1]["content"]
+    assert block["error_code"] == "budget_exceeded"
+    assert block["error_message"] == "The budget of the day is used up: 4 steps."
+
+    # A retry asks again, and a cancel withdraws what was asked.
+    data(await client.post(f"{THREADS}/{stopped['thread_id']}/retry"))
+    [action] = (await wait(stopped))["required_actions"]
+    data(await client.post(f"{THREADS}/{stopped['thread_id']}/cancel"))
+    assert (await rests(stopped))["required_actions"] == []
+    action = data(await client.get(f"/v1/ai/actions/{action['action_id']}"))
+    assert action["status"] == "cancelled"
+    assert len(model.requests) == 4
 
 
 async def test_a_cost_is_bounded_by_prices_which_must_be_there(

@@ -20,7 +20,7 @@ from app.wire.budget import UsedUpBudget
 from app.wire.messages import ErrorCode, error_block
 
 # Who raises a budget that others set. Their own may be raised by who started the session, too.
-_APPROVERS = {BudgetScope.AGENT: Approvers.SCOPE, BudgetScope.ACCOUNT: Approvers.ADMIN}
+BUDGET_APPROVERS = {BudgetScope.AGENT: Approvers.SCOPE, BudgetScope.ACCOUNT: Approvers.ADMIN}
 
 
 class UnaskedRequest(BaseModel):
@@ -57,8 +57,8 @@ def ask_for_budget(used_up: UsedUpBudget, asking: Asking) -> tuple[Outcome, Pend
         answer_schema=used_up.answer_schema(),
         seconds=asking.seconds,
         on_expiry=ActionExpiry.CANCEL,
-        approvers=_APPROVERS.get(used_up.scope),
-        question=f"{used_up.text} May the turn take more?",
+        approvers=BUDGET_APPROVERS.get(used_up.scope),
+        question=used_up.question,
     )
     pending = PendingBudget(id=action.id, text=used_up.text)
     return Outcome(Next.BUDGET, ToolUse(), actions=[action]), pending

@@ -2,13 +2,15 @@
 
 from collections.abc import Awaitable, Callable
 
-from app.enums import ActionExpiry, ActionStatus
+from app.enums import ActionExpiry, ActionKind, ActionStatus
 from app.flows.library.asking import DEFAULT_SECONDS
+from app.flows.library.budget_action import BUDGET_APPROVERS
 from app.flows.rendering.jinja import storable
 from app.flows.template import Ask
 from app.invokers.invoker import InvokerError
-from app.kit.ids import derived_id
+from app.kit.ids import derived_id, new_id
 from app.sessions.store.asks import AskOutcome, AskStore, NewAsk
+from app.sessions.store.budgets import BudgetExceededError
 from app.sessions.store.claim import Claim
 from app.wire.messages import ErrorCode
 
@@ -60,6 +62,29 @@ async def ask_person(
         seconds=DEFAULT_SECONDS if node.expires is None else node.expires,
         on_expiry=node.on_expiry,
         approvers=node.approvers,
+    )
+
+
+async def ask_for_raise(asks: AskStore, claim: Claim, error: BudgetExceededError) -> NewAsk:
+    """What the step asks whose request would pass a budget; where it is raised, it goes on.
+
+    Raises:
+        BudgetExceededError: that was denied, or not decided in time.
+    """
+    outcome = None if claim.waits_for is None else await asks.outcome(claim.waits_for)
+    status = None if outcome is None else outcome.status
+    if status in (ActionStatus.DENIED, ActionStatus.EXPIRED):
+        raise error
+    used_up = error.used_up
+    return NewAsk(
+        id=claim.waits_for if claim.waits_for and status == ActionStatus.OPEN else new_id("act"),
+        question=used_up.question,
+        answer_schema=used_up.answer_schema(),
+        seconds=DEFAULT_SECONDS,
+        on_expiry=ActionExpiry.FAIL,
+        approvers=BUDGET_APPROVERS.get(used_up.scope),
+        kind=ActionKind.BUDGET,
+        arguments=used_up.shown(),
     )
 
 

@@ -33,7 +33,7 @@ from app.invokers.web.request_parts import NO_PARTS
 from app.kit.registry import UnknownNameError
 from app.queue.live_workers import Served
 from app.sessions.runtime import Runtime
-from app.sessions.steps.asks import NotAnsweredError, ask_person
+from app.sessions.steps.asks import NotAnsweredError, ask_for_raise, ask_person
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.http_request import request_parts
 from app.sessions.steps.partial_output import partial_output
@@ -236,7 +236,9 @@ class AttemptRunner:
             case Served.UNKNOWN:
                 return PlannedCode.UNKNOWN
 
-    async def _invoke(self, flow: Flow, claim: Claim, node: Invoke, spent: Spent) -> Answer:
+    async def _invoke(
+        self, flow: Flow, claim: Claim, node: Invoke, spent: Spent
+    ) -> Answer | NewAsk:
         config, parts = node.config, NO_PARTS
         if node.invoker == "http":
             render, seen = self._source(flow, claim).render, claim.scope.visible()
@@ -247,7 +249,10 @@ class AttemptRunner:
         content = await source.render(node.text, claim.scope.visible())
         await invoker.prepare()
         if name in MODELS:
-            await self._reserve(claim, spent, node.invoker, len(content), config)
+            try:
+                await self._reserve(claim, spent, node.invoker, len(content), config)
+            except BudgetExceededError as error:
+                return await ask_for_raise(self._runtime.asks, claim, error)
         timeout = node.timeout or self._settings.timeout_seconds
         answer = await self._called(
             claim,

@@ -186,7 +186,8 @@ class StepRunner:
             log.warning("superseded, the result is dropped", attempt=claim.attempt)
             await self._forget_partial(claim)
             return None
-        if change.withdraws_asks:
+        # Beside a step that failed others may ask for larger budgets.
+        if change.withdraws_asks or (error is not None and claim.budgets is not None):
             await self._runtime.asks.withdraw(change.session_id)
         own = next((step for step in change.due if step.queue in self._queues), None)
         others = [step for step in change.due if step != own]

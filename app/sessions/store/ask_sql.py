@@ -10,10 +10,10 @@ ASK = (
 , opened AS (
   INSERT INTO action (id, session_id, org_id, kind, step_id, question, arguments, answer_schema,
     approvers, deadline, on_expiry, status)
-  SELECT $3, g.session_id, g.org_id, 'input', g.id, a.question, '{}', a.answer_schema, a.approvers,
-    clock_timestamp() + a.seconds * interval '1 second', a.on_expiry, 'open'
-  FROM guard g, json_to_record($6::json) AS a(question text, answer_schema jsonb, approvers text,
-    seconds float, on_expiry text)
+  SELECT $3, g.session_id, g.org_id, a.kind, g.id, a.question, a.arguments, a.answer_schema,
+    a.approvers, clock_timestamp() + a.seconds * interval '1 second', a.on_expiry, 'open'
+  FROM guard g, json_to_record($6::json) AS a(kind text, question text, arguments jsonb,
+    answer_schema jsonb, approvers text, seconds float, on_expiry text)
   ON CONFLICT (id) DO NOTHING
 )
 SELECT id FROM guard"""

@@ -1,12 +1,12 @@
 """Asks in PostgreSQL: the actions that steps open, and wait for without a worker."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import asyncpg
 
-from app.enums import ActionExpiry, ActionStatus, Approvers
+from app.enums import ActionExpiry, ActionKind, ActionStatus, Approvers
 from app.sessions.store import ask_sql
 from app.sessions.store.change import DueStep, StepFence
 
@@ -23,6 +23,7 @@ class NewAsk:
         answer_schema: the JSON Schema of an answer.
         seconds: that an answer is waited for.
         approvers: who may answer; None: each of them.
+        kind: what is asked about; of a budget, `arguments` say which.
     """
 
     id: str
@@ -31,6 +32,8 @@ class NewAsk:
     seconds: float
     on_expiry: ActionExpiry
     approvers: Approvers | None = None
+    kind: ActionKind = ActionKind.INPUT
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 class AskOutcome(NamedTuple):

@@ -85,12 +85,10 @@ async def close_invocation(
     except NotFoundError:  # the flow is not here: nobody can say more than where a client acted
         change = _failure(before, failure)
         change.state = await runtime.store.last_acted_state(before.id) or before.state
-        change.withdraws_asks = True
     error = failure.error or ""
     if not await runtime.store.close(invocation_id, change, error, cancelled=failure.cancelled):
         return False
-    if change.withdraws_asks:
-        await runtime.asks.withdraw(before.id)
+    await runtime.asks.withdraw(before.id)  # of templates that ask, and of budgets that are used up
     await runtime.cancellations.publish(invocation_id)
     await announce(runtime, change, ended=failure.made_by)
     return True
