@@ -149,6 +149,30 @@ MUTATIONS = {
         ("test_what_was_written_without_an_answer_is_written_again_and_counted_once",),
         "tests/sessions/test_usage.py",
     ),
+    # An answer to a flow is taken whether or not there was one before.
+    "two answers": Mutation(
+        (
+            (
+                "app/sessions/store/ask_sql.py",
+                "a.status = 'open' AND t.waits_for = a.id\n    AND t.status = 'waiting'\n  FOR",
+                "t.waits_for = a.id\n  FOR",
+            ),
+        ),
+        ("test_of_twenty_answers_at_once_one_wins",),
+        "tests/sessions/test_asks.py",
+    ),
+    # What a step asks outlives the invocation that ended while it was opened.
+    "asks left open": Mutation(
+        (
+            (
+                "app/sessions/turn/ending.py",
+                "await runtime.asks.withdraw(before.id)",
+                "pass",
+            ),
+        ),
+        ("test_an_ask_that_opens_as_its_invocation_is_ended_is_withdrawn",),
+        "tests/sessions/test_asks.py",
+    ),
     # Each command waits for a server that did not answer the one before.
     "breaker": Mutation(
         (

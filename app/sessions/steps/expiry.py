@@ -27,8 +27,9 @@ async def expire_actions(runtime: Runtime) -> None:
 
 async def _expire_asks(runtime: Runtime) -> None:
     """Ends asks of steps, each once; what follows is what the step's next attempt says."""
-    for due, session_id in await runtime.asks.expire():
-        await runtime.queue.publish([due], wake=session_id)
+    while expired := await runtime.asks.expire():
+        for due, session_id in expired:
+            await runtime.queue.publish([due], wake=session_id)
 
 
 async def _expire(runtime: Runtime, late: LateAction) -> None:
