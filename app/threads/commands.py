@@ -30,7 +30,7 @@ from app.sessions.turn.admission import TRIES, EventRequest, admit, request_hash
 from app.sessions.turn.ending import close_invocation
 from app.sessions.turn.opening import OpenedSession, Opening, open_session, opened_before
 from app.sessions.turn.run import opening_run
-from app.sessions.turn.transition import TransitionInput
+from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.visibility import check_usable
 from app.threads.cursor import Cursor
 from app.threads.dialogue import DialogueReader

@@ -34,7 +34,7 @@ from app.sessions.steps.watchdog import Watchdog
 from app.sessions.store.cause import Cause, CauseKind
 from app.sessions.turn.admission import EventRequest
 from app.sessions.turn.ending import close_invocation
-from app.sessions.turn.transition import TransitionInput
+from app.sessions.turn.transition_input import TransitionInput
 from app.settings import SessionSettings, Settings
 from tests.support.charts import TEXTS, flow_of_failures, manifest_flows
 from tests.support.code_charts import CodeChart, code_charts, loaded

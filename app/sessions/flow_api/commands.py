@@ -26,7 +26,7 @@ from app.sessions.turn.admission import EventRequest, admit, request_hash
 from app.sessions.turn.opening import Opening, open_session, opened_before
 from app.sessions.turn.resuming import retry_invocation
 from app.sessions.turn.run import opening_run
-from app.sessions.turn.transition import TransitionInput
+from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.visibility import check_usable
 
 

@@ -7,7 +7,7 @@ from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.store import OverdueInvocation
 from app.sessions.turn.ending import close_invocation
-from app.sessions.turn.transition import TransitionInput
+from app.sessions.turn.transition_input import TransitionInput
 
 log = get_logger(__name__)
 

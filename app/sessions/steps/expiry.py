@@ -10,7 +10,7 @@ from app.sessions.store.cause import Cause
 from app.sessions.store.store import LateAction
 from app.sessions.turn.announce import announce
 from app.sessions.turn.run import transition_run
-from app.sessions.turn.transition import TransitionInput
+from app.sessions.turn.transition_input import TransitionInput
 
 log = get_logger(__name__)
 

@@ -33,7 +33,7 @@ from app.sessions.store.change import DueStep
 from app.sessions.store.claim import Claim
 from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import ending_change, is_infrastructure
-from app.sessions.turn.transition import TransitionInput
+from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.turn.waking import wake
 from app.wire.messages import ErrorCode
 

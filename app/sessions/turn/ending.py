@@ -13,7 +13,7 @@ from app.sessions.store.change import Change
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.announce import announce
 from app.sessions.turn.run import transition_run
-from app.sessions.turn.transition import TransitionInput, failure_message
+from app.sessions.turn.transition_input import TransitionInput, failure_message
 
 log = get_logger(__name__)
 

@@ -6,8 +6,10 @@ from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.history import MOST_MESSAGES
+from app.sessions.turn.limits import TurnLimits
 from app.sessions.turn.rendering import ReadDialogue
-from app.sessions.turn.transition import TransitionInput, TransitionRun, TurnLimits
+from app.sessions.turn.transition import TransitionRun
+from app.sessions.turn.transition_input import TransitionInput
 
 
 def opening_run(

@@ -1,8 +1,7 @@
 """From a session and an event to a change: the statechart moves in memory, nothing is written."""
 
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 from app.db.models import MessageStatus
 from app.enums import MessageRole
@@ -14,86 +13,16 @@ from app.flows.move import Recording, Said
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
 from app.invokers.invoker import Finish
-from app.sessions.store.cause import Cause, CauseKind
-from app.sessions.store.change import Change, NewInvocation, NewMessage, StepFence
+from app.sessions.store.change import Change, NewInvocation, NewMessage
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.history import MOST_MESSAGES, recent
+from app.sessions.turn.limits import TurnLimits
 from app.sessions.turn.planning import new_steps
 from app.sessions.turn.rendering import ReadDialogue, RenderSource
-from app.settings import Settings
+from app.sessions.turn.transition_input import TransitionInput, failure_message, said_by_user
 from app.wire.messages import ErrorCode, error_block, plain_text
 
 _CUT = "{} ended at the limit of its length."
-
-
-@dataclass(frozen=True, slots=True)
-class TransitionInput:
-    """What is sent to a session.
-
-    Attributes:
-        event: its name.
-        input: what the actor says; "" for an invocation that failed.
-        cause: what sends it.
-        content: the input as message blocks, where a client sent it so; or what was generated
-            before an invocation was cut short.
-        finish: whether the input is all that the model had to say.
-        error: why the invocation failed.
-        error_code: what kind of failure that is.
-        cancelled: whether it ended because the user cancelled it.
-        made_by: the attempt that generated the input.
-        results: of an invocation that failed, those of the calls that were made before.
-        updates: values for those fields of the model that the flow has.
-        checked: whether the service sends it, having checked what a client asked for.
-    """
-
-    event: str
-    input: str
-    cause: Cause
-    content: list[dict[str, Any]] | None = None
-    finish: Finish = Finish.COMPLETE
-    error: str | None = None
-    error_code: ErrorCode = ErrorCode.INVOCATION_FAILED
-    cancelled: bool = False
-    made_by: StepFence | None = None
-    results: str = ""
-    updates: dict[str, Any] = field(default_factory=dict)
-    checked: bool = False
-
-    def failed(self, error: str) -> "TransitionInput":
-        """The same end of an invocation as a failure: with empty input."""
-        return replace(self, input="", content=None, finish=Finish.COMPLETE, error=error)
-
-    @property
-    def internal(self) -> bool:
-        """Whether the engine itself sends it."""
-        return self.cause.kind is not CauseKind.EVENT
-
-
-@dataclass(frozen=True, slots=True)
-class TurnLimits:
-    """What bounds the invocations that a transition starts, and how its model is stored.
-
-    Attributes:
-        max_attempts: of a step whose template does not say.
-        invocation_seconds: after which an invocation fails by itself.
-        compression: whether stored models are compressed.
-        history_characters: of the dialogue that its templates are shown.
-    """
-
-    max_attempts: int
-    invocation_seconds: float
-    compression: bool
-    history_characters: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The limits that the settings give."""
-        return cls(
-            settings.step.max_attempts,
-            settings.step.invocation_seconds,
-            settings.session.compression,
-            settings.session.history_characters,
-        )
 
 
 class EndlessFailureError(ConflictError):
@@ -260,7 +189,7 @@ class TransitionRun:
         if source is None:
             return []
         if not self._flow.invokes(source):
-            return [_said_by_user(given)]
+            return [said_by_user(given)]
         if not given.input:
             return []
         message = NewMessage.text(MessageRole.ASSISTANT, given.input)
@@ -337,26 +266,9 @@ class TransitionRun:
         )
 
 
-def _said_by_user(given: TransitionInput) -> NewMessage:
-    if given.content is not None:
-        return NewMessage(MessageRole.USER, given.content)
-    return NewMessage.text(MessageRole.USER, given.input)
-
-
 def refused_while_running(state: str, event: str) -> EventNotAcceptedError:
     """The refusal of a client's event in a state whose invocation runs."""
     return EventNotAcceptedError(
         "An invocation is running; wait for it to end.",
         extra={"current_state": state, "possible_events": [], "received_event": event},
-    )
-
-
-def failure_message(given: TransitionInput) -> NewMessage:
-    """What a failed invocation leaves in the dialogue: what was generated, and why it ended."""
-    code = ErrorCode.CANCELLED if given.cancelled else given.error_code
-    return NewMessage(
-        MessageRole.ASSISTANT,
-        [*(given.content or []), error_block(given.error or "", code)],
-        MessageStatus.CANCELLED if given.cancelled else MessageStatus.FAILED,
-        given.made_by,
     )
