@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from app.access.caller import KeyScope
 from app.api.deps import DbDep, FailedStep, IdempotencyKey, Reader, RuntimeDep, Wait, Writer
@@ -14,6 +15,7 @@ from app.sessions.flow_api import commands
 from app.sessions.flow_api.commands import StartSession
 from app.sessions.flow_api.listing import SessionItem, UserSessionsRequest, user_sessions
 from app.sessions.flow_api.responses import POLL, AIResponse
+from app.sessions.flow_api.user_info import UserInfo
 from app.sessions.turn.admission import EventRequest
 from app.wire.messages import WireModel
 
@@ -23,8 +25,12 @@ FlowKey = Annotated[
     str, Path(description="Key of a flow.", max_length=63, examples=["chat"], alias="flow")
 ]
 SessionId = Annotated[str, Path(description="Id of a session.", examples=["ath_01k8zq5d3v"])]
-JsonObject = dict[str, Any]
 MAX_INPUT = 2_000_000  # characters; the body limit bounds the whole request
+SeedData = TypeAliasType("SeedData", dict[str, Any] | Annotated[str, Field(max_length=MAX_INPUT)])
+_SEED = (
+    "Values for fields of the model, by name. A text is the JSON of such an object, or else the"
+    " value of the field `seed_data`."
+)
 
 
 class StartSessionRequest(WireModel):
@@ -32,10 +38,8 @@ class StartSessionRequest(WireModel):
 
     model_config = ConfigDict(json_schema_extra={"example": {"seed_data": {}}})
 
-    user_info: JsonObject | None = Field(
-        None, description="Who it is for; `email` finds it again in `user_sessions`."
-    )
-    seed_data: JsonObject | None = Field(None, description="Values for fields of the model.")
+    user_info: UserInfo | None = Field(None, description="Who it is for.")
+    seed_data: SeedData | None = Field(None, description=_SEED)
 
 
 class StartEphemeralSessionRequest(WireModel):
@@ -47,8 +51,8 @@ class StartEphemeralSessionRequest(WireModel):
 
     event: str = Field(min_length=1, max_length=200)
     event_input: str = Field("", max_length=MAX_INPUT)
-    user_info: JsonObject | None = None
-    seed_data: JsonObject | None = None
+    user_info: UserInfo | None = Field(None, description="Who it is for.")
+    seed_data: SeedData | None = Field(None, description=_SEED)
 
 
 class EventInput(WireModel):
@@ -85,6 +89,10 @@ class TaskState(WireModel):
     next_actions: list[str]
 
 
+def _given(user_info: UserInfo | None) -> dict[str, Any] | None:
+    return None if user_info is None else user_info.given()
+
+
 def _body(answer: dict[str, Any]) -> Response:
     return Response(orjson.dumps(answer), media_type="application/json")
 
@@ -99,7 +107,11 @@ async def start_session(
 ) -> Response:
     """Start a session; the response is what its first state shows."""
     asked = request or StartSessionRequest()
-    start = StartSession(asked.user_info, asked.seed_data, idempotency_key=idempotency_key)
+    start = StartSession(
+        _given(asked.user_info),
+        asked.seed_data,
+        idempotency_key=idempotency_key,
+    )
     return _body(await commands.start_session(runtime, caller, flow, start))
 
 
@@ -115,7 +127,7 @@ async def start_ephemeral_session(
 ) -> Response:
     """Start a session that is deleted when its time is up, and send it an event."""
     start = StartSession(
-        request.user_info,
+        _given(request.user_info),
         request.seed_data,
         request.event,
         request.event_input,

@@ -162,7 +162,8 @@ class Flow(FlowStates):
             if move is not None:
                 return await self._moved(code, state, model, event, move)
             machine = self._bind(model, state)
-            await code.run(lambda: machine.send(event, actor_input=actor_input))
+            # By name for hooks of ours; in `event_data.args`, as the reference engine has it.
+            await code.run(lambda: machine.send(event, actor_input, actor_input=actor_input))
         except TransitionNotAllowed as error:
             raise self._refusal(state, event) from error
         except StatewrightError as error:

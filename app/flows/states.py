@@ -96,6 +96,10 @@ class FlowStates:
             raise DefinitionMismatchError(f"State {state!r} of {self.key!r} invokes nothing.")
         return template
 
+    def state_id(self, state: str) -> str:
+        """The id of a state (of the innermost one, where states are nested)."""
+        return _leaf(state)
+
     def state_name(self, state: str) -> str:
         """The human name of a state."""
         return str(self._states[_leaf(state)].name)

@@ -44,8 +44,19 @@ def test_each_model_has_a_store_of_its_own() -> None:
         ('{"name": "Ada"}', {"name": "Ada"}),
         (" \n[1, 2]", [1, 2]),
         ('"Ada"', '"Ada"'),
-        ("12", "12"),
-        ("null", "null"),
+        ("12", 12),
+        (" -1.5e3\n", -1500.0),
+        ("true", True),
+        ("false", False),
+        ("null", None),
+        ("-", "-"),
+        ("007", "007"),
+        ("1 2", "1 2"),
+        ("nullify", "nullify"),
+        ("1" * 30, "1" * 30),
+        ("1" * 1_000_000, "1" * 1_000_000),
+        ("1e999", "1e999"),
+        ("NaN", "NaN"),
         ("", ""),
         ("{not json", "{not json"),
         ("[NaN]", "[NaN]"),
@@ -53,7 +64,7 @@ def test_each_model_has_a_store_of_its_own() -> None:
         ("[" * 5000 + "]" * 5000, "[" * 5000 + "]" * 5000),
     ],
 )
-def test_an_object_or_a_list_is_parsed_and_all_else_is_text(text: str, parsed: object) -> None:
+def test_json_but_for_texts_is_parsed_and_all_else_is_text(text: str, parsed: object) -> None:
     assert Capture(actor_input=text).parsed_actor_input == parsed
 
 

@@ -226,7 +226,10 @@ async def test_what_templates_see(matrix: Session) -> None:
         assert seen["colour"] == "red"
         assert datetime.fromisoformat(seen["now"]).tzinfo is not None
         records = [{"role": role, "content": text} for role, text in dialogue]
-        assert seen["dialogue"] == records
+        shown = [{name: m[name] for name in ("role", "content")} for m in seen["dialogue"]]
+        assert shown == records
+        assert [(m["actor"], m["actor_text"]) for m in seen["dialogue"]] == dialogue
+        assert all(datetime.fromisoformat(m["timestamp"]).tzinfo for m in seen["dialogue"])
         assert yaml.safe_load(seen["history"]) == records
 
     check(invoked, ["thinks", "Thinks hard"], [HELLO, ("user", said)])

@@ -215,7 +215,14 @@ async def test_a_function_sees_the_render_data_and_may_be_retried(
     session = await run(client, "failing", "flicker")
     answer = orjson.loads(session.answer["response"])
     assert answer["said"] == "flicker"
-    assert answer["dialogue"] == [{"role": "user", "content": "flicker"}]
+    (element,) = answer["dialogue"]
+    assert element.pop("timestamp")
+    assert element == {
+        "role": "user",
+        "content": "flicker",
+        "actor": "user",
+        "actor_text": "flicker",
+    }
     assert composites.failures[session.id] == 3
     assert {
         "actor_input",

@@ -136,7 +136,7 @@ class _Compiler:
         if name not in self._names:
             raise ExpressionError(
                 f"{name!r} is not known here; expressions see the model's fields, "
-                "actor_input, parsed_actor_input and task_error"
+                "actor_input, parsed_actor_input, task_error and user_info"
             )
 
         def read(scope: Names) -> Any:

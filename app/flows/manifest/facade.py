@@ -10,7 +10,7 @@ from app.flows.model.session_model import SessionModel
 from app.kit.storable import Limits, check_json
 
 # What expressions see beside the fields of the flow.
-INPUTS = frozenset({"actor_input", "parsed_actor_input", "task_error"})
+INPUTS = frozenset({"actor_input", "parsed_actor_input", "task_error", "user_info"})
 
 MAX_SIZE = 200_000
 MAX_DEPTH = 50

@@ -23,6 +23,7 @@ class SessionModel(VersionedModel):
         state: the id of the state that the session is in.
         actor_input: text that came with the event at hand.
         task_error: why the last invocation failed; None if it did not, or a client has acted since.
+        user_info: who the session is for, as its client knows that person; it cannot be changed.
         secondary_store: large values, stored one by one and written once.
     """
 
@@ -36,6 +37,7 @@ class SessionModel(VersionedModel):
     state: str = Field(default="", exclude=True)
     actor_input: str = Field(default="", exclude=True)
     task_error: str | None = Field(default=None, exclude=True)
+    user_info: dict[str, Any] | None = Field(default=None, exclude=True)
     secondary_store: SecondaryStore = Field(
         default_factory=SecondaryStore, exclude=True, repr=False
     )
@@ -46,7 +48,7 @@ class SessionModel(VersionedModel):
 
     @property
     def parsed_actor_input(self) -> Any:
-        """The dict or list that `actor_input` is the JSON of; else the text itself."""
+        """What `actor_input` is the JSON of, unless that is a text; else the text itself."""
         if self._parsed is None or self._parsed[0] != self.actor_input:
             self._parsed = (self.actor_input, parse_json(self.actor_input))
         return self._parsed[1]
@@ -93,12 +95,18 @@ class SessionModel(VersionedModel):
         return False
 
 
+# Of objects, lists, numbers, true, false and null.
+_JSON_STARTS = ("{", "[", "-", *"0123456789", "t", "f", "n")
+
 BUILT_IN_FIELDS = frozenset(SessionModel.model_fields)
 
 
 def parse_json(text: str) -> Any:
-    """The JSON object or list that a text is; the text itself if it is neither, or too deep."""
-    if not text.lstrip().startswith(("{", "[")):
+    """What a text is the JSON of; the text itself if it is none, too deep, or of a text.
+
+    What somebody puts between quotation marks stays as it is written.
+    """
+    if not text.lstrip().startswith(_JSON_STARTS):
         return text
     try:
         return load_json(text, clean=True)

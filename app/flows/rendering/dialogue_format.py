@@ -2,13 +2,33 @@
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import yaml
 
 from app.enums import MessageRole
 
 Dialogue = Iterable[tuple[str, str]]
+
+
+class DialogueElement(NamedTuple):
+    """A message of a dialogue, as templates see it."""
+
+    role: str
+    text: str
+    created: datetime
+
+    def record(self) -> dict[str, str]:
+        """As JSON: what models call its parts, and what the reference engine does."""
+        return {
+            "role": self.role,
+            "content": self.text,
+            "actor": self.role,
+            "actor_text": self.text,
+            "timestamp": self.created.isoformat(),
+        }
 
 
 class DialogueFormat(StrEnum):

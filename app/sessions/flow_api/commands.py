@@ -12,6 +12,7 @@ from app.access.caller import Caller
 from app.enums import ThreadVisibility
 from app.errors import BadRequestError, NotFoundError, error_line
 from app.flows.flow import Flow
+from app.flows.model.session_model import parse_json
 from app.flows.select import select
 from app.sessions.flow_api.responses import (
     change_response,
@@ -36,13 +37,13 @@ class StartSession:
 
     Attributes:
         user_info: who it is for, as the client knows that person.
-        seed_data: values for the model's fields.
+        seed_data: values for the model's fields; or a text: see `_seed`.
         event: sent at once, with `event_input`; None to wait for the first.
         ttl: seconds after which the session is gone; None for one that stays.
     """
 
     user_info: dict[str, Any] | None = None
-    seed_data: dict[str, Any] | None = None
+    seed_data: dict[str, Any] | str | None = None
     event: str | None = None
     event_input: str = ""
     ttl: int | None = None
@@ -66,8 +67,9 @@ async def start_session(
         return before.answer
     flow = await runtime.catalog.get(caller.org_id, key)
     change = _change(caller, flow, start, opening.session_id(caller))
-    model = flow.seed(start.seed_data or {})
+    model = flow.seed(_seed(start.seed_data))
     model.session_id = change.session_id
+    model.user_info = start.user_info
     given = TransitionInput(change.event, start.event_input, change.cause)
     run = opening_run(runtime, flow, model, change, given)
     await run.start()
@@ -165,12 +167,13 @@ async def read_model(
         "session_id": session_id,
         "state": before.state,
         "task_error": before.task_error,
+        "user_info": before.user_info,
     }
     if len(model.secondary_store):
         whole["secondary_store"] = model.secondary_store.model_dump(mode="json")
     if path is None or "dialogue" in path or "@" in path or "*" in path:
         dialogue = await runtime.store.dialogue(session_id, None, None)
-        whole["dialogue"] = [{"role": role, "content": text} for role, text in dialogue]
+        whole["dialogue"] = [element.record() for element in dialogue]
     try:
         found = whole if path is None else select(path, whole)
     except JMESPathError as error:
@@ -225,6 +228,14 @@ def _change(caller: Caller, flow: Flow, start: StartSession, session_id: str) ->
         ttl=start.ttl,
     )
     return Change.opening(session_id, caller.org_id, new_session, event=start.event or "start")
+
+
+def _seed(data: dict[str, Any] | str | None) -> dict[str, Any]:
+    """Values by field; a text is the JSON of them, or else the value of the field `seed_data`."""
+    if not isinstance(data, str):
+        return data or {}
+    values = parse_json(data)
+    return values if isinstance(values, dict) else {"seed_data": data}
 
 
 def _check_path(path: str | None) -> None:

@@ -333,6 +333,7 @@ class AttemptRunner:
             load_model=lambda: claim.session.load_model(flow),
             actor_input=claim.actor_input,
             task_error=claim.session.task_error,
+            user_info=claim.session.user_info,
             moment=claim.entered,
             read_dialogue=dialogue_reader(self._runtime, claim.session.id),
         )

@@ -109,24 +109,25 @@ _WHOLE_LENGTH = """
 # user's newest are there however long they are.
 _DIALOGUE = """
 WITH RECURSIVE shown AS (
-  (SELECT m.idx, m.role, m.content, 1 AS number, {length} AS characters
+  (SELECT m.idx, m.role, m.content, m.created, 1 AS number, {length} AS characters
    FROM message m WHERE m.session_id = $1 ORDER BY m.idx DESC LIMIT 1)
   UNION ALL
-  SELECT m.idx, m.role, m.content, s.number + 1, s.characters + l.characters
+  SELECT m.idx, m.role, m.content, m.created, s.number + 1, s.characters + l.characters
   FROM shown s JOIN message m ON m.session_id = $1 AND m.idx = s.idx - 1
   CROSS JOIN LATERAL (SELECT {length} AS characters) l
   WHERE ($2::int IS NULL OR s.number < $2)
     AND ($3::int IS NULL OR s.characters + l.characters <= $3)
 )
 , asked AS (
-  SELECT m.idx, m.role, m.content FROM message m
+  SELECT m.idx, m.role, m.content, m.created FROM message m
   WHERE m.session_id = $1 AND m.role = 'user' AND m.idx < (SELECT min(idx) FROM shown)
     AND NOT EXISTS (SELECT 1 FROM shown WHERE role = 'user')
     AND ($2::int IS NULL OR m.idx > (SELECT max(idx) FROM shown) - $2)
   ORDER BY m.idx DESC LIMIT 1
 )
-SELECT role, content FROM (
-  SELECT idx, role, content FROM shown UNION ALL SELECT idx, role, content FROM asked) h
+SELECT role, content, created FROM (
+  SELECT idx, role, content, created FROM shown
+  UNION ALL SELECT idx, role, content, created FROM asked) h
 ORDER BY idx DESC"""
 DIALOGUE = _DIALOGUE.format(length=_TEXT_LENGTH)
 

@@ -67,6 +67,7 @@ class Snapshot(SessionHead):
         model.session_id = self.id
         model.state = self.state
         model.task_error = self.task_error
+        model.user_info = self.user_info
         if self.stored_values:
             model.secondary_store = SecondaryStore.from_serialized(self.values())
         return model

@@ -7,6 +7,7 @@ import asyncpg
 
 from app.db.models import InvocationStatus
 from app.errors import NotFoundError
+from app.flows.rendering.dialogue_format import DialogueElement
 from app.sessions.store import change_sql, read_sql
 from app.sessions.store.change import Change, DueStep
 from app.sessions.store.claim import Claim
@@ -227,11 +228,14 @@ class SessionStore(StepStore):
 
     async def dialogue(
         self, session_id: str, limit: int | None, characters: int | None
-    ) -> list[tuple[str, str]]:
-        """The most recent messages that have text, whole, oldest first, as (role, text)."""
+    ) -> list[DialogueElement]:
+        """The most recent messages that have text, whole, oldest first."""
         rows = await self._pool.fetch(read_sql.DIALOGUE, session_id, limit, characters)
-        messages = [(row["role"], plain_text(row["content"])) for row in reversed(rows)]
-        return [(role, text) for role, text in messages if text]
+        elements = [
+            DialogueElement(row["role"], plain_text(row["content"]), row["created"])
+            for row in reversed(rows)
+        ]
+        return [element for element in elements if element.text]
 
     async def conversation(
         self, session_id: str, limit: int, characters: int

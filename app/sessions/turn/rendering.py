@@ -11,7 +11,7 @@ from app.flows.flow import Flow
 from app.flows.graph import Graph
 from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import SerializationError
-from app.flows.rendering.dialogue_format import format_dialogue
+from app.flows.rendering.dialogue_format import DialogueElement, format_dialogue
 from app.flows.rendering.jinja import ANY_NAME, SANDBOX
 from app.flows.rendering.plain import fill, plain_parts
 from app.flows.select import select
@@ -19,8 +19,8 @@ from app.flows.template import Node, map_paths
 
 log = get_logger(__name__)
 
-# The dialogue as far back as templates are shown it, oldest first, as (role, text).
-ReadDialogue = Callable[[], Awaitable[list[tuple[str, str]]]]
+# The dialogue as far back as templates are shown it, oldest first.
+ReadDialogue = Callable[[], Awaitable[list[DialogueElement]]]
 
 _DIALOGUE = {"chat_history", "dialogue", ANY_NAME}
 
@@ -33,6 +33,7 @@ class RenderSource:
         load_model: the session's model; asked only where a template reads a field of it.
         moment: what `current_datetime` shows; fixed for all steps of an invocation.
         task_error: why the last invocation failed, if it did.
+        user_info: who the session is for, if its client said so.
     """
 
     flow: Flow
@@ -43,6 +44,7 @@ class RenderSource:
     moment: datetime
     read_dialogue: ReadDialogue
     task_error: str | None = None
+    user_info: dict[str, Any] | None = None
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
         """The render data; the dialogue is in it only where `reads` names it.
@@ -62,8 +64,9 @@ class RenderSource:
         data["parsed_actor_input"] = model.parsed_actor_input
         if not _DIALOGUE.isdisjoint(reads):
             dialogue = await self.read_dialogue()
-            data["chat_history"] = format_dialogue(dialogue) if dialogue else ""
-            data["dialogue"] = [{"role": role, "content": text} for role, text in dialogue]
+            said = [(element.role, element.text) for element in dialogue]
+            data["chat_history"] = format_dialogue(said) if said else ""
+            data["dialogue"] = [element.record() for element in dialogue]
         return data
 
     async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:
@@ -86,10 +89,11 @@ class RenderSource:
         """What is known without the model and the dialogue."""
         return {
             "session_id": self.session_id,
-            "state_id": self.state,
+            "state_id": self.flow.state_id(self.state),
             "state_name": self.flow.state_name(self.state),
             "actor_input": self.actor_input,
             "task_error": self.task_error,
+            "user_info": self.user_info,
             "current_datetime": self.moment.isoformat(),
         }
 

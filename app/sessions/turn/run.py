@@ -2,6 +2,7 @@
 
 from app.flows.flow import Flow
 from app.flows.model.session_model import SessionModel
+from app.flows.rendering.dialogue_format import DialogueElement
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import Snapshot
@@ -47,7 +48,7 @@ def dialogue_reader(runtime: Runtime, session_id: str) -> ReadDialogue:
     """Reads the stored dialogue of a session, as far back as templates are shown it."""
     characters = runtime.settings.session.history_characters
 
-    async def read_dialogue() -> list[tuple[str, str]]:
+    async def read_dialogue() -> list[DialogueElement]:
         return await runtime.store.dialogue(session_id, MOST_MESSAGES, characters)
 
     return read_dialogue

@@ -10,6 +10,7 @@ from app.flows.flow import Entered, Flow
 from app.flows.machine import ERROR_EVENT
 from app.flows.model.session_model import SessionModel
 from app.flows.move import Recording, Said
+from app.flows.rendering.dialogue_format import DialogueElement
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
 from app.invokers.invoker import Finish
@@ -248,10 +249,15 @@ class TransitionRun:
         )
 
     def _source(self) -> RenderSource:
-        async def read_dialogue() -> list[tuple[str, str]]:
+        now = datetime.now(UTC)
+
+        async def read_dialogue() -> list[DialogueElement]:
             stored = await self._read_dialogue()
-            added = [(m.role.value, plain_text(m.content)) for m in self.change.messages]
-            said = [(role, text) for role, text in [*stored, *added] if text]
+            added = [
+                DialogueElement(message.role.value, plain_text(message.content), now)
+                for message in self.change.messages
+            ]
+            said = [element for element in [*stored, *added] if element.text]
             return recent(said, MOST_MESSAGES, self._limits.history_characters)
 
         return RenderSource(
@@ -261,7 +267,8 @@ class TransitionRun:
             load_model=lambda: self._model,
             actor_input=self._model.actor_input,
             task_error=self.change.error,
-            moment=datetime.now(UTC),
+            user_info=self._model.user_info,
+            moment=now,
             read_dialogue=read_dialogue,
         )
 
