@@ -89,6 +89,31 @@ def test_what_a_flow_asks_is_listed_and_answered(
     assert "input How much for it?: by usr_" in log
 
 
+def test_a_budget_that_is_used_up_is_shown_and_raised(
+    dev: RunningDev, ok: Callable[..., str], statewright: Statewright
+) -> None:
+    body = {
+        "messages": [{"role": "user", "content": [{"text": "call client_none\nthen\nDone."}]}],
+        "model_profile": "script",
+        "budget": {"session": {"max_steps": 1}},
+    }
+    headers = {"Authorization": f"Bearer {dev.state['api_key']}"}
+    url = f"{dev.state['base_url']}/v1/ai/threads"
+    thread = httpx.post(url, json=body, headers=headers, verify=NO_CERTIFICATES).json()["data"]
+    while "budget" not in (table := ok("get", "actions", thread["thread_id"])):
+        time.sleep(0.05)
+    assert "The budget of the session is used up: 1 steps." in table
+    action = table.splitlines()[1].split()[0]
+
+    refused = statewright("approve", action)
+    assert refused.exit_code == 1
+    assert 'say the new limit, as {"max_steps": …}' in refused.output
+    assert statewright("approve", action, "--arguments", '{"max_steps": 1}').exit_code == 1
+    raised = ok("approve", action, "--arguments", '{"max_steps": 2}')
+    assert raised.split() == [action, "approved"]
+    assert statewright("deny", action).exit_code == 1
+
+
 def open_actions(ok: Callable[..., str], thread: str) -> dict[str, str]:
     """The ids of the open actions of a thread, by tool."""
     listed: list[dict[str, Any]] = json.loads(ok("get", f"actions/{thread}", "-o", "json"))

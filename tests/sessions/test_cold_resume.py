@@ -42,6 +42,10 @@ async def test_a_turn_goes_on_after_everything_was_stopped_and_redis_emptied(
             thread = await rested(client, thread["thread_id"])
             [action] = thread["required_actions"]
             await post(client, "apply", manifest("Flow", "asking", flow_of(ASKING)))
+            budget = {"turn": {"max_steps": 1}}
+            calls = "call client_nothing\nthen\nEnough."
+            spent = await start(client, calls, model_profile="script", budget=budget)
+            spent = await rested(client, spent["thread_id"])
             session = await Session.start(client, "asking")
             await session.post("user_input", "order 7")
             while not (question := (await session.poll())["required_actions"]):
@@ -55,11 +59,15 @@ async def test_a_turn_goes_on_after_everything_was_stopped_and_redis_emptied(
             _authorize(client, key.api_key)
             url = f"/v1/ai/actions/{action['action_id']}/resolve"
             data(await client.post(url, json={"decision": "approve"}))
+            url = f"/v1/ai/actions/{spent['required_actions'][0]['action_id']}/resolve"
+            raised = {"decision": "approve", "arguments": {"max_steps": 2}}
+            data(await client.post(url, json=raised))
             url = f"/v1/ai/actions/{question[0]['action_id']}/resolve"
             data(await client.post(url, json={"decision": "answer", "result": {"amount": 5}}))
         async with serving(api) as client, worker_of(settings):
             _authorize(client, key.api_key)
             thread = await settled(client, thread["thread_id"])
+            spent = await settled(client, spent["thread_id"])
             session = Session(client, "asking", session.answer)
             while (answer := await session.poll())["next_actions"] == ["poll"]:
                 pass
@@ -67,6 +75,7 @@ async def test_a_turn_goes_on_after_everything_was_stopped_and_redis_emptied(
     assert answer["response"] == "5 for order 7"
     assert [request.url for request in shop.requests] == ["/v2/orders/A1"]
     assert texts(thread)[-1] == "It is gone."
+    assert texts(spent)[-1] == "Enough."
 
 
 def _authorize(client: httpx.AsyncClient, api_key: str) -> None:

@@ -26,6 +26,12 @@ class Action(SQLModel, table=True):
     __table_args__ = (
         Index("ix_action_page", "org_id", "created", "id"),
         Index("ix_action_deadline", "deadline", postgresql_where="status = 'open'"),
+        Index(
+            "ix_action_raise",
+            "org_id",
+            "resolved_at",
+            postgresql_where="kind = 'budget' AND status = 'approved'",
+        ),
     )
 
     id: str = Field(primary_key=True)
