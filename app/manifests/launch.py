@@ -33,7 +33,7 @@ async def launch_of(context: Context, agent: AgentRecord, body: dict[str, Any]) 
     Raises:
         BadRequestError: the body is no prompt, or the agent's variables need other values.
     """
-    with valid_input():
+    with valid_input(Prompt):
         prompt = Prompt.model_validate(body)
     declared = any(variable.name == PROMPT for variable in agent.variables)
     if declared and PROMPT in prompt.values:

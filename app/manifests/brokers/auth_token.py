@@ -14,15 +14,24 @@ from app.access.caller import KeyScope
 from app.access.service import canonical_email, create_key
 from app.db.models import ApiKey, Org, User
 from app.db.models.columns import NOW
+from app.errors import Loc
 from app.kit.moment import Moment
 from app.manifests.applied import Applied
 from app.manifests.brokers.bases.access import CredentialBroker
 from app.manifests.brokers.bases.stored import attribute
 from app.manifests.context import Context
-from app.manifests.model.envelope import Manifest, bad_manifest
+from app.manifests.model.envelope import Manifest, bad_manifest, faults_at
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column
+
+# Where in a manifest the arguments of `create_key` are.
+_PLACES: dict[str, Loc] = {
+    "user": ("spec", "user"),
+    "scopes": ("spec", "scopes"),
+    "expires_at": ("spec", "expirationDate"),
+    "description": ("metadata", "description"),
+}
 
 
 class AuthTokenSpec(ManifestModel):
@@ -95,15 +104,16 @@ spec:
     async def create(self, context: Context, manifest: Manifest[AuthTokenSpec]) -> ApiKey:
         org = (await context.db.exec(select(Org.name).where(Org.id == context.caller.org_id))).one()
         stored = manifest.metadata.stored()
-        made = await create_key(
-            context.db,
-            context.runtime.settings,
-            org=org,
-            user=manifest.spec.user,
-            scopes=manifest.spec.scopes,
-            expires_at=manifest.spec.expiration_date,
-            description=stored.pop("description", None),
-        )
+        with faults_at(_PLACES):
+            made = await create_key(
+                context.db,
+                context.runtime.settings,
+                org=org,
+                user=manifest.spec.user,
+                scopes=manifest.spec.scopes,
+                expires_at=manifest.spec.expiration_date,
+                description=stored.pop("description", None),
+            )
         context.one_time_values[manifest.name] = made.api_key
         row = (await context.db.exec(select(ApiKey).where(ApiKey.id == made.key_id))).one()
         row.name, row.meta = manifest.name, stored

@@ -15,7 +15,7 @@ from app.invokers.template_config import BUILT_IN
 from app.manifests.broker import Broker
 from app.manifests.brokers.bases.listing import column_value
 from app.manifests.context import Context
-from app.manifests.model.envelope import Manifest, bad_manifest
+from app.manifests.model.envelope import Manifest, bad_manifest, faults_at
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column, GetQuery
@@ -168,16 +168,17 @@ spec:
         stored = manifest.metadata.stored()
         description = stored.pop("description", None)
         providers = await context.brokers.names(context, "Provider")
-        row, warnings = await save_flow(
-            context.db,
-            context.caller,
-            manifest.name,
-            self.normal_spec(manifest),
-            description=description,
-            meta=stored,
-            invokers={*BUILT_IN, *providers},
-            taken=context.runtime.catalog.keys_in_code,
-        )
+        with faults_at({}):
+            row, warnings = await save_flow(
+                context.db,
+                context.caller,
+                manifest.name,
+                self.normal_spec(manifest),
+                description=description,
+                meta=stored,
+                invokers={*BUILT_IN, *providers},
+                taken=context.runtime.catalog.keys_in_code,
+            )
         context.warnings[manifest.name] = warnings
         return row
 

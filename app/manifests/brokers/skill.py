@@ -96,7 +96,7 @@ spec:
     @override
     def parse(self, envelope: Envelope) -> Manifest[SkillSpec]:
         manifest = super().parse(envelope)
-        with valid_input("metadata"):
+        with valid_input(_Named, "metadata"):
             _Named.model_validate({"name": manifest.name})
         return manifest
 

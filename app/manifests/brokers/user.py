@@ -13,7 +13,7 @@ from app.errors import ConflictError
 from app.manifests.brokers.bases.access import CredentialBroker
 from app.manifests.brokers.bases.stored import attribute, meta_field
 from app.manifests.context import Context
-from app.manifests.model.envelope import Envelope, Manifest
+from app.manifests.model.envelope import Envelope, Manifest, faults_at
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.table import Column
 from app.skills.authors import replace_author
@@ -60,7 +60,8 @@ spec: {}
 
     @override
     async def create(self, context: Context, manifest: Manifest[UserSpec]) -> User:
-        user = await create_user(context.db, context.caller.org_id, manifest.name)
+        with faults_at({"name": ("metadata", "name")}):
+            user = await create_user(context.db, context.caller.org_id, manifest.name)
         user.meta = manifest.metadata.stored()
         await context.db.flush()
         return user

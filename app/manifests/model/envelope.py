@@ -1,14 +1,16 @@
 """From a document to a manifest: the envelope, then metadata and spec by the rules of its kind."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from app.errors import BadRequestError, ConflictError, FieldError
+from app.errors import BadRequestError, ConflictError, FieldError, Loc
 from app.manifests.model.metadata import ManifestModel, Metadata, check_name
+from app.manifests.model.spelling import known_fields, spelled
 
 API_VERSION = "statewright/v1"
 _MAX_ERRORS = 50
@@ -73,7 +75,7 @@ def read_envelope(document: dict[str, Any]) -> Envelope:
     Raises:
         BadRequestError: names each field that is missing, unknown or of the wrong type.
     """
-    with valid_input():
+    with valid_input(Envelope):
         return Envelope.model_validate(document)
 
 
@@ -97,39 +99,55 @@ def read_manifest(
     Raises:
         BadRequestError: names each fault with its path.
     """
-    with valid_input("metadata"):
+    with valid_input(Metadata, "metadata"):
         metadata = Metadata.model_validate(envelope.metadata)
     try:
         check_name(metadata.name, free=free_names)
     except ValueError as error:
         fault: FieldError = {"loc": ["metadata", "name"], "msg": str(error)}
         raise bad_manifest([fault]) from None
-    with valid_input("spec", hide_unknown_fields=hide_unknown_fields):
+    with valid_input(spec_model, "spec", hide_unknown_fields=hide_unknown_fields):
         spec = spec_model.model_validate(envelope.spec or {})
     order = {"metadata": list(envelope.metadata), "spec": list(envelope.spec or {})}
     return Manifest(kind, metadata, spec, order)
 
 
 @contextmanager
-def valid_input(*loc: str | int, hide_unknown_fields: bool = False) -> Iterator[None]:
-    """Turns pydantic's error into ours, with `loc` in front of each place and no value in it.
+def valid_input(
+    model: type[BaseModel], *loc: str | int, hide_unknown_fields: bool = False
+) -> Iterator[None]:
+    """Turns pydantic's error into ours: each place is the manifest's, and no value is told.
 
     Args:
-        loc: where in the document the input of the block is.
+        model: of the input of the block.
+        loc: where in the document that input is.
         hide_unknown_fields: whether names of unknown fields are left out, too.
 
     Raises:
-        BadRequestError: names each fault with its place.
+        BadRequestError: names each fault with its place; of an unknown field, the known ones.
     """
     try:
         yield
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        faults = [
-            _fault([*loc, *fault["loc"]], fault["msg"], fault["type"], hide_unknown_fields)
-            for fault in found[:_MAX_ERRORS]
-        ]
+        faults = [_fault(one, model, loc, hide_unknown_fields) for one in found[:_MAX_ERRORS]]
         raise bad_manifest(faults) from None
+
+
+@contextmanager
+def faults_at(places: Mapping[str, Loc]) -> Iterator[None]:
+    """Tells faults of a function's arguments where the manifest has them.
+
+    Args:
+        places: the place in the manifest, by the name of the argument.
+    """
+    try:
+        yield
+    except BadRequestError as error:
+        for fault in error.errors:
+            name, *rest = fault["loc"]
+            fault["loc"] = [*places.get(str(name), (name,)), *rest]
+        raise bad_manifest(error.errors) from None
 
 
 def bad_manifest(errors: list[FieldError]) -> BadRequestError:
@@ -140,8 +158,11 @@ def bad_manifest(errors: list[FieldError]) -> BadRequestError:
     return BadRequestError(f"{place}: {first['msg']}{more}", errors=errors)
 
 
-def _fault(loc: list[str | int], msg: str, kind: str, hide_unknown_fields: bool) -> FieldError:
-    if hide_unknown_fields and kind == "extra_forbidden":
-        loc = [*loc[:-1], "…"]
-    loc = [part[:_MAX_PART] if isinstance(part, str) else part for part in loc]
-    return {"loc": loc, "msg": _WORDS.get(kind, msg.removeprefix("Value error, ")), "type": kind}
+def _fault(fault: ErrorDetails, model: type[BaseModel], loc: Loc, hide: bool) -> FieldError:
+    place = [*loc, *spelled(fault["loc"], model)]
+    msg = _WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    if fault["type"] == "extra_forbidden":
+        msg = f"{msg}; there are {', '.join(known_fields(fault['loc'], model)) or 'none'}"
+        place[-1] = "…" if hide else place[-1]
+    cut = [part[:_MAX_PART] if isinstance(part, str) else part for part in place]
+    return {"loc": cut, "msg": msg, "type": fault["type"]}
