@@ -6,7 +6,7 @@ What is slow to import is imported by the commands that need it: the others answ
 import typer
 
 from app.cli import actions, keys, logs, prompt, run, service
-from app.cli.manifests import apply, resources, retry
+from app.cli.manifests import apply, delete, describe, get, resources, retry
 
 __all__ = ["app"]
 
@@ -31,9 +31,9 @@ app.add_typer(keys.app, name="key")
 # Resources, over HTTP
 app.command()(apply.apply)
 app.command()(apply.diff)
-app.command()(resources.get)
-app.command()(resources.describe)
-app.command()(resources.delete)
+app.command()(get.get)
+app.command()(describe.describe)
+app.command()(delete.delete)
 app.command()(resources.deploy)
 app.command()(resources.undeploy)
 app.command()(retry.retry)

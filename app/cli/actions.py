@@ -21,7 +21,7 @@ MessageOption = Annotated[
 ]
 
 
-def show_actions(client: Client, query: dict[str, str | int | None], output: Format) -> None:
+def show_actions(client: Client, query: dict[str, str | int | None], output: Format | None) -> None:
     """Prints the open actions of the sessions that the key may read."""
     given = {name: value for name, value in query.items() if value is not None}
     page = client.read("v1/ai/actions", query={"status": "open", **given})["data"]

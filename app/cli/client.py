@@ -1,6 +1,6 @@
 """The HTTP client of the commands: one POST for each verb, and errors in words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from app.settings import ClientSettings
 
 _SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
-_Values = Mapping[str, str | int | bool]
+_Values = Mapping[str, str | int | bool | Sequence[str]]
 
 
 class ServiceError(CommandError):

@@ -60,6 +60,21 @@ def say(text: str, *, err: bool = False) -> None:
     write(_UNPRINTABLE.sub("", text), err=err)
 
 
+def confirm(question: str) -> None:
+    """Asks whether to go on.
+
+    Raises:
+        CommandError: the answer is no, or nobody is there to give one.
+    """
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        write("", err=True)
+        raise CommandError("Nothing was changed: nobody answered. --yes goes on unasked.") from None
+    if not agreed:
+        raise CommandError("Nothing was changed.")
+
+
 def resource_name(kind: Any, name: Any) -> str:
     """How a resource is called in what commands print, such as `agent/namer`."""
     return f"{str(kind).lower()}/{name}"
@@ -81,7 +96,11 @@ def as_yaml(value: Any) -> str:
 
 
 def say_table(
-    titles: Sequence[dict[str, str]], items: Sequence[dict[str, Any]], *, wide: bool
+    titles: Sequence[dict[str, str]],
+    items: Sequence[dict[str, Any]],
+    *,
+    wide: bool,
+    heading: bool = True,
 ) -> None:
     """Prints a table.
 
@@ -89,10 +108,11 @@ def say_table(
         titles: `{name, type}` of each column.
         items: a value for each column.
         wide: all columns, whole; else without ids and descriptions, cut, and times as ages.
+        heading: whether the titles are the first row.
     """
     shown = [title for title in titles if wide or not _ONLY_WIDE.search(title["name"])]
     shown.sort(key=lambda title: title["name"] != "name")  # first what is typed to name it
-    rows = [[_heading(title["name"]) for title in shown]]
+    rows = [[_heading(title["name"]) for title in shown]] if heading else []
     rows += [
         [_cell(item.get(title["name"]), title["type"], wide=wide) for title in shown]
         for item in items

@@ -50,7 +50,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
         hide_unknown_fields: whether errors leave out unknown names, which may be secrets.
         write_scope: the scope that a change needs.
         refers_to: the kinds that its specs may name.
-        prunable: whether what no manifest declares may be deleted for that.
+        lacks: of apply and delete, those that the kind refuses.
     """
 
     kind: ClassVar[str]
@@ -65,7 +65,7 @@ class Broker(ABC, Generic[SpecT, RowT]):
     hide_unknown_fields: ClassVar[bool] = False
     write_scope: ClassVar[KeyScope] = KeyScope.WRITE
     refers_to: ClassVar[frozenset[str]] = frozenset()
-    prunable: ClassVar[bool] = True
+    lacks: ClassVar[frozenset[str]] = frozenset()
 
     async def apply(self, context: Context, manifest: Manifest[SpecT]) -> Applied:
         """Creates the resource, or changes it to what the manifest declares, or does nothing.

@@ -40,7 +40,7 @@ def test_a_pipe_that_nobody_reads_ends_a_command_in_silence(
 ) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    run("describe", "account/dev", to=subprocess.DEVNULL)  # an entry for the logs
+    run("deploy", "account/dev", to=subprocess.DEVNULL)  # an entry for the logs
     try:
         ended = run(*words, to=writer)
     finally:

@@ -26,7 +26,9 @@ from app.db.models import Org
 from app.errors import BadRequestError
 from app.manifests.model.envelope import API_VERSION
 from app.manifests.model.table import GetQuery
+from app.manifests.registry import all_brokers
 from app.manifests.verbs.prune import Prune
+from app.manifests.verbs.resources import api_resources
 from app.manifests.verbs.runner import Answer
 from app.manifests.verbs.service import ManifestService
 
@@ -233,6 +235,16 @@ async def prompt(
     """Launch a session of an agent, and wait for its answer; with a key, for that of the same."""
     body = await request.body()
     return _rendered(await service.prompt(caller, name, body, idempotency_key))
+
+
+@router.post("/api-resources/", response_model=ManifestAnswer)
+async def resources(caller: CallerDep, service: ServiceDep) -> Response:
+    """The kinds: how they are spelled, their verbs, and in which order they can be applied."""
+
+    async def collect(_db: AsyncSession) -> list[dict[str, Any]]:
+        return api_resources(all_brokers())
+
+    return _rendered(await service.report(caller, "api_resources", collect))
 
 
 @router.post("/status/", response_model=ManifestAnswer)

@@ -7,14 +7,16 @@ import typer
 
 from app.cli.client import Client, ServiceError, open_client
 from app.cli.failures import CommandError, one_line_errors
+from app.cli.manifests.batches import chosen_by, in_batches
 from app.cli.manifests.patch import changes_text
-from app.cli.manifests.prune import delete_surplus, find_surplus
 from app.cli.manifests.sources import FilesOption, Source, placed, read_sources
-from app.cli.output import Format, FormatOption, resource_name, say, say_document
+from app.cli.manifests.targets import SelectorOption
+from app.cli.output import Format, FormatOption, confirm, resource_name, say, say_document
 
 _DONE = {"created": "created", "updated": "configured", "unchanged": "unchanged"}
 _DIFFERENT = 1
 _FAILED = 2
+_DRY = {"dry_run": "true"}
 
 
 def apply(
@@ -30,47 +32,63 @@ def apply(
         list[str] | None,
         typer.Option("--kind", help="What --prune may delete. May be given more than once."),
     ] = None,
+    selector: SelectorOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --prune.")] = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Create or change what manifests declare: all of it, or nothing."""
+    """Create or change what manifests declare: all of it, or nothing.
+
+    More than fits one request (200 documents, 256 KB) goes out in several, what is named before
+    what names it: each request is all or nothing. -l leaves out other documents, as --prune does.
+    """
     with one_line_errors():
         if prune != bool(kind):
             raise CommandError("--prune needs the kinds that it may delete, such as --kind Agent.")
-        sources = read_sources(filename)
+        sources = chosen_by(selector, read_sources(filename))
         with open_client() as client:
-            surplus = []
-            if kind:
-                surplus = find_surplus(client, kind, _sent(client, sources, dry_run=True))
-                if not dry_run and not yes:
-                    _confirm(surplus)
-            _report(_sent(client, sources, dry_run=dry_run), output, dry_run=dry_run)
-            delete_surplus(client, surplus, dry_run=dry_run)
+            batches = in_batches(client, sources)
+            if prune and len(batches) > 1:
+                raise CommandError("--prune needs all manifests in one request; these are more.")
+            query: dict[str, Any] = {"prune": kind} if kind else {}
+            query |= {"selector": selector} if selector and kind else {}
+            if prune and not dry_run and not yes:
+                _confirm(_sent(client, "apply", batches[0], query | _DRY)[1])
+            for batch in batches:
+                items, pruned = _sent(client, "apply", batch, query | (_DRY if dry_run else {}))
+                _report(items, output, dry_run=dry_run)
+                for named in pruned:
+                    say(f"{resource_name(*named)} pruned{' (dry run)' if dry_run else ''}")
 
 
-def diff(*, filename: FilesOption) -> None:
-    """Show what an apply would change. Exit code 0: nothing; 1: something; above 1: it failed."""
+def diff(*, filename: FilesOption, selector: SelectorOption = None) -> None:
+    """Show what an apply would change; a key that may only read will do.
+
+    Exit code 0: nothing; 1: something; above 1: it failed.
+    """
     with one_line_errors(_FAILED):
-        sources = read_sources(filename)
+        sources = chosen_by(selector, read_sources(filename))
+        changed = False
         with open_client() as client:
-            items = _sent(client, sources, dry_run=True)
-        changed = [item for item in items if item["diff"]]
-        for item in changed:
-            say(changes_text(_named(item), item["diff"]))
+            for batch in in_batches(client, sources):
+                for item in _sent(client, "diff", batch, {})[0]:
+                    if item["diff"]:
+                        changed = True
+                        say(changes_text(_named(item), item["diff"]))
     if changed:
         raise typer.Exit(_DIFFERENT)
 
 
-def _sent(client: Client, sources: Sequence[Source], *, dry_run: bool) -> list[dict[str, Any]]:
-    """What the service did, or would do, with each document."""
+def _sent(
+    client: Client, verb: str, sources: Sequence[Source], query: dict[str, Any]
+) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """What the service did, or would do, with each document; and what it pruned."""
     documents = [source.document for source in sources]
-    query = {"dry_run": "true"} if dry_run else None
     try:
-        data = client.ask("apply", query=query, json=documents)["data"]
+        data = client.ask(verb, query=query, json=documents)["data"]
     except ServiceError as error:
         raise placed(error, sources) from None
     items: list[dict[str, Any]] = data.get("items", [data])
-    return items
+    return items, [(one["kind"], one["name"]) for one in data.get("pruned", ())]
 
 
 def _report(items: Sequence[dict[str, Any]], output: Format, *, dry_run: bool) -> None:
@@ -94,8 +112,7 @@ def _confirm(surplus: Sequence[tuple[str, str]]) -> None:
         return
     for kind, name in surplus:
         say(f"{resource_name(kind, name)} will be deleted", err=True)
-    if not typer.confirm("Apply, and delete these?", err=True):
-        raise CommandError("Nothing was changed.")
+    confirm("Apply, and delete these?")
 
 
 def _named(item: dict[str, Any]) -> str:

@@ -8,8 +8,9 @@ import typer
 
 from app.cli.client import Client, ServiceError, open_client
 from app.cli.failures import CommandError, one_line_errors
-from app.cli.manifests.resources import AgentOption, FailedOption, FlowOption, selector, target
-from app.cli.output import resource_name, say
+from app.cli.manifests.get import AgentOption, FailedOption, FlowOption, session_filters
+from app.cli.manifests.targets import target
+from app.cli.output import confirm, resource_name, say
 
 _THEIR_OWN = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 
@@ -52,7 +53,7 @@ def retry(
                 kind, first = target(kind, names[0] if names else None)
                 chosen = [first, *(names or ())[1:]]
             else:
-                query = selector(failed=True, flow=flow, agent=agent)
+                query = session_filters(failed=True, flow=flow, agent=agent)
                 chosen = _failed(client, kind, query, limit)
                 if chosen and not dry_run and not yes:
                     _confirm(kind, chosen)
@@ -87,8 +88,7 @@ def _failed(client: Client, kind: str, query: dict[str, str], limit: int) -> lis
 def _confirm(kind: str, names: Sequence[str]) -> None:
     for name in names:
         say(f"{_session(name)} will be retried", err=True)
-    if not typer.confirm(f"Retry these {len(names)} {kind}?", err=True):
-        raise CommandError("Nothing was changed.")
+    confirm(f"Retry these {len(names)} {kind}?")
 
 
 def _retry_all(client: Client, kind: str, names: Sequence[str], *, dry_run: bool) -> bool:

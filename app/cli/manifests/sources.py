@@ -50,6 +50,13 @@ class Source:
         name = metadata.get("name") if isinstance(metadata, dict) else None
         return name if isinstance(name, str) else ""
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of the resource; empty if the document has none."""
+        metadata = self.document.get("metadata")
+        labels = metadata.get("labels") if isinstance(metadata, dict) else None
+        return labels if isinstance(labels, dict) else {}
+
 
 def read_sources(names: Sequence[str]) -> list[Source]:
     """All documents, in the order in which they are named; a directory's files by their path.

@@ -36,7 +36,7 @@ class AccountBroker(AccessBroker[AccountSpec, Org]):
     table: ClassVar[Any] = Org
     id_prefix: ClassVar[str] = "org"
     spec_model = AccountSpec
-    prunable: ClassVar[bool] = False
+    lacks: ClassVar[frozenset[str]] = frozenset({"delete"})
     columns: ClassVar[Sequence[Column]] = (
         attribute("name"),
         meta_field("description"),
