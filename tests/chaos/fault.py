@@ -12,6 +12,8 @@ STOPS_RENEWAL = frozenset(
         *("stop postgres", "read-only", "full disk", "hang postgres", "cut", "slow machine"),
     }
 )
+# Those after which a worker finds that the time of its calls is up, whatever came meanwhile.
+STOPS_WORKER = frozenset({"pause worker", "slow machine"})
 OF_REDIS = frozenset({"pause redis", "hang redis", "kill redis", "full redis"})
 
 

@@ -6,12 +6,13 @@ from itertools import pairwise
 
 from tests.chaos.audit import StepChange
 from tests.chaos.deployment import LEASE_SECONDS, MAX_LOSSES
-from tests.chaos.fault import STOPS_RENEWAL, Fault
+from tests.chaos.fault import STOPS_RENEWAL, STOPS_WORKER, Fault
 from tests.chaos.upstream import FINAL, GOOD, Call
 
 _SLACK = 1.0  # between a fault and what comes of it, on a busy machine
 # What a request ends with whose connection was closed.
 _CLOSED = ("the connection failed", "ReadError", "WriteError")
+_LATE = "No answer within"
 _CLOSING = 0.5  # until the upstream notices that its caller is gone
 
 
@@ -121,9 +122,25 @@ class _Step:
                 lost += not any(claimed <= call.arrived <= change.at for call in self._calls)
         return lost
 
+    def _overslept(self) -> int:
+        """Attempts of a worker that was stopped until their time was up, whatever had come."""
+        late, claimed = 0, 0.0
+        for change in self._changes:
+            if change.is_claim:
+                claimed = change.at
+            elif change.new_failures and (change.error or "").startswith(_LATE):
+                own = [call for call in self._calls if claimed <= call.arrived <= change.at]
+                slept = self._slept(claimed, change.at)
+                late += slept and all(call.is_answered for call in own)
+        return late
+
+    def _slept(self, since: float, until: float) -> bool:
+        return any(f.kind in STOPS_WORKER and f.touches(since, until) for f in self._faults)
+
     def _unfair_failures(self) -> Iterator[str]:
         """Only the upstream's failures are failures of the step; only they can end it."""
-        bad = sum(1 for call in self._calls if not call.is_answered) + self._never_arrived()
+        bad = sum(1 for call in self._calls if not call.is_answered)
+        bad += self._never_arrived() + self._overslept()
         failures = sum(change.new_failures for change in self._changes)
         if failures > bad:
             yield f"{failures} failures for {bad} calls without an answer"
@@ -133,7 +150,7 @@ class _Step:
 
     def _may_fail(self, change: StepChange) -> bool:
         before = [call for call in self._calls if call.arrived <= change.at]
-        bad = sum(1 for call in before if not call.is_answered)
+        bad = sum(1 for call in before if not call.is_answered) + self._overslept()
         is_final = any(call.outcome in FINAL for call in before)
         return is_final or bad >= change.max_attempts or change.losses > MAX_LOSSES
 
@@ -159,6 +176,10 @@ class _Step:
         if end.status == "queued":
             # The worker was told to stop, and did not get to it in time.
             stops = [f for f in self._faults if f.kind == "stop worker"]
+            if (end.error or "").startswith(_LATE) and self._slept(call.arrived, end.at):
+                return True
             is_put_back = not end.new_failures
             return is_put_back and any(f.touches(call.arrived - _SLACK, end.at) for f in stops)
+        if end.answer is None and self._slept(call.arrived, end.at):
+            return True  # of a tool's call: the model was told that no answer came in time
         return end.is_takeover or end.status == "superseded" or end.answer == call.text

@@ -190,9 +190,16 @@ def _wrong_usage(world: World, kept: Kept, steps: Sequence[StepChange]) -> Itera
 
 
 def _losses(steps: Sequence[StepChange]) -> Counter[str]:
-    """How often each step was taken from a worker, which could not write what it had by then."""
+    """How often each step was lost to its worker, which could not write what it had by then.
+
+    So it is where an answer that came was not read in time.
+    """
     return Counter(
-        change.step_id for change in steps if change.is_takeover or change.status == "superseded"
+        change.step_id
+        for change in steps
+        if change.is_takeover
+        or change.status == "superseded"
+        or (change.new_failures and (change.error or "").startswith("No answer within"))
     )
 
 
