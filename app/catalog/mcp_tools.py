@@ -14,6 +14,8 @@ from app.kit.json_schema import object_schema
 SEPARATOR = "__"
 # The member of a stored spec that holds what its server offers.
 LISTED = "listed"
+# Rules that a tool has under another name.
+_FIELDS = {"approvalTimeout": "approval_timeout", "onLargeResult": "on_large_result"}
 MAX_CHARS = 256_000  # of all descriptions and schemas of a server
 _MAX_NAME = 64
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -84,4 +86,5 @@ def _rules(spec: Mapping[str, Any], tool: Mapping[str, Any]) -> dict[str, Any]:
     """The effect and so on: the tool's own, then what a trusted server says, then the default."""
     trusted = spec["trustAnnotations"] and tool["readOnly"]
     said = {"effect": Effect.READ} if trusted else {}
-    return {**spec["defaults"], **said, **spec["tools"].get(tool["tool"], {})}
+    rules = {**spec["defaults"], **said, **spec["tools"].get(tool["tool"], {})}
+    return {_FIELDS.get(name, name): value for name, value in rules.items()}

@@ -8,7 +8,7 @@ import asyncpg
 
 from app.catalog.mcp_tools import server_of, server_tools
 from app.errors import BadRequestError
-from app.invokers.tool import ServerTool
+from app.invokers.tool import OnLargeResult, ServerTool
 from app.kit.json_schema import object_schema
 
 _TOOLS = """
@@ -58,6 +58,8 @@ def _http_tool(name: str, spec: dict[str, Any]) -> ServerTool:
         effect=spec["effect"],
         idempotent=spec["idempotent"],
         approval=spec["approval"],
+        approval_timeout=spec.get("approvalTimeout"),
+        on_large_result=spec.get("onLargeResult", OnLargeResult.CUT),
         timeout=spec["timeout"],
         retries=spec["retries"],
         config=spec["http"],

@@ -80,7 +80,7 @@ class HttpInvoker(ToolInvoker):
             response, body = await self._request(asked, context)  # the token was withdrawn early
         text = self._clean(answer_text(response, body))
         if response.is_success:
-            return tool_payload(text)
+            return tool_payload(text, tool.on_large_result)
         said = f"the API answered {response.status_code}: {text[:_MAX_ERROR]}"
         raise status_error(said, response.status_code, response.headers)
 

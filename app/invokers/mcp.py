@@ -44,7 +44,7 @@ class McpInvoker(ToolInvoker):
         self, tool: ServerTool, arguments: dict[str, Any], context: InvocationContext
     ) -> str | dict[str, Any] | list[Any] | None:
         connection = await self._connected()
-        return await connection.call(tool.config["tool"], arguments, context)
+        return await connection.call(tool, arguments, context)
 
     async def _connected(self) -> "McpConnection":
         if self._connection is None:

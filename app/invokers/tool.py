@@ -7,7 +7,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, Field
 
-from app.invokers.invoker import InvocationContext, Invoker
+from app.invokers.invoker import InvocationContext, Invoker, InvokerError
 from app.kit.storable import clean_text, load_json
 
 # What a model is shown of one result.
@@ -23,6 +23,13 @@ class Effect(StrEnum):
     WRITE = "write"
 
 
+class OnLargeResult(StrEnum):
+    """What becomes of a result that is longer than a model is shown."""
+
+    CUT = "cut"  # its end is left out, and the model is told so
+    REFUSE = "refuse"  # the model is told how long it is, and nothing of it
+
+
 class ServerTool(BaseModel):
     """A tool as a session keeps it, from the start of its thread on.
 
@@ -35,6 +42,8 @@ class ServerTool(BaseModel):
         idempotent: whether it honours the key that goes out with each call.
         approval: whether a person must approve each call; an object has `when`, an expression over
             the arguments.
+        approval_timeout: seconds that a person has; None: as the thread says.
+        on_large_result: what becomes of a result that is too long.
         timeout: seconds that one attempt may take.
         retries: attempts after the first, where a call may be made again.
         config: what its type needs to run it.
@@ -47,6 +56,8 @@ class ServerTool(BaseModel):
     effect: Effect = Effect.WRITE
     idempotent: bool = False
     approval: Literal["never", "always"] | dict[str, str] = "never"
+    approval_timeout: float | None = None
+    on_large_result: OnLargeResult = OnLargeResult.CUT
     timeout: float = 30.0
     retries: int = 2
     config: dict[str, Any] = Field(default_factory=dict)
@@ -96,28 +107,44 @@ def share_of(calls: int) -> int:
     return MAX_BYTES_OF_ANSWER // max(1, calls)
 
 
-def fitted(result: ToolResult, calls: int) -> ToolResult:
-    """The result of one of so many calls, cut where it is longer than its share."""
+def fitted(
+    result: ToolResult, calls: int, on_large: OnLargeResult = OnLargeResult.CUT
+) -> ToolResult:
+    """The result of one of so many calls; one that is longer than its share is cut or refused."""
     most, payload = share_of(calls), result.payload
     text = payload if isinstance(payload, str) else orjson.dumps(payload).decode()
     size = len(text.encode())
     if size <= most:
         return result
+    if on_large is OnLargeResult.REFUSE:
+        return ToolResult.failed(result.tool_use_id, _too_long(f"{size:,} bytes", f"{most:,}"))
     note = f"… [cut: each of {calls} results may have {most:,} bytes, and this one has {size:,}]"
     kept = text.encode()[: most - len(note.encode())].decode(errors="ignore")
     return result.model_copy(update={"payload": kept + note})
 
 
-def tool_payload(text: str) -> str | dict[str, Any] | list[Any] | None:
-    """What a tool answered, as the model is shown it: JSON as it is, text cut where it is long."""
+def tool_payload(
+    text: str, on_large: OnLargeResult = OnLargeResult.CUT
+) -> str | dict[str, Any] | list[Any] | None:
+    """What a tool answered, as the model is shown it: JSON as it is, text cut where it is long.
+
+    Raises:
+        InvokerError: it is too long, and not to be cut.
+    """
     text = clean_text(text)
     if len(text) > MAX_RESULT_CHARS:
+        if on_large is OnLargeResult.REFUSE:
+            raise InvokerError(_too_long("more characters", f"{MAX_RESULT_CHARS:,}"))
         return f"{text[:MAX_RESULT_CHARS]}… [cut: the result is longer than that]"
     try:
         value = load_json(text, clean=True)
     except ValueError:
         return text
     return value if isinstance(value, dict | list) else text
+
+
+def _too_long(has: str, most: str) -> str:
+    return f"The call was made. Its result has {has}, and may have {most}: ask for less."
 
 
 class ToolInvoker(Invoker):

@@ -72,7 +72,13 @@ async def test_a_tool_is_shown_with_its_defaults_and_deleted(
     approval = {"approval": {"when": "page > 3"}}
     await post(client, "apply", manifest("Tool", "find", SPEC | approval))
     shown = (await post(client, "describe/tool", name="find"))["data"]["spec"]
-    defaults = {"effect": "write", "idempotent": False, "timeout": 30.0, "retries": 2}
+    defaults = {
+        "effect": "write",
+        "idempotent": False,
+        "timeout": 30.0,
+        "retries": 2,
+        "onLargeResult": "cut",
+    }
     assert shown == SPEC | approval | defaults | http(arguments={})
     item = (await post(client, "get/tools"))["data"]["data"]["items"][0]
     assert {key: item[key] for key in ("name", "effect", "connection", "method", "path")} == {

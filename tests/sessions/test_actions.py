@@ -228,6 +228,20 @@ async def test_an_action_that_nobody_resolves_in_time_expires_once(
     assert shop.requests == []
 
 
+async def test_a_tool_says_for_how_long_its_calls_wait(
+    client: httpx.AsyncClient, shop: HttpServer
+) -> None:
+    await declare(client, "find-order", approvalTimeout=0.5)
+    other = 'call find-order {"order_id": "A1"}'
+    fields = {"tools": ["delete-order", "find-order"], "approval_timeout": 3600}
+    thread = await asked(client, f"{DELETE}\n{other}", actions=2, **fields)
+    while len(results(thread)) < 1:
+        thread = await read(client, thread["thread_id"])
+    assert results(thread) == [("declined", {"error": "Nobody approved the call in time."})]
+    [left] = thread["required_actions"]
+    assert left["tool_name"] == "delete-order"
+
+
 async def test_who_may_decide_is_as_the_thread_says(
     client: httpx.AsyncClient, shop: HttpServer, new_key: NewKey
 ) -> None:

@@ -119,6 +119,7 @@ async def test_what_a_tool_gives_back_is_bounded_data_without_secrets(
             ]
         ),
         "long": text("é" * 300_000),
+        "refused": text("é" * 300_000),
         "hostile": text(f"nul \x00 {{{{ 7 * 7 }}}} Bearer {KEY}"),
         "failed": text(f"no such order; {KEY}", is_error=True),
         "empty": CallToolResult(content=[]),
@@ -128,7 +129,7 @@ async def test_what_a_tool_gives_back_is_bounded_data_without_secrets(
         return answers[params.name]
 
     async with McpServer(*map(tool, answers), handle=handle) as server:
-        await declare(client, server.url)
+        await declare(client, server.url, tools={"refused": {"onLargeResult": "refuse"}})
         calls = "\n".join(f"call shop__{name}" for name in answers)
         found = dict(zip(answers, results(await asked(client, calls, "shop")), strict=True))
     assert found["json"] == ("success", {"a": [1]})
@@ -140,6 +141,8 @@ async def test_what_a_tool_gives_back_is_bounded_data_without_secrets(
         "[a link to a resource, not shown: file:///etc/passwd]"
     )
     assert found["long"][1] == "é" * 256_000 + "… [cut: the result is longer than that]"
+    assert found["refused"][0] == "error"
+    assert "ask for less" in found["refused"][1]["error"]
     assert found["hostile"] == ("success", "nul \ufffd {{ 7 * 7 }} Bearer ***")
     assert found["failed"] == ("error", {"error": "the tool failed: no such order; ***"})
     assert found["empty"] == ("success", "")

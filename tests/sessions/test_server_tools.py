@@ -223,6 +223,19 @@ async def test_a_long_result_is_cut_and_says_so(
     assert payload == "é" * 256_000 + "… [cut: the result is longer than that]"
 
 
+async def test_a_long_result_is_refused_where_its_tool_says_so(
+    client: httpx.AsyncClient, shop: HttpServer
+) -> None:
+    shop.script(Says("é" * 256_001), *[Says("é" * 250_000)] * 5)
+    await declare(client, onLargeResult="refuse")
+    calls = ['call get-order {"order_id": "1"}', "then", *['call get-order {"order_id": "1"}'] * 5]
+    long, *shared = results(await asked(client, "\n".join(calls), "get-order"))
+    says = "The call was made. Its result has more characters, and may have 256,000: ask for less."
+    assert long == ("error", {"error": says})
+    says = "The call was made. Its result has 500,000 bytes, and may have 400,000: ask for less."
+    assert shared == [("error", {"error": says})] * 5
+
+
 async def test_the_results_of_one_answer_share_what_a_model_is_shown(
     client: httpx.AsyncClient, shop: HttpServer
 ) -> None:

@@ -1,6 +1,7 @@
 """The flow `chat`: the user speaks, the model answers and may call tools. Threads run it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError, computed_field
@@ -116,7 +117,13 @@ class Chat(SessionModel):
             for name, tool in self.client_tools.items()
         }
         server = {
-            name: OfferedTool(name, tool.input_schema, Runs.SERVER, self.asking, tool.approval)
+            name: OfferedTool(
+                name,
+                tool.input_schema,
+                Runs.SERVER,
+                replace(self.asking, seconds=tool.approval_timeout or self.approval_timeout),
+                tool.approval,
+            )
             for name, tool in self._run_here().items()
         }
         here = {

@@ -40,7 +40,7 @@ from app.invokers.mcp_servers.config import McpConfig
 from app.invokers.mcp_servers.content import result_text
 from app.invokers.mcp_servers.listing import ListedTool, TooManyToolsError, read_tools
 from app.invokers.mcp_servers.wire import Wire
-from app.invokers.tool import tool_payload
+from app.invokers.tool import ServerTool, tool_payload
 from app.invokers.web.http_client import guarded_client
 from app.invokers.web.secret_texts import without_secrets
 from app.kit.storable import clean_text
@@ -72,13 +72,15 @@ class McpConnection:
         self._config = config
 
     async def call(
-        self, tool: str, arguments: dict[str, Any], context: InvocationContext
+        self, tool: ServerTool, arguments: dict[str, Any], context: InvocationContext
     ) -> str | dict[str, Any] | list[Any] | None:
         """Makes one call; see `ToolInvoker.call`."""
         async with self._session(context.timeout) as session:
             request = CallToolRequest(
                 params=CallToolRequestParams(
-                    name=tool, arguments=arguments, _meta={KEY: context.step_id}
+                    name=tool.config["tool"],
+                    arguments=arguments,
+                    _meta={KEY: context.step_id},
                 )
             )
             result = await session.send_request(request, _RESULT)
@@ -87,7 +89,7 @@ class McpConnection:
         text = self._clean(result_text(result.content, result.structured_content))
         if result.is_error:
             raise InvokerError(f"the tool failed: {text[:_MAX_ERROR]}")
-        return tool_payload(text)
+        return tool_payload(text, tool.on_large_result)
 
     async def tools(self, wanted: frozenset[str] | None, seconds: float) -> list[ListedTool]:
         """The tools that the server offers.

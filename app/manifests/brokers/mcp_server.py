@@ -17,11 +17,12 @@ from app.invokers.invoker import InvokerError
 from app.invokers.mcp import open_connection
 from app.invokers.mcp_servers.config import McpConfig
 from app.invokers.mcp_servers.listing import MAX_NAME, MAX_TOOLS, ListedTool
-from app.invokers.tool import Effect
+from app.invokers.tool import Effect, OnLargeResult
 from app.manifests.applied import Applied
 from app.manifests.brokers.bases.headers import Headers, header_references
 from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
+from app.manifests.brokers.bases.tool_rules import ApprovalTimeout, OnLarge
 from app.manifests.connections import ManifestConnections
 from app.manifests.context import Context
 from app.manifests.model.envelope import Envelope, Manifest, bad_manifest
@@ -47,6 +48,8 @@ class ToolRules(ManifestModel):
     idempotent: bool | None = Field(
         None, description="Whether the server knows a repeated call by its key."
     )
+    approval_timeout: ApprovalTimeout = None
+    on_large_result: OnLarge | None = None
 
 
 class DefaultRules(ManifestModel):
@@ -58,6 +61,8 @@ class DefaultRules(ManifestModel):
         "that ended without an answer is not made again.",
     )
     approval: Approval = Field("never", description="Whether a person must approve each call.")
+    approval_timeout: ApprovalTimeout = None
+    on_large_result: OnLarge = OnLargeResult.CUT
     idempotent: bool = Field(
         default=False,
         description="Whether the server knows a repeated call by `statewright/idempotency-key` in "

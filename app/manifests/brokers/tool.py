@@ -9,12 +9,13 @@ from typing_extensions import override
 
 from app.errors import FieldError
 from app.flows.manifest.expression import ExpressionError, compile_expression
-from app.invokers.tool import Effect
+from app.invokers.tool import Effect, OnLargeResult
 from app.invokers.web.http_config import HttpMethod, check_header, check_path
 from app.invokers.web.tool_request import BODILESS, Place
 from app.kit.json_schema import check_schema, schema_faults
 from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
+from app.manifests.brokers.bases.tool_rules import ApprovalTimeout, OnLarge
 from app.manifests.model.envelope import Envelope, Manifest, bad_manifest
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
@@ -72,6 +73,8 @@ class ToolSpec(ManifestModel):
     approval: Literal["never", "always"] | ApprovalRule = Field(
         "never", description="Whether a person must approve each call, or some of them."
     )
+    approval_timeout: ApprovalTimeout = None
+    on_large_result: OnLarge = OnLargeResult.CUT
     idempotent: bool = Field(
         default=False,
         description="Whether the API knows a repeated call by its Idempotency-Key, so that a write"

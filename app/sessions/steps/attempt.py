@@ -322,8 +322,10 @@ class AttemptRunner:
     async def _run_tool(self, claim: Claim, node: RunTool, flow: Flow) -> Answer:
         model = claim.session.load_model(flow)
         item = claim.scope.fields["map_value"]
-        result = await self.tools.run(claim, *node.call(model, item))
-        return Answer(fitted(result, item.get("calls", 1)).model_dump_json())
+        tool, call = node.call(model, item)
+        result = await self.tools.run(claim, tool, call)
+        result = fitted(result, item.get("calls", 1), tool.on_large_result)
+        return Answer(result.model_dump_json())
 
     def _source(self, flow: Flow, claim: Claim) -> RenderSource:
         return RenderSource(
