@@ -7,6 +7,7 @@ import asyncpg
 from pydantic import Field
 
 from app.access.caller import Caller, KeyScope
+from app.errors import BadRequestError
 from app.kit.paging import PageTokenError, decode_token, encode_token
 from app.wire.messages import AgentUsage, WireModel
 
@@ -90,8 +91,12 @@ async def usage_report(
         page_token: of the page; none for the first.
 
     Raises:
+        BadRequestError: the span ends before it starts.
         PageTokenError: the token is none of ours.
     """
+    if start is not None and end is not None and end < start:
+        detail = "The span of time ends, at `to`, before it starts, at `from`."
+        raise BadRequestError(detail, errors=[{"loc": ["query", "to"], "msg": detail}])
     user = None if KeyScope.ADMIN in caller.scopes else caller.user_id
     after = _key(page_token) if page_token else None
     rows = await pool.fetch(REPORT, caller.org_id, by, user, agent, start, end, after, limit + 1)

@@ -347,6 +347,7 @@ async def test_usage_is_summed_by_day_agent_user_and_provider_for_who_may_know(
         {"from": "2026-01-31T10:00:00"},
         {"from": "1769817600"},
         {"from": "0001-01-01T00:00:00+14:00"},
+        {"from": "2026-02-01", "to": "2026-01-31"},
         {"page_token": "x"},
         {"limit": "0"},
     ],
