@@ -18,10 +18,12 @@ from app.manifests.retention import sweep_journal
 from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
 from app.sessions.steps.attempt import AttemptRunner
+from app.sessions.steps.children import ChildRunner
 from app.sessions.steps.leases import Leases
 from app.sessions.steps.runner import StepRunner
 from app.sessions.steps.sweeper import sweep
 from app.settings import Settings
+from app.threads.launch import SessionOpener
 
 log = get_logger(__name__)
 
@@ -44,7 +46,9 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
         connections = ManifestConnections(runtime.database.pool, vault)
         runner = StepRunner(
             runtime,
-            AttemptRunner(runtime, invokers, connections),
+            AttemptRunner(
+                runtime, invokers, connections, ChildRunner(runtime, SessionOpener(runtime))
+            ),
             leases,
             settings.worker.queues,
         )

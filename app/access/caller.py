@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from app.errors import ForbiddenError
 
@@ -24,6 +25,14 @@ class Caller:
     email: str
     key_id: str
     scopes: frozenset[KeyScope]
+
+    @classmethod
+    def owner(cls, org_id: str, user_id: str) -> Self:
+        """A user for whom the service itself acts, with no more rights than to use what is theirs.
+
+        By no key: what is started so was asked for by one that might.
+        """
+        return cls(org_id, user_id, "", "", frozenset({KeyScope.WRITE}))
 
     def has(self, scope: KeyScope) -> bool:
         """Whether the key has the scope, or one that includes it."""

@@ -12,7 +12,8 @@ from app.agents.placeholders import NAME_PATTERN, find_placeholders, placeholder
 from app.errors import BadRequestError, FieldError
 from app.kit.written_order import WrittenOrder
 from app.wire.messages import WireModel
-from app.wire.thread_requests import Name, StartAgentThreadRequest
+from app.wire.names import Name
+from app.wire.thread_requests import StartAgentThreadRequest
 
 _MAX_ERRORS = 100  # of one answer: enough to mend a template, too few to flood a client
 

@@ -1,39 +1,77 @@
 """The tools that an org has declared, as a session keeps them once it names them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
+from app.catalog.catalog import FlowCatalog
+from app.catalog.child_tools import find_child_tools
 from app.catalog.mcp_tools import server_of, server_tools
 from app.errors import BadRequestError
-from app.invokers.tool import OnLargeResult, ServerTool
+from app.invokers.tool import OnLargeResult, ServerTool, is_reserved
 from app.kit.json_schema import object_schema
+from app.wire.tools import NamedTool
 
 _TOOLS = """
 SELECT kind, name, spec FROM resource
 WHERE org_id = $1 AND (kind = 'Tool' AND name = ANY($2) OR kind = 'McpServer' AND name = ANY($3))"""
 
 
-async def find_tools(pool: asyncpg.Pool, org_id: str, names: Sequence[str]) -> list[ServerTool]:
-    """The tools of those names, as they are now: of a Tool, of an McpServer, `SERVER__TOOL`.
+async def find_tools(
+    pool: asyncpg.Pool, catalog: FlowCatalog, org_id: str, wanted: Sequence[NamedTool]
+) -> list[ServerTool]:
+    """Tools as they are now: of a Tool, of an McpServer, `SERVER__TOOL`, of an agent, of a flow.
 
     Raises:
-        BadRequestError: some of them are not there; each is named with its place in `tools`.
+        BadRequestError: some of them are not there, or two have one name; each is named with its
+            place in `tools`.
     """
-    if not names:
+    if not wanted:
         return []
-    rows = await pool.fetch(_TOOLS, org_id, names, [server_of(name) for name in names])
-    found = {(row["kind"], row["name"]): row["spec"] for row in rows}
-    tools = [_named(name, found) for name in names]
+    tools = await _found(pool, catalog, org_id, wanted)
     faults = [(index, one) for index, one in enumerate(tools) if isinstance(one, str)]
+    faults = faults or list(_twice(tools))
     if faults:
         raise BadRequestError(
             f"These tools cannot be offered: {'; '.join(fault for _, fault in faults)}.",
             errors=[{"loc": ["body", "tools", index], "msg": fault} for index, fault in faults],
         )
     return [tool for one in tools if not isinstance(one, str) for tool in one]
+
+
+async def _found(
+    pool: asyncpg.Pool, catalog: FlowCatalog, org_id: str, wanted: Sequence[NamedTool]
+) -> list[list[ServerTool] | str]:
+    """What each one means; a text says why it cannot be offered."""
+    names = [one for one in wanted if isinstance(one, str)]
+    declared = [one for one in wanted if not isinstance(one, str)]
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    if names:
+        rows = await pool.fetch(_TOOLS, org_id, names, [server_of(name) for name in names])
+        found = {(row["kind"], row["name"]): row["spec"] for row in rows}
+    children = iter(await find_child_tools(pool, catalog, org_id, declared))
+    tools: list[list[ServerTool] | str] = []
+    for one in wanted:
+        if isinstance(one, str):
+            tools.append(_named(one, found))
+        else:
+            child = next(children)
+            tools.append(child if isinstance(child, str) else [child])
+    return tools
+
+
+def _twice(tools: Iterable[list[ServerTool] | str]) -> Iterator[tuple[int, str]]:
+    """Names that the service has itself, or that are there already."""
+    seen: set[str] = set()
+    for index, one in enumerate(tools):
+        for tool in one if isinstance(one, list) else []:
+            if is_reserved(tool.name):
+                yield index, f"the service has a tool {tool.name!r}"
+            elif tool.name in seen:
+                yield index, f"two tools are named {tool.name!r}"
+            seen.add(tool.name)
 
 
 def _named(name: str, found: Mapping[tuple[str, str], dict[str, Any]]) -> list[ServerTool] | str:

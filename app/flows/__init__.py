@@ -22,6 +22,7 @@ from app.flows.template import (
     Queue,
     Render,
     RetryPolicy,
+    RunAgent,
 )
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Recording",
     "Render",
     "RetryPolicy",
+    "RunAgent",
     "SecondaryStore",
     "SessionMachine",
     "SessionModel",

@@ -10,6 +10,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from app.errors import Loc, error_line
+from app.flows.agent_grammar import read_agent
 from app.flows.ask_grammar import read_ask
 from app.flows.findings import Findings
 from app.flows.template import (
@@ -103,6 +104,7 @@ class TemplateReader(ABC):
             "map": self._map,
             "queue": self._queue,
             "ask": self._ask,
+            "agent": self._agent,
         }
 
     def read(self, value: object, loc: Loc) -> Template | None:
@@ -245,6 +247,9 @@ class TemplateReader(ABC):
     def _ask(self, value: dict[str, Any], loc: Loc) -> Node | None:
         self._findings.members(value, loc, ("ask",))
         return read_ask(self._findings, value["ask"], (*loc, "ask"), self._text)
+
+    def _agent(self, value: dict[str, Any], loc: Loc) -> Node | None:
+        return read_agent(self._findings, value, loc, self._text)
 
     def _text(self, value: object, loc: Loc) -> str | None:
         if not isinstance(value, str):

@@ -21,6 +21,7 @@ from app.flows.template import (
     Node,
     Parallel,
     Queue,
+    RunAgent,
     RunTool,
 )
 from app.kit.storable import load_json
@@ -28,7 +29,7 @@ from app.kit.storable import load_json
 # Most steps that one state starts at once: what a client sends may say how many.
 MAX_STEPS = 10_000
 
-Unwrapped = Invoke | Chain | Parallel | Map | Call | Ask | Converse | RunTool
+Unwrapped = Invoke | Chain | Parallel | Map | Call | Ask | RunAgent | Converse | RunTool
 Select = Callable[[str, dict[str, Any]], Any]
 DEFAULT_QUEUE = "default"
 
@@ -129,7 +130,7 @@ class Graph:
     def _expand(self, node: Node, path: str, queue: str, scope: StepScope) -> StepPlan:
         inner, queue = _unwrap(node, queue)
         match inner:
-            case Invoke() | Call() | Ask() | Converse() | RunTool():
+            case Invoke() | Call() | Ask() | RunAgent() | Converse() | RunTool():
                 return StepPlan([PlannedStep(path, StepKind.LEAF, queue, scope)])
             case Chain():
                 plan = self._chain(inner, 0, path, queue, scope)

@@ -2,7 +2,7 @@
 
 import re
 
-from app.wire.thread_requests import FLOW_KEY_PATTERN
+from app.wire.names import FLOW_KEY_PATTERN
 
 # Paths of the API stand where a flow's key would.
 RESERVED_KEYS = frozenset({"agents", "threads", "flows"})

@@ -157,6 +157,21 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class RunAgent:
+    """A call of an agent of the org: a leaf that waits for a session of the agent's own.
+
+    Attributes:
+        agent: its name.
+        values: of its variables; Jinja2 sources.
+        timeout: seconds that the session may take; None for any.
+    """
+
+    agent: str
+    values: dict[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Converse:
     """One request to a chat model, with the dialogue as it stands and tools.
 
@@ -180,7 +195,7 @@ class RunTool:
     call: Callable[[Any, Any], tuple[ServerTool, ToolCall]]
 
 
-Node = Invoke | Chain | Parallel | Map | Queue | Call | Ask | Converse | RunTool
+Node = Invoke | Chain | Parallel | Map | Queue | Call | Ask | RunAgent | Converse | RunTool
 Template = Render | Node
 
 

@@ -1,5 +1,6 @@
 """Tools that the service runs when a model calls them."""
 
+import re
 from abc import abstractmethod
 from enum import StrEnum
 from typing import Any, Literal
@@ -10,6 +11,8 @@ from pydantic import BaseModel, Field
 from app.invokers.invoker import InvocationContext, Invoker, InvokerError
 from app.kit.storable import clean_text, load_json
 
+# What the service itself offers a model.
+_OWN_NAMES = re.compile("load_skill|submit_output|achieve_.*")
 # What a model is shown of one result.
 MAX_RESULT_CHARS = 256_000
 # What it is shown of all results of one answer, as JSON: each call has the same share.
@@ -49,7 +52,7 @@ class ServerTool(BaseModel):
         config: what its type needs to run it.
     """
 
-    type: Literal["http", "mcp", "skill"]
+    type: Literal["http", "mcp", "skill", "agent", "flow"]
     name: str
     description: str = ""
     input_schema: dict[str, Any] = Field(default_factory=dict)
@@ -121,6 +124,11 @@ def fitted(
     note = f"… [cut: each of {calls} results may have {most:,} bytes, and this one has {size:,}]"
     kept = text.encode()[: most - len(note.encode())].decode(errors="ignore")
     return result.model_copy(update={"payload": kept + note})
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a tool of the service's own has, or may have, this name."""
+    return _OWN_NAMES.fullmatch(name) is not None
 
 
 def tool_payload(

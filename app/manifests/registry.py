@@ -64,10 +64,16 @@ class BrokerRegistry:
             raise VerbNotImplementedError(f"Kind {kind} is not implemented yet.")
         return self._brokers[kind]
 
-    def rank(self, broker: AnyBroker) -> int:
-        """Kinds that name others have a higher rank than those."""
-        named = [self._brokers[kind] for kind in broker.refers_to]
-        return 1 + max((self.rank(one) for one in named), default=0)
+    def rank(self, broker: AnyBroker, above: frozenset[str] = frozenset()) -> int:
+        """Kinds that name others have a higher rank than those, but for kinds that name each other.
+
+        Args:
+            broker: of the kind.
+            above: the kinds that led here: they are named in turn, and not counted.
+        """
+        above |= {broker.kind}
+        named = [self._brokers[kind] for kind in broker.refers_to - above]
+        return 1 + max((self.rank(one, above) for one in named), default=0)
 
     async def names(self, context: Context, kind: str) -> set[str]:
         """The names of all resources of a kind in the org."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Boolean, literal_column
+from sqlalchemy import Boolean, Select, literal, literal_column
+from sqlalchemy import select as select_columns
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,7 +23,7 @@ class ActionFilter:
 
     Attributes:
         agent: id or name of the agent that their sessions were launched from.
-        session: id of their session.
+        session: id of their session, or of one whose steps started that.
     """
 
     status: ActionStatus | None = None
@@ -53,9 +54,17 @@ def _conditions(caller: Caller, wanted: ActionFilter) -> list[Any]:
     if wanted.kind is not None:
         found.append(Action.kind == wanted.kind)
     if wanted.session is not None:
-        found.append(Action.session_id == wanted.session)
+        found.append(col(Action.session_id).in_(_with_those_below(wanted.session)))
     if wanted.agent is not None:
         named = or_(col(Agent.id) == wanted.agent, col(Agent.name) == wanted.agent)
         agents = select(Agent.id).where(Agent.org_id == caller.org_id, named)
         found.append(col(Session.agent_id).in_(agents))
     return found
+
+
+def _with_those_below(session_id: str) -> Select[tuple[str]]:
+    """The ids of a session and of those that its steps started, and theirs."""
+    family = select_columns(literal(session_id).label("id")).cte("family", recursive=True)
+    above = col(Session.parent_session_id) == family.c.id
+    below = select_columns(col(Session.id)).join(family, above)
+    return select_columns(family.union_all(below).c.id)

@@ -1,6 +1,6 @@
 """Threads: sessions that are started, driven, cancelled and forked in the words of the client."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from app.flows.library.chat_machine import WAITING_FOR_RESULTS
 from app.invokers.tool import ServerTool
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
-from app.sessions.store.change import Change, NewMessage, NewSession, StepFence
+from app.sessions.store.change import Change, NewMessage, NewSession, ParentStep, StepFence
 from app.sessions.store.limits import session_budget
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.admission import TRIES, EventRequest, admit, request_hash
@@ -46,6 +46,7 @@ from app.threads.skills import check_takes_skills, skills_of_message, skills_of_
 from app.wire.budget import Budget
 from app.wire.messages import InitialMessage, UserMessage, plain_text
 from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
+from app.wire.tools import NamedTool
 
 _TITLE_CHARS = 80
 
@@ -94,6 +95,29 @@ async def launch_thread(
     if (before := await opened_before(runtime, caller, opening)) is not None:
         return _record_with_times(before)
     launch = await prepare()
+    change, new_session = await thread_opening(runtime, caller, launch, opening.session_id(caller))
+    return await _open(runtime, caller, change, new_session, opening)
+
+
+async def thread_opening(
+    runtime: Runtime,
+    caller: Caller,
+    launch: Launch,
+    session_id: str,
+    parent: ParentStep | None = None,
+) -> tuple[Change, NewSession]:
+    """The start of a thread, to be written.
+
+    Args:
+        runtime: of the process.
+        caller: whose thread it is.
+        launch: what it starts with.
+        session_id: its id.
+        parent: the step that starts it, if one does.
+
+    Raises:
+        BadRequestError: the org has no such flow, or not these tools.
+    """
     request = _with_user_s_turn(launch.request)
     flow = await _flow(runtime, caller, request.flow)
     tools = await _tools(runtime, caller, flow.key, request.tools)
@@ -114,16 +138,16 @@ async def launch_thread(
         created_by=caller.user_id,
         agent_id=launch.agent_id,
         agent_revision=launch.agent_revision,
+        parent=parent,
     )
     await check_goals(runtime, caller, request.goals)
-    session_id = opening.session_id(caller)
     title = _title(request.messages)
     change = Change.opening(session_id, caller.org_id, new_session, event="start", title=title)
     resolved = {"server_tools": tools, **skills}
     if any(budget is not None and budget.bounds_steps for budget in (own, agent_s)):
         resolved["max_steps"] = None
     await _enter(runtime, flow, request, change, resolved)
-    return await _open(runtime, caller, change, new_session, opening)
+    return change, new_session
 
 
 async def fork_thread(
@@ -220,7 +244,9 @@ async def send_message(
         if request.budget is not None and request.budget.bounds_cost:
             before = await runtime.store.load(caller.org_id, thread_id)
             await _check_prices(runtime, caller, before.flow, before.model_profile, request.budget)
-        tools = await find_tools(runtime.database.pool, caller.org_id, request.tools or [])
+        tools = await find_tools(
+            runtime.database.pool, runtime.catalog, caller.org_id, request.tools or []
+        )
         skills = await skills_of_message(runtime, caller, request)
         return {"server_tools": tools, **skills}
 
@@ -288,15 +314,15 @@ async def _flow(runtime: Runtime, caller: Caller, key: str) -> Flow:
 
 
 async def _tools(
-    runtime: Runtime, caller: Caller, flow: str, names: list[str] | None
+    runtime: Runtime, caller: Caller, flow: str, tools: Sequence[NamedTool] | None
 ) -> list[ServerTool]:
-    _check_takes_tools(flow, names)
-    return await find_tools(runtime.database.pool, caller.org_id, names or [])
+    _check_takes_tools(flow, tools)
+    return await find_tools(runtime.database.pool, runtime.catalog, caller.org_id, tools or [])
 
 
-def _check_takes_tools(flow: str, names: list[str] | None) -> None:
+def _check_takes_tools(flow: str, tools: Sequence[NamedTool] | None) -> None:
     """Raises `BadRequestError` where tools are named that no model would be offered."""
-    if names and flow != KEY:
+    if tools and flow != KEY:
         raise BadRequestError(
             f"Only the flow {KEY!r} calls tools, and this thread runs {flow!r}.",
             errors=[{"loc": ["body", "tools"], "msg": f"the flow {flow!r} calls no tools"}],

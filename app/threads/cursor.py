@@ -20,7 +20,8 @@ class Cursor:
         next: index of the first message that the reader has not read to its end.
         chars: how much of that message's text the reader has.
         digest: of the text that the reader has; "" if it was not shown that message at all.
-        asked: of what steps ask, as the reader knows it: it changes without a new version.
+        asked: of what steps ask, and sessions below, as the reader knows it: it changes without a
+            new version.
     """
 
     version: int = 0

@@ -56,7 +56,7 @@ class DialogueReader:
         if cursor.next > session.message_count:
             # A token of another session, or of one that was lost, points past the end.
             cursor = cursor.at(session.message_count)
-        asked = [one["id"] for one in self._view.open_actions if one["step_id"] is not None]
+        asked = self._view.asked_by_steps
         known = cursor.knowing(session.version, asked)
         moved = (cursor.version, cursor.asked) != (known.version, known.asked)
         delta = ThreadDelta(cursor, moved=moved)

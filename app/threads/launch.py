@@ -1,11 +1,21 @@
-"""The launch of an agent: its placeholders filled, so that a thread can be started from it."""
+"""The launch of an agent, by a client or by a step; and other sessions that steps start."""
 
+from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
 from app.agents.record import AgentRecord
 from app.agents.resolve import resolve_agent
-from app.threads.commands import Launch
+from app.agents.service import get_agent_by_name
+from app.errors import BadRequestError
+from app.sessions.runtime import Runtime
+from app.sessions.steps.children import AgentCall, FlowCall
+from app.sessions.store.change import Change, NewSession, ParentStep
+from app.sessions.store.claim import Claim
+from app.sessions.turn.opening import open_child
+from app.sessions.turn.run import opening_run
+from app.sessions.turn.transition_input import TransitionInput
+from app.threads.commands import Launch, thread_opening
 from app.wire.messages import InitialMessage
 from app.wire.thread_requests import LaunchAgentRequest
 
@@ -34,3 +44,67 @@ async def prepare_launch(
     if message is not None:
         request = request.model_copy(update={"messages": [*request.messages, message]})
     return Launch(request, agent.agent_id, agent.revision, values.budget)
+
+
+class SessionOpener:
+    """The opener of workers: a session belongs to whom that of its step belongs to."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def open(self, claim: Claim, child_id: str, call: AgentCall | FlowCall) -> None:
+        """See `app.sessions.steps.children.ChildOpener`."""
+        caller = Caller.owner(claim.session.org_id, claim.session.created_by)
+        if isinstance(call, FlowCall):
+            change = await self._sent(caller, claim, child_id, call)
+            await open_child(self._runtime, caller, change, call.input)
+            return
+        launched = await self._launched(caller, claim, call)
+        change, _ = await thread_opening(
+            self._runtime,
+            caller,
+            launched,
+            child_id,
+            _parent(claim),
+        )
+        await open_child(self._runtime, caller, change, "")
+
+    async def _launched(self, caller: Caller, claim: Claim, call: AgentCall) -> Launch:
+        try:
+            launch = LaunchAgentRequest.model_validate(
+                {"values": call.values, "visibility": claim.session.visibility}
+            )
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            said = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in faults[:3])
+            raise BadRequestError(f"The agent cannot be launched so: {said}.") from None
+        async with self._runtime.database.transaction() as db:
+            agent = await get_agent_by_name(db, caller, call.agent)
+            return await prepare_launch(db, caller, agent, launch)
+
+    async def _sent(self, caller: Caller, claim: Claim, child_id: str, call: FlowCall) -> Change:
+        """The start of a session of a flow that is sent its first event."""
+        flow = await self._runtime.catalog.get(caller.org_id, call.flow)
+        new_session = NewSession(
+            flow=flow.key,
+            flow_revision=flow.revision,
+            visibility=claim.session.visibility,
+            created_by=caller.user_id,
+            user_info=claim.session.user_info,
+            parent=_parent(claim),
+        )
+        change = Change.opening(child_id, caller.org_id, new_session, event=call.event or "start")
+        model = flow.seed({})
+        model.session_id = child_id
+        given = TransitionInput(change.event, call.input, change.cause)
+        run = opening_run(self._runtime, flow, model, change, given)
+        await run.start()
+        event = call.event or next(iter(flow.next_actions(change.state)), None)
+        if event is not None and change.invocation is None:
+            await run.send(event)
+        run.pack()
+        return change
+
+
+def _parent(claim: Claim) -> ParentStep:
+    return ParentStep(claim.step_id, claim.attempt)

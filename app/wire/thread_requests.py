@@ -13,29 +13,17 @@ from pydantic import (
 )
 
 from app.enums import ActionExpiry, Approvers, ThreadVisibility
-from app.kit.json_schema import check_schema
-from app.kit.visible import is_visible
 from app.kit.written_order import WrittenOrder
 from app.wire.budget import Budget
 from app.wire.goals import Goals
 from app.wire.messages import InitialMessage, ResultStatus, UserMessage, WireModel
+from app.wire.names import FLOW_KEY_PATTERN, JsonSchema, Name
+from app.wire.tools import TOOLS, Tools
 
 _INT64 = 2**63 - 1
 _YEAR_SECONDS = 366 * 24 * 3600
-FLOW_KEY_PATTERN = "^[a-z][a-z0-9_-]{0,62}$"
 
 
-def printable(text: str) -> str:
-    """A name without the spaces around it; refuses what nobody would see in it."""
-    text = text.strip(" ")
-    if not text:
-        raise ValueError("must not be blank")
-    if not is_visible(text):
-        raise ValueError("must not contain line breaks, invisible or control characters")
-    return text
-
-
-Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)]
 Ids: TypeAlias = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1_000)]
 Nanoseconds: TypeAlias = Annotated[int, Field(ge=-_INT64, le=_INT64)]
 
@@ -85,14 +73,6 @@ class AnalysisScope(WrittenOrder, WireModel):
         )
 
 
-def _checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    check_schema(schema)
-    return schema
-
-
-JsonSchema: TypeAlias = Annotated[dict[str, Any], AfterValidator(_checked_schema)]
-
-
 class ClientToolSpec(WrittenOrder, WireModel):
     """A tool that the client runs when the model calls it."""
 
@@ -126,21 +106,6 @@ _OUTPUT_SCHEMA = (
 )
 _CLIENT_TOOLS = (
     "Tools that the client runs, from here on; one replaces that of the same name. Null adds none."
-)
-
-
-def _unique_texts(names: list[str] | None) -> list[str] | None:
-    if twice := next((name for name in names or [] if (names or []).count(name) > 1), None):
-        raise ValueError(f"{twice!r} is named twice")
-    return names
-
-
-ToolNames: TypeAlias = Annotated[
-    list[Name] | None, Field(max_length=64), AfterValidator(_unique_texts)
-]
-_TOOLS = (
-    "Names of Tools that the service runs, from here on as they are now; one replaces that of the "
-    "same name. Null adds none."
 )
 
 
@@ -228,7 +193,7 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
     analysis_scope: AnalysisScope | None = Field(None, description="What span of time to look at.")
     budget: Budget | None = Field(None, description="What its requests to models may take.")
     client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
-    tools: ToolNames = Field(None, description=_TOOLS)
+    tools: Tools = Field(None, description=TOOLS)
     approvers: Approvers | None = Field(
         None, description="Who may approve calls of its tools; null: each of them."
     )
@@ -284,7 +249,7 @@ class SendMessageRequest(WireModel):
         None, description="Replaces the thread's scope from here on; null keeps it."
     )
     client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
-    tools: ToolNames = Field(None, description=_TOOLS)
+    tools: Tools = Field(None, description=TOOLS)
     goals: Goals = Field(None, description=_GOALS)
     output_schema: OutputSchema = Field(None, description=_OUTPUT_SCHEMA)
     invoke_skills: InvokeSkills = Field([], description=_INVOKE_SKILLS)

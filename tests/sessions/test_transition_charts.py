@@ -125,6 +125,7 @@ class Play:
             redis=cast(Any, None),
             store=store,
             usage=cast(Any, None),
+            asks=cast(Any, None),
             catalog=self.around,
             queue=self.around,
             wakeups=self.around,
@@ -132,7 +133,9 @@ class Play:
             live_workers=self.around,
             locks=self.around,
         )
-        attempts = AttemptRunner(self.runtime, cast(Any, self.invokers), self.around)
+        attempts = AttemptRunner(
+            self.runtime, cast(Any, self.invokers), self.around, cast(Any, None)
+        )
         self._runner = StepRunner(self.runtime, attempts, Leases(store, 1.0), ["default"])
         self._working: set[asyncio.Task[None]] = set()
 

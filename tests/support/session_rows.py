@@ -10,6 +10,7 @@ from app.sessions.store.cause import CauseKind
 from app.sessions.store.change import Change, DueStep, NewInvocation, StepFence
 from app.sessions.store.claim import Claim
 from app.sessions.store.snapshot import IdleSession, PreviousAnswer, Snapshot
+from app.sessions.store.step_store import Wait
 from app.sessions.store.store import FailedInvocation, OverdueInvocation
 from app.wire.messages import plain_text
 from tests.support.step_rows import Row, StepRowsInMemory
@@ -83,6 +84,8 @@ class SessionsInMemory(StepRowsInMemory):
             user_info=None,
             agent_id=None,
             forked_from_id=None,
+            parent_session_id=None,
+            depth=0,
             forked_from_message=None,
             created=now,
             created_by=new.created_by,
@@ -191,6 +194,9 @@ class SessionsInMemory(StepRowsInMemory):
 
     async def past_states(self, _session_id: str) -> list[str]:
         return list(dict.fromkeys(change.state for change in reversed(self.transitions)))
+
+    async def ended_waits(self, _invocation_id: str) -> list[Wait]:
+        return []  # no step of these charts waits
 
     async def failed_states(self, _session_id: str) -> set[str]:
         found: set[str] = set()

@@ -32,7 +32,7 @@ from app.flows.machine import SessionMachine
 from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import VersionedModel, register_model
 from app.flows.template import Template
-from app.wire.thread_requests import FLOW_KEY_PATTERN
+from app.wire.names import FLOW_KEY_PATTERN
 
 
 @lru_cache(maxsize=16)

@@ -23,6 +23,7 @@ from app.flows.template import (
     Queue,
     Render,
     RetryPolicy,
+    RunAgent,
     RunTool,
 )
 from app.invokers.pool import check_class
@@ -117,7 +118,7 @@ def _as_form(value: object) -> object:
             return {"chain": value}
         case Invoke() | Chain() | Parallel() | Map() | Queue():
             return _form_of(value)
-        case Call() | Ask() | Converse() | RunTool():
+        case Call() | Ask() | RunAgent() | Converse() | RunTool():
             return _form_of(value)
         case _:
             return {"call": value} if callable(value) else value
@@ -138,7 +139,7 @@ def _form_of(node: Node) -> dict[str, Any]:
             return _leaf_form(node)
 
 
-def _leaf_form(node: Invoke | Call | Ask | Converse | RunTool) -> dict[str, Any]:
+def _leaf_form(node: Invoke | Call | Ask | RunAgent | Converse | RunTool) -> dict[str, Any]:
     match node:
         case Invoke(text, invoker, config, timeout, retries, retry):
             form = {"invoke": invoker, "template": text, "config": config}
@@ -147,6 +148,8 @@ def _leaf_form(node: Invoke | Call | Ask | Converse | RunTool) -> dict[str, Any]
             return {"call": function}
         case Ask():
             return {"ask": asdict(node)}
+        case RunAgent():
+            return asdict(node)
         case Converse() | RunTool():
             return {"leaf": node}
 

@@ -15,7 +15,7 @@ from app.agents.prices import check_agent_prices, needs_prices
 from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
 from app.catalog.mcp_tools import server_of
 from app.db.models import Agent, Session
-from app.errors import BadRequestError, faults_within
+from app.errors import BadRequestError, Loc, faults_within
 from app.invokers.llm import BUILT_IN_PROFILES
 from app.manifests.brokers.bases.stored import StoredBroker, attribute
 from app.manifests.context import Context
@@ -28,7 +28,8 @@ from app.manifests.model.table import Column
 from app.manifests.session_log import session_events
 from app.threads.commands import Launch
 from app.wire.budget import Budget
-from app.wire.thread_requests import FLOW_KEY_PATTERN, StartAgentThreadRequest
+from app.wire.names import FLOW_KEY_PATTERN
+from app.wire.thread_requests import StartAgentThreadRequest
 
 _KIND_OF_TYPE = {
     "dataset_id": EntityKind.DATASET,
@@ -74,7 +75,7 @@ class AgentBroker(StoredBroker[AgentSpec, Agent]):
     spec_model = AgentSpec
     free_names: ClassVar[bool] = True
     refers_to: ClassVar[frozenset[str]] = frozenset(
-        {"Flow", "Tool", "McpServer", "Provider", *_KIND_OF_TYPE.values()}
+        {"Agent", "Flow", "Tool", "McpServer", "Provider", *_KIND_OF_TYPE.values()}
     )
     columns: ClassVar[Sequence[Column]] = (
         attribute("name"),
@@ -192,14 +193,9 @@ spec:
             if (kind := _KIND_OF_TYPE.get(variable.get("type", ""))) and "default" in variable
         ]
         tools = [
-            Reference(
-                "Tool",
-                name,
-                ("requestTemplate", "tools", index),
-                or_else=(("McpServer", server_of(name)),),
-            )
-            for index, name in enumerate(spec["requestTemplate"].get("tools") or [])
-            if not list(find_placeholders(name))  # filled at launch
+            _tool_reference(tool, ("requestTemplate", "tools", index))
+            for index, tool in enumerate(spec["requestTemplate"].get("tools") or [])
+            if not list(find_placeholders(tool))  # filled at launch
         ]
         return [Reference("Flow", spec["flow"], ("flow",)), *defaults, *tools, *_priced(spec)]
 
@@ -221,6 +217,13 @@ def _priced(spec: dict[str, Any]) -> Iterator[Reference]:
     named = profile is not None and profile not in BUILT_IN_PROFILES
     if named and needs_prices(spec["flow"], profile, budget):
         yield Reference("Provider", profile, ("requestTemplate", "modelProfile"))
+
+
+def _tool_reference(tool: str | dict[str, Any], path: Loc) -> Reference:
+    if isinstance(tool, str):
+        return Reference("Tool", tool, path, or_else=(("McpServer", server_of(tool)),))
+    kind = {"agent": "Agent", "flow": "Flow"}[tool["type"]]
+    return Reference(kind, tool[tool["type"]], (*path, tool["type"]))
 
 
 def _meta(manifest: Manifest[AgentSpec]) -> dict[str, Any]:

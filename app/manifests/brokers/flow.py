@@ -1,6 +1,6 @@
 """Kind Flow: a statechart with a session model and a template for each state."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -8,9 +8,10 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import col, select
 from typing_extensions import override
 
+from app.catalog.child_tools import variables_schema
 from app.catalog.revisions import delete_flow, newest_revision, save_flow
-from app.db.models import FlowRevision
-from app.errors import Loc
+from app.db.models import Agent, FlowRevision
+from app.errors import FieldError, Loc
 from app.invokers.template_config import BUILT_IN
 from app.manifests.broker import Broker
 from app.manifests.brokers.bases.listing import column_value
@@ -44,15 +45,17 @@ class FlowSpec(ManifestModel):
     templates: dict[str, Any] = Field(
         {},
         description="One for each state: a text, or an object with one of invoke, chain, parallel,"
-        " map, queue and ask. An invoke has a template, and may have config, timeout (seconds of an"
-        " attempt), and either retries (attempts after the first) or retry: maximum_attempts,"
-        " initial_interval and maximum_interval (seconds), backoff_coefficient, and on, the"
-        " failures that are tried again while all others are final: timeout, connection, answer"
-        " (one that cannot be read), a status such as 429, a class of them such as 5xx. An ask has"
-        " a message (a template) and a schema: a person answers, with what fits that JSON Schema"
-        " (2020-12), and the answer is the step's result. It may have expires (seconds; seven days"
-        " by default), on_expiry (what the invocation comes to then: fail or cancel), and approvers"
-        " (who may answer: owner or scope; either by default).",
+        " map, queue, ask and agent. An invoke has a template, and may have config, timeout"
+        " (seconds of an attempt), and either retries (attempts after the first) or retry:"
+        " maximum_attempts, initial_interval and maximum_interval (seconds),"
+        " backoff_coefficient, and on, the failures that are tried again while all others are"
+        " final: timeout, connection, answer (one that cannot be read), a status such as 429, a"
+        " class of them such as 5xx. An ask has a message (a template) and a schema: a person"
+        " answers, with what fits that JSON Schema (2020-12), and the answer is the step's"
+        " result. It may have expires (seconds; seven days by default), on_expiry (what the"
+        " invocation comes to then: fail or cancel), and approvers (who may answer: owner or"
+        " scope; either by default). An agent, by name, answers in a session of its own; it may"
+        " have values (templates) for its variables, and timeout.",
         examples=[
             {
                 "answering": {
@@ -92,7 +95,7 @@ class FlowBroker(Broker[FlowSpec, FlowRevision]):
     sort_by: ClassVar[str] = "key"
     id_field: ClassVar[str] = "key"
     spec_model = FlowSpec
-    refers_to: ClassVar[frozenset[str]] = frozenset({"Provider", "ApiConnection"})
+    refers_to: ClassVar[frozenset[str]] = frozenset({"Agent", "Provider", "ApiConnection"})
     columns: ClassVar[Sequence[Column]] = (
         Column("name", "string", lambda row: row.key, sort="key"),
         Column("description", "string", lambda row: row.description, sort="description"),
@@ -180,6 +183,7 @@ spec:
                 taken=context.runtime.catalog.keys_in_code,
             )
         context.warnings[manifest.name] = warnings
+        await _check_calls(context, manifest.spec)
         return row
 
     @override
@@ -220,7 +224,46 @@ spec:
                 found.append(Reference("Provider", invoke["invoke"], (*place, "invoke")))
             elif isinstance(name := config.get("connection"), str):
                 found.append(Reference("ApiConnection", name, (*place, "config", "connection")))
+        found += [
+            Reference("Agent", call["agent"], (*place, "agent"))
+            for place, call in _agents(spec["templates"], ("templates",))
+        ]
         return found
+
+
+async def _check_calls(context: Context, spec: FlowSpec) -> None:
+    """Holds the calls of agents to the variables of those that are there by now.
+
+    Raises:
+        BadRequestError: a value is for none of them, or one is missing.
+    """
+    calls = list(_agents(spec.templates, ("spec", "templates")))
+    if not calls:
+        return
+    names = {call["agent"] for _, call in calls}
+    query = select(Agent).where(Agent.org_id == context.caller.org_id, col(Agent.name).in_(names))
+    variables = {agent.name: agent.variables for agent in await context.db.exec(query)}
+    faults: list[FieldError] = [
+        {"loc": [*place, "values", *at], "msg": msg}
+        for place, call in calls
+        if call["agent"] in variables
+        for at, msg in _value_faults(call.get("values") or {}, variables[call["agent"]])
+    ]
+    if faults:
+        raise bad_manifest(faults)
+
+
+def _value_faults(
+    values: Mapping[str, Any], variables: list[dict[str, Any]]
+) -> Iterator[tuple[list[str], str]]:
+    """What does not fit of the names of values for an agent's variables, with its place."""
+    schema = variables_schema(variables)
+    for name in values:
+        if name not in schema["properties"]:
+            yield [name], "the agent has no such variable"
+    for name in schema["required"]:
+        if name not in values:
+            yield [], f"variable {name!r} needs a value"
 
 
 def _page(rows: list[FlowRevision], query: GetQuery, order: tuple[str, bool]) -> list[FlowRevision]:
@@ -254,24 +297,34 @@ def _refuse_keys(spec: FlowSpec) -> None:
 
 
 def _invokes(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
-    """The invoker templates of all states; how deep they lie is bounded by the loader."""
+    """The invoker templates of all states."""
+    return ((at, leaf) for at, leaf in _leaves(templates, loc) if "invoke" in leaf)
+
+
+def _agents(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    """The calls of agents in all states."""
+    return ((at, leaf) for at, leaf in _leaves(templates, loc) if "agent" in leaf)
+
+
+def _leaves(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    """The templates of all states that name something; the loader bounds how deep they lie."""
     for state, template in templates.items():
-        yield from _invokes_in(template, (*loc, state))
+        yield from _leaves_in(template, (*loc, state))
 
 
-def _invokes_in(value: Any, loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
-    """The invoker templates of a tree; what stands where no template may is not looked into."""
+def _leaves_in(value: Any, loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    """Those of a tree; what stands where no template may is not looked into."""
     match value:
-        case {"invoke": str()}:
+        case {"invoke": str()} | {"agent": str()}:
             yield loc, value
         case {"chain": list(parts)}:
             for index, part in enumerate(parts):
-                yield from _invokes_in(part, (*loc, "chain", index))
+                yield from _leaves_in(part, (*loc, "chain", index))
         case {"parallel": dict(keyed)}:
-            yield from _invokes(keyed, (*loc, "parallel"))
+            yield from _leaves(keyed, (*loc, "parallel"))
         case {"map": dict(mapped)}:
-            yield from _invokes_in(mapped.get("template"), (*loc, "map", "template"))
+            yield from _leaves_in(mapped.get("template"), (*loc, "map", "template"))
         case {"queue": _, "template": part}:
-            yield from _invokes_in(part, (*loc, "template"))
+            yield from _leaves_in(part, (*loc, "template"))
         case _:
             return

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from app.errors import FieldError
 from app.flows.manifest.expression import ExpressionError, compile_expression
-from app.invokers.tool import Effect, OnLargeResult
+from app.invokers.tool import Effect, OnLargeResult, is_reserved
 from app.invokers.web.http_config import HttpMethod, check_header, check_path
 from app.invokers.web.tool_request import BODILESS, Place
 from app.kit.json_schema import check_schema, schema_faults
@@ -21,8 +21,6 @@ from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column
 
-# What the service itself offers a model.
-_OWN_NAMES = re.compile("load_skill|submit_output|achieve_.*")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -137,7 +135,7 @@ spec:
     def parse(self, envelope: Envelope) -> Manifest[ToolSpec]:
         manifest = super().parse(envelope)
         faults = list(_faults(manifest.spec))
-        if _OWN_NAMES.fullmatch(manifest.name):
+        if is_reserved(manifest.name):
             faults.append(_fault("the service has a tool of this name", "metadata", "name"))
         if faults:
             raise bad_manifest(faults)

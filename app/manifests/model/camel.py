@@ -64,6 +64,7 @@ def _renamed(value: Any, model: Any, names: _Names) -> Any:
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models that a value of this type may be, through lists, unions and aliases."""
+    annotation = getattr(annotation, "__value__", annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif annotation is not None and getattr(annotation, "__origin__", None) is not dict:

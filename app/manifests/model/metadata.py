@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from app.kit.written_order import WrittenOrder
 from app.manifests.model.selector import LabelKey, LabelValue
-from app.wire.thread_requests import printable
+from app.wire.names import printable
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
 _NAME = re.compile(NAME_PATTERN)

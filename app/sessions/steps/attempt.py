@@ -17,7 +17,7 @@ from app.flows.graph import Graph, Unwrapped
 from app.flows.library.budget_action import UnaskedRequest
 from app.flows.rendering.jinja import storable
 from app.flows.select import select
-from app.flows.template import Ask, Call, Converse, Invoke, RetryPolicy, RunTool
+from app.flows.template import Ask, Call, Converse, Invoke, RetryPolicy, RunAgent, RunTool
 from app.invokers.chat import answer_json, check_size
 from app.invokers.invoker import (
     Answer,
@@ -34,6 +34,7 @@ from app.kit.registry import UnknownNameError
 from app.queue.live_workers import Served
 from app.sessions.runtime import Runtime
 from app.sessions.steps.asks import NotAnsweredError, ask_for_raise, ask_person
+from app.sessions.steps.children import AgentCall, ChildRunner, ChildRuns
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.http_request import request_parts
 from app.sessions.steps.partial_output import partial_output
@@ -136,9 +137,14 @@ class AttemptRunner:
     """Runs attempts in one worker."""
 
     def __init__(
-        self, runtime: Runtime, invokers: Invokers, connections: ConnectionResolver
+        self,
+        runtime: Runtime,
+        invokers: Invokers,
+        connections: ConnectionResolver,
+        children: ChildRunner,
     ) -> None:
         self._runtime = runtime
+        self._children = children
         self._invokers = invokers
         self._connections = connections
         self.tools = ToolRunner(invokers, connections)
@@ -189,14 +195,8 @@ class AttemptRunner:
                 return await self._invoke(flow, claim, node, spent)
             case Converse():
                 return await self._converse(claim, node, flow, spent)
-            case RunTool():
-                return await self._run_tool(claim, node, flow)
-            case Ask():
-                source = self._source(flow, claim)
-                seen = claim.scope.visible()
-                return await ask_person(
-                    self._runtime.asks, claim, node, lambda text: source.render(text, seen)
-                )
+            case RunTool() | Ask() | RunAgent():
+                return await self._waiting_result(flow, claim, node)
             case Call(function):
                 data = await self._source(flow, claim).data({"dialogue"})
                 timeout = self._settings.timeout_seconds
@@ -204,6 +204,22 @@ class AttemptRunner:
                 return Answer(storable(await _in_time(answer, timeout)))
             case _:
                 raise InvokerError(f"There is nothing to invoke at {claim.path!r}.")
+
+    async def _waiting_result(
+        self, flow: Flow, claim: Claim, node: RunTool | Ask | RunAgent
+    ) -> Answer | Waiting | NewAsk:
+        """The result of a step that may wait without a worker."""
+        match node:
+            case RunTool():
+                return await self._run_tool(claim, node, flow)
+            case RunAgent():
+                return await self._run_agent(flow, claim, node)
+            case Ask():
+                source = self._source(flow, claim)
+                seen = claim.scope.visible()
+                return await ask_person(
+                    self._runtime.asks, claim, node, lambda text: source.render(text, seen)
+                )
 
     async def _node(self, claim: Claim) -> tuple[Flow, Unwrapped]:
         session = claim.session
@@ -319,13 +335,31 @@ class AttemptRunner:
         await reserve(self._runtime.database.pool, claim, claim.budgets, tokens, provider)
         spent.reserved = True
 
-    async def _run_tool(self, claim: Claim, node: RunTool, flow: Flow) -> Answer:
+    async def _run_tool(self, claim: Claim, node: RunTool, flow: Flow) -> Answer | Waiting:
         model = claim.session.load_model(flow)
         item = claim.scope.fields["map_value"]
         tool, call = node.call(model, item)
-        result = await self.tools.run(claim, tool, call)
+        if tool.type in {"agent", "flow"}:
+            result = await self._children.call_tool(claim, tool, call)
+            if isinstance(result, ChildRuns):
+                return Waiting(result.session_id, result.seconds)
+        else:
+            result = await self.tools.run(claim, tool, call)
         result = fitted(result, item.get("calls", 1), tool.on_large_result)
         return Answer(result.model_dump_json())
+
+    async def _run_agent(self, flow: Flow, claim: Claim, node: RunAgent) -> Answer | Waiting:
+        values: dict[str, object] = {}
+        if claim.waits_for is None:
+            source, seen = self._source(flow, claim), claim.scope.visible()
+            values = {
+                name: storable(await source.render(text, seen))
+                for name, text in node.values.items()
+            }
+        outcome = await self._children.run(claim, AgentCall(node.agent, values), node.timeout)
+        if isinstance(outcome, ChildRuns):
+            return Waiting(outcome.session_id, outcome.seconds)
+        return Answer(outcome.text)
 
     def _source(self, flow: Flow, claim: Claim) -> RenderSource:
         return RenderSource(

@@ -32,9 +32,9 @@ from app.sessions.store.cause import Cause
 from app.sessions.store.change import DueStep
 from app.sessions.store.claim import Claim
 from app.sessions.store.usage import Spent
-from app.sessions.turn.ending import ending_change, is_infrastructure
+from app.sessions.turn.ending import cancel_children, ending_change, is_infrastructure
 from app.sessions.turn.transition_input import TransitionInput
-from app.sessions.turn.waking import wake
+from app.sessions.turn.waking import wake, wake_above
 from app.wire.messages import ErrorCode
 
 T = TypeVar("T")
@@ -194,8 +194,10 @@ class StepRunner:
         partials = partial_keys(self._runtime.settings.redis_namespace, *claim.fence)
         outdated = partials if claim.makes_answer else []
         await self._runtime.queue.publish(others, wake=change.session_id, outdated=outdated)
+        await wake_above(self._runtime, change)
         if error is not None and not claim.makes_answer:
             await self._runtime.cancellations.publish(claim.invocation_id)  # its other steps
+            await cancel_children(self._runtime, claim.invocation_id)
         return own
 
     async def _forget_partial(self, claim: Claim) -> None:

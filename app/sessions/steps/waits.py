@@ -1,6 +1,7 @@
-"""Looks after steps that wait without a worker: their time may be up, or a wake-up was lost."""
+"""Looks after what steps wait for without a worker: a wake-up or a cancel may have been lost."""
 
 from app.sessions.runtime import Runtime
+from app.sessions.turn.ending import cancel_child
 from app.sessions.turn.waking import wake
 
 _MOST_STEPS = 500  # of one look
@@ -14,8 +15,15 @@ class WaitingSteps:
         self._after = ""
 
     async def look(self) -> None:
-        """Wakes those of the steps that come next which wait no longer; starts again at the end."""
+        """Looks at the waits that come next; after the last one, starts again.
+
+        Steps that need not wait any longer are woken. Sessions that steps waited for when their
+        invocations ended are cancelled.
+        """
         waits = await self._runtime.store.waits(self._after, _MOST_STEPS)
-        if waits:
-            await wake(self._runtime, waits)
-        self._after = waits[-1] if len(waits) == _MOST_STEPS else ""
+        self._after = waits[-1].waits_for if len(waits) == _MOST_STEPS else ""
+        if open_ := [wait.waits_for for wait in waits if not wait.ended]:
+            await wake(self._runtime, open_)
+        for wait in (wait for wait in waits if wait.ended):
+            await cancel_child(self._runtime, wait.org_id, wait.waits_for)
+            await self._runtime.store.forget_wait(wait.waits_for)

@@ -148,8 +148,19 @@ class NewInvocation:
 
 
 @dataclass(frozen=True, slots=True)
+class ParentStep:
+    """The attempt of a step that starts a session."""
+
+    step_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class NewSession:
-    """What only the start of a session writes; `ttl` is its life in seconds, None for ever."""
+    """What only the start of a session writes; `ttl` is its life in seconds, None for ever.
+
+    One with a `parent` is gone when that is.
+    """
 
     flow: str
     flow_revision: int
@@ -163,6 +174,7 @@ class NewSession:
     forked_from_id: str | None = None
     forked_from_message: int | None = None
     ttl: int | None = None
+    parent: ParentStep | None = None
 
 
 @dataclass(slots=True)
@@ -172,7 +184,7 @@ class Change:
     Made by `opening` or `of`. `messages_before` is the length of the dialogue before it, `growth`
     what is added to the last message before it, which was not complete. With `withdraws_asks` it
     ends an invocation whose steps may ask people. `budget` is the session's new one, None where it
-    stays.
+    stays. `parent_session_id` is the session of the step that may wait for this one.
     """
 
     session_id: str
@@ -198,6 +210,7 @@ class Change:
     goals: list[GoalRow] = field(default_factory=list)
     withdraws_asks: bool = False
     budget: dict[str, Any] | None = None
+    parent_session_id: str | None = None
 
     @classmethod
     def opening(
@@ -237,6 +250,7 @@ class Change:
             event=event,
             error=error,
             messages_before=before.message_count,
+            parent_session_id=before.parent_session_id,
         )
 
     @property

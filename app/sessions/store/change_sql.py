@@ -145,28 +145,56 @@ _SET_SESSION = """
 
 _END = "\nSELECT version FROM changed"
 
-# A new session with its first messages, and the event that it was started with, if any.
-START = (
-    _INPUT
-    + """
+_NEW_SESSION = """
 , changed AS (
   INSERT INTO session (id, org_id, flow, flow_revision, state, model, version, invocation_id,
     task_error, message_count, title, visibility, model_profile, budget, user_info, agent_id,
-    agent_revision, forked_from_id, forked_from_message, expires_at, created_by)
+    agent_revision, forked_from_id, forked_from_message, expires_at, created_by{columns})
   SELECT i.session_id, i.org_id, n.flow, n.flow_revision, i.state, $2, 1, i.invocation->>'id',
     i.error, i.message_count, i.title, n.visibility, n.model_profile, n.budget, n.user_info,
     n.agent_id,
-    n.agent_revision, n.forked_from_id, n.forked_from_message,
-    clock_timestamp() + n.ttl * interval '1 second', n.created_by
-  FROM i, jsonb_to_record(i.new_session) AS n(flow text, flow_revision int, visibility text,
+    n.agent_revision, n.forked_from_id, n.forked_from_message, {expires_at}, n.created_by{values}
+  FROM i{parent}, jsonb_to_record(i.new_session) AS n(flow text, flow_revision int, visibility text,
     model_profile text, budget jsonb, user_info jsonb, agent_id text, agent_revision int,
     forked_from_id text, forked_from_message int, ttl int, created_by text)
   ON CONFLICT (id) DO NOTHING
   RETURNING id, org_id, version, created
 )"""
-    + _WRITES
-    + NEW_STEPS.format(guard="changed")
-    + "\nSELECT version, created FROM changed"
+_STARTED = _WRITES + NEW_STEPS.format(guard="changed") + "\nSELECT version, created FROM changed"
+
+# A new session with its first messages, and the event that it was started with, if any.
+START = (
+    _INPUT
+    + _NEW_SESSION.format(
+        columns="",
+        values="",
+        parent="",
+        expires_at="clock_timestamp() + n.ttl * interval '1 second'",
+    )
+    + _STARTED
+)
+
+# The same by a step, which waits for it: both or neither, so that however often the step is run
+# there is one such session, and none that nobody knows of.
+START_CHILD = (
+    _INPUT
+    + """
+, parent AS (
+  SELECT p.id, p.depth, p.expires_at, t.id AS step_id
+  FROM session p JOIN step t ON t.session_id = p.id JOIN i ON t.id = i.step_id
+  WHERE t.attempt = i.attempt AND t.status = 'running' AND t.waits_for IS NULL
+  FOR KEY SHARE OF p FOR UPDATE OF t
+)
+, waits AS (
+  UPDATE step t SET waits_for = i.session_id FROM parent p, i WHERE t.id = p.step_id
+)"""
+    + _NEW_SESSION.format(
+        columns=", parent_session_id, depth",
+        values=", p.id, p.depth + 1",
+        parent=" CROSS JOIN parent p",
+        expires_at="p.expires_at",
+    )
+    + _STARTED
 )
 
 # An event that a client sent: the session must still be at the version that was read.
@@ -293,7 +321,7 @@ RESUME = (
 # empty, and most changes have none of them.
 OF_AGENTS = {
     statement: statement.replace(_WRITES, _WRITES + _AGENT_WRITES)
-    for statement in (START, ADMIT, COMPLETE, CLOSE, RESUME)
+    for statement in (START, START_CHILD, ADMIT, COMPLETE, CLOSE, RESUME)
 }
 
 EXPIRE = f"""

@@ -12,7 +12,7 @@ STORED_VALUES = """
 _HEAD = """
   s.id, s.org_id, s.flow, s.flow_revision, s.state, s.version, s.invocation_id, s.task_error,
   s.message_count, s.title, s.visibility, s.model_profile, s.budget, s.user_info, s.agent_id,
-  s.forked_from_id, s.forked_from_message, s.created, s.created_by"""
+  s.forked_from_id, s.forked_from_message, s.parent_session_id, s.depth, s.created, s.created_by"""
 
 # Of an action `a`: whether a step that asked is over, and with it the action, if it is still open.
 # What ended the step may not have seen an action that was opened at the same moment.
@@ -24,11 +24,46 @@ ACTION_IS_TRUE = f"""(action.status <> 'open' OR NOT {_IS_LEFT.replace("a.", "ac
 
 _MOST_OPEN_ACTIONS = 128  # of a session that are shown with it
 
-# Of a session `s`: what it waits for.
+# Of a session `s`: what it waits for, and whether sessions below it may wait for something, which
+# its steps started.
 _OPEN_ACTIONS = f"""
   (SELECT coalesce(jsonb_agg(to_jsonb(o) ORDER BY o.created, o.id), '[]') FROM (
      SELECT a.* FROM action a WHERE a.session_id = s.id AND a.status = 'open' AND NOT {_IS_LEFT}
-     ORDER BY a.created, a.id LIMIT {_MOST_OPEN_ACTIONS}) o) AS open_actions"""
+     ORDER BY a.created, a.id LIMIT {_MOST_OPEN_ACTIONS}) o) AS open_actions,
+  s.invocation_id IS NOT NULL
+    AND EXISTS (SELECT 1 FROM session c WHERE c.parent_session_id = s.id) AS has_children"""
+
+# $1 session: what the sessions below it wait for, which its steps started.
+ACTIONS_BELOW = f"""
+WITH RECURSIVE below AS (
+  SELECT c.id FROM session c WHERE c.parent_session_id = $1
+  UNION ALL
+  SELECT c.id FROM below b JOIN session c ON c.parent_session_id = b.id
+)
+SELECT to_jsonb(a) AS action FROM action a
+WHERE a.session_id IN (SELECT id FROM below) AND a.status = 'open' AND NOT {_IS_LEFT}
+ORDER BY a.created, a.id LIMIT {_MOST_OPEN_ACTIONS}"""
+
+# $1 session: those above it.
+ABOVE = """
+WITH RECURSIVE above AS (
+  SELECT s.parent_session_id AS id FROM session s WHERE s.id = $1
+  UNION ALL
+  SELECT s.parent_session_id FROM above a JOIN session s ON s.id = a.id
+)
+SELECT id FROM above WHERE id IS NOT NULL"""
+
+# $1 session, $2 org: as the step looks at it that started it.
+CHILD = f"""
+SELECT s.flow, s.state, s.task_error AS error,
+  s.invocation_id IS NOT NULL
+    OR EXISTS (SELECT 1 FROM action a WHERE a.session_id = s.id AND a.status = 'open') AS awaited,
+  extract(epoch FROM clock_timestamp() - s.created)::float8 AS seconds,
+  (SELECT m.content FROM message m WHERE m.session_id = s.id AND m.role = 'assistant'
+    ORDER BY m.idx DESC LIMIT 1) AS answer,
+  (SELECT g.output FROM goal g WHERE g.session_id = s.id AND g.output IS NOT NULL
+    ORDER BY g.idx DESC LIMIT 1) AS output
+FROM session s WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
 # $1 session, $2 org, $3 idempotency key: the session, and what that key was answered before.
 LOAD = f"""

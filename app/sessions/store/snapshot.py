@@ -40,6 +40,8 @@ class SessionHead:
     agent_id: str | None
     forked_from_id: str | None
     forked_from_message: int | None
+    parent_session_id: str | None
+    depth: int
     created: datetime
     created_by: str
 
@@ -160,12 +162,28 @@ class RunningInvocation:
 
 @dataclass(frozen=True, slots=True)
 class SessionWithInvocation:
-    """A session, what runs in it, its goals, and the columns of its open actions: of one moment."""
+    """A session, what runs in it, its goals, and the columns of its open actions: of one moment.
+
+    The actions of sessions that its steps started are its own too.
+    """
 
     session: SessionHead
     running: RunningInvocation | None
     goals: list[StoredGoal]
     open_actions: list[dict[str, Any]]
+
+    @property
+    def asked_by_steps(self) -> list[str]:
+        """Ids of the open actions that come and go while the session's version stays.
+
+        Steps ask them, and so do sessions that its steps started.
+        """
+        own = self.session.id
+        return [
+            one["id"]
+            for one in self.open_actions
+            if one["step_id"] is not None or one["session_id"] != own
+        ]
 
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
@@ -181,6 +199,27 @@ class SessionWithInvocation:
             )
         goals = [StoredGoal(**goal) for goal in row["goals"] or []]
         return cls(SessionHead.from_row(row), running, goals, row["open_actions"])
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSession:
+    """A session as the step looks at it that started it.
+
+    Attributes:
+        awaited: whether it runs, or waits for people or clients.
+        seconds: since it was started.
+        error: why its last turn failed.
+        answer: the blocks of what it said last.
+        output: the last of a turn with an output schema.
+    """
+
+    flow: str
+    state: str
+    awaited: bool
+    seconds: float
+    error: str | None
+    answer: list[dict[str, Any]] | None
+    output: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)

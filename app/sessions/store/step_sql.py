@@ -161,11 +161,23 @@ WHERE t.waits_for = ANY($1::text[]) AND t.status = 'waiting'
   AND (t.run_after <= clock_timestamp() OR NOT {_AWAITED})
 RETURNING t.id, t.queue"""
 
-# $1 what was looked at last, $2 how many: what waiting steps wait for, in order.
-WAITS = """
-SELECT t.waits_for FROM step t
-WHERE t.waits_for > $1 AND t.status <> 'done' AND t.status = 'waiting'
+# Of a step `t` that waited for something when its invocation ended.
+_ENDED_WAITING = "t.waits_for IS NOT NULL AND t.status IN ('superseded', 'failed')"
+
+# $1 what was looked at last, $2 how many: what steps wait for, or waited for when their invocations
+# ended, in order.
+WAITS = f"""
+SELECT t.waits_for, t.org_id, {_ENDED_WAITING} AS ended FROM step t
+WHERE t.waits_for > $1 AND t.status <> 'done' AND (t.status = 'waiting' OR {_ENDED_WAITING})
 ORDER BY t.waits_for LIMIT $2"""
+
+# $1 invocation that ended: what its steps waited for.
+ENDED_WAITS = f"""
+SELECT t.waits_for, t.org_id, true AS ended FROM step t
+WHERE t.invocation_id = $1 AND {_ENDED_WAITING}"""
+
+# $1 what nothing waits for any more, and nothing has to be done about.
+FORGET_WAIT = f"UPDATE step t SET waits_for = NULL WHERE t.waits_for = $1 AND {_ENDED_WAITING}"
 
 # $1 ids, $2 attempts, $3 lease in seconds. Steps that do not come back are lost. A row that
 # somebody has locked comes back as not renewed: it must not hold up the others.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -23,6 +23,14 @@ class ChildResult:
     result: str
     counted: str
     cut: bool
+
+
+class Wait(NamedTuple):
+    """What a step waits for; or, where the step has `ended`, waited for until then."""
+
+    waits_for: str
+    org_id: str
+    ended: bool
 
 
 class StepStore:
@@ -111,9 +119,17 @@ class StepStore:
         rows = await self._fetch(step_sql.WAKE, waited_for)
         return [DueStep(row["id"], row["queue"]) for row in rows]
 
-    async def waits(self, after: str, most: int) -> list[str]:
-        """What steps wait for, by id, from the one after `after` on."""
-        return [row["waits_for"] for row in await self._fetch(step_sql.WAITS, after, most)]
+    async def waits(self, after: str, most: int) -> list[Wait]:
+        """What steps wait for, or waited for when they ended, by id, after the one `after`."""
+        return [Wait(*row) for row in await self._fetch(step_sql.WAITS, after, most)]
+
+    async def ended_waits(self, invocation_id: str) -> list[Wait]:
+        """What the steps of an invocation waited for when it ended."""
+        return [Wait(*row) for row in await self._fetch(step_sql.ENDED_WAITS, invocation_id)]
+
+    async def forget_wait(self, waited_for: str) -> None:
+        """Notes that nothing has to be done any more about what an ended step waited for."""
+        await self._pool.execute(step_sql.FORGET_WAIT, waited_for)
 
     async def renew(self, held: Sequence[StepFence], lease: float) -> dict[str, bool]:
         """Renews leases; the ids of the steps that are still ours, False where a row is locked."""

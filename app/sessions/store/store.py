@@ -1,5 +1,6 @@
 """Sessions in PostgreSQL: reads, and the statements that change them, over the raw pool."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from app.sessions.store import change_sql, read_sql
 from app.sessions.store.change import Change, DueStep
 from app.sessions.store.claim import Claim
 from app.sessions.store.snapshot import (
+    ChildSession,
     IdleSession,
     PollStatus,
     PreviousAnswer,
@@ -92,7 +94,10 @@ class SessionStore(StepStore):
         Raises:
             NotFoundError: there is no such session in the org.
         """
-        return SessionWithInvocation.from_row(await self._one(read_sql.VIEW, session_id, org_id))
+        row = await self._one(read_sql.VIEW, session_id, org_id)
+        view = SessionWithInvocation.from_row(row)
+        view.open_actions.extend(await self._actions_below(row))
+        return view
 
     async def status(self, org_id: str, session_id: str) -> PollStatus:
         """A session as a client that polls sees it, in one query.
@@ -100,7 +105,10 @@ class SessionStore(StepStore):
         Raises:
             NotFoundError: there is no such session in the org.
         """
-        return PollStatus.from_row(await self._one(read_sql.STATUS, session_id, org_id))
+        row = await self._one(read_sql.STATUS, session_id, org_id)
+        status = PollStatus.from_row(row)
+        status.open_actions.extend(await self._actions_below(row))
+        return status
 
     async def action(self, org_id: str, action_id: str) -> StoredAction:
         """An action with its session.
@@ -113,13 +121,27 @@ class SessionStore(StepStore):
             raise NotFoundError(f"There is no action {action_id!r}.")
         return StoredAction.from_row(row)
 
+    async def child(self, org_id: str, session_id: str) -> ChildSession | None:
+        """A session as the step looks at it that started it; None where it is gone."""
+        row = await self._pool.fetchrow(read_sql.CHILD, session_id, org_id)
+        return None if row is None else ChildSession(**row)
+
+    async def above(self, session_id: str) -> list[str]:
+        """The sessions by whose steps a session was started, from its parent on."""
+        return [row["id"] for row in await self._pool.fetch(read_sql.ABOVE, session_id)]
+
     async def start(self, change: Change) -> datetime | None:
         """Writes a new session, and gives its time of creation.
 
-        None: its id, made from an idempotency key, is there already.
+        None: its id, made from an idempotency key, is there already; or the step that starts it is
+        another attempt's by now, or over.
         """
+        parent = change.new_session and change.new_session.parent
+        statement, fence = change_sql.START, {}
+        if parent:
+            statement, fence = change_sql.START_CHILD, asdict(parent)
         rows = await self._change(
-            _statement(change_sql.START, change), change.document(), change.model
+            _statement(statement, change), change.document(**fence), change.model
         )
         return rows[0]["created"] if rows else None
 
@@ -248,6 +270,13 @@ class SessionStore(StepStore):
         """Messages from an index on, in order."""
         rows = await self._pool.fetch(read_sql.MESSAGES, session_id, first)
         return [StoredMessage.from_row(row) for row in rows]
+
+    async def _actions_below(self, row: asyncpg.Record) -> list[dict[str, Any]]:
+        """What sessions wait for that the steps of a session started, as far as it may have any."""
+        if not row["has_children"]:
+            return []
+        below = await self._pool.fetch(read_sql.ACTIONS_BELOW, row["id"])
+        return [action["action"] for action in below]
 
     async def _one(self, query: str, session_id: str, *arguments: Any) -> asyncpg.Record:
         row = await self._pool.fetchrow(query, session_id, *arguments)

@@ -4,6 +4,7 @@ from app.queue.keys import partial_keys
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change, StepFence
+from app.sessions.turn.waking import wake_above
 
 
 async def announce(
@@ -25,3 +26,4 @@ async def announce(
     await runtime.queue.publish(
         change.due, wake=change.session_id, unlock=unlock, outdated=outdated
     )
+    await wake_above(runtime, change)

@@ -1,16 +1,26 @@
 """The end of an invocation: its event is sent to the session, whatever the flow makes of it."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 from structlog import get_logger
 
+from app.access.caller import Caller
 from app.db.failures import is_database_failure
-from app.errors import ConflictError, NotFoundError, RendererLostError, public_text
+from app.errors import (
+    ConflictError,
+    EventNotAcceptedError,
+    NotFoundError,
+    RendererLostError,
+    SessionBusyError,
+    public_text,
+)
 from app.flows.flow import Flow
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.admission import TRIES, EventRequest, admit
 from app.sessions.turn.announce import announce
 from app.sessions.turn.run import transition_run
 from app.sessions.turn.transition_input import TransitionInput, failure_message
@@ -91,6 +101,52 @@ async def close_invocation(
     await runtime.asks.withdraw(before.id)  # of templates that ask, and of budgets that are used up
     await runtime.cancellations.publish(invocation_id)
     await announce(runtime, change, ended=failure.made_by)
+    await cancel_children(runtime, invocation_id)
+    return True
+
+
+async def cancel_children(runtime: Runtime, invocation_id: str) -> None:
+    """Cancels the sessions for which steps waited when their invocation ended, and those below."""
+    for wait in await runtime.store.ended_waits(invocation_id):
+        await cancel_child(runtime, wait.org_id, wait.waits_for)
+        await runtime.store.forget_wait(wait.waits_for)
+
+
+async def cancel_child(runtime: Runtime, org_id: str, session_id: str) -> None:
+    """Ends what runs in a session, or waits for people, that nothing waits for any more.
+
+    Raises:
+        SessionBusyError: others change the session all the time.
+    """
+    for _ in range(TRIES):
+        child = await runtime.store.child(org_id, session_id)
+        if child is None or not child.awaited:  # at rest, or gone; or it is no session, but an ask
+            return
+        with suppress(NotFoundError, EventNotAcceptedError):  # it went on meanwhile
+            if await _cancel(runtime, await runtime.store.load(org_id, session_id)):
+                return
+    raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
+
+
+async def _cancel(runtime: Runtime, session: Snapshot) -> bool:
+    """Ends the invocation of a session, or its turn that waits; False: it was over already."""
+    if session.invocation_id is not None:
+        failure = TransitionInput(
+            "cancel",
+            "",
+            Cause.invocation(session.invocation_id),
+            error="Cancelled: what it was started for has ended.",
+            cancelled=True,
+        )
+        return await close_invocation(runtime, session, session.invocation_id, failure)
+    await admit(
+        runtime,
+        Caller.owner(session.org_id, session.created_by),
+        session.id,
+        EventRequest("cancel", ""),
+        allow=lambda _session: None,
+        answer=lambda before, _flow, _change: {"session_id": before.id},
+    )
     return True
 
 

@@ -8,6 +8,7 @@ from app.access.caller import Caller
 from app.kit.ids import derived_id, new_id
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change, ClientEvent
+from app.sessions.turn.admission import request_hash
 from app.sessions.turn.announce import announce
 
 
@@ -93,3 +94,20 @@ async def open_session(
     if opened is None:
         raise RuntimeError("a session with a derived id has an event with its key")
     return opened
+
+
+async def open_child(runtime: Runtime, caller: Caller, change: Change, event_input: str) -> None:
+    """Writes the start of a session by the step that then waits for it, and publishes its steps.
+
+    If the step is another attempt's by now, or over, nothing is started.
+    """
+    change.client_event = ClientEvent(
+        id=change.cause.id,
+        name=change.event,
+        input=event_input,
+        created_by=caller.user_id,
+        request_hash=request_hash(change.session_id).hex(),
+        answer={"session_id": change.session_id},
+    )
+    if await runtime.store.start(change) is not None:
+        await announce(runtime, change)

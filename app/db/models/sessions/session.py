@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import Column, ForeignKey, Index, String
 from sqlmodel import Field, SQLModel
 
-from app.db.models.columns import created_at, enum_column, json_column, moment
+from app.db.models.columns import counter, created_at, enum_column, json_column, moment
 from app.enums import ThreadVisibility
 
 
@@ -16,6 +16,8 @@ class Session(SQLModel, table=True):
     `version` counts its transitions from 1, its start; a change is written only where the version
     is still the one that was read. `invocation_id` is set while an invocation runs, and only then.
     `model` is `SessionModel.serialize()`; `message_count` is the length of the dialogue.
+    `parent_session_id` is the session of the step that started it, and `depth` how many such
+    sessions are above it.
     """
 
     __tablename__ = "session"
@@ -28,6 +30,11 @@ class Session(SQLModel, table=True):
             postgresql_where="task_error IS NOT NULL",
         ),
         Index("ix_session_expiry", "expires_at", postgresql_where="expires_at IS NOT NULL"),
+        Index(
+            "ix_session_parent",
+            "parent_session_id",
+            postgresql_where="parent_session_id IS NOT NULL",
+        ),
     )
 
     id: str = Field(primary_key=True)
@@ -49,6 +56,10 @@ class Session(SQLModel, table=True):
     agent_revision: int | None = None
     forked_from_id: str | None = None
     forked_from_message: int | None = None
+    parent_session_id: str | None = Field(
+        None, sa_column=Column(String, ForeignKey("session.id", ondelete="CASCADE"))
+    )
+    depth: int = counter(0)
     expires_at: datetime | None = moment()
     created: datetime = created_at()
     created_by: str
