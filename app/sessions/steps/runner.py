@@ -34,7 +34,7 @@ from app.sessions.store.claim import Claim
 from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import cancel_children, ending_change, is_infrastructure
 from app.sessions.turn.transition_input import TransitionInput
-from app.sessions.turn.waking import wake, wake_above
+from app.sessions.turn.waking import notify_above, wake, wake_above
 from app.wire.messages import ErrorCode
 
 T = TypeVar("T")
@@ -221,6 +221,8 @@ class StepRunner:
         seconds = self._settings.invocation_seconds
         if await self._runtime.asks.open(claim.fence, ask, seconds):
             self._runtime.wakeups.notify_soon(claim.session.id)
+            if claim.session.depth:
+                await notify_above(self._runtime, claim.session.id)
         else:
             log.warning("superseded, nobody is asked", attempt=claim.attempt)
 
