@@ -4,6 +4,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from app.kit.schema_cost import TooMuchWorkError, check_work
 from app.kit.storable import Limits, NotStorableError, check_json
 
 Place = list[str | int]
@@ -11,6 +12,7 @@ Place = list[str | int]
 MAX_CHARS = 64_000  # of one schema
 MAX_FAULTS = 20
 _MAX_TEXT = 300
+_NESTED: list[Any] = [[[[]]]]  # what any schema must be able to check something like
 _LIMITS = Limits(depth=40, values=10_000, chars=MAX_CHARS)
 # Bounds the automaton that a pattern becomes; its engine is linear in the text.
 _PATTERNS = jsonschema_rs.RegexOptions(size_limit=1_000_000, dfa_size_limit=1_000_000)
@@ -33,6 +35,10 @@ def check_schema(schema: dict[str, Any], *, of_object: bool = True) -> None:
     if of_object and schema.get("type", "object") != "object":
         raise ValueError("the schema must be that of an object")
     _validator(schema)
+    try:
+        check_work(schema, _NESTED)
+    except TooMuchWorkError:
+        raise ValueError("the schema refers to itself too often, or for ever") from None
 
 
 def object_schema(schema: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +57,10 @@ def schema_faults(schema: dict[str, Any], value: object) -> list[str]:
 
 def schema_findings(schema: dict[str, Any], value: object) -> list[tuple[Place, str]]:
     """The same faults, each with its place: keys and indexes from the outside in."""
+    try:
+        check_work(schema, value)
+    except TooMuchWorkError:
+        return [([], "is too large, or nests too deep, to be checked against this schema")]
     findings: list[tuple[Place, str]] = []
     for error in _validator(schema).iter_errors(value):
         text = error.message if len(error.message) <= _MAX_TEXT else f"{error.message[:_MAX_TEXT]}…"

@@ -202,6 +202,7 @@ def test_transitions(key: str, value: Any, place: str, reason: str) -> None:
         ({"ask": ASK | {"schema": {"$ref": "http://x/y"}}}, "/ask/schema", "no JSON Schema"),
         ({"ask": ASK | {"schema": {"pattern": "("}}}, "/ask/schema", "it is no JSON Schema"),
         ({"ask": ASK | {"schema": nested(50)}}, "/ask/schema", "nests more than 40 levels deep"),
+        ({"ask": ASK | {"schema": {"$ref": "#"}}}, "/ask/schema", "refers to itself"),
         ({"ask": ASK | {"message": "{{"}}, "/ask/message", "line 1"),
         ({"ask": ASK | {"expires": "7d"}}, "/ask/expires", "a number from 0.001 to 3.16224e+07"),
         ({"ask": ASK | {"expires": 0}}, "/ask/expires", "must be a number"),
