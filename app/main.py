@@ -29,6 +29,7 @@ from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.http.prefix import PrefixMiddleware
 from app.api.http.query import check_query
 from app.api.http.request_log import RequestLogMiddleware
+from app.api.manifests import about
 from app.api.manifests import endpoints as manifests
 from app.api.manifests.route import handle_http_error
 from app.flows.library import code_flows
@@ -50,6 +51,7 @@ ROUTERS: list[APIRouter] = [
     datasets.router,
     skills.router,
     manifests.router,
+    about.router,
 ]
 
 

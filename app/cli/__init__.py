@@ -5,8 +5,8 @@ What is slow to import is imported by the commands that need it: the others answ
 
 import typer
 
-from app.cli import actions, keys, logs, prompt, run, service
-from app.cli.manifests import apply, delete, describe, get, resources, retry
+from app.cli import actions, completion, keys, logs, prompt, run, service
+from app.cli.manifests import apply, delete, describe, get, kinds, resources, retry, rollout
 
 __all__ = ["app"]
 
@@ -36,6 +36,7 @@ app.command()(describe.describe)
 app.command()(delete.delete)
 app.command()(resources.deploy)
 app.command()(resources.undeploy)
+app.add_typer(rollout.app, name="rollout")
 app.command()(retry.retry)
 app.command()(logs.logs)
 app.command()(prompt.prompt)
@@ -44,8 +45,11 @@ app.command()(actions.deny)
 app.command()(actions.answer)
 
 # The service itself, over HTTP
+app.command()(kinds.api_resources)
+app.command()(kinds.explain)
 app.command()(service.manifest)
 app.command()(service.schema)
 app.command()(service.status)
 app.command()(service.whoami)
 app.command()(service.version)
+app.command()(completion.completion)

@@ -10,7 +10,7 @@ from sqlalchemy import func
 from sqlmodel import select
 
 from app.access.caller import KeyScope
-from app.errors import BadRequestError, ConflictError, NotFoundError, VerbNotImplementedError
+from app.errors import BadRequestError, ConflictError, NotFoundError
 from app.kit.written_order import in_order
 from app.manifests.applied import Applied
 from app.manifests.context import Context
@@ -26,19 +26,18 @@ from app.manifests.model.envelope import (
 from app.manifests.model.reference import Reference
 from app.manifests.model.schema import manifest_schema
 from app.manifests.model.table import Column, GetQuery, Table, to_table
-from app.threads.commands import Launch
+from app.manifests.optional_verbs import OptionalVerbs
 
 RowT = TypeVar("RowT")
 
 
-class Broker(ABC, Generic[SpecT, RowT]):
+class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
     """Typed by the spec of its manifests and by the row of its table.
 
     The verbs are the same for all kinds; a kind defines how its rows are found, inserted, changed
     and shown. A verb that a kind lacks is a 501, a change of a read-only kind a 405.
 
     Attributes:
-        kind: as it is spelled.
         other_names: what else the kind is called.
         spec_model: the fields of its spec.
         example: a manifest that applies as it is, once the examples that it names are there.
@@ -53,7 +52,6 @@ class Broker(ABC, Generic[SpecT, RowT]):
         lacks: of apply and delete, those that the kind refuses.
     """
 
-    kind: ClassVar[str]
     other_names: ClassVar[Sequence[str]] = ()
     example: ClassVar[str]
     columns: ClassVar[Sequence[Column]]
@@ -135,18 +133,6 @@ class Broker(ABC, Generic[SpecT, RowT]):
             )
         await self.remove(context, row)
 
-    async def deploy(self, context: Context, name: str) -> None:
-        """Lets the resource be used."""
-        self.not_supported("deploy")
-
-    async def undeploy(self, context: Context, name: str) -> None:
-        """Lets the resource not be used any more."""
-        self.not_supported("undeploy")
-
-    async def retry(self, context: Context, name: str, step: str | None) -> None:
-        """Lets what failed last in the resource go on, if the step is part of it."""
-        self.not_supported("retry")
-
     async def logs(self, context: Context, name: str, limit: int) -> Table:
         """The most recent log entries of a resource, oldest first."""
         row = await self.require(context, name)
@@ -155,10 +141,6 @@ class Broker(ABC, Generic[SpecT, RowT]):
         items += await read_journal(context.db, context.caller, self.kind, known_as, limit)
         items.sort(key=lambda item: item["time"])
         return to_table(LOG_COLUMNS, items[-limit:])
-
-    async def prompt(self, context: Context, name: str, body: dict[str, Any]) -> Launch:
-        """The launch for a prompt; the conversation itself needs no transaction."""
-        self.not_supported("prompt")
 
     async def example_manifest(self, context: Context) -> dict[str, Any]:
         """A manifest that applies as it is."""
@@ -301,7 +283,3 @@ class Broker(ABC, Generic[SpecT, RowT]):
                 errors=[{"loc": ["query", "name"], "msg": "missing"}],
             )
         raise NotFoundError(f"There is no {self.kind} {name[:200]!r}.")
-
-    def not_supported(self, verb: str) -> NoReturn:
-        """Refuses a verb that the kind lacks."""
-        raise VerbNotImplementedError(f"Kind {self.kind} does not have the verb {verb!r}.")

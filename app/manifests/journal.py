@@ -111,6 +111,7 @@ async def read_journal(
             JournalEntry.kind == kind,
             JournalEntry.name == name,
             IS_CHANGE,
+            JournalEntry.command != "history",
         )
         .order_by(col(JournalEntry.created).desc())
         .limit(limit)

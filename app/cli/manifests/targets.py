@@ -6,20 +6,39 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.client import Client
+from app.cli.client import Client, open_client
 from app.cli.failures import CommandError
 
 _PAGE = 500
 _PAGE_OF_MANIFESTS = 100  # each may have 256 KB
 
+_COMPLETION_SECONDS = 2.0  # nobody waits longer for a completion
+
+
+def complete_kind(incomplete: str) -> list[str]:
+    """The kinds that begin so; none if the service does not say in time."""
+    try:
+        with open_client(seconds=_COMPLETION_SECONDS) as client:
+            kinds = client.ask("api-resources")["data"]
+    except CommandError:
+        return []
+    *before, begun = incomplete.split(",")
+    found = [kind["name"] for kind in kinds if kind["name"].startswith(begun.lower())]
+    return [",".join([*before, name]) for name in found]
+
+
 KindArgument = Annotated[
-    str, typer.Argument(help="A kind in any case, singular or plural; or KIND/NAME.")
+    str,
+    typer.Argument(
+        help="A kind in any case, singular or plural; or KIND/NAME.", autocompletion=complete_kind
+    ),
 ]
 KindsArgument = Annotated[
     str,
     typer.Argument(
         metavar="KIND[,KIND…]|KIND/NAME",
         help="Kinds in any case, singular or plural; `api-resources` lists them.",
+        autocompletion=complete_kind,
     ),
 ]
 NameArgument = Annotated[str | None, typer.Argument(help="Name of the resource.")]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
-from sqlmodel import col
+from sqlmodel import col, select
 from typing_extensions import override
 
 from app.agents import service
@@ -14,17 +14,18 @@ from app.agents.placeholders import find_placeholders
 from app.agents.prices import check_agent_prices, needs_prices
 from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
 from app.catalog.mcp_tools import server_of
-from app.db.models import Agent, Session
+from app.db.models import Agent, AgentRevision, Session
 from app.errors import BadRequestError, Loc, faults_within
 from app.invokers.llm import BUILT_IN_PROFILES
+from app.manifests.brokers.bases.history import chosen_revision, history_table
 from app.manifests.brokers.bases.stored import StoredBroker, attribute
 from app.manifests.context import Context
 from app.manifests.launch import launch_of
 from app.manifests.model.camel import to_camel_keys, to_snake_keys
-from app.manifests.model.envelope import Manifest
+from app.manifests.model.envelope import API_VERSION, Manifest
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
-from app.manifests.model.table import Column
+from app.manifests.model.table import Column, Table
 from app.manifests.session_log import session_events
 from app.threads.commands import Launch
 from app.wire.budget import Budget
@@ -144,6 +145,25 @@ spec:
         (await self.require(context, name, lock=True)).deployed = False
 
     @override
+    async def history(self, context: Context, name: str) -> Table:
+        return history_table(await self._revisions(context, await self.require(context, name)))
+
+    @override
+    async def manifest_at(
+        self, context: Context, name: str, revision: int | None
+    ) -> dict[str, Any]:
+        row = await self.require(context, name, lock=True)
+        revisions = await self._revisions(context, row)
+        then = chosen_revision(revisions, f"Agent {name!r}", revision)
+        described = {"description": then.description} if then.description is not None else {}
+        return {
+            "apiVersion": API_VERSION,
+            "kind": self.kind,
+            "metadata": {"name": row.name, **(row.meta or {}), **described},
+            "spec": _spec(then.request_template, then.variables, then.flow),
+        }
+
+    @override
     async def prompt(self, context: Context, name: str, body: dict[str, Any]) -> Launch:
         row = await self.require(context, name)
         if not row.deployed:
@@ -198,6 +218,11 @@ spec:
             if not list(find_placeholders(tool))  # filled at launch
         ]
         return [Reference("Flow", spec["flow"], ("flow",)), *defaults, *tools, *_priced(spec)]
+
+    async def _revisions(self, context: Context, row: Agent) -> Sequence[AgentRevision]:
+        query = select(AgentRevision).where(AgentRevision.agent_id == row.id)
+        newest = query.order_by(col(AgentRevision.revision).desc())
+        return (await context.db.exec(newest)).all()
 
     async def _row(self, context: Context, agent_id: str) -> Agent:
         row = await context.db.get(Agent, agent_id)

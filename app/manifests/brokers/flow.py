@@ -1,6 +1,7 @@
 """Kind Flow: a statechart with a session model and a template for each state."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -14,12 +15,13 @@ from app.db.models import Agent, FlowRevision
 from app.errors import FieldError, Loc
 from app.invokers.template_config import BUILT_IN
 from app.manifests.broker import Broker
-from app.manifests.brokers.bases.listing import column_value
+from app.manifests.brokers.bases.history import chosen_revision, history_table
+from app.manifests.brokers.bases.listing import page_of
 from app.manifests.context import Context
-from app.manifests.model.envelope import Manifest, bad_manifest, faults_at
+from app.manifests.model.envelope import API_VERSION, Manifest, bad_manifest, faults_at
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
-from app.manifests.model.table import Column, GetQuery
+from app.manifests.model.table import Column, GetQuery, Table
 
 
 class FlowSpec(ManifestModel):
@@ -163,7 +165,8 @@ spec:
             if query.name in (None, row.key)
             and all(one.is_met((row.meta or {}).get("labels", {})) for one in requirements)
         ]
-        return _page(found, query, query.order(self.columns, (self.sort_by, self.sort_upwards)))
+        order = query.order(self.columns, (self.sort_by, self.sort_upwards))
+        return page_of(found, FlowRevision, query, order)
 
     @override
     async def create(self, context: Context, manifest: Manifest[FlowSpec]) -> FlowRevision:
@@ -195,6 +198,33 @@ spec:
     @override
     async def remove(self, context: Context, row: FlowRevision) -> None:
         await delete_flow(context.db, context.caller, row)
+
+    @override
+    async def history(self, context: Context, name: str) -> Table:
+        return history_table(await self._revisions(context, name))
+
+    @override
+    async def manifest_at(
+        self, context: Context, name: str, revision: int | None
+    ) -> dict[str, Any]:
+        then = chosen_revision(await self._revisions(context, name), f"Flow {name!r}", revision)
+        metadata = self.metadata_of(then)
+        del metadata["resourceVersion"]
+        return {
+            "apiVersion": API_VERSION,
+            "kind": self.kind,
+            "metadata": metadata,
+            "spec": then.spec,
+        }
+
+    async def _revisions(self, context: Context, name: str) -> Sequence[FlowRevision]:
+        """Those since the flow is there; one that was deleted begins anew."""
+        await self.require(context, name)
+        query = select(FlowRevision).where(
+            FlowRevision.org_id == context.caller.org_id, FlowRevision.key == name
+        )
+        rows = (await context.db.exec(query.order_by(col(FlowRevision.revision).desc()))).all()
+        return list(takewhile(lambda row: not row.deleted, rows))
 
     @override
     def metadata_of(self, row: FlowRevision) -> dict[str, Any]:
@@ -264,27 +294,6 @@ def _value_faults(
     for name in schema["required"]:
         if name not in values:
             yield [], f"variable {name!r} needs a value"
-
-
-def _page(rows: list[FlowRevision], query: GetQuery, order: tuple[str, bool]) -> list[FlowRevision]:
-    """The rows of one page, as StoredBroker finds them in SQL: NULL is the largest value."""
-    field, upwards = order
-
-    def place(value: Any) -> tuple[bool, Any]:
-        return value is None, value or ""
-
-    rows.sort(key=lambda row: place(getattr(row, field)), reverse=not upwards)  # ties by key
-    if (start := query.start(order)) is not None:
-        column = getattr(FlowRevision, field)
-        value = None if start.value is None else column_value(column, start.value)
-        last = place(value)
-        rows = [
-            row
-            for row in rows
-            if ((this := place(getattr(row, field))) != last and (this > last) is upwards)
-            or (this == last and row.key > start.row_id)
-        ]
-    return rows[: query.i]
 
 
 def _refuse_keys(spec: FlowSpec) -> None:

@@ -48,6 +48,14 @@ class Apply:
         self._brokers = brokers
         self._entry = entry
 
+    @classmethod
+    async def documents(
+        cls, context: Context, documents: Sequence[dict[str, Any]]
+    ) -> list[Applied]:
+        """Applies documents in the transaction of another verb, under the rules of an apply."""
+        apply = cls(context.caller, context.brokers, Entry(context.caller, "apply"))
+        return await apply.write(context, apply.parse(documents))
+
     def parse(self, documents: Sequence[dict[str, Any]]) -> list[Document]:
         """The documents, each checked by its kind.
 

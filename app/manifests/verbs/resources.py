@@ -6,7 +6,7 @@ from app.manifests.broker import Broker
 from app.manifests.registry import AnyBroker, BrokerRegistry
 
 _ALWAYS = ("describe", "diff", "get", "logs", "explain")
-_OWN = ("deploy", "undeploy", "retry", "prompt")  # those that a kind must define
+_OWN = ("deploy", "undeploy", "retry", "prompt", "history")  # those that a kind must define
 
 
 def api_resources(brokers: BrokerRegistry) -> list[dict[str, Any]]:

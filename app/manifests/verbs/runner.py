@@ -23,6 +23,7 @@ PAST = {
     "diff": "compared",
     "get": "got",
     "delete": "deleted",
+    "undo": "undone",
     "deploy": "deployed",
     "undeploy": "undeployed",
     "retry": "retried",

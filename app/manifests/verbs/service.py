@@ -8,9 +8,10 @@ from app.access.caller import Caller, KeyScope
 from app.access.crypto import Vault
 from app.errors import BadRequestError
 from app.manifests.applied import Applied
+from app.manifests.context import Context
 from app.manifests.journal import Entry, keep
 from app.manifests.model.table import GetQuery, table_data
-from app.manifests.registry import BrokerRegistry, all_brokers
+from app.manifests.registry import AnyBroker, BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
 from app.manifests.verbs.apply import Apply
 from app.manifests.verbs.prompt import prompt_agent
@@ -161,6 +162,27 @@ class ManifestService:
             lambda context, broker: broker.retry(context, name, step),
             changes=True,
             dry_run=dry_run,
+        )
+
+    async def history(self, caller: Caller, kind: str, name: str) -> Answer:
+        """The revisions of a resource, newest first."""
+        found = await self._verbs.run(
+            caller, "history", kind, name, lambda context, broker: broker.history(context, name)
+        )
+        return replace(found, data=table_data(found.data, found.thing, name, {}))
+
+    async def undo(
+        self, caller: Caller, kind: str, name: str, revision: int | None, *, dry_run: bool = False
+    ) -> Answer:
+        """Makes a resource again what it was at a revision, as its newest one."""
+
+        async def undo(context: Context, broker: AnyBroker) -> dict[str, Any]:
+            document = await broker.manifest_at(context, name, revision)
+            [applied] = await Apply.documents(context, [document])
+            return {"operation": applied.operation, "diff": applied.diff}
+
+        return await self._verbs.run(
+            caller, "undo", kind, name, undo, changes=True, dry_run=dry_run
         )
 
     async def logs(self, caller: Caller, kind: str, name: str, limit: int) -> Answer:

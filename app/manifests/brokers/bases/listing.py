@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -20,7 +21,7 @@ from sqlalchemy import (
 from app.db.models.columns import EnumText
 from app.kit.paging import PageTokenError
 from app.manifests.model.selector import Operator, Requirement
-from app.manifests.model.table import PageStart
+from app.manifests.model.table import GetQuery, PageStart, RowT
 
 _MAX_INT = 2**31 - 1
 
@@ -93,3 +94,33 @@ def _bounded(number: int) -> int:
     if abs(number) > _MAX_INT:
         raise ValueError("no column has it")
     return number
+
+
+def page_of(rows: list[RowT], table: Any, query: GetQuery, order: tuple[str, bool]) -> list[RowT]:
+    """The rows of one page, found as in SQL: NULL is the largest value.
+
+    Args:
+        rows: by their keys.
+        table: of the rows.
+        query: says which page.
+        order: the column that they are sorted by, and whether upwards.
+    """
+    field, upwards = order
+
+    ids: Any = attrgetter("key")
+
+    def place(value: Any) -> tuple[bool, Any]:
+        return value is None, value or ""
+
+    rows.sort(key=lambda row: place(getattr(row, field)), reverse=not upwards)  # ties by key
+    if (start := query.start(order)) is not None:
+        column = getattr(table, field)
+        value = None if start.value is None else column_value(column, start.value)
+        last = place(value)
+        rows = [
+            row
+            for row in rows
+            if ((this := place(getattr(row, field))) != last and (this > last) is upwards)
+            or (this == last and ids(row) > start.row_id)
+        ]
+    return rows[: query.i]
