@@ -198,7 +198,7 @@ async def fork_thread(
     )
     change.state = await _first_resting_state(flow)
     change.model = source.model
-    change.stored = source.values()
+    change.stored = await runtime.store.values(source.id, source.stored_keys or ())
     change.messages = [
         NewMessage(message.role, message.content, message.status)
         for message in messages[: last_message + 1]

@@ -90,7 +90,7 @@ class SessionsInMemory(StepRowsInMemory):
             created=now,
             created_by=new.created_by,
             model=b"",
-            stored_values=None,
+            stored_keys=None,
         )
         self._apply(change, change.model)
         return now

@@ -7,6 +7,7 @@ from typing import Any, Self
 from pydantic import PrivateAttr, RootModel, SerializeAsAny
 from typing_extensions import override
 
+from app.errors import StatewrightError
 from app.flows.model.versioned import SerializationError, VersionedModel, registered_model
 
 
@@ -14,8 +15,13 @@ class ValueState(StrEnum):
     """What the database knows of a key."""
 
     NEW = "new"
+    STORED = "stored"  # and not loaded
     RETRIEVED = "retrieved"
     DELETED = "deleted"
+
+
+class ValueNotLoadedError(StatewrightError):
+    """A value is read that was not loaded; the engine loads it, and runs again what reads it."""
 
 
 class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
@@ -26,6 +32,7 @@ class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
 
     root: dict[str, SerializeAsAny[VersionedModel]] = {}
     _states: dict[str, ValueState] = PrivateAttr(default_factory=dict)
+    _missed: set[str] = PrivateAttr(default_factory=set)
 
     @override
     def model_post_init(self, _context: Any) -> None:
@@ -50,6 +57,25 @@ class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
             {key: _deserialized(payload) for key, payload in payloads.items()}
         )
 
+    @classmethod
+    def from_stored(cls, keys: Iterable[str], payloads: dict[str, bytes], missed: set[str]) -> Self:
+        """A store of which some values are not loaded yet.
+
+        Args:
+            keys: of all values.
+            payloads: of those that are loaded, as `unpersisted_serialized` gave them.
+            missed: takes the keys of others that are read.
+
+        Raises:
+            SerializationError: as `from_serialized` does.
+        """
+        store = cls({key: _deserialized(payload) for key, payload in payloads.items()})
+        store._states = {
+            key: ValueState.RETRIEVED if key in payloads else ValueState.STORED for key in keys
+        }
+        store._missed = missed
+        return store
+
     def unpersisted_serialized(self, compression: bool) -> dict[str, bytes]:
         """The new values, each as `b"<class name>:<VersionedModel.serialize()>"`.
 
@@ -68,7 +94,7 @@ class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
         """
         keys = [keys] if isinstance(keys, str) else list(keys)
         for key in keys:
-            if self._states.get(key, ValueState.RETRIEVED) is ValueState.RETRIEVED:
+            if self._states.get(key) not in _UNPERSISTED:
                 raise KeyError(f"{key!r} is persisted already, or was never there")
         for key in keys:
             if key in self.root:
@@ -93,6 +119,7 @@ class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
         return set(self._keys_in(ValueState.DELETED))
 
     def __getitem__(self, key: str) -> VersionedModel:
+        self._need(key)
         return self.root[key]
 
     def __setitem__(self, key: str, value: VersionedModel) -> None:
@@ -104,36 +131,51 @@ class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
         self._states[key] = ValueState.NEW
 
     def __delitem__(self, key: str) -> None:
-        del self.root[key]
+        if key not in self:
+            raise KeyError(key)
+        self.root.pop(key, None)
         if self._states[key] is ValueState.NEW:
             del self._states[key]
         else:
             self._states[key] = ValueState.DELETED
 
     def __contains__(self, key: object) -> bool:
-        return key in self.root
+        return isinstance(key, str) and self._states.get(key) not in {None, ValueState.DELETED}
 
     @override
     def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # a dict of keys, not a model of fields
-        return iter(self.root)
+        return (key for key, known in self._states.items() if known is not ValueState.DELETED)
 
     def __len__(self) -> int:
-        return len(self.root)
+        return sum(1 for _ in self)
 
     def get(self, key: str, default: VersionedModel | None = None) -> VersionedModel | None:
+        self._need(key)
         return self.root.get(key, default)
 
     def keys(self) -> KeysView[str]:
-        return self.root.keys()
+        return dict.fromkeys(self).keys()
 
     def values(self) -> ValuesView[VersionedModel]:
+        self._need(*self)
         return self.root.values()
 
     def items(self) -> ItemsView[str, VersionedModel]:
+        self._need(*self)
         return self.root.items()
+
+    def _need(self, *keys: str) -> None:
+        """Raises `ValueNotLoadedError` where one of the values is not here."""
+        missing = [key for key in keys if self._states.get(key) is ValueState.STORED]
+        if missing:
+            self._missed.update(missing)
+            raise ValueNotLoadedError("A stored value is not loaded.")
 
     def _keys_in(self, state: ValueState) -> list[str]:
         return [key for key, known in self._states.items() if known is state]
+
+
+_UNPERSISTED = frozenset({ValueState.NEW, ValueState.DELETED})
 
 
 def _serialized(value: VersionedModel, compression: bool) -> bytes:

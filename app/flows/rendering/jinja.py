@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from app.errors import ConflictError
 from app.flows.rendering.sandbox_child import configure, describe, sandbox_environment
+from app.flows.rendering.store_reads import reads_of_template
 from app.kit.storable import text_fault
 
 # Stands for every name: what a template reads that includes others by a computed name.
@@ -126,7 +127,8 @@ def variables_of(text: str, environment: Environment = SANDBOX) -> frozenset[str
     """The names that a template may read from its context; none for a text that is no template.
 
     Names it sets itself count too: one too many costs a look-up, one too few a wrong text.
-    Templates that it names are followed; `ANY_NAME` is there if one has a computed name.
+    Templates that it names are followed; `ANY_NAME` is there if one has a computed name. Of the
+    secondary store the values that are read are there too: see `store_reads`.
     """
     names: set[str] = set()
     seen: set[str] = set()
@@ -136,6 +138,7 @@ def variables_of(text: str, environment: Environment = SANDBOX) -> frozenset[str
             tree = environment.parse(waiting.pop())
         except (jinja2.TemplateSyntaxError, RecursionError, ValueError):
             continue
+        names |= reads_of_template(_walk(tree))
         for node in _walk(tree):
             if isinstance(node, nodes.Name) and node.ctx == "load":
                 names.add(node.name)

@@ -13,6 +13,7 @@ from app.enums import ThreadVisibility
 from app.errors import BadRequestError, NotFoundError, error_line
 from app.flows.flow import Flow
 from app.flows.model.session_model import parse_json
+from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import select
 from app.sessions.flow_api.responses import (
     change_response,
@@ -22,11 +23,12 @@ from app.sessions.flow_api.responses import (
 )
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change, NewSession
-from app.sessions.store.snapshot import PollStatus, SessionHead
+from app.sessions.store.snapshot import PollStatus, SessionHead, Snapshot
 from app.sessions.turn.admission import EventRequest, admit, request_hash
 from app.sessions.turn.opening import Opening, open_session, opened_before
 from app.sessions.turn.resuming import retry_invocation
 from app.sessions.turn.run import opening_run
+from app.sessions.turn.stored_values import with_stored_values
 from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.visibility import check_usable
 
@@ -162,16 +164,25 @@ async def read_model(
     before = await runtime.store.load(caller.org_id, session_id)
     _allowed(caller, key, before)
     flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
-    model = before.load_model(flow)
-    whole = model.model_dump(mode="json") | {
+    every = path is None or "@" in path or "*" in path
+
+    async def read(session: Snapshot) -> dict[str, Any]:
+        model = session.load_model(flow)
+        dump, values = model.model_dump(mode="json"), model.secondary_store
+        reads = {STORE} if every else reads_of_paths(path or "")
+        if keys := stored_keys(reads, values):
+            found = {key: values[key] for key in keys}
+            dump[STORE] = {key: value.model_dump(mode="json") for key, value in found.items()}
+        return dump
+
+    whole = await with_stored_values(runtime, before, read)
+    whole |= {
         "session_id": session_id,
         "state": before.state,
         "task_error": before.task_error,
         "user_info": before.user_info,
     }
-    if len(model.secondary_store):
-        whole["secondary_store"] = model.secondary_store.model_dump(mode="json")
-    if path is None or "dialogue" in path or "@" in path or "*" in path:
+    if every or "dialogue" in (path or ""):
         dialogue = await runtime.store.dialogue(session_id, None, None)
         whole["dialogue"] = [element.record() for element in dialogue]
     try:

@@ -38,14 +38,13 @@ from app.sessions.steps.children import AgentCall, ChildRunner, ChildRuns
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.http_request import request_parts
 from app.sessions.steps.partial_output import partial_output
+from app.sessions.steps.step_source import StepSource
 from app.sessions.steps.tool_calls import CallAgainError, ToolRunner
 from app.sessions.store.asks import NewAsk
 from app.sessions.store.budgets import BudgetExceededError, BudgetReservedError, reserve
 from app.sessions.store.claim import Claim
 from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import is_infrastructure
-from app.sessions.turn.rendering import RenderSource
-from app.sessions.turn.run import dialogue_reader
 from app.wire.messages import ErrorCode
 
 T = TypeVar("T")
@@ -198,7 +197,7 @@ class AttemptRunner:
             case RunTool() | Ask() | RunAgent():
                 return await self._waiting_result(flow, claim, node)
             case Call(function):
-                data = await self._source(flow, claim).data({"dialogue"})
+                data = await self._source(flow, claim).data({"dialogue", "secondary_store"})
                 timeout = self._settings.timeout_seconds
                 answer = call(function, data | claim.scope.visible())
                 return Answer(storable(await _in_time(answer, timeout)))
@@ -361,18 +360,8 @@ class AttemptRunner:
             return Waiting(outcome.session_id, outcome.seconds)
         return Answer(outcome.text)
 
-    def _source(self, flow: Flow, claim: Claim) -> RenderSource:
-        return RenderSource(
-            flow=flow,
-            session_id=claim.session.id,
-            state=claim.state,
-            load_model=lambda: claim.session.load_model(flow),
-            actor_input=claim.actor_input,
-            task_error=claim.session.task_error,
-            user_info=claim.session.user_info,
-            moment=claim.entered,
-            read_dialogue=dialogue_reader(self._runtime, claim.session.id),
-        )
+    def _source(self, flow: Flow, claim: Claim) -> StepSource:
+        return StepSource(self._runtime, flow, claim)
 
     def _after_failure(
         self, claim: Claim, error: InvokerError, policy: RetryPolicy

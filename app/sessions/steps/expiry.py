@@ -39,9 +39,10 @@ async def _expire(runtime: Runtime, late: LateAction) -> None:
     flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
     ended = orjson.dumps({"action_id": late.id}).decode()
     given = TransitionInput(RESOLVE_EVENT, ended, Cause.expiry(late.id))
-    run = transition_run(runtime, flow, before, given)
     try:
-        await run.send(RESOLVE_EVENT)
+        run = await transition_run(
+            runtime, flow, before, given, lambda run: run.send(RESOLVE_EVENT)
+        )
     except ConflictError:  # the session does not wait for it any more: only a defect leaves it open
         log.exception("an action was open that nothing waited for", session_id=before.id)
         await runtime.store.expire_action(late.id)

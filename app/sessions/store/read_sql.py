@@ -5,9 +5,15 @@ from app.sessions.visibility import NOT_EXPIRED_SQL
 
 _CLIENT_ACTED = f"cause LIKE '{CauseKind.EVENT.prefix}%'"
 
+# Of a session `s`: the keys of its secondary store. The values may be large, and few turns read
+# them.
+STORED_KEYS = """
+  (SELECT array_agg(w.key ORDER BY w.key) FROM session_value w WHERE w.session_id = s.id)
+    AS stored_keys"""
+
+# $1 session, $2 keys.
 STORED_VALUES = """
-  (SELECT jsonb_object_agg(w.key, encode(w.payload, 'base64'))
-   FROM session_value w WHERE w.session_id = s.id) AS stored_values"""
+SELECT key, payload FROM session_value WHERE session_id = $1 AND key = ANY($2::text[])"""
 
 _HEAD = """
   s.id, s.org_id, s.flow, s.flow_revision, s.state, s.version, s.invocation_id, s.task_error,
@@ -67,7 +73,7 @@ FROM session s WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
 # $1 session, $2 org, $3 idempotency key: the session, and what that key was answered before.
 LOAD = f"""
-SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {STORED_VALUES}
+SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {STORED_KEYS}
 FROM session s LEFT JOIN event e ON e.session_id = s.id AND e.idempotency_key = $3
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 

@@ -1,7 +1,7 @@
 """A session as it was read: plain values, no queries."""
 
-import base64
-from dataclasses import dataclass, fields
+from collections.abc import Collection
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple, Self
@@ -54,10 +54,18 @@ class SessionHead:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(SessionHead):
-    """A session with its model; `stored_values` is the secondary store, each value serialized."""
+    """A session with its model, and the keys of its secondary store.
+
+    Attributes:
+        stored_keys: of all values; None where there are none.
+        loaded: the values that are loaded, serialized.
+        missed: the keys of others that something of the session read.
+    """
 
     model: bytes
-    stored_values: dict[str, str] | None
+    stored_keys: list[str] | None
+    loaded: dict[str, bytes] = field(default_factory=dict)
+    missed: set[str] = field(default_factory=set, compare=False)
 
     def load_model(self, flow: Flow) -> SessionModel:
         """The session's model, upgraded to the flow's schema version where it is older.
@@ -70,13 +78,16 @@ class Snapshot(SessionHead):
         model.state = self.state
         model.task_error = self.task_error
         model.user_info = self.user_info
-        if self.stored_values:
-            model.secondary_store = SecondaryStore.from_serialized(self.values())
+        if self.stored_keys:
+            model.secondary_store = SecondaryStore.from_stored(
+                self.stored_keys, self.loaded, self.missed
+            )
         return model
 
-    def values(self) -> dict[str, bytes]:
-        """The secondary store's values as they are stored."""
-        return {key: base64.b64decode(value) for key, value in (self.stored_values or {}).items()}
+    def with_values(self, asked: Collection[str], values: dict[str, bytes]) -> Self:
+        """The same with values that were asked for; those that are not there are gone by now."""
+        keys = [key for key in self.stored_keys or () if key not in asked or key in values]
+        return replace(self, stored_keys=keys, loaded=self.loaded | values)
 
 
 class IdleSession(NamedTuple):
@@ -93,7 +104,7 @@ class IdleSession(NamedTuple):
 
 @cache
 def _columns(cls: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cls))
+    return tuple(one.name for one in fields(cls) if one.default_factory is MISSING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ The statements that change the session too are in `change_sql`.
 
 from app.sessions.store.change_sql import NEW_STEPS
 from app.sessions.store.protocol import KNOWN_SQL
-from app.sessions.store.read_sql import STORED_VALUES
+from app.sessions.store.read_sql import STORED_KEYS
 
 # A step that is not the last. `counted` is the parallel or map that loses one open child; it must
 # keep another, or else the caller has to assemble it. `chain` is the one that starts `steps`.
@@ -109,7 +109,7 @@ SELECT t.id AS step_id, t.path, t.attempt, t.failures, t.losses, t.max_attempts,
   v.event AS ending_event, v.flow_fingerprint, v.input AS actor_input, v.state AS invoker_state,
   v.created AS entered,
   coalesce(extract(epoch FROM v.deadline - clock_timestamp()), 'infinity')::float8 AS seconds_left,
-  s.*, o.budget AS org_budget, {STORED_VALUES}, t.parent_id, p.path AS parent_path,
+  s.*, o.budget AS org_budget, {STORED_KEYS}, t.parent_id, p.path AS parent_path,
   p.kind AS parent_kind, p.remaining AS parent_remaining, p.cut AS parent_cut,
   p.input AS parent_input
 FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id

@@ -1,5 +1,6 @@
 """Sessions in PostgreSQL: reads, and the statements that change them, over the raw pool."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -87,6 +88,11 @@ class SessionStore(StepStore):
         if row is None:
             return None
         return PreviousAnswer(row["request_hash"], row["answer"]), row["created"]
+
+    async def values(self, session_id: str, keys: Collection[str]) -> dict[str, bytes]:
+        """Values of a session's secondary store, as they are stored, of those that are there."""
+        rows = await self._pool.fetch(read_sql.STORED_VALUES, session_id, list(keys))
+        return {row["key"]: row["payload"] for row in rows}
 
     async def view(self, org_id: str, session_id: str) -> SessionWithInvocation:
         """A session as it is read, with the invocation that runs.

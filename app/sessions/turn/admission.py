@@ -163,8 +163,7 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
         updates=request.updates | resolved,
         checked=request.checked,
     )
-    run = transition_run(runtime, flow, before, given)
-    await run.send(event)
+    run = await transition_run(runtime, flow, before, given, lambda run: run.send(event))
     if request.event is None and (before.budget or request.budget):
         run.change.budget = with_message(before.budget, request.budget)
     return run.pack()

@@ -58,8 +58,10 @@ async def _ending_change(
 ) -> tuple[Change, str | None]:
     if ended.error is None:
         try:
-            run = transition_run(runtime, flow, before, ended)
-            await run.send(ended.event)
+            answer = ended
+            run = await transition_run(
+                runtime, flow, before, answer, lambda run: run.send(answer.event)
+            )
             if run.change.invocation is not None:
                 await _check_length(runtime, before)
             return run.pack(), None
@@ -73,10 +75,9 @@ async def _ending_change(
         done = await runtime.store.call_results(before.invocation_id)
         ended = replace(ended, results=f"[{','.join(done)}]")
     try:
-        run = transition_run(runtime, flow, before, ended)
         # Without an error in the session nothing failed before in this turn.
         left = await runtime.store.failed_states(before.id) if before.task_error else set()
-        await run.fail(left)
+        run = await transition_run(runtime, flow, before, ended, lambda run: run.fail(left))
         return run.pack(), ended.error
     except Exception as error:
         if is_infrastructure(error):

@@ -9,11 +9,13 @@ from structlog import get_logger
 
 from app.flows.flow import Flow
 from app.flows.graph import Graph
+from app.flows.model.secondary_store import ValueNotLoadedError
 from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import SerializationError
 from app.flows.rendering.dialogue_format import DialogueElement, format_dialogue
 from app.flows.rendering.jinja import ANY_NAME, SANDBOX
 from app.flows.rendering.plain import fill, plain_parts
+from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import select
 from app.flows.template import Node, map_paths
 
@@ -47,21 +49,27 @@ class RenderSource:
     user_info: dict[str, Any] | None = None
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
-        """The render data; the dialogue is in it only where `reads` names it.
+        """The render data; the dialogue and stored values are in it only where `reads` names them.
 
         Raises:
+            ValueNotLoadedError: a stored value is read that is not loaded.
             SerializationError: the model holds, or a computed field of it gives, what is no JSON.
         """
         model = self.load_model()
         model.actor_input = self.actor_input
         try:
             data = model.model_dump(mode="json") | self._given()
+        except ValueNotLoadedError:
+            raise
         except Exception as error:  # computed fields are the flow's own code
             log.exception("the flow's model cannot be shown", session_id=self.session_id)
             raise SerializationError(
                 f"The model of flow {self.flow.key!r} holds what is no JSON."
             ) from error
         data["parsed_actor_input"] = model.parsed_actor_input
+        if (keys := stored_keys(reads, model.secondary_store)) is not None:
+            values = {key: model.secondary_store[key] for key in keys}
+            data[STORE] = {key: value.model_dump(mode="json") for key, value in values.items()}
         if not _DIALOGUE.isdisjoint(reads):
             dialogue = await self.read_dialogue()
             said = [(element.role, element.text) for element in dialogue]
@@ -73,6 +81,7 @@ class RenderSource:
         """Renders one template.
 
         Raises:
+            ValueNotLoadedError: a stored value is read that is not loaded.
             TemplateError: the template is wrong, or ran over its limits.
         """
         reads = self.flow.renderer.reads(text)
@@ -100,5 +109,5 @@ class RenderSource:
     async def graph(self, node: Node) -> Graph:
         """The step graph of an invoker state; its maps see the render data."""
         paths = " ".join(map_paths(node))
-        reads = [name for name in _DIALOGUE if name in paths]
+        reads = {name for name in _DIALOGUE if name in paths} | reads_of_paths(paths)
         return Graph(node, await self.data(reads) if paths else {}, select)

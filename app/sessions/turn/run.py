@@ -1,4 +1,6 @@
-"""Prepares a transition of a session with what the process has: its store and its settings."""
+"""Runs a transition of a session with what the process has: its store and its settings."""
+
+from collections.abc import Awaitable, Callable
 
 from app.flows.flow import Flow
 from app.flows.model.session_model import SessionModel
@@ -9,6 +11,7 @@ from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.history import MOST_MESSAGES
 from app.sessions.turn.limits import TurnLimits
 from app.sessions.turn.rendering import ReadDialogue
+from app.sessions.turn.stored_values import with_stored_values
 from app.sessions.turn.transition import TransitionRun
 from app.sessions.turn.transition_input import TransitionInput
 
@@ -27,21 +30,28 @@ def opening_run(
     )
 
 
-def transition_run(
-    runtime: Runtime, flow: Flow, before: Snapshot, given: TransitionInput
+async def transition_run(
+    runtime: Runtime,
+    flow: Flow,
+    before: Snapshot,
+    given: TransitionInput,
+    move: Callable[[TransitionRun], Awaitable[None]],
 ) -> TransitionRun:
-    """A transition of a session that is stored.
+    """A transition of a session that is stored, once `move` has moved it.
 
     Raises:
         DefinitionMismatchError: the stored session does not fit the flow.
+        Exception: what else `move` raised.
     """
-    return TransitionRun.of(
-        flow,
-        before,
-        given,
-        read_dialogue=dialogue_reader(runtime, before.id),
-        limits=TurnLimits.of(runtime.settings),
-    )
+    limits = TurnLimits.of(runtime.settings)
+
+    async def run(session: Snapshot) -> TransitionRun:
+        reader = dialogue_reader(runtime, session.id)
+        made = TransitionRun.of(flow, session, given, read_dialogue=reader, limits=limits)
+        await move(made)
+        return made
+
+    return await with_stored_values(runtime, before, run)
 
 
 def dialogue_reader(runtime: Runtime, session_id: str) -> ReadDialogue:

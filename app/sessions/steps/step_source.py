@@ -1,0 +1,58 @@
+"""What a step's templates and functions see, with the stored values that they read."""
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, TypeVar
+
+from app.flows.flow import Flow
+from app.flows.graph import Graph
+from app.flows.template import Node
+from app.sessions.runtime import Runtime
+from app.sessions.store.claim import Claim
+from app.sessions.store.snapshot import Snapshot
+from app.sessions.turn.rendering import RenderSource
+from app.sessions.turn.run import dialogue_reader
+from app.sessions.turn.stored_values import with_stored_values
+
+T = TypeVar("T")
+
+
+class StepSource:
+    """The render source of one claimed step; see `RenderSource`."""
+
+    def __init__(self, runtime: Runtime, flow: Flow, claim: Claim) -> None:
+        self._runtime = runtime
+        self._flow = flow
+        self._claim = claim
+        self._session = claim.session
+
+    async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:
+        """Renders one template."""
+        return await self._read(lambda source: source.render(text, extra))
+
+    async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
+        """The render data."""
+        return await self._read(lambda source: source.data(reads))
+
+    async def graph(self, node: Node) -> Graph:
+        """The step graph of the invoker state."""
+        return await self._read(lambda source: source.graph(node))
+
+    async def _read(self, use: Callable[[RenderSource], Awaitable[T]]) -> T:
+        async def run(session: Snapshot) -> T:
+            self._session = session  # with what is loaded by now
+            return await use(self._of(session))
+
+        return await with_stored_values(self._runtime, self._session, run)
+
+    def _of(self, session: Snapshot) -> RenderSource:
+        return RenderSource(
+            flow=self._flow,
+            session_id=session.id,
+            state=self._claim.state,
+            load_model=lambda: session.load_model(self._flow),
+            actor_input=self._claim.actor_input,
+            task_error=session.task_error,
+            user_info=session.user_info,
+            moment=self._claim.entered,
+            read_dialogue=dialogue_reader(self._runtime, session.id),
+        )
