@@ -1,1 +1,1 @@
-"""Goals of a turn: what the model is told of each, the tool that achieves it, and its effect."""
+"""Goals of a turn: what the model reads of each, the tool that achieves it, and its effect."""

@@ -67,7 +67,7 @@ class TurnGoals(BaseModel):
     Attributes:
         goals: all that the turn's message declared.
         reminders: how often the model was reminded.
-        reminder: what the model is told by its next request, and by that alone.
+        reminder: what the model's next request says of them, and that alone.
     """
 
     goals: list[TurnGoal] = []
@@ -100,7 +100,7 @@ class TurnGoals(BaseModel):
         return next((goal for goal in self.goals if goal.tool == name), None)
 
     def prompt(self) -> str | None:
-        """What the model is told of the turn's goals beside what the user says."""
+        """What the model reads of the turn's goals beside what the user says."""
         if not self.goals:
             return None
         parts = [

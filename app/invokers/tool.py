@@ -29,8 +29,8 @@ class Effect(StrEnum):
 class OnLargeResult(StrEnum):
     """What becomes of a result that is longer than a model is shown."""
 
-    CUT = "cut"  # its end is left out, and the model is told so
-    REFUSE = "refuse"  # the model is told how long it is, and nothing of it
+    CUT = "cut"  # its end is left out, which the model reads
+    REFUSE = "refuse"  # the model reads how long it is, and nothing of it
 
 
 class ServerTool(BaseModel):
@@ -72,7 +72,7 @@ class ServerTool(BaseModel):
 
 
 class ToolStatus(StrEnum):
-    """How a call ended; `unknown` where it may have had its effect, and nobody was told."""
+    """How a call ended; `unknown` where it may have had its effect, and nobody knows."""
 
     SUCCESS = "success"
     ERROR = "error"

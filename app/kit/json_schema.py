@@ -42,7 +42,7 @@ def check_schema(schema: dict[str, Any], *, of_object: bool = True) -> None:
 
 
 def object_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema, saying that it is that of an object: servers of models want to be told."""
+    """The schema, saying that it is that of an object: servers of models want it said."""
     return {"type": "object", "properties": {}, **schema}
 
 

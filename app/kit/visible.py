@@ -1,4 +1,4 @@
-"""Which characters of a name nobody sees: two names that look the same could be told apart by them.
+"""Which characters of a name nobody sees: two names that look the same could differ in them alone.
 
 Controls, surrogates, separators of lines and paragraphs, blanks that are no space, and what Unicode
 calls Default_Ignorable: joiners, marks of direction, soft hyphens, fillers, variation selectors.

@@ -35,7 +35,7 @@ def check_answer(action: StoredAction, request: ResolveActionRequest) -> None:
 def check_fits(schema: dict[str, Any], value: object, member: str) -> None:
     """Raises `BadRequestError` for a member of a body that does not fit a schema.
 
-    All its faults are told, the first also in words.
+    All its faults are listed, the first also in words.
     """
     faults: list[FieldError] = [
         {"loc": ["body", member, *place], "msg": text}

@@ -39,7 +39,7 @@ def _all(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def _discriminate(schemas: dict[str, Any]) -> None:
-    """Says how blocks of messages are told apart: which pydantic does by a function of ours."""
+    """Says how blocks of messages are distinguished: which pydantic does by a function of ours."""
     mapping = {}
     for reference in schemas[_CONTENT]["oneOf"]:
         block = schemas[reference["$ref"].removeprefix(_SCHEMAS)]

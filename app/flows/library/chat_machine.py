@@ -39,7 +39,7 @@ from app.kit.storable import load_json
 if TYPE_CHECKING:
     from app.flows.library.chat import Chat
 
-# States of which the published client, which knows five words, is told another.
+# States for which the published client, which knows five words, is shown another.
 ON_THE_WIRE = {"tool_turn": "roboto_turn", "action_turn": "roboto_turn"}
 
 # The states in which a turn waits for somebody: for results of a client, or for a decision.

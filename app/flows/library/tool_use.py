@@ -119,7 +119,7 @@ def after_answer(
 ) -> Outcome:
     """What a model's answer leads to.
 
-    A call that cannot be made is answered here, so that the model is told what is wrong with it.
+    A call that cannot be made is answered here, so that the model learns what is wrong with it.
 
     Args:
         answer: the model's.

@@ -100,7 +100,7 @@ spec:
     async def changes(
         self, context: Context, row: Secret, manifest: Manifest[SecretSpec]
     ) -> list[FieldChange]:
-        """Who may not write is not told whether a value is the one that is there."""
+        """Who may not write does not learn whether a value is the one that is there."""
         value = manifest.spec.config.value
         found = await super().changes(context, row, manifest)
         if not context.caller.has(self.write_scope):

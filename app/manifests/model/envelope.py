@@ -116,7 +116,7 @@ def read_manifest(
 def valid_input(
     model: type[BaseModel], *loc: str | int, hide_unknown_fields: bool = False
 ) -> Iterator[None]:
-    """Turns pydantic's error into ours: each place is the manifest's, and no value is told.
+    """Turns pydantic's error into ours: each place is the manifest's, and no value is shown.
 
     Args:
         model: of the input of the block.

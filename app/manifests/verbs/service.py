@@ -61,7 +61,7 @@ class ManifestService:
             return await self._apply(caller, body, entry, dry_run=dry_run, prune=prune)
 
     async def diff(self, caller: Caller, body: bytes | str) -> Answer:
-        """What an apply would do, told to who may only read; errors are those of an apply."""
+        """What an apply would do, for who may only read; errors are those of an apply."""
         async with self._verbs.journaled(caller, "diff") as entry:
             caller.require(KeyScope.READ)
             return await self._apply(caller, body, entry, dry_run=True, changes=False)

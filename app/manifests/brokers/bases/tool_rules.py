@@ -21,6 +21,6 @@ OnLarge: TypeAlias = Annotated[
     OnLargeResult,
     Field(
         description="What becomes of a result that is longer than a model is shown: its end is cut,"
-        " or it is refused, and the model is told to ask for less."
+        " or it is refused, and the model is asked to want less."
     ),
 ]
