@@ -26,3 +26,16 @@ async def find_entities(db: AsyncSession, org_id: str, ids: Iterable[str]) -> di
         select(Entity).where(col(Entity.org_id) == org_id, col(Entity.id).in_(ids))
     )
     return {entity.id: entity for entity in rows}
+
+
+async def find_named_entities(
+    db: AsyncSession, org_id: str, names: Iterable[str]
+) -> dict[tuple[str, str], Entity]:
+    """Those of the names that are names of entities of the org, by kind and name."""
+    names = list(names)
+    if not names:
+        return {}
+    rows = await db.exec(
+        select(Entity).where(col(Entity.org_id) == org_id, col(Entity.name).in_(names))
+    )
+    return {(entity.kind, entity.name): entity for entity in rows}

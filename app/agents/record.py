@@ -62,7 +62,8 @@ class TemplateVariable(WrittenOrder, WireModel):
         examples=["topic", "dataset.id"],
     )
     type: TemplateVariableType = Field(
-        TemplateVariableType.STRING, description="Ids must exist in the org at launch."
+        TemplateVariableType.STRING,
+        description="Ids, or names, must exist in the org at launch.",
     )
     description: str | None = Field(None, description="What to fill in.", max_length=10_000)
     required: bool = Field(

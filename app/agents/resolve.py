@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
-from app.agents.entities import EntityKind, find_entities
+from app.agents.entities import EntityKind, find_entities, find_named_entities
 from app.agents.placeholders import inserted_size, substitute
 from app.agents.record import AgentRecord, TemplateVariable, TemplateVariableType
 from app.db.models import Entity
@@ -36,9 +36,11 @@ async def resolve_agent(
             a result that is no valid request; all faults at once, each with its place.
     """
     values = _with_defaults(agent.variables, launch.values)
-    entities = await find_entities(
-        db, caller.org_id, {v for k, v in values.items() if k in _typed(agent.variables)}
-    )
+    typed = _typed(agent.variables)
+    entities = await find_entities(db, caller.org_id, {values[k] for k in typed if k in values})
+    named = await _named_entities(db, caller, typed, values, entities)
+    values |= {name: entity.id for name, entity in named.items()}
+    entities |= {entity.id: entity for entity in named.values()}
     errors = [
         *_unknown(agent.variables, launch.values),
         *_missing(agent.variables, values),
@@ -79,6 +81,23 @@ def _with_defaults(variables: list[TemplateVariable], given: Mapping[str, str]) 
 
 def _typed(variables: list[TemplateVariable]) -> dict[str, TemplateVariable]:
     return {v.name: v for v in variables if v.type in _KIND_OF_TYPE}
+
+
+async def _named_entities(
+    db: AsyncSession,
+    caller: Caller,
+    typed: Mapping[str, TemplateVariable],
+    values: Mapping[str, str],
+    entities: Mapping[str, Entity],
+) -> dict[str, Entity]:
+    """What typed values name by its name and not by its id, by variable."""
+    left = {name: values[name] for name in typed if values.get(name, "") not in {"", *entities}}
+    named = await find_named_entities(db, caller.org_id, left.values())
+    found = {
+        name: named.get((_KIND_OF_TYPE[typed[name].type].value, value))
+        for name, value in left.items()
+    }
+    return {name: entity for name, entity in found.items() if entity is not None}
 
 
 def _unknown(variables: list[TemplateVariable], given: Mapping[str, str]) -> Iterator[FieldError]:

@@ -21,7 +21,7 @@ def test_kinds_are_listed_with_their_verbs(ok: Ok) -> None:
     assert {"apply", "delete", "deploy", "prompt"} <= set(verbs["Agent"])
     assert "apply" not in verbs["Session"]
     assert "delete" not in verbs["Account"]
-    assert names.index("flows") < names.index("agents")
+    assert names.index("secrets") < names.index("providers")
 
 
 def test_a_field_is_explained(ok: Ok) -> None:

@@ -46,7 +46,7 @@ def apply(
             raise CommandError("--prune needs the kinds that it may delete, such as --kind Agent.")
         sources = chosen_by(selector, read_sources(filename))
         with open_client() as client:
-            batches = in_batches(client, sources)
+            batches = in_batches(sources)
             if prune and len(batches) > 1:
                 raise CommandError("--prune needs all manifests in one request; these are more.")
             query: dict[str, Any] = {"prune": kind} if kind else {}
@@ -69,7 +69,7 @@ def diff(*, filename: FilesOption, selector: SelectorOption = None) -> None:
         sources = chosen_by(selector, read_sources(filename))
         changed = False
         with open_client() as client:
-            for batch in in_batches(client, sources):
+            for batch in in_batches(sources):
                 for item in _sent(client, "diff", batch, {})[0]:
                     if item["diff"]:
                         changed = True

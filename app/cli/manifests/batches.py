@@ -1,9 +1,11 @@
 """Documents in as many requests as they need."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
-from app.cli.client import Client
 from app.cli.failures import CommandError
 from app.cli.manifests.sources import Source
 from app.manifests.model.selector import parse_selector
@@ -27,20 +29,50 @@ def chosen_by(selector: str | None, sources: Sequence[Source]) -> list[Source]:
     return chosen
 
 
-def in_batches(client: Client, sources: Sequence[Source]) -> list[list[Source]]:
+def in_batches(sources: Sequence[Source]) -> list[list[Source]]:
     """The documents in their order, if one request takes them; else what is named comes first.
 
     A document that is too large by itself is a batch of its own: the service says so.
     """
     batches = _cut(sources)
-    if len(batches) == 1:
-        return batches
-    order = {
-        spelling.lower(): kind["order"]
-        for kind in client.ask("api-resources")["data"]
-        for spelling in (kind["kind"], *kind["otherNames"])
-    }
-    return _cut(sorted(sources, key=lambda source: order.get(source.kind.lower(), 0)))
+    return batches if len(batches) == 1 else _cut(_named_first(sources))
+
+
+def _named_first(sources: Sequence[Source]) -> list[Source]:
+    """The documents, each after those whose names stand in its spec.
+
+    Kinds alone do not say: flows name agents, and agents flows. Those that name each other come
+    last, and have to fit one request.
+    """
+    by_name: dict[str, set[int]] = {}
+    for number, source in enumerate(sources):
+        by_name.setdefault(source.name, set()).add(number)
+    sorter: TopologicalSorter[int] = TopologicalSorter()
+    for number, source in enumerate(sources):
+        words = set(_words(source.document.get("spec")))
+        named = {one for word in words for one in by_name.get(word, ())}
+        sorter.add(number, *(named - {number}))
+    with suppress(CycleError):
+        sorter.prepare()
+    order: list[int] = []
+    while ready := sorter.get_ready():
+        order += sorted(ready)
+        sorter.done(*ready)
+    circular = sorted(set(range(len(sources))) - set(order))
+    return [sources[number] for number in (*order, *circular)]
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Each text in a value, and what is before a slash in it: a server's tool is SERVER/TOOL."""
+    if isinstance(value, str):
+        yield value
+        yield value.partition("/")[0]
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _words(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _words(item)
 
 
 def _cut(sources: Sequence[Source]) -> list[list[Source]]:

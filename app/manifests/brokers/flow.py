@@ -1,6 +1,6 @@
 """Kind Flow: a statechart with a session model and a template for each state."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, ClassVar
 
@@ -9,16 +9,20 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import col, select
 from typing_extensions import override
 
-from app.catalog.child_tools import variables_schema
 from app.catalog.revisions import delete_flow, newest_revision, save_flow
-from app.db.models import Agent, FlowRevision
-from app.errors import FieldError, Loc
+from app.db.models import FlowRevision
 from app.invokers.template_config import BUILT_IN
 from app.manifests.broker import Broker
+from app.manifests.brokers.bases.flow_templates import (
+    agents,
+    check_calls,
+    invokes,
+    refuse_keys,
+)
 from app.manifests.brokers.bases.history import chosen_revision, history_table
 from app.manifests.brokers.bases.listing import page_of
 from app.manifests.context import Context
-from app.manifests.model.envelope import API_VERSION, Manifest, bad_manifest, faults_at
+from app.manifests.model.envelope import API_VERSION, Manifest, faults_at
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column, GetQuery, Table
@@ -170,7 +174,7 @@ spec:
 
     @override
     async def create(self, context: Context, manifest: Manifest[FlowSpec]) -> FlowRevision:
-        _refuse_keys(manifest.spec)
+        refuse_keys(manifest.spec.templates)
         stored = manifest.metadata.stored()
         description = stored.pop("description", None)
         providers = await context.brokers.names(context, "Provider")
@@ -186,7 +190,7 @@ spec:
                 taken=context.runtime.catalog.keys_in_code,
             )
         context.warnings[manifest.name] = warnings
-        await _check_calls(context, manifest.spec)
+        await check_calls(context, manifest.spec.templates)
         return row
 
     @override
@@ -248,7 +252,7 @@ spec:
     @override
     def references(self, spec: dict[str, Any]) -> list[Reference]:
         found = []
-        for place, invoke in _invokes(spec["templates"], ("templates",)):
+        for place, invoke in invokes(spec["templates"], ("templates",)):
             config = invoke.get("config") or {}
             if invoke["invoke"] not in BUILT_IN:
                 found.append(Reference("Provider", invoke["invoke"], (*place, "invoke")))
@@ -256,84 +260,6 @@ spec:
                 found.append(Reference("ApiConnection", name, (*place, "config", "connection")))
         found += [
             Reference("Agent", call["agent"], (*place, "agent"))
-            for place, call in _agents(spec["templates"], ("templates",))
+            for place, call in agents(spec["templates"], ("templates",))
         ]
         return found
-
-
-async def _check_calls(context: Context, spec: FlowSpec) -> None:
-    """Holds the calls of agents to the variables of those that are there by now.
-
-    Raises:
-        BadRequestError: a value is for none of them, or one is missing.
-    """
-    calls = list(_agents(spec.templates, ("spec", "templates")))
-    if not calls:
-        return
-    names = {call["agent"] for _, call in calls}
-    query = select(Agent).where(Agent.org_id == context.caller.org_id, col(Agent.name).in_(names))
-    variables = {agent.name: agent.variables for agent in await context.db.exec(query)}
-    faults: list[FieldError] = [
-        {"loc": [*place, "values", *at], "msg": msg}
-        for place, call in calls
-        if call["agent"] in variables
-        for at, msg in _value_faults(call.get("values") or {}, variables[call["agent"]])
-    ]
-    if faults:
-        raise bad_manifest(faults)
-
-
-def _value_faults(
-    values: Mapping[str, Any], variables: list[dict[str, Any]]
-) -> Iterator[tuple[list[str], str]]:
-    """What does not fit of the names of values for an agent's variables, with its place."""
-    schema = variables_schema(variables)
-    for name in values:
-        if name not in schema["properties"]:
-            yield [name], "the agent has no such variable"
-    for name in schema["required"]:
-        if name not in values:
-            yield [], f"variable {name!r} needs a value"
-
-
-def _refuse_keys(spec: FlowSpec) -> None:
-    """A flow is shown to everybody who may read: keys belong in Secrets."""
-    for place, invoke in _invokes(spec.templates, ("spec", "templates")):
-        config = invoke.get("config")
-        if isinstance(config, dict) and "api_key" in config:
-            msg = "a key has no place in a flow: invoke a Provider by its name"
-            raise bad_manifest([{"loc": [*place, "config", "api_key"], "msg": msg}])
-
-
-def _invokes(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
-    """The invoker templates of all states."""
-    return ((at, leaf) for at, leaf in _leaves(templates, loc) if "invoke" in leaf)
-
-
-def _agents(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
-    """The calls of agents in all states."""
-    return ((at, leaf) for at, leaf in _leaves(templates, loc) if "agent" in leaf)
-
-
-def _leaves(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
-    """The templates of all states that name something; the loader bounds how deep they lie."""
-    for state, template in templates.items():
-        yield from _leaves_in(template, (*loc, state))
-
-
-def _leaves_in(value: Any, loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
-    """Those of a tree; what stands where no template may is not looked into."""
-    match value:
-        case {"invoke": str()} | {"agent": str()}:
-            yield loc, value
-        case {"chain": list(parts)}:
-            for index, part in enumerate(parts):
-                yield from _leaves_in(part, (*loc, "chain", index))
-        case {"parallel": dict(keyed)}:
-            yield from _leaves(keyed, (*loc, "parallel"))
-        case {"map": dict(mapped)}:
-            yield from _leaves_in(mapped.get("template"), (*loc, "map", "template"))
-        case {"queue": _, "template": part}:
-            yield from _leaves_in(part, (*loc, "template"))
-        case _:
-            return

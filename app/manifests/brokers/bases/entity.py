@@ -40,4 +40,4 @@ class EntityBroker(SharedTableBroker[EntitySpecT, Entity], Generic[EntitySpecT])
 
     @override
     def reference_names(self, row: Entity) -> set[str]:
-        return {row.id}
+        return {row.id, row.name}

@@ -1,0 +1,90 @@
+"""What the templates of a flow name: invokers, connections, agents."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlmodel import col, select
+
+from app.catalog.child_tools import variables_schema
+from app.db.models import Agent
+from app.errors import FieldError, Loc
+from app.manifests.context import Context
+from app.manifests.model.envelope import bad_manifest
+
+
+async def check_calls(context: Context, templates: dict[str, Any]) -> None:
+    """Holds the calls of agents to the variables of those that are there by now.
+
+    Raises:
+        BadRequestError: a value is for none of them, or one is missing.
+    """
+    calls = list(agents(templates, ("spec", "templates")))
+    if not calls:
+        return
+    names = {call["agent"] for _, call in calls}
+    query = select(Agent).where(Agent.org_id == context.caller.org_id, col(Agent.name).in_(names))
+    variables = {agent.name: agent.variables for agent in await context.db.exec(query)}
+    faults: list[FieldError] = [
+        {"loc": [*place, "values", *at], "msg": msg}
+        for place, call in calls
+        if call["agent"] in variables
+        for at, msg in _value_faults(call.get("values") or {}, variables[call["agent"]])
+    ]
+    if faults:
+        raise bad_manifest(faults)
+
+
+def _value_faults(
+    values: Mapping[str, Any], variables: list[dict[str, Any]]
+) -> Iterator[tuple[list[str], str]]:
+    """What does not fit of the names of values for an agent's variables, with its place."""
+    schema = variables_schema(variables)
+    for name in values:
+        if name not in schema["properties"]:
+            yield [name], "the agent has no such variable"
+    for name in schema["required"]:
+        if name not in values:
+            yield [], f"variable {name!r} needs a value"
+
+
+def refuse_keys(templates: dict[str, Any]) -> None:
+    """A flow is shown to everybody who may read: keys belong in Secrets."""
+    for place, invoke in invokes(templates, ("spec", "templates")):
+        config = invoke.get("config")
+        if isinstance(config, dict) and "api_key" in config:
+            msg = "a key has no place in a flow: invoke a Provider by its name"
+            raise bad_manifest([{"loc": [*place, "config", "api_key"], "msg": msg}])
+
+
+def invokes(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    """The invoker templates of all states."""
+    return ((at, leaf) for at, leaf in _leaves(templates, loc) if "invoke" in leaf)
+
+
+def agents(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    """The calls of agents in all states."""
+    return ((at, leaf) for at, leaf in _leaves(templates, loc) if "agent" in leaf)
+
+
+def _leaves(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    """The templates of all states that name something; the loader bounds how deep they lie."""
+    for state, template in templates.items():
+        yield from _leaves_in(template, (*loc, state))
+
+
+def _leaves_in(value: Any, loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    """Those of a tree; what stands where no template may is not looked into."""
+    match value:
+        case {"invoke": str()} | {"agent": str()}:
+            yield loc, value
+        case {"chain": list(parts)}:
+            for index, part in enumerate(parts):
+                yield from _leaves_in(part, (*loc, "chain", index))
+        case {"parallel": dict(keyed)}:
+            yield from _leaves(keyed, (*loc, "parallel"))
+        case {"map": dict(mapped)}:
+            yield from _leaves_in(mapped.get("template"), (*loc, "map", "template"))
+        case {"queue": _, "template": part}:
+            yield from _leaves_in(part, (*loc, "template"))
+        case _:
+            return
