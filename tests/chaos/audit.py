@@ -100,8 +100,8 @@ class StepChange:
         if result.startswith('{"text":'):
             return str(json.loads(result)["text"])
         if result.startswith('{"tool_use_id":'):
-            told = json.loads(result)
-            return str(told["payload"]) if told["status"] == "success" else None
+            outcome = json.loads(result)
+            return str(outcome["payload"]) if outcome["status"] == "success" else None
         return self.result
 
     @property

@@ -1,4 +1,4 @@
-"""What must be true of what clients sent and were told: by their history and the audit."""
+"""What must be true of what clients sent and were answered: by their history and the audit."""
 
 import statistics
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""What the clients did and were told: the first of the three sources of truth."""
+"""What the clients did and were answered: the first of the three sources of truth."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -45,16 +45,16 @@ class Talker:
         opened = await self._open(flow, is_ephemeral=is_ephemeral)
         if opened is None:
             return
-        session_id, told = opened
+        session_id, reply = opened
         for _ in range(self._random.randrange(2, 6)):
-            while told is not None and told["next_actions"] == ["poll"]:
-                told = await self._follow(flow, session_id)
-            if told is None or self._is_over:
+            while reply is not None and reply["next_actions"] == ["poll"]:
+                reply = await self._follow(flow, session_id)
+            if reply is None or self._is_over:
                 return
-            if told["error"] not in {None, _CANCELLED} and self._random.random() < 0.5:
-                told = await self._retry(flow, session_id)
+            if reply["error"] not in {None, _CANCELLED} and self._random.random() < 0.5:
+                reply = await self._retry(flow, session_id)
                 continue
-            told = await self._say(flow, session_id, is_ephemeral=is_ephemeral)
+            reply = await self._say(flow, session_id, is_ephemeral=is_ephemeral)
 
     async def _open(
         self, flow: str, *, is_ephemeral: bool
@@ -66,15 +66,15 @@ class Talker:
         else:
             path = f"/v1/ai/{flow}/start_session"
             answer = await self._client.ask("POST", path, key=sent.key, json={})
-        told = self._told(answer, "a start")
-        if told is None:
+        reply = self._body_of(answer, "a start")
+        if reply is None:
             return None
-        session_id: str = told["session_id"]
+        session_id: str = reply["session_id"]
         self._history.sessions[session_id] = flow
         if is_ephemeral:
             self._history.ephemeral.add(session_id)
             sent.session_id = session_id
-        return session_id, told
+        return session_id, reply
 
     async def _say(
         self, flow: str, session_id: str, *, is_ephemeral: bool
@@ -83,21 +83,21 @@ class Talker:
         sent = Sent(session_id, flow, new_token(), self._client.new_key(), is_ephemeral)
         body = {"session_id": session_id, "event": "go", "event_input": sent.token}
         answer = await self._send(sent, f"/v1/ai/{flow}/event", body)
-        told = self._told(answer, "an event")
-        if told is None or sent.fate is not Fate.ACKED:
+        reply = self._body_of(answer, "an event")
+        if reply is None or sent.fate is not Fate.ACKED:
             return None
         if self._random.random() < 0.06:
             await self._cancel(session_id)
-        while told is not None and told["next_actions"] == ["poll"]:
-            told = await self._follow(flow, session_id)
-        if told is not None:
-            self._check_response(sent, told)
-        return told
+        while reply is not None and reply["next_actions"] == ["poll"]:
+            reply = await self._follow(flow, session_id)
+        if reply is not None:
+            self._check_response(sent, reply)
+        return reply
 
-    def _check_response(self, sent: Sent, told: dict[str, Any]) -> None:
-        if told["error"]:
+    def _check_response(self, sent: Sent, reply: dict[str, Any]) -> None:
+        if reply["error"]:
             return
-        response = told["response"] or ""
+        response = reply["response"] or ""
         wanted = FLOWS[sent.flow]
         given = response.count('nonce\\"') + response.count('"nonce"') + response.count("heard")
         if sent.token not in response or given < wanted:
@@ -129,7 +129,7 @@ class Talker:
             await self._client.ask("GET", path, wait=wait)
         body = {"session_id": session_id, "event": "poll"}
         answer = await self._client.ask("POST", f"/v1/ai/{flow}/event", wait=wait, json=body)
-        return self._told(answer, "a poll", session_id)
+        return self._body_of(answer, "a poll", session_id)
 
     async def _retry(self, flow: str, session_id: str) -> dict[str, Any] | None:
         path = f"/v1/ai/{flow}/sessions/{session_id}/retry"
@@ -138,22 +138,22 @@ class Talker:
             self._complain(session_id, f"a failed turn cannot be retried: {answer.text}")
             return None
         self._history.resumed += answer is not None and answer.is_success
-        return self._told(answer, "a retry", session_id)
+        return self._body_of(answer, "a retry", session_id)
 
     async def _cancel(self, session_id: str) -> None:
         await asyncio.sleep(self._random.uniform(0.0, 1.5))
         answer = await self._client.ask("POST", f"{THREADS}/{session_id}/cancel")
         self._history.cancelled += answer is not None and answer.is_success
 
-    def _told(
+    def _body_of(
         self, answer: httpx.Response | None, what: str, session_id: str = ""
     ) -> dict[str, Any] | None:
         """The body of a good answer. Only an ephemeral session may be gone."""
         if answer is None:
             return None
         if answer.is_success:
-            told: dict[str, Any] = answer.json()
-            return told
+            reply: dict[str, Any] = answer.json()
+            return reply
         if answer.status_code != 404 or session_id not in self._history.ephemeral:
             self._complain(session_id, f"{what} was refused: {answer.text}")
         return None

@@ -91,7 +91,7 @@ class _Step:
             if change.status != "done" or change.before == "done" or not self._calls:
                 continue
             if change.answer is None:
-                continue  # a tool's call that did not work, which the model was told
+                continue  # a tool's call that did not work, which the model knows
             call = good.get(change.answer)
             if call is None:
                 yield f"its result was never answered: {change.result!r}"
@@ -174,7 +174,7 @@ class _Step:
 
     def _may_end(self, call: Call, end: StepChange) -> bool:
         if end.status == "queued":
-            # The worker was told to stop, and did not get to it in time.
+            # The worker was asked to stop, and did not get to it in time.
             stops = [f for f in self._faults if f.kind == "stop worker"]
             if (end.error or "").startswith(_LATE) and self._slept(call.arrived, end.at):
                 return True

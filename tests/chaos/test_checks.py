@@ -1,4 +1,4 @@
-"""The verdict of the chaos run: a good history passes, and each bad one is told for what it is."""
+"""The verdict of the chaos run: a good history passes, and each bad one is named for what it is."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -90,7 +90,7 @@ _EVENT = StoredEvent(1.0, "evt", "ath", "go", _WORD, "key")
 _APPLIED = StoredTransition(1.0, "ath", 1, "event:evt", "go", "order", None)
 
 
-def _told(
+def _found(
     sent: Sent = _SENT,
     events: Sequence[StoredEvent] = (_EVENT,),
     transitions: Sequence[StoredTransition] = (_APPLIED,),
@@ -102,25 +102,27 @@ def _told(
 
 
 def test_an_event_that_is_applied_once_is_good() -> None:
-    assert _told() == []
+    assert _found() == []
 
 
 def test_what_may_not_come_of_an_event_is_found() -> None:
     twice = (_EVENT, replace(_EVENT, id="evt2"))
     both = (_APPLIED, replace(_APPLIED, version=2, cause="event:evt2"))
-    assert any("applied 0 times" in fault for fault in _told(events=(), transitions=()))
-    assert any("applied 2 times" in fault for fault in _told(events=twice, transitions=both))
-    assert any("applied and refused" in fault for fault in _told(replace(_SENT, fate=Fate.REFUSED)))
-    assert any("made no transition" in fault for fault in _told(transitions=()))
-    assert any("has gaps" in f for f in _told(transitions=(replace(_APPLIED, version=2),)))
+    assert any("applied 0 times" in fault for fault in _found(events=(), transitions=()))
+    assert any("applied 2 times" in fault for fault in _found(events=twice, transitions=both))
+    assert any(
+        "applied and refused" in fault for fault in _found(replace(_SENT, fate=Fate.REFUSED))
+    )
+    assert any("made no transition" in fault for fault in _found(transitions=()))
+    assert any("has gaps" in f for f in _found(transitions=(replace(_APPLIED, version=2),)))
 
 
 def test_slow_events_are_found_while_redis_does_not_work() -> None:
     calm = [Try(0, "POST /v1/ai/paired/event", 1.0, 1.1, 200)] * 5
     slow = [Try(0, "POST /v1/ai/paired/event", 12.0, 13.2, 200)] * 5
     hung = [Fault("pause redis", 10.0, "valkey", 18.0)]
-    assert any("while Redis did not work" in f for f in _told(tries=calm + slow, faults=hung))
-    assert _told(tries=calm + calm, faults=hung) == []
+    assert any("while Redis did not work" in f for f in _found(tries=calm + slow, faults=hung))
+    assert _found(tries=calm + calm, faults=hung) == []
 
 
 @pytest.mark.parametrize(
