@@ -35,7 +35,7 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 # Of session $2. A turn begins with what a client sends, but not with results of its tools, with a
 # decision, or with a retry.
 _PERIODS = """
-WITH today AS (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS start)
+today AS (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS start)
 , turn AS (
   SELECT max(version) AS version, max(created) AS start FROM transition
   WHERE session_id = $2 AND cause LIKE 'event:%'
@@ -44,7 +44,7 @@ WITH today AS (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE '
 
 # $1 org, $2 session, $3 agent, $4 step, $5 whether other sessions count: what was taken and what is
 # reserved, by span.
-TAKEN = f"""{_PERIODS}
+TAKEN = f"""WITH {_PERIODS}
 , request AS (
   SELECT u.session_id, u.session_version, u.agent_id, u.created,
     u.input_tokens + u.output_tokens AS tokens, 1 AS steps, u.seconds, u.cost, u.currency,
@@ -79,7 +79,7 @@ FROM taken GROUP BY span, reserved"""
 
 # $1 org, $2 session, $3 agent: the raises that hold, each of a limit to another. One of a day holds
 # on the day on which it was decided.
-RAISES = f"""{_PERIODS}
+RAISES = f"""WITH {_PERIODS}
 SELECT a.arguments, a.resolution->'arguments' AS raised
 FROM action a JOIN session s ON s.id = a.session_id, turn, today
 WHERE a.org_id = $1 AND a.kind = 'budget' AND a.status = 'approved'
