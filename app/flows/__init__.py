@@ -23,6 +23,7 @@ from app.flows.template import (
     Render,
     RetryPolicy,
     RunAgent,
+    RunChat,
 )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Render",
     "RetryPolicy",
     "RunAgent",
+    "RunChat",
     "SecondaryStore",
     "SessionMachine",
     "SessionModel",

@@ -24,6 +24,7 @@ from app.flows.template import (
     RetryPolicy,
     Template,
 )
+from app.flows.tools_grammar import read_chat
 from app.invokers.invoker import FailureKind
 
 MAX_TEMPLATES = 500
@@ -165,7 +166,11 @@ class TemplateReader(ABC):
         return None
 
     def _invoke(self, value: dict[str, Any], loc: Loc) -> Node | None:
-        known = ("invoke", "template", "config", "timeout", "retries", "retry")
+        known = ("invoke", "template", "config", "timeout", "retries", "retry", "tools")
+        if value.get("tools") is not None:
+            if self._invoker(value["invoke"], (*loc, "invoke")) is None:
+                return None
+            return read_chat(self._findings, value, loc, self._text)
         given = self._findings.members(value, loc, known)
         text = self._text(given.get("template"), (*loc, "template"))
         config = given.get("config")

@@ -22,6 +22,7 @@ from app.flows.template import (
     Parallel,
     Queue,
     RunAgent,
+    RunChat,
     RunTool,
 )
 from app.kit.storable import load_json
@@ -29,7 +30,7 @@ from app.kit.storable import load_json
 # Most steps that one state starts at once: what a client sends may say how many.
 MAX_STEPS = 10_000
 
-Unwrapped = Invoke | Chain | Parallel | Map | Call | Ask | RunAgent | Converse | RunTool
+Unwrapped = Invoke | Chain | Parallel | Map | Call | Ask | RunAgent | RunChat | Converse | RunTool
 Select = Callable[[str, dict[str, Any]], Any]
 DEFAULT_QUEUE = "default"
 
@@ -130,7 +131,7 @@ class Graph:
     def _expand(self, node: Node, path: str, queue: str, scope: StepScope) -> StepPlan:
         inner, queue = _unwrap(node, queue)
         match inner:
-            case Invoke() | Call() | Ask() | RunAgent() | Converse() | RunTool():
+            case Invoke() | Call() | Ask() | RunAgent() | RunChat() | Converse() | RunTool():
                 return StepPlan([PlannedStep(path, StepKind.LEAF, queue, scope)])
             case Chain():
                 plan = self._chain(inner, 0, path, queue, scope)

@@ -172,6 +172,23 @@ class RunAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class RunChat:
+    """A turn of a model that may call tools: a leaf that waits for a session of its own.
+
+    Attributes:
+        text: Jinja2 source of what the model is asked, as an invoker of models takes it.
+        profile: which model answers: a built-in profile, or a Provider.
+        tools: as a thread takes them.
+        timeout: seconds that the session may take; None for any.
+    """
+
+    text: str
+    profile: str
+    tools: list[str | dict[str, Any]]
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Converse:
     """One request to a chat model, with the dialogue as it stands and tools.
 
@@ -195,7 +212,9 @@ class RunTool:
     call: Callable[[Any, Any], tuple[ServerTool, ToolCall]]
 
 
-Node = Invoke | Chain | Parallel | Map | Queue | Call | Ask | RunAgent | Converse | RunTool
+Node = (
+    Invoke | Chain | Parallel | Map | Queue | Call | Ask | RunAgent | RunChat | Converse | RunTool
+)
 Template = Render | Node
 
 

@@ -8,8 +8,9 @@ from app.agents.record import AgentRecord
 from app.agents.resolve import resolve_agent
 from app.agents.service import get_agent_by_name
 from app.errors import BadRequestError
+from app.invokers.chat import parse_chat
 from app.sessions.runtime import Runtime
-from app.sessions.steps.children import AgentCall, FlowCall
+from app.sessions.steps.children import AgentCall, ChatCall, ChildCall, FlowCall
 from app.sessions.store.change import Change, NewSession, ParentStep
 from app.sessions.store.claim import Claim
 from app.sessions.turn.opening import open_child
@@ -17,7 +18,7 @@ from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
 from app.threads.commands import Launch, thread_opening
 from app.wire.messages import InitialMessage
-from app.wire.thread_requests import LaunchAgentRequest
+from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
 
 async def prepare_launch(
@@ -52,14 +53,17 @@ class SessionOpener:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def open(self, claim: Claim, child_id: str, call: AgentCall | FlowCall) -> None:
+    async def open(self, claim: Claim, child_id: str, call: ChildCall) -> None:
         """See `app.sessions.steps.children.ChildOpener`."""
         caller = Caller.owner(claim.session.org_id, claim.session.created_by)
         if isinstance(call, FlowCall):
             change = await self._sent(caller, claim, child_id, call)
             await open_child(self._runtime, caller, change, call.input)
             return
-        launched = await self._launched(caller, claim, call)
+        if isinstance(call, ChatCall):
+            launched = Launch(_chat_request(claim, call))
+        else:
+            launched = await self._launched(caller, claim, call)
         change, _ = await thread_opening(
             self._runtime,
             caller,
@@ -75,9 +79,7 @@ class SessionOpener:
                 {"values": call.values, "visibility": claim.session.visibility}
             )
         except ValidationError as error:
-            faults = error.errors(include_url=False, include_context=False, include_input=False)
-            said = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in faults[:3])
-            raise BadRequestError(f"The agent cannot be launched so: {said}.") from None
+            raise BadRequestError(f"The agent cannot be launched so: {_faults(error)}.") from None
         async with self._runtime.database.transaction() as db:
             agent = await get_agent_by_name(db, caller, call.agent)
             return await prepare_launch(db, caller, agent, launch)
@@ -108,3 +110,34 @@ class SessionOpener:
 
 def _parent(claim: Claim) -> ParentStep:
     return ParentStep(claim.step_id, claim.attempt)
+
+
+def _chat_request(claim: Claim, call: ChatCall) -> StartAgentThreadRequest:
+    """The start of a thread in which a model does what a step asks of it.
+
+    Raises:
+        BadRequestError: what it is asked is empty, or too long.
+    """
+    said = parse_chat(call.content)
+    system = "\n\n".join(message.content for message in said if message.role == "system")
+    try:
+        return StartAgentThreadRequest.model_validate(
+            {
+                "system_prompt": system or None,
+                "model_profile": call.profile,
+                "visibility": claim.session.visibility,
+                "tools": call.tools,
+                "messages": [
+                    {"role": message.role, "content": [{"text": message.content}]}
+                    for message in said
+                    if message.role != "system"
+                ],
+            }
+        )
+    except ValidationError as error:
+        raise BadRequestError(f"The model cannot be asked so: {_faults(error)}.") from None
+
+
+def _faults(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in faults[:3])

@@ -128,3 +128,33 @@ async def test_what_is_wrong_with_a_call_is_said_when_it_is_applied(
     assert response.status_code == 400
     [fault] = response.json()["errors"]
     assert fault["loc"] == ["spec", "templates", "working", "agent"]
+
+
+async def test_a_model_calls_tools_in_a_session_of_its_own(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    template = {
+        "invoke": "script",
+        "template": '- {role: system, content: Be brief.}\n- {role: user, content: "call clerk '
+        '{\\"what\\": \\"{{ actor_input }}\\"}\\nthen\\nIt said so."}',
+        "tools": [{"type": "agent", "agent": "clerk"}],
+    }
+    answered = await answer(client, {"chain": [template, "{{ previous_result }} Done."]}, "One")
+    assert (answered["response"], answered["error"]) == ("It said so. Done.", None)
+    assert await database.pool.fetchval("SELECT max(depth) FROM session") == 2
+
+
+async def test_what_is_wrong_with_the_tools_of_a_model_is_said_when_they_are_applied(
+    client: httpx.AsyncClient,
+) -> None:
+    async def faults(**fields: Any) -> list[tuple[Any, ...]]:
+        template = {"invoke": "llm", "template": "x", **fields}
+        response = await send(client, "apply", flow(template))
+        assert response.status_code == 400
+        return [tuple(error["loc"][3:]) for error in response.json()["errors"]]
+
+    assert await faults(tools=[{"type": "agent"}]) == [("tools", 0, "agent")]
+    assert await faults(tools=["a"], retries=1) == [("retries",)]
+    assert await faults(tools=["a"], invoke="verbatim") == [("tools",)]
+    assert await faults(tools=[]) == [("tools",)]
+    assert await faults(tools=["nothing"]) == [("tools", 0)]

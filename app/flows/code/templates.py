@@ -24,8 +24,10 @@ from app.flows.template import (
     Render,
     RetryPolicy,
     RunAgent,
+    RunChat,
     RunTool,
 )
+from app.invokers.llm import BUILT_IN_PROFILES
 from app.invokers.pool import check_class
 
 
@@ -118,7 +120,7 @@ def _as_form(value: object) -> object:
             return {"chain": value}
         case Invoke() | Chain() | Parallel() | Map() | Queue():
             return _form_of(value)
-        case Call() | Ask() | RunAgent() | Converse() | RunTool():
+        case Call() | Ask() | RunAgent() | RunChat() | Converse() | RunTool():
             return _form_of(value)
         case _:
             return {"call": value} if callable(value) else value
@@ -139,7 +141,9 @@ def _form_of(node: Node) -> dict[str, Any]:
             return _leaf_form(node)
 
 
-def _leaf_form(node: Invoke | Call | Ask | RunAgent | Converse | RunTool) -> dict[str, Any]:
+def _leaf_form(
+    node: Invoke | Call | Ask | RunAgent | RunChat | Converse | RunTool,
+) -> dict[str, Any]:
     match node:
         case Invoke(text, invoker, config, timeout, retries, retry):
             form = {"invoke": invoker, "template": text, "config": config}
@@ -150,6 +154,9 @@ def _leaf_form(node: Invoke | Call | Ask | RunAgent | Converse | RunTool) -> dic
             return {"ask": asdict(node)}
         case RunAgent():
             return asdict(node)
+        case RunChat(text, profile, tools, seconds):
+            invoker = BUILT_IN_PROFILES.get(profile, profile)
+            return {"invoke": invoker, "template": text, "tools": tools, "timeout": seconds}
         case Converse() | RunTool():
             return {"leaf": node}
 

@@ -13,12 +13,12 @@ from app.agents.entities import EntityKind
 from app.agents.placeholders import find_placeholders
 from app.agents.prices import check_agent_prices, needs_prices
 from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
-from app.catalog.mcp_tools import server_of
 from app.db.models import Agent, AgentRevision, Session
-from app.errors import BadRequestError, Loc, faults_within
+from app.errors import BadRequestError, faults_within
 from app.invokers.llm import BUILT_IN_PROFILES
 from app.manifests.brokers.bases.history import chosen_revision, history_table
 from app.manifests.brokers.bases.stored import StoredBroker, attribute
+from app.manifests.brokers.bases.tool_reference import tool_reference
 from app.manifests.context import Context
 from app.manifests.launch import launch_of
 from app.manifests.model.camel import to_camel_keys, to_snake_keys
@@ -213,7 +213,7 @@ spec:
             if (kind := _KIND_OF_TYPE.get(variable.get("type", ""))) and "default" in variable
         ]
         tools = [
-            _tool_reference(tool, ("requestTemplate", "tools", index))
+            tool_reference(tool, ("requestTemplate", "tools", index))
             for index, tool in enumerate(spec["requestTemplate"].get("tools") or [])
             if not list(find_placeholders(tool))  # filled at launch
         ]
@@ -242,13 +242,6 @@ def _priced(spec: dict[str, Any]) -> Iterator[Reference]:
     named = profile is not None and profile not in BUILT_IN_PROFILES
     if named and needs_prices(spec["flow"], profile, budget):
         yield Reference("Provider", profile, ("requestTemplate", "modelProfile"))
-
-
-def _tool_reference(tool: str | dict[str, Any], path: Loc) -> Reference:
-    if isinstance(tool, str):
-        return Reference("Tool", tool, path, or_else=(("McpServer", server_of(tool)),))
-    kind = {"agent": "Agent", "flow": "Flow"}[tool["type"]]
-    return Reference(kind, tool[tool["type"]], (*path, tool["type"]))
 
 
 def _meta(manifest: Manifest[AgentSpec]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from app.manifests.brokers.bases.flow_templates import (
 )
 from app.manifests.brokers.bases.history import chosen_revision, history_table
 from app.manifests.brokers.bases.listing import page_of
+from app.manifests.brokers.bases.tool_reference import tool_reference
 from app.manifests.context import Context
 from app.manifests.model.envelope import API_VERSION, Manifest, faults_at
 from app.manifests.model.metadata import ManifestModel
@@ -61,7 +62,8 @@ class FlowSpec(ManifestModel):
         " result. It may have expires (seconds; seven days by default), on_expiry (what the"
         " invocation comes to then: fail or cancel), and approvers (who may answer: owner or"
         " scope; either by default). An agent, by name, answers in a session of its own; it may"
-        " have values (templates) for its variables, and timeout.",
+        " have values (templates) for its variables, and timeout. An invoke with tools (as those of"
+        " an agent) is a turn of a model that may call them, in a session of its own.",
         examples=[
             {
                 "answering": {
@@ -101,7 +103,9 @@ class FlowBroker(Broker[FlowSpec, FlowRevision]):
     sort_by: ClassVar[str] = "key"
     id_field: ClassVar[str] = "key"
     spec_model = FlowSpec
-    refers_to: ClassVar[frozenset[str]] = frozenset({"Agent", "Provider", "ApiConnection"})
+    refers_to: ClassVar[frozenset[str]] = frozenset(
+        {"Agent", "ApiConnection", "Flow", "McpServer", "Provider", "Tool"}
+    )
     columns: ClassVar[Sequence[Column]] = (
         Column("name", "string", lambda row: row.key, sort="key"),
         Column("description", "string", lambda row: row.description, sort="description"),
@@ -258,6 +262,10 @@ spec:
                 found.append(Reference("Provider", invoke["invoke"], (*place, "invoke")))
             elif isinstance(name := config.get("connection"), str):
                 found.append(Reference("ApiConnection", name, (*place, "config", "connection")))
+            found += [
+                tool_reference(tool, (*place, "tools", index))
+                for index, tool in enumerate(invoke.get("tools") or [])
+            ]
         found += [
             Reference("Agent", call["agent"], (*place, "agent"))
             for place, call in agents(spec["templates"], ("templates",))

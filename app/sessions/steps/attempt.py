@@ -17,7 +17,7 @@ from app.flows.graph import Graph, Unwrapped
 from app.flows.library.budget_action import UnaskedRequest
 from app.flows.rendering.jinja import storable
 from app.flows.select import select
-from app.flows.template import Ask, Call, Converse, Invoke, RetryPolicy, RunAgent, RunTool
+from app.flows.template import Ask, Call, Converse, Invoke, RetryPolicy, RunAgent, RunChat, RunTool
 from app.invokers.chat import answer_json, check_size
 from app.invokers.invoker import (
     Answer,
@@ -34,7 +34,7 @@ from app.kit.registry import UnknownNameError
 from app.queue.live_workers import Served
 from app.sessions.runtime import Runtime
 from app.sessions.steps.asks import NotAnsweredError, ask_for_raise, ask_person
-from app.sessions.steps.children import AgentCall, ChildRunner, ChildRuns
+from app.sessions.steps.children import AgentCall, ChatCall, ChildRunner, ChildRuns
 from app.sessions.steps.connections import ConnectionResolver
 from app.sessions.steps.http_request import request_parts
 from app.sessions.steps.partial_output import partial_output
@@ -194,7 +194,7 @@ class AttemptRunner:
                 return await self._invoke(flow, claim, node, spent)
             case Converse():
                 return await self._converse(claim, node, flow, spent)
-            case RunTool() | Ask() | RunAgent():
+            case RunTool() | Ask() | RunAgent() | RunChat():
                 return await self._waiting_result(flow, claim, node)
             case Call(function):
                 data = await self._source(flow, claim).data({"dialogue", "secondary_store"})
@@ -205,14 +205,14 @@ class AttemptRunner:
                 raise InvokerError(f"There is nothing to invoke at {claim.path!r}.")
 
     async def _waiting_result(
-        self, flow: Flow, claim: Claim, node: RunTool | Ask | RunAgent
+        self, flow: Flow, claim: Claim, node: RunTool | Ask | RunAgent | RunChat
     ) -> Answer | Waiting | NewAsk:
         """The result of a step that may wait without a worker."""
         match node:
             case RunTool():
                 return await self._run_tool(claim, node, flow)
-            case RunAgent():
-                return await self._run_agent(flow, claim, node)
+            case RunAgent() | RunChat():
+                return await self._run_session(flow, claim, node)
             case Ask():
                 source = self._source(flow, claim)
                 seen = claim.scope.visible()
@@ -347,15 +347,23 @@ class AttemptRunner:
         result = fitted(result, item.get("calls", 1), tool.on_large_result)
         return Answer(result.model_dump_json())
 
-    async def _run_agent(self, flow: Flow, claim: Claim, node: RunAgent) -> Answer | Waiting:
-        values: dict[str, object] = {}
-        if claim.waits_for is None:
-            source, seen = self._source(flow, claim), claim.scope.visible()
-            values = {
-                name: storable(await source.render(text, seen))
-                for name, text in node.values.items()
-            }
-        outcome = await self._children.run(claim, AgentCall(node.agent, values), node.timeout)
+    async def _run_session(
+        self, flow: Flow, claim: Claim, node: RunAgent | RunChat
+    ) -> Answer | Waiting:
+        """The result of a step that a session of its own gives, once it has."""
+        source, seen = self._source(flow, claim), claim.scope.visible()
+
+        async def rendered(text: str) -> str:
+            # What was asked stays: only the start of the session reads it.
+            return storable(await source.render(text, seen)) if claim.waits_for is None else ""
+
+        call: AgentCall | ChatCall
+        if isinstance(node, RunAgent):
+            values = {name: await rendered(text) for name, text in node.values.items()}
+            call = AgentCall(node.agent, values)
+        else:
+            call = ChatCall(node.profile, await rendered(node.text), node.tools)
+        outcome = await self._children.run(claim, call, node.timeout)
         if isinstance(outcome, ChildRuns):
             return Waiting(outcome.session_id, outcome.seconds)
         return Answer(outcome.text)

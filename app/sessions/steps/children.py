@@ -1,8 +1,8 @@
 """Steps that start a session and wait for it: calls of agents and flows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -41,10 +41,22 @@ class FlowCall:
     input: str
 
 
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """A model that a step asks, with tools; `content` is what an invoker of models takes."""
+
+    profile: str
+    content: str
+    tools: Sequence[str | dict[str, Any]]
+
+
+ChildCall = AgentCall | FlowCall | ChatCall
+
+
 class ChildOpener(Protocol):
     """Starts sessions for steps."""
 
-    async def open(self, claim: Claim, child_id: str, call: AgentCall | FlowCall) -> None:
+    async def open(self, claim: Claim, child_id: str, call: ChildCall) -> None:
         """Starts a session that belongs to whom the step's belongs to; the step waits for it then.
 
         If the step is another attempt's by now, or over, nothing is started.
@@ -100,7 +112,7 @@ class ChildRunner:
         )
 
     async def run(
-        self, claim: Claim, call: AgentCall | FlowCall, most_seconds: float | None
+        self, claim: Claim, call: ChildCall, most_seconds: float | None
     ) -> ChildAnswer | ChildRuns:
         """Starts the session that the step calls, or looks at it.
 
@@ -126,7 +138,7 @@ class ChildRunner:
         raise ChildFailedError(f"No answer within {most_seconds:g} seconds.")
 
     async def _started(
-        self, claim: Claim, call: AgentCall | FlowCall, most_seconds: float | None
+        self, claim: Claim, call: ChildCall, most_seconds: float | None
     ) -> ChildRuns:
         if claim.session.depth >= MAX_DEPTH:
             raise ChildFailedError(
