@@ -189,8 +189,10 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STATEWRIGHT_", extra="ignore")
 
     url: str | None = Field(None, description="Address of the API")
+    context: str | None = Field(None, description="Name of a context of the profile file")
     api_key: SecretStr | None = None
     config_home: Path = Field(default=Path("~/.config"), validation_alias="XDG_CONFIG_HOME")
+    editor: str = Field(default="vi", validation_alias=AliasChoices("VISUAL", "EDITOR"))
 
 
 @lru_cache

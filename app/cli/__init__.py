@@ -3,10 +3,24 @@
 What is slow to import is imported by the commands that need it: the others answer at once.
 """
 
+from typing import Annotated
+
 import typer
 
-from app.cli import actions, completion, keys, logs, prompt, run, service
-from app.cli.manifests import apply, delete, describe, get, kinds, resources, retry, rollout
+from app.cli import actions, completion, contexts, keys, logs, prompt, run, service
+from app.cli.manifests import (
+    apply,
+    delete,
+    describe,
+    edit,
+    get,
+    kinds,
+    resources,
+    retry,
+    rollout,
+    wait,
+)
+from app.cli.profile import chosen_context
 
 __all__ = ["app"]
 
@@ -18,6 +32,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def choose_context(
+    context: Annotated[
+        str | None, typer.Option("--context", help="Speak to the service of this context.")
+    ] = None,
+) -> None:
+    """Notes what the commands read."""
+    chosen_context.set(context)
+
 
 # Processes and their database, on this machine
 app.command()(run.dev)
@@ -37,6 +62,8 @@ app.command()(delete.delete)
 app.command()(resources.deploy)
 app.command()(resources.undeploy)
 app.add_typer(rollout.app, name="rollout")
+app.command()(edit.edit)
+app.command()(wait.wait)
 app.command()(retry.retry)
 app.command()(logs.logs)
 app.command()(prompt.prompt)
@@ -52,4 +79,5 @@ app.command()(service.schema)
 app.command()(service.status)
 app.command()(service.whoami)
 app.command()(service.version)
+app.add_typer(contexts.app, name="config")
 app.command()(completion.completion)
