@@ -548,3 +548,51 @@ def _circling(write_package: WritePackage, transitions: str) -> str:
 """
         }
     )
+
+
+def test_what_can_never_work_is_refused(write_package: WritePackage) -> None:
+    package = write_package(
+        {
+            "a.py": """
+                from app.flows import *
+
+                class M(SessionMachine):
+                    asks = State(initial=True)
+                    works = State()
+                    skips = State()
+                    go = asks.to(works) | asks.to(skips)
+                    cancel = works.to(asks)
+                    done = works.to(asks)
+                    error = works.to(asks)
+                    error_execution = asks.to(asks)
+                    asks.to(works, event="*")
+                    went = skips.to(asks)
+                    skips.to(asks, cond="at_once")
+                    templates = {
+                        "asks": Render(""),
+                        "works": Invoke("", "echo"),
+                        "skips": Invoke("", "echo"),
+                    }
+
+                    def at_once(self):
+                        return True
+
+                class Model(SessionModel):
+                    machine = M
+                    user_info: dict = {}
+            """
+        }
+    )
+    sent = "invoker state 'works' is sent only 'cancel', its first event, and 'error'"
+    assert set(faults_of(package)) == {
+        f"{package}.a.M: {sent}: never 'done'",
+        f"{package}.a.M: state 'asks': no event 'error_execution' is ever sent in a flow",
+        f"{package}.a.M: state 'asks': no event '*' is ever sent in a flow",
+        f"{package}.a.M: invoker state 'skips' is left by its event only, not by itself",
+        f"{package}.a.Model: field 'user_info': the service sets one of this name, and stores none",
+    }
+
+
+def test_a_package_without_flows_is_refused(write_package: WritePackage) -> None:
+    package = write_package({"a.py": "from app.flows import SessionModel\n"})
+    assert faults_of(package) == [f"{package}: has no flow: no SessionModel in it has a machine"]

@@ -9,11 +9,12 @@ from statemachine.exceptions import InvalidDefinition
 
 from app.errors import Loc, error_line
 from app.flows.findings import Findings
-from app.flows.machine import SessionMachine, ending_event, is_library_event
-from app.flows.model.session_model import SessionModel
+from app.flows.machine import ERROR_EVENT, SessionMachine, ending_event, is_library_event
+from app.flows.model.session_model import BUILT_IN_FIELDS, SessionModel
 from app.flows.template import Render, Template
 
 POLL = "poll"  # what a client sends only to ask
+_NEVER_SENT = frozenset({"*", "error_execution"})
 
 
 def check_values(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
@@ -40,6 +41,8 @@ def check_support(machine: type[SessionMachine], loc: Loc, findings: Findings) -
             findings.error(loc, f"state {state.id!r}: {reason}")
         for history in state.history:
             findings.error(loc, f"state {history.id!r}: history states are not supported")
+        for event in _never_sent(state):
+            findings.error(loc, f"state {state.id!r}: no event {event!r} is ever sent in a flow")
     events: Any = machine.events
     for event in events:
         if event.delay:
@@ -50,6 +53,8 @@ def check_binding(
     machine: type[SessionMachine], model: type[SessionModel], loc: Loc, findings: Findings
 ) -> None:
     """The model can be made from nothing, and every callback that is named is there."""
+    for name in sorted(_declared(model) & BUILT_IN_FIELDS):
+        findings.error(loc, f"field {name!r}: the service sets one of this name, and stores none")
     try:
         bound = model()
     except ValidationError as error:
@@ -93,6 +98,7 @@ def check_events(
             waiting.append(state)
         elif template is not None and (event := ending_event(events)) is not None:
             ending.setdefault(event, state.id)
+            _check_invoker(state, event, loc, findings)
         elif template is not None:
             findings.error(loc, f"no event leaves the invoker state {state.id!r}")
     for state in waiting:
@@ -102,6 +108,20 @@ def check_events(
                 f"event {event!r} ends the invocation of state {ending[event]!r}, so no client"
                 f" can send it in state {state.id!r}",
             )
+
+
+def _check_invoker(state: State, event: str, loc: Loc, findings: Findings) -> None:
+    """An invoker state is left by one event, and by `error`."""
+    own = (str(one.event or "").split() for one in state.transitions)
+    unused = {name for names in own for name in names} - {event, ERROR_EVENT}
+    for name in sorted(name for name in unused if not is_library_event(name)):
+        findings.error(
+            loc,
+            f"invoker state {state.id!r} is sent only {event!r}, its first event, and"
+            f" {ERROR_EVENT!r}: never {name!r}",
+        )
+    if any(True for _ in _eventless_targets(state)):
+        findings.error(loc, f"invoker state {state.id!r} is left by its event only, not by itself")
 
 
 def check_rest(
@@ -154,6 +174,18 @@ def _innermost(state: State) -> State:
     while state.states:
         state = next(inner for inner in state.states if inner.initial)
     return state
+
+
+def _never_sent(state: State) -> list[str]:
+    """What only the statechart library would send, as it is not set to do here."""
+    names = [name for one in state.transitions for name in str(one.event or "").split()]
+    return [name for name in dict.fromkeys(names) if name in _NEVER_SENT]
+
+
+def _declared(model: type[SessionModel]) -> set[str]:
+    """The names of the fields that a model declares itself."""
+    own = model.__mro__[: model.__mro__.index(SessionModel)]
+    return {name for base in own for name in vars(base).get("__annotations__", {})}
 
 
 def states_of(machine: type[SessionMachine]) -> Iterator[State]:

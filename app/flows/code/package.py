@@ -53,6 +53,8 @@ def load_package(package: str, taken: frozenset[str] = frozenset()) -> dict[str,
     loader = _Loader(findings, taken, fingerprint(modules[0]) if modules else "")
     for module in modules:
         loader.take(module)
+    if not loader.flows and not findings.errors:
+        findings.error((package,), "has no flow: no SessionModel in it has a machine")
     if findings.errors:
         raise FlowPackageError(package, [_line(fault) for fault in findings.errors])
     return loader.flows
