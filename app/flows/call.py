@@ -8,11 +8,14 @@ from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
-from pydantic_core import to_json
-
 from app.errors import error_text
 from app.invokers.guard import guarded
-from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError
+from app.invokers.invoker import (
+    FailureKind,
+    InvokerError,
+    TransientInvokerError,
+    result_text,
+)
 
 # A function that never returns keeps its thread; the others must not wait for it.
 _threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="call")
@@ -38,7 +41,7 @@ async def _called(function: Callable[[dict[str, Any]], Any], data: dict[str, Any
             result = await loop.run_in_executor(_threads, run)
             if isawaitable(result):
                 result = await result
-        return result if isinstance(result, str) else to_json(result).decode()
+        return result_text(result)
     except (InvokerError, asyncio.CancelledError):
         raise
     except BaseException as error:

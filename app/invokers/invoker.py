@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
+from pydantic_core import to_json
+
 from app.errors import PublicError
 from app.invokers.web.request_parts import NO_PARTS, RequestParts
 
@@ -140,6 +142,15 @@ class Answer:
     finish: Finish = Finish.COMPLETE
     calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
+
+
+def result_text(result: object) -> str:
+    """What somebody's own code gave back, as a step's result: a text as it is, all else as JSON.
+
+    Raises:
+        ValueError: JSON cannot hold it.
+    """
+    return result if isinstance(result, str) else to_json(result).decode()
 
 
 async def discard(_text: str) -> None:

@@ -18,7 +18,7 @@ from typing_extensions import override
 import app.invokers
 from app.invokers.chat import ChatInvoker, ChatRequest
 from app.invokers.guard import as_failure, guarded
-from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerError
+from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerError, result_text
 from app.invokers.llm import check_llm_settings
 from app.invokers.llm_config import complete_config
 from app.invokers.sync import SyncInvoker, SyncInvokerLike
@@ -82,7 +82,7 @@ class PooledInvoker(Invoker):
     async def invoke(self, content: str, context: InvocationContext) -> Answer:
         async with self._in_use(), self._gate:
             answer = await self._guarded(lambda invoker: invoker.invoke(content, context))
-            return answer if isinstance(answer, Answer) else Answer(answer)
+            return answer if isinstance(answer, Answer) else Answer(result_text(answer))
 
     async def ask(self, request: ChatRequest, context: InvocationContext) -> Answer:
         """Sends one request of a conversation.

@@ -16,6 +16,7 @@ from app.invokers.invoker import (
     Invoker,
     InvokerError,
     TransientInvokerError,
+    result_text,
 )
 
 DEFAULT_POOL_SIZE = 4
@@ -82,7 +83,7 @@ class SyncInvoker(Invoker):
         try:
             invoker = self._take()
             try:
-                return str(invoker.invoke(content))
+                return result_text(invoker.invoke(content))
             finally:
                 self._idle.put(invoker)
         except (ConnectionError, TimeoutError) as error:
