@@ -233,6 +233,21 @@ def map_paths(node: Node) -> list[str]:
             return []
 
 
+def queue_names(template: Template) -> set[str]:
+    """The queues that a template names."""
+    match template:
+        case Chain(parts):
+            return set().union(*map(queue_names, parts))
+        case Parallel(keyed):
+            return set().union(*map(queue_names, keyed.values()))
+        case Map(part=part):
+            return queue_names(part)
+        case Queue(name, part):
+            return {name} | queue_names(part)
+        case _:
+            return set()
+
+
 def asks_people(template: Template) -> bool:
     """Whether a step of a template asks a person."""
     match template:

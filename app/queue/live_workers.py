@@ -25,6 +25,11 @@ class Served(Enum):
     UNKNOWN = auto()  # Redis did not say
 
 
+def unserved_text(queue: str) -> str:
+    """What is told of a queue that no worker serves."""
+    return f"No worker serves the queue {queue!r}: its steps wait until one does."
+
+
 class LiveWorkers:
     """Each worker has a key, which readiness looks for too; it lapses when the worker dies."""
 
@@ -49,8 +54,21 @@ class LiveWorkers:
             with suppress(RedisError, OSError):
                 await self._redis.delete(key)
 
+    async def unserved(self, queues: Collection[str]) -> list[str]:
+        """Those of some queues that no worker that lives serves; none where Redis did not say."""
+        if not queues or (serving := await self._current()) is None:
+            return []
+        served = {queue for queue, _ in serving}
+        return sorted({*queues} - served)
+
     async def serve(self, queue: str, fingerprint: str) -> Served:
         """Whether a worker that lives serves the queue with that code."""
+        serving = await self._current()
+        if serving is None:
+            return Served.UNKNOWN
+        return Served.YES if (queue, fingerprint) in serving else Served.NO
+
+    async def _current(self) -> set[tuple[str, str]] | None:
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if now - self._looked > _LOOK_SECONDS:
@@ -59,9 +77,7 @@ class LiveWorkers:
                     self._serving = await self._look()
                 except (RedisError, OSError):
                     self._serving = None
-        if self._serving is None:
-            return Served.UNKNOWN
-        return Served.YES if (queue, fingerprint) in self._serving else Served.NO
+        return self._serving
 
     async def _look(self) -> set[tuple[str, str]]:
         pattern = worker_key(self._namespace, "*")

@@ -1,6 +1,7 @@
 """A failed step is told from an answer: by `task_error`, and by a transition of its own."""
 
 import httpx
+import orjson
 import pytest
 import yaml
 from fastapi import FastAPI
@@ -97,3 +98,51 @@ class TestInCode:
         answer = await session.send("caught", "bad")
         assert answer["response"] == f"broken by {answer['error']}"
         assert (await session.send("normal", "fine"))["error"] is None
+
+    async def test_an_error_says_where_its_template_is(
+        self, client: httpx.AsyncClient, worker: None
+    ) -> None:
+        session = await Session.start(client, "misplaced")
+        answer = await session.send("go")
+        place = "Template of state 'works', step '/1/b'"
+        assert answer["error"] == f"{place}: line 2: ZeroDivisionError: division by zero"
+
+    async def test_an_object_that_an_invoker_gives_is_json(
+        self, client: httpx.AsyncClient, worker: None
+    ) -> None:
+        session = await Session.start(client, "misplaced")
+        answer = await session.send("ask")
+        assert orjson.loads(answer["response"]) == {"said": "it's", "more": [1, None]}
+
+    async def test_a_queue_that_nobody_serves_is_told_of(
+        self, client: httpx.AsyncClient, worker: None
+    ) -> None:
+        warning = "No worker serves the queue 'gpu': its steps wait until one does."
+        session = await Session.start(client, "misplaced")
+        await session.post("wait")
+        assert (await session.poll(wait=0))["warnings"] == [warning]
+        flow = {
+            "statechart": {
+                "states": {
+                    "asks": {"initial": True, "transitions": [{"event": "go", "target": "works"}]},
+                    "works": {"transitions": [{"event": "done", "target": "asks"}]},
+                }
+            },
+            "templates": {
+                "asks": "",
+                "works": {
+                    "chain": [
+                        {"queue": "default", "template": {"invoke": "verbatim", "template": ""}},
+                        {"queue": "gpu", "template": {"invoke": "verbatim", "template": ""}},
+                    ]
+                },
+            },
+        }
+        manifest = {"apiVersion": "statewright/v1", "kind": "Flow", "spec": flow}
+        applied = await client.post(
+            "/api/v1/cli/apply/", json={**manifest, "metadata": {"name": "with-gpu"}}
+        )
+        assert applied.status_code == 200, applied.text
+        assert applied.json()["data"]["warnings"] == [
+            {"loc": ["spec", "templates", "works", "chain", 1, "queue"], "msg": warning}
+        ]

@@ -18,6 +18,7 @@ from app.manifests.brokers.bases.flow_templates import (
     check_calls,
     invokes,
     refuse_keys,
+    unserved_queues,
 )
 from app.manifests.brokers.bases.history import chosen_revision, history_table
 from app.manifests.brokers.bases.listing import page_of
@@ -193,7 +194,8 @@ spec:
                 invokers={*BUILT_IN, *providers},
                 taken=context.runtime.catalog.keys_in_code,
             )
-        context.warnings[manifest.name] = warnings
+        unserved = await unserved_queues(context, manifest.spec.templates)
+        context.warnings[manifest.name] = [*warnings, *unserved]
         await check_calls(context, manifest.spec.templates)
         return row
 

@@ -15,6 +15,8 @@ from app.flows.flow import Flow
 from app.flows.model.session_model import parse_json
 from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import select
+from app.flows.template import queue_names
+from app.queue.live_workers import unserved_text
 from app.sessions.flow_api.responses import (
     change_response,
     model_response,
@@ -195,7 +197,12 @@ async def read_model(
 async def _status_response(runtime: Runtime, status: PollStatus) -> dict[str, Any]:
     session = status.session
     flow = await runtime.catalog.get(session.org_id, session.flow, session.flow_revision)
-    return status_response(flow, status)
+    response = status_response(flow, status)
+    if session.invocation_id is not None and flow.has(session.state):
+        queues = queue_names(flow.template(session.state))
+        if unserved := await runtime.live_workers.unserved(queues):
+            response["warnings"] = [unserved_text(queue) for queue in unserved]
+    return response
 
 
 async def _watch(  # noqa: PLR0917 - who asks for what, for how long, for which news

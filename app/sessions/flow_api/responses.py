@@ -39,6 +39,9 @@ class AIResponse(WireModel):
     )
     error: str | None = Field(None, description="Why the last invocation failed, if it did.")
     progress: Progress | None = Field(None, description="While an invocation runs.")
+    warnings: list[str] | None = Field(
+        None, description="Of a poll: why what runs may wait for long, such as for a worker."
+    )
     required_actions: list[ActionRecord] | None = Field(
         None,
         description="What it waits for people or clients to do; null: not loaded, a poll has it.",

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from app.flows.flow import Flow
 from app.flows.graph import Graph
+from app.flows.rendering.jinja import TemplateError
 from app.flows.template import Node
 from app.sessions.runtime import Runtime
 from app.sessions.store.claim import Claim
@@ -26,8 +27,14 @@ class StepSource:
         self._session = claim.session
 
     async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:
-        """Renders one template."""
-        return await self._read(lambda source: source.render(text, extra))
+        """Renders one template; an error says where that is in the flow."""
+        try:
+            return await self._read(lambda source: source.render(text, extra))
+        except TemplateError as error:
+            claim = self._claim
+            step = f", step {claim.path!r}" if claim.path else ""
+            place = f"Template of state {claim.state!r}{step}"
+            raise type(error)(f"{place}: {error.detail}") from error
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
         """The render data."""

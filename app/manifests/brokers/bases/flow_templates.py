@@ -10,6 +10,7 @@ from app.db.models import Agent
 from app.errors import FieldError, Loc
 from app.manifests.context import Context
 from app.manifests.model.envelope import bad_manifest
+from app.queue.live_workers import unserved_text
 
 
 async def check_calls(context: Context, templates: dict[str, Any]) -> None:
@@ -88,3 +89,24 @@ def _leaves_in(value: Any, loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
             yield from _leaves_in(part, (*loc, "template"))
         case _:
             return
+
+
+async def unserved_queues(context: Context, templates: dict[str, Any]) -> list[FieldError]:
+    """A warning for each queue that no worker serves just now."""
+    named = dict(_queues(templates, ("spec", "templates")))
+    unserved = await context.runtime.live_workers.unserved(set(named.values()))
+    return [
+        {"loc": [*place, "queue"], "msg": unserved_text(queue)}
+        for place, queue in named.items()
+        if queue in unserved
+    ]
+
+
+def _queues(value: Any, loc: Loc) -> Iterator[tuple[Loc, str]]:
+    """The queues of templates, each with its place; how deep they lie is bounded by the loader."""
+    if isinstance(value, dict) and isinstance(value.get("queue"), str) and "template" in value:
+        yield loc, value["queue"]
+    parts = value.items() if isinstance(value, dict) else ()
+    for key, part in enumerate(value) if isinstance(value, list) else parts:
+        if key != "config":  # what an invoker has there is no template
+            yield from _queues(part, (*loc, key))
