@@ -1,7 +1,7 @@
 """Looks after what steps wait for without a worker: a wake-up or a cancel may have been lost."""
 
 from app.sessions.runtime import Runtime
-from app.sessions.turn.ending import cancel_child
+from app.sessions.turn.ending import end_wait
 from app.sessions.turn.waking import wake
 
 _MOST_STEPS = 500  # of one look
@@ -25,5 +25,4 @@ class WaitingSteps:
         if open_ := [wait.waits_for for wait in waits if not wait.ended]:
             await wake(self._runtime, open_)
         for wait in (wait for wait in waits if wait.ended):
-            await cancel_child(self._runtime, wait.org_id, wait.waits_for)
-            await self._runtime.store.forget_wait(wait.waits_for)
+            await end_wait(self._runtime, wait)

@@ -11,6 +11,7 @@ from app.errors import (
     ConflictError,
     EventNotAcceptedError,
     NotFoundError,
+    PublicError,
     RendererLostError,
     SessionBusyError,
     public_text,
@@ -20,6 +21,7 @@ from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import Snapshot
+from app.sessions.store.step_store import Wait
 from app.sessions.turn.admission import TRIES, EventRequest, admit
 from app.sessions.turn.announce import announce
 from app.sessions.turn.run import transition_run
@@ -109,8 +111,17 @@ async def close_invocation(
 async def cancel_children(runtime: Runtime, invocation_id: str) -> None:
     """Cancels the sessions for which steps waited when their invocation ended, and those below."""
     for wait in await runtime.store.ended_waits(invocation_id):
+        await end_wait(runtime, wait)
+
+
+async def end_wait(runtime: Runtime, wait: Wait) -> None:
+    """Cancels what a step waited for when it ended; what fails now, the sweeper tries again."""
+    try:
         await cancel_child(runtime, wait.org_id, wait.waits_for)
-        await runtime.store.forget_wait(wait.waits_for)
+    except PublicError as error:
+        log.warning("not cancelled yet", session_id=wait.waits_for, error=public_text(error))
+        return
+    await runtime.store.forget_wait(wait.waits_for)
 
 
 async def cancel_child(runtime: Runtime, org_id: str, session_id: str) -> None:
