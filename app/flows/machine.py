@@ -51,13 +51,14 @@ signature._make_key = _signature_key  # noqa: SLF001 - there is no public way
 class SessionMachine(StateChart[Any]):
     """A flow's states and events. Subclass it, declare states, events and `templates`.
 
-    Hooks, guards, validators and actions may be async. They may be run again when another change
-    of the session won the race, so they must not touch the world: that is what steps are for.
-    A hook takes any of `event`, `source`, `target` and `actor_input` as arguments, reads and
-    changes `self.model`, and may call `record` to override what the dialogue keeps of the
+    Hooks, guards, validators and actions may be async. They may be run again when another change of
+    the session won the race, or when they read a stored value that is not loaded yet, so they must
+    not touch the world: that is what steps are for. A hook takes any of `event`, `source`, `target`
+    and `actor_input` as arguments (or the library's `event_data`, whose `args` hold the input),
+    reads and changes `self.model`, and may call `record` to override what the dialogue keeps of the
     transition, or `say` to add messages of its own. It may send events, but none with a delay. It
-    ends within seconds, or the event is refused. A hook, guard or validator that raises an
-    error refuses the event: the client reads the text of an `EventRefusedError` or of a plain
+    ends within seconds, or the event is refused. A hook, guard or validator that raises an error
+    refuses the event: the client reads the text of an `EventRefusedError` or of a plain
     `ValueError`, and of any other error only its kind.
 
     Attributes:

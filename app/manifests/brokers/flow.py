@@ -53,7 +53,10 @@ class FlowSpec(ManifestModel):
     templates: dict[str, Any] = Field(
         {},
         description="One for each state: a text, or an object with one of invoke, chain, parallel,"
-        " map, queue, ask and agent. An invoke has a template, and may have config, timeout"
+        " map, queue, ask and agent. Its texts are Jinja2, and see the fields of the model,"
+        " actor_input, parsed_actor_input, task_error, user_info, session_id, state_id, state_name,"
+        " current_datetime, dialogue, chat_history and secondary_store; in a chain previous_result"
+        " and parsed_previous_result too. An invoke has a template, and may have config, timeout"
         " (seconds of an attempt), and either retries (attempts after the first) or retry:"
         " maximum_attempts, initial_interval and maximum_interval (seconds),"
         " backoff_coefficient, and on, the failures that are tried again while all others are"
