@@ -72,10 +72,14 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A whole request to a chat model. Each call in it has its output behind it."""
+    """A whole request to a chat model. Each call in it has its output behind it.
+
+    `must_call` names tools of which the answer is to call one, where the server can be told so.
+    """
 
     messages: list[ChatMessage]
     tools: tuple[ToolSpec, ...] = ()
+    must_call: tuple[str, ...] = ()
 
 
 class ChatInvoker(Invoker):

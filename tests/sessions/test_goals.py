@@ -129,7 +129,7 @@ async def test_a_retry_reopens_the_goals_of_its_turn_with_the_reminder_that_was_
     calls = [{"index": 0, "id": "c", "type": "function", "function": function}]
     model.script(
         Reply(text="I do not know."),
-        Reply(status=400),
+        *[Reply(status=400)] * 2,  # the model cannot be made to call, and then it fails
         Reply(message_body={"tool_calls": calls}, finish_reason="tool_calls"),
     )
     thread = await start(client, "What is it?", output_schema=SCHEMA)
@@ -145,7 +145,10 @@ async def test_a_retry_reopens_the_goals_of_its_turn_with_the_reminder_that_was_
     goal = thread["goals"][0]
     assert (goal["status"], thread["output"]) == ("achieved", {"answer": 42})
     assert goal["concluded_at"] is not None
-    first, failed, again, _ = (request.body["messages"] for request in model.requests)
+    bodies = [request.body for request in model.requests]
+    choices = [body.get("tool_choice", "auto") for body in bodies]
+    assert choices == ["auto", "required", "auto", "required", "auto"]
+    first, _, failed, again, _ = (body["messages"] for body in bodies)
     reminder = "The turn is not done: goals are open. Call submit_output now."
     assert not any(reminder in str(message["content"]) for message in first)
     assert failed[-1] == again[-1]

@@ -168,7 +168,8 @@ class Chat(SessionModel):
             ToolSpec(one.tool, "Achieves a goal of the turn.", one.goal.input_schema)
             for one in self.goals.open
         ]
-        return ChatRequest(messages, (*client, *server, *achieve))
+        must_call = tuple(tool.name for tool in achieve) if self.goals.reminder else ()
+        return ChatRequest(messages, (*client, *server, *achieve), must_call)
 
     def server_call(self, item: dict[str, Any]) -> tuple[ServerTool, ToolCall]:
         """The tool of a call in `server_calls`, and the call."""

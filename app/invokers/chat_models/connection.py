@@ -4,12 +4,14 @@ Importing this takes seconds, so only `LlmInvoker` does it, when a provider is f
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from http import HTTPStatus
 from importlib import import_module
 from typing import cast
 
 from pydantic_ai.direct import model_request, model_request_stream
+from pydantic_ai.exceptions import ModelHTTPError, UserError
 from pydantic_ai.messages import ModelMessage, TextPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
@@ -70,7 +72,8 @@ class LlmConnection:
             extra_headers={"Idempotency-Key": context.step_id},
         )
         try:
-            async with aclosing(self._pieces(messages, settings, parameters)) as pieces:
+            asked = self._forced(messages, settings, parameters, request.must_call)
+            async with aclosing(asked) as pieces:
                 async for piece in pieces:
                     yield piece
         except Exception as error:  # noqa: BLE001 - three libraries' errors become the contract's
@@ -79,6 +82,31 @@ class LlmConnection:
     async def close(self) -> None:
         """Closes the connections."""
         await self._http.aclose()
+
+    async def _forced(
+        self,
+        messages: list[ModelMessage],
+        settings: ModelSettings,
+        parameters: ModelRequestParameters,
+        must_call: Sequence[str],
+    ) -> AsyncGenerator[str | Answer, None]:
+        """Has the model call one of these tools; one that cannot be made to is asked as ever."""
+        if must_call:
+            forced = settings | ModelSettings(tool_choice=[*must_call])
+            try:
+                async with aclosing(self._pieces(messages, forced, parameters)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except UserError:  # as of a model that thinks
+                pass
+            except ModelHTTPError as error:
+                if error.status_code != HTTPStatus.BAD_REQUEST:
+                    raise
+            else:
+                return
+        async with aclosing(self._pieces(messages, settings, parameters)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def _pieces(
         self,
