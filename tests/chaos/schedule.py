@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import asyncpg
 from redis.exceptions import RedisError
 
+from app.dev.process import StartError
 from tests.chaos.deployment import Deployment
 from tests.chaos.fault import Fault
 from tests.chaos.faults import KINDS, set_of_server
@@ -53,7 +54,7 @@ class Schedule:
             async with kind.run(self.deployment, rng) as target:
                 fault.target = target
                 await asyncio.sleep(seconds)
-        except (asyncpg.PostgresError, RedisError, OSError):
+        except (asyncpg.PostgresError, RedisError, OSError, StartError):
             # Another fault was in the way of this one, such as a lock on a server that was killed.
             pass
         finally:
