@@ -79,9 +79,9 @@ async def test_what_a_goal_brings_about_is_written_once_though_the_write_is_trie
     lost = 0
     complete = SessionStore.complete
 
-    async def answer_is_lost(store: SessionStore, *arguments: Any) -> bool:
+    async def answer_is_lost(store: SessionStore, *given: Any, **named: Any) -> bool:
         nonlocal lost
-        written = await complete(store, *arguments)
+        written = await complete(store, *given, **named)
         lost += 1
         if lost == 1:
             raise asyncpg.ConnectionDoesNotExistError("the connection is gone")
