@@ -4,6 +4,7 @@ from typing import Any, ClassVar, NoReturn
 
 from app.errors import VerbNotImplementedError
 from app.manifests.context import Context
+from app.manifests.launch import Reply
 from app.manifests.model.table import Table
 from app.threads.commands import Launch
 
@@ -41,6 +42,10 @@ class OptionalVerbs:
 
     async def prompt(self, context: Context, name: str, body: dict[str, Any]) -> Launch:
         """The launch for a prompt; the conversation itself needs no transaction."""
+        self.not_supported("prompt")
+
+    async def reply(self, context: Context, name: str, body: dict[str, Any]) -> Reply:
+        """What a prompt says in a session that is there."""
         self.not_supported("prompt")
 
     def not_supported(self, verb: str) -> NoReturn:

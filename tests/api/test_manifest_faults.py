@@ -97,7 +97,7 @@ async def test_of_a_prompt_too(client: httpx.AsyncClient) -> None:
     await post(client, "apply", (await post(client, "example-manifest/agent"))["data"])
     refused = await send(client, "prompt/example-agent", {"prompt": "a", "colour": "red"})
 
-    assert refused.json()["errors"][0]["msg"] == "unknown field; there are prompt, values"
+    assert refused.json()["errors"][0]["msg"] == "unknown field; there are prompt, session, values"
 
 
 @pytest.mark.parametrize("kind", ["Agent", "Skill", "Dataset", "Flow", "User", "AuthToken"])

@@ -45,6 +45,7 @@ class PromptRequest(BaseModel):
 
     prompt: str = Field(description="What is said.", examples=["What is a statechart?"])
     values: dict[str, str] | None = Field(None, description="Values for the agent's variables.")
+    session: str | None = Field(None, description="A session of the agent to say it in.")
 
 
 # Schemas that no endpoint declares by itself.

@@ -20,7 +20,7 @@ from app.manifests.brokers.bases.history import chosen_revision, history_table
 from app.manifests.brokers.bases.stored import StoredBroker, attribute
 from app.manifests.brokers.bases.tool_reference import tool_reference
 from app.manifests.context import Context
-from app.manifests.launch import launch_of
+from app.manifests.launch import Reply, launch_of, reply_of
 from app.manifests.model.camel import to_camel_keys, to_snake_keys
 from app.manifests.model.envelope import API_VERSION, Manifest
 from app.manifests.model.metadata import ManifestModel
@@ -165,11 +165,19 @@ spec:
 
     @override
     async def prompt(self, context: Context, name: str, body: dict[str, Any]) -> Launch:
+        row = await self._deployed(context, name)
+        record = await service.get_agent(context.db, context.caller, row.id)
+        return await launch_of(context, record, body)
+
+    @override
+    async def reply(self, context: Context, name: str, body: dict[str, Any]) -> Reply:
+        return await reply_of(context, (await self._deployed(context, name)).id, body)
+
+    async def _deployed(self, context: Context, name: str) -> Agent:
         row = await self.require(context, name)
         if not row.deployed:
             raise BadRequestError(f"Agent {name!r} is not deployed: deploy it first.")
-        record = await service.get_agent(context.db, context.caller, row.id)
-        return await launch_of(context, record, body)
+        return row
 
     @override
     def stored_spec(self, context: Context, manifest: Manifest[AgentSpec]) -> dict[str, Any]:

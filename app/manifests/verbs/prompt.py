@@ -22,9 +22,18 @@ async def prompt_agent(
     prepare: Callable[[], Awaitable[Launch]],
     entry: Entry,
 ) -> dict[str, Any]:
-    """Starts the session, and waits until nothing runs in it any more.
+    """Starts the session, and waits for its answer; see `read_answer`.
 
     The same prompt again, by its key, waits for the same session.
+    """
+    started = await launch_thread(runtime, caller, opening, prepare)
+    return await read_answer(runtime, caller, started["thread_id"], entry)
+
+
+async def read_answer(
+    runtime: Runtime, caller: Caller, session_id: str, entry: Entry
+) -> dict[str, Any]:
+    """Waits until nothing runs in a session any more.
 
     Returns:
         `{session_id, response, cut, status}`: the last answer's text, whether it ended at the limit
@@ -35,8 +44,6 @@ async def prompt_agent(
         StoppingError: the process is to stop; the session goes on.
         TurnFailedError: the turn ended with an error.
     """
-    started = await launch_thread(runtime, caller, opening, prepare)
-    session_id: str = started["thread_id"]
     entry.detail["sessionId"] = session_id
     seconds = runtime.settings.session.prompt_wait_seconds
 

@@ -14,14 +14,14 @@ from app.manifests.model.table import GetQuery, table_data
 from app.manifests.registry import AnyBroker, BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
 from app.manifests.verbs.apply import Apply
-from app.manifests.verbs.prompt import prompt_agent
+from app.manifests.verbs.prompt import prompt_agent, read_answer
 from app.manifests.verbs.prune import Named, Prune
 from app.manifests.verbs.prune import prune as prune_undeclared
 from app.manifests.verbs.runner import PAST, Answer, VerbRunner, answer, trial
 from app.sessions.runtime import Runtime
 from app.sessions.turn.admission import request_hash
 from app.sessions.turn.opening import Opening
-from app.threads.commands import Launch
+from app.threads.commands import Launch, send_message
 
 _OK = 200
 
@@ -224,8 +224,18 @@ class ManifestService:
             text = body if isinstance(body, str) else body.decode(errors="replace")
             opening = Opening(idempotency_key, request_hash("prompt", name, text))
 
+            document = _single(await load_text(body))
+            if document.get("session") is not None:
+                async with verbs.runtime.database.transaction() as db:
+                    broker = verbs.brokers.find("Agent")
+                    reply = await broker.reply(verbs.context(db, caller), name, document)
+                session_id, request = reply.session_id, reply.request
+                await send_message(verbs.runtime, caller, session_id, request, idempotency_key)
+                data = await read_answer(verbs.runtime, caller, session_id, entry)
+                await keep(verbs.runtime.database, entry, _OK)
+                return answer(entry, data)
+
             async def prepare() -> Launch:
-                document = _single(await load_text(body))
                 async with verbs.runtime.database.transaction() as db:
                     broker = verbs.brokers.find("Agent")
                     return await broker.prompt(verbs.context(db, caller), name, document)
