@@ -98,6 +98,9 @@ class Surroundings:
     async def resolve(self, _org_id: str, name: str, config: Any) -> tuple[str, Any]:
         return name, config
 
+    async def withdraw(self, _session_id: str) -> None:
+        """No step of these charts asks."""
+
     async def publish(self, *_: Any, **__: Any) -> None:
         """Workers look by themselves, and leases find out by themselves."""
 
@@ -125,7 +128,7 @@ class Play:
             redis=cast(Any, None),
             store=store,
             usage=cast(Any, None),
-            asks=cast(Any, None),
+            asks=self.around,
             catalog=self.around,
             queue=self.around,
             wakeups=self.around,

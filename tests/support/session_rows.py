@@ -104,15 +104,23 @@ class SessionsInMemory(StepRowsInMemory):
         return True
 
     async def complete(
-        self, claim: Claim, change: Change, result: str | None, error: str | None
+        self,
+        claim: Claim,
+        change: Change,
+        result: str | None,
+        error: str | None,
+        *,
+        cancelled: bool = False,
     ) -> bool:
         if not (self._is_open(claim.invocation_id, change) and self._is_held(*claim.fence)):
             return False
         row = self.rows[claim.step_id]
-        row.status = StepStatus.DONE if error is None else StepStatus.FAILED
+        failed = StepStatus.SUPERSEDED if cancelled else StepStatus.FAILED
+        row.status = StepStatus.DONE if error is None else failed
         row.result = result
         left = StepStatus.DONE if error is None else StepStatus.SUPERSEDED
-        closed = InvocationStatus.DONE if error is None else InvocationStatus.FAILED
+        ended = InvocationStatus.CANCELLED if cancelled else InvocationStatus.FAILED
+        closed = InvocationStatus.DONE if error is None else ended
         self._close(claim.invocation_id, left, closed)
         self._apply(change, change.model)
         return True
