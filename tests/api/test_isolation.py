@@ -126,9 +126,9 @@ LISTS = {"manifests_get", "sessions_list_user_sessions"}
 # These name it in the body instead.
 IN_BODY = {"sessions_event": "session_id"}
 # These are refused to the owner too, for another reason (a prompt: the agent has no use for it;
-# a retry: nothing failed).
+# a retry: nothing failed; an undo: there is one revision).
 RETRIES = {"manifests_retry", "sessions_retry", "threads_retry"}
-REFUSED = {"threads_submit_tool_results", "manifests_prompt", *RETRIES}
+REFUSED = {"threads_submit_tool_results", "manifests_prompt", "manifests_undo", *RETRIES}
 # These are of another kind than Agent.
 OTHER_KINDS = {"/api/v1/cli/retry/{kind}/": ("Session", _thread)}
 

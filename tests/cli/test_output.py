@@ -49,7 +49,9 @@ def test_a_pipe_that_nobody_reads_ends_a_command_in_silence(
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize("words", [("manifest", "agent"), ("get", "accounts"), ("version",)])
+@pytest.mark.parametrize(
+    "words", [("manifest", "agent"), ("get", "accounts"), ("version",), ("--help",)]
+)
 def test_a_full_disk_is_named_in_one_line(run: Run, words: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as full:
         ended = run(*words, to=full)
