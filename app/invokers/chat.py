@@ -74,7 +74,7 @@ class ChatMessage:
 class ChatRequest:
     """A whole request to a chat model. Each call in it has its output behind it.
 
-    `must_call` names tools of which the answer is to call one, where the server can be told so.
+    `must_call` names tools of which the answer is to call one, where the server takes that.
     """
 
     messages: list[ChatMessage]

@@ -26,7 +26,7 @@ class Served(Enum):
 
 
 def unserved_text(queue: str) -> str:
-    """What is told of a queue that no worker serves."""
+    """The warning about a queue that no worker serves."""
     return f"No worker serves the queue {queue!r}: its steps wait until one does."
 
 

@@ -275,6 +275,9 @@ async def test_the_schema_of_flows_tells_of_retries(client: httpx.AsyncClient) -
     assert set(shown["answering"]["retry"]) == {field.name for field in fields(RetryPolicy)}
     document = (await post(client, "example-manifest/flow"))["data"]
     document["spec"]["templates"] |= shown
+    states = document["spec"]["statechart"]["states"]
+    states["approving"] = {"transitions": [{"event": "approved", "target": "waiting"}]}
+    states["waiting"]["transitions"].append({"event": "approve", "target": "approving"})
     await post(client, "apply", document)
     described = (await post(client, "describe/flow", name=document["metadata"]["name"]))["data"]
-    assert described["spec"]["templates"]["answering"] == shown["answering"]
+    assert described["spec"]["templates"] == document["spec"]["templates"]

@@ -118,7 +118,7 @@ async def test_what_a_tool_gives_back_is_bounded_data_without_secrets(
                 ResourceLink(uri="file:///etc/passwd", name="p"),
             ]
         ),
-        "long": text("é" * 300_000),
+        "long": text("x" * 300_000),
         "refused": text("é" * 300_000),
         "hostile": text(f"nul \x00 {{{{ 7 * 7 }}}} Bearer {KEY}"),
         "failed": text(f"no such order; {KEY}", is_error=True),
@@ -140,7 +140,7 @@ async def test_what_a_tool_gives_back_is_bounded_data_without_secrets(
         "Here: \n[an image, not shown: image/png]\n"
         "[a link to a resource, not shown: file:///etc/passwd]"
     )
-    assert found["long"][1] == "é" * 256_000 + "… [cut: the result is longer than that]"
+    assert found["long"][1] == "x" * 256_000 + "… [cut: the result is longer than that]"
     assert found["refused"][0] == "error"
     assert "ask for less" in found["refused"][1]["error"]
     assert found["hostile"] == ("success", "nul \ufffd {{ 7 * 7 }} Bearer ***")
