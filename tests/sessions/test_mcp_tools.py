@@ -140,7 +140,10 @@ async def test_what_a_tool_gives_back_is_bounded_data_without_secrets(
         "Here: \n[an image, not shown: image/png]\n"
         "[a link to a resource, not shown: file:///etc/passwd]"
     )
-    assert found["long"][1] == "x" * 256_000 + "… [cut: the result is longer than that]"
+    # Nine results of one answer share what it may have, so each has less than one alone.
+    kept, _, note = found["long"][1].partition("… [cut: ")
+    assert (set(kept), len(found["long"][1].encode())) == ({"x"}, 222_222)
+    assert note.startswith("each of 9 results may have 222,222 bytes")
     assert found["refused"][0] == "error"
     assert "ask for less" in found["refused"][1]["error"]
     assert found["hostile"] == ("success", "nul \ufffd {{ 7 * 7 }} Bearer ***")
