@@ -43,8 +43,10 @@ from app.sessions.steps.tool_calls import CallAgainError, ToolRunner
 from app.sessions.store.asks import NewAsk
 from app.sessions.store.budgets import BudgetExceededError, BudgetReservedError, reserve
 from app.sessions.store.claim import Claim
+from app.sessions.store.snapshot import Snapshot
 from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import is_infrastructure
+from app.sessions.turn.stored_values import with_stored_values
 from app.wire.messages import ErrorCode
 
 T = TypeVar("T")
@@ -280,8 +282,7 @@ class AttemptRunner:
 
     async def _converse(self, claim: Claim, node: Converse, flow: Flow, spent: Spent) -> Answer:
         settings, session = self._runtime.settings.session, claim.session
-        model = session.load_model(flow)
-        profile = node.profile(model)
+        profile = await self._read(flow, claim, node.profile)
         name, config = await self._connections.resolve(session.org_id, profile, {})
         invoker = self._invokers.resolve(name, config)
         messages = await self._runtime.store.conversation(
@@ -289,7 +290,7 @@ class AttemptRunner:
         )
         await invoker.prepare()
         timeout = self._settings.timeout_seconds
-        asked = node.request(model, messages)
+        asked = await self._read(flow, claim, lambda model: node.request(model, messages))
         check_size(asked.messages)
         characters = sum(len(message.content) for message in asked.messages)
         try:
@@ -335,9 +336,8 @@ class AttemptRunner:
         spent.reserved = True
 
     async def _run_tool(self, claim: Claim, node: RunTool, flow: Flow) -> Answer | Waiting:
-        model = claim.session.load_model(flow)
         item = claim.scope.fields["map_value"]
-        tool, call = node.call(model, item)
+        tool, call = await self._read(flow, claim, lambda model: node.call(model, item))
         if tool.type in {"agent", "flow"}:
             result = await self._children.call_tool(claim, tool, call)
             if isinstance(result, ChildRuns):
@@ -346,6 +346,14 @@ class AttemptRunner:
             result = await self.tools.run(claim, tool, call)
         result = fitted(result, item.get("calls", 1), tool.on_large_result)
         return Answer(result.model_dump_json())
+
+    async def _read(self, flow: Flow, claim: Claim, read: Callable[[Any], T]) -> T:
+        """What is read of the session's model, with the stored values that this needs."""
+
+        async def run(session: Snapshot) -> T:
+            return read(session.load_model(flow))
+
+        return await with_stored_values(self._runtime, claim.session, run)
 
     async def _run_session(
         self, flow: Flow, claim: Claim, node: RunAgent | RunChat
