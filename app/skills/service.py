@@ -67,6 +67,7 @@ async def create_skill(
     Raises:
         ConflictError: the name is taken, or the org has as many skills as it may have.
     """
+    now: Any = func.statement_timestamp()  # one moment, in both columns
     skill = Skill(
         id=new_id("sk"),
         org_id=caller.org_id,
@@ -74,7 +75,9 @@ async def create_skill(
         accessibility=request.accessibility,
         tags=list(dict.fromkeys(request.tags)),
         meta=meta,
+        created=now,
         created_by=caller.user_id,
+        modified=now,
         modified_by=caller.user_id,
     )
     await add_skill(db, skill)
