@@ -33,11 +33,11 @@ $(UV): Makefile
 run: setup ## Start everything on this machine: make run ARGS="--port 9000 --workers 2"
 	@exec $(BIN)/statewright dev $(ARGS)
 
-test: setup ## Run the tests but the slow ones: make test ARGS="tests/dev -k restart"
-	$(BIN)/pytest -n $(WORKERS) -m "not slow" --durations=15 $(ARGS)
+test: setup ## Run the tests but those of test-slow and fuzz: make test ARGS="tests/sessions -k retry"
+	$(BIN)/pytest -n $(WORKERS) -m "not slow and not fuzz" --durations=15 $(ARGS)
 
-test-slow: setup ## Run the tests that start and kill many processes
-	$(BIN)/pytest -n 1 -m slow --durations=15 $(ARGS)
+test-slow: setup ## Run the tests that start and kill real processes, under faults too
+	$(BIN)/pytest -n 2 -m slow --durations=15 $(ARGS)
 
 fuzz: setup ## Run the tests of random values and requests with four times as many of them
 	$(BIN)/pytest -n $(WORKERS) --durations=15 --hypothesis-profile=thorough -m "hypothesis or fuzz" $(ARGS)

@@ -16,6 +16,8 @@ from app.dev.postgres import Postgres
 from app.dev.process import StartError
 from tests.support.dev import is_alive, wait_for
 
+pytestmark = pytest.mark.slow
+
 SECRET, OTHER_SECRET = "correct-horse", "battery-staple"
 
 

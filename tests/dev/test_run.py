@@ -15,6 +15,8 @@ from app.cli import app as cli
 from tests.support.dev import RunningDev, is_alive, statewright, wait_for
 from tests.support.services import Addresses, Clones
 
+pytestmark = pytest.mark.slow
+
 _AGENT = {
     "name": "kept",
     "request_template": {"messages": [{"role": "user", "content": [{"text": "Hello"}]}]},
@@ -134,7 +136,6 @@ def test_keys_are_listed_and_revoked_by_the_data_directory(shared_dev: RunningDe
 
 
 @pytest.mark.faults
-@pytest.mark.slow
 def test_however_it_ends_nothing_runs_on_and_nothing_is_lost(
     place: Path, devs: list[RunningDev]
 ) -> None:

@@ -6,7 +6,7 @@ from tests.faults.checks import check_database
 from tests.faults.load import Client, Conversation
 from tests.faults.system import System, until
 
-pytestmark = [pytest.mark.faults]
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 # The database takes no statement that moves a step so, as if it was away just then.
 _REFUSE = """

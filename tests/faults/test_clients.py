@@ -13,7 +13,11 @@ from tests.faults.load import Client, Conversation, request_of, says_try_again
 from tests.faults.system import System
 
 # Without Redis there are no locks of sessions: the database alone keeps order.
-pytestmark = [pytest.mark.faults, pytest.mark.parametrize("redis", ["redis", "no redis"])]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.slow,
+    pytest.mark.parametrize("redis", ["redis", "no redis"]),
+]
 
 _CROWD = 20
 

@@ -11,7 +11,7 @@ from tests.faults.checks import check_all
 from tests.faults.load import Client, Conversation
 from tests.faults.system import CLOCKS, System
 
-pytestmark = [pytest.mark.faults]
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 _TURNS = 5
 

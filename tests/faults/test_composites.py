@@ -11,7 +11,7 @@ import pytest
 from app.kit.certificates import NO_CERTIFICATES
 from tests.faults.system import System, until
 
-pytestmark = [pytest.mark.faults]
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 _ITEMS = 60
 
@@ -38,7 +38,6 @@ _DONE = "SELECT count(*) FROM step WHERE status = 'done' AND kind = 'leaf'"
 _OPEN = "SELECT count(*) FROM step WHERE status NOT IN ('done', 'superseded')"
 
 
-@pytest.mark.slow
 async def test_composites_survive_killed_workers_and_a_flushed_redis(system: System) -> None:
     headers = {"Authorization": f"Bearer {system.api_key}"}
     async with httpx.AsyncClient(

@@ -19,7 +19,7 @@ from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.providers import use_model
 from tests.support.threads import THREADS, data, settled, start, texts
 
-pytestmark = [pytest.mark.faults]
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 _STEPS = "SELECT id, status, attempt, failures, losses FROM step WHERE session_id = $1"
 

@@ -17,7 +17,7 @@ from tests.faults.system import (
     until,
 )
 
-pytestmark = [pytest.mark.faults]
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 _BY_STATUS = "SELECT count(*) FROM step WHERE status = $1"
 
@@ -68,7 +68,6 @@ async def test_a_late_result_is_discarded(system: System, client: Client) -> Non
     await check_all(system, client, conversations)
 
 
-@pytest.mark.slow
 async def test_a_step_that_kills_its_worker_fails_in_the_end(
     system: System, client: Client
 ) -> None:
@@ -164,7 +163,6 @@ async def test_a_killed_api_loses_nothing(system: System, client: Client) -> Non
     await check_all(system, client, talk.conversations)
 
 
-@pytest.mark.slow
 async def test_an_api_killed_before_it_enqueues(system: System, client: Client) -> None:
     """Redis is away when the API wants to enqueue, and the API is gone when Redis is back."""
     conversation = Conversation(client)

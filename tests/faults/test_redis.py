@@ -10,7 +10,7 @@ from tests.faults.checks import check_all
 from tests.faults.load import Client, Conversation, load, message
 from tests.faults.system import System
 
-pytestmark = [pytest.mark.faults]
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 
 async def seconds_of(conversation: Conversation, text: str) -> float:

@@ -8,7 +8,7 @@ from tests.faults.checks import check_all
 from tests.faults.load import Client, Conversation, load, message
 from tests.faults.system import System
 
-pytestmark = [pytest.mark.faults]
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 
 async def test_redis_is_flushed(system: System, client: Client) -> None:
@@ -33,7 +33,6 @@ async def test_a_lost_job_is_published_again(system: System, client: Client) -> 
     await check_all(system, client, [conversation])
 
 
-@pytest.mark.slow
 async def test_redis_is_down_for_ten_seconds(system: System, client: Client) -> None:
     async with load(client, 2) as talk:
         await talk.more(6)
@@ -51,7 +50,6 @@ async def test_redis_is_down_for_ten_seconds(system: System, client: Client) -> 
     await check_all(system, client, [*new, *talk.conversations])
 
 
-@pytest.mark.slow
 async def test_postgresql_is_restarted(system: System, client: Client) -> None:
     async with load(client) as talk:
         await talk.more(6)

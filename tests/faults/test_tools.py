@@ -15,7 +15,7 @@ from tests.faults.system import System, until
 from tests.support.manifests import manifest
 from tests.support.raw_server import raw_server, sends
 
-pytestmark = [pytest.mark.faults]
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 ANSWER = sends(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndone")
 
