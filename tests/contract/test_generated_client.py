@@ -15,6 +15,8 @@ from app.main import create_app
 from app.settings import LlmSettings, Settings
 from tests.contract.conftest import Service, running_worker
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = "statewright_generated_client"
 
 

@@ -148,7 +148,8 @@ async def test_every_attack_is_refused_or_stopped_and_nobody_notices(
             outcomes[name] = await renderer.render(text, CONTEXT)
         except TemplateError:
             refusals += 1
-        assert time.perf_counter() - started < 2, name
+        # Its time is up after one second; the rest is what a loaded machine takes to see to that.
+        assert time.perf_counter() - started < 5, name
         assert await renderer.render("{{ d.a }}", CONTEXT) == "1"
     done.set()
 

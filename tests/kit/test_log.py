@@ -141,6 +141,7 @@ def unlogged(settings: Settings) -> Iterator[tuple[str, list[subprocess.Popen[by
         child.wait()
 
 
+@pytest.mark.slow
 async def test_the_api_and_a_worker_start_with_an_unwritable_log(
     unlogged: tuple[str, list[subprocess.Popen[bytes]]],
 ) -> None:

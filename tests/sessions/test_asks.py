@@ -51,8 +51,10 @@ class Asking:
 
     async def asked(self, actions: int = 1) -> list[dict[str, Any]]:
         """What it asks, once it asks for so many answers."""
-        while len((answer := await self.session.poll())["required_actions"]) != actions:
+        answer = await self.session.poll(wait=0)
+        while len(answer["required_actions"]) != actions:
             assert answer["next_actions"] == ["poll"], answer
+            answer = await self.session.poll()
         found: list[dict[str, Any]] = answer["required_actions"]
         return found
 
