@@ -29,7 +29,7 @@ class PrefixMiddleware:
         prefix = self._prefix or scope.get("root_path", "")
 
         async def send_relative(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and message["status"] // 100 == 3:  # noqa: PLR2004 - 3xx
                 headers = MutableHeaders(scope=message)
                 if (location := headers.get("location")) is not None:
                     headers["location"] = _without_host(location)
