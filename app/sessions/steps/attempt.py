@@ -256,14 +256,13 @@ class AttemptRunner:
     async def _invoke(
         self, flow: Flow, claim: Claim, node: Invoke, spent: Spent
     ) -> Answer | NewAsk:
+        source, seen = self._source(flow, claim), claim.scope.visible()
         config, parts = node.config, NO_PARTS
         if node.invoker == "http":
-            render, seen = self._source(flow, claim).render, claim.scope.visible()
-            parts, config = await request_parts(config, lambda text: render(text, seen))
+            parts, config = await request_parts(config, lambda text: source.render(text, seen))
         name, config = await self._connections.resolve(claim.session.org_id, node.invoker, config)
         invoker = self._invokers.resolve(name, config, trusted=flow.trusted)
-        source = self._source(flow, claim)
-        content = await source.render(node.text, claim.scope.visible())
+        content = await source.render(node.text, seen)
         await invoker.prepare()
         if name in MODELS:
             try:
@@ -282,15 +281,16 @@ class AttemptRunner:
 
     async def _converse(self, claim: Claim, node: Converse, flow: Flow, spent: Spent) -> Answer:
         settings, session = self._runtime.settings.session, claim.session
-        profile = await self._read(flow, claim, node.profile)
-        name, config = await self._connections.resolve(session.org_id, profile, {})
-        invoker = self._invokers.resolve(name, config)
         messages = await self._runtime.store.conversation(
             session.id, settings.history_messages, settings.history_characters
         )
+        profile, asked = await self._read(
+            flow, claim, lambda model: (node.profile(model), node.request(model, messages))
+        )
+        name, config = await self._connections.resolve(session.org_id, profile, {})
+        invoker = self._invokers.resolve(name, config)
         await invoker.prepare()
         timeout = self._settings.timeout_seconds
-        asked = await self._read(flow, claim, lambda model: node.request(model, messages))
         check_size(asked.messages)
         characters = sum(len(message.content) for message in asked.messages)
         try:
