@@ -208,6 +208,20 @@ async def test_path_query_and_headers_of_a_request_are_templates(
     assert (got.headers["x-kind"], got.headers["authorization"]) == ("x&y=z", f"Bearer {KEY}")
 
 
+async def test_a_template_signs_in_nowhere_by_itself(
+    client: httpx.AsyncClient, worker: None, server: HttpServer
+) -> None:
+    connection = {"connection": {"baseUrl": server.url, "authMethod": "none"}}
+    template = http_template(headers={"authorization": "mine", "X-Mine": "1"})
+    await apply(client, *product(template, ApiConnection=connection))
+
+    await prompt(client, "hello")
+
+    (got,) = server.requests
+    assert "authorization" not in got.headers
+    assert got.headers["x-mine"] == "1"
+
+
 @pytest.mark.parametrize(
     ("order", "said"),
     [

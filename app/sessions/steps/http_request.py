@@ -26,6 +26,8 @@ async def request_parts(
     path = check_path(await render_url(own.path, render))
     query = {name: await _value(value, render) for name, value in own.query.items()}
     headers = {name: await render(text) for name, text in own.headers.items()}
+    if "connection" in rest:  # which says how to sign in
+        headers = {n: value for n, value in headers.items() if n.lower() != "authorization"}
     for name, value in headers.items():
         check_header(name, value)
     return RequestParts(path, query, headers), rest
