@@ -11,7 +11,7 @@ from app.settings import LlmSettings
 # Whoever names one of these names a connection of their own, and gets nothing of the operator's.
 _CONNECTION_FIELDS = frozenset({"provider", "base_url", "api_key"})
 # Only this service sets these; see `complete_config`.
-_RESERVED_FIELDS = frozenset({"operator_owned", "egress_allow"})
+RESERVED_FIELDS = frozenset({"operator_owned", "egress_allow"})
 
 _NO_KEY = "no-key"
 
@@ -89,7 +89,7 @@ def complete_config(
         ValueError: the config sets a field that only this service sets.
     """
     given = {field: value for field, value in config.items() if value is not None}
-    if reserved := sorted(_RESERVED_FIELDS & given.keys()):
+    if reserved := sorted(RESERVED_FIELDS & given.keys()):
         raise ValueError(f"invalid invoker config: {', '.join(reserved)}: not yours to set")
     if _CONNECTION_FIELDS & given.keys():
         return {**given, "egress_allow": tuple(egress_allow)}

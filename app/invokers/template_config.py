@@ -8,12 +8,9 @@ from pydantic import Field, ValidationError, model_validator
 from app.errors import Loc
 from app.invokers.config import EmptyConfig, InvokerConfig
 from app.invokers.echo import EchoConfig
-from app.invokers.llm_config import LlmConfig, LlmParameters
+from app.invokers.llm_config import RESERVED_FIELDS, LlmConfig, LlmParameters
 from app.invokers.script import ScriptConfig
 from app.invokers.web.http_config import HttpMethod, RequestConfig
-
-# Only the service sets these.
-_OURS = frozenset({"operator_owned", "egress_allow"})
 
 
 class HttpTemplateConfig(RequestConfig):
@@ -36,7 +33,7 @@ class _LlmTemplateConfig(LlmConfig):
 
     @model_validator(mode="after")
     def _ours(self) -> Self:
-        if taken := _OURS & self.model_fields_set:
+        if taken := RESERVED_FIELDS & self.model_fields_set:
             raise ValueError(f"{', '.join(sorted(taken))}: not yours to set")
         return self
 
@@ -72,6 +69,9 @@ def config_faults(invoker: str, config: Mapping[str, Any]) -> list[tuple[Loc, st
 
 def _text(fault: Mapping[str, Any], model: type[InvokerConfig]) -> str:
     if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
-        known = ", ".join(field for field in model.model_fields if field not in _OURS) or "none"
+        known = (
+            ", ".join(field for field in model.model_fields if field not in RESERVED_FIELDS)
+            or "none"
+        )
         return f"is not known here; known are {known}"
     return str(fault["msg"]).removeprefix("Value error, ")

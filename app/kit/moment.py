@@ -18,7 +18,7 @@ def _written(value: object) -> object:
         raise ValueError(_NOT_ONE)
     if _DATE.fullmatch(value):
         return f"{value}T00:00:00Z"
-    if not value[4:5] == "-":
+    if value[4:5] != "-":
         raise ValueError(_NOT_ONE)
     return value
 
