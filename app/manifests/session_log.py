@@ -8,7 +8,7 @@ from sqlmodel import col, select
 from app.db.models import Action, Session, Step, Transition
 from app.manifests.context import Context
 from app.sessions.store.cause import Cause
-from app.sessions.store.read_sql import ACTION_IS_TRUE
+from app.sessions.store.sql.read_sql import ACTION_IS_TRUE
 from app.sessions.visibility import existing, usable_by
 
 

@@ -12,7 +12,7 @@ from app.access.caller import Caller
 from app.db.models import Action, Agent, Session
 from app.db.paging import newest_page
 from app.enums import ActionKind, ActionStatus
-from app.sessions.store.read_sql import ACTION_IS_TRUE
+from app.sessions.store.sql.read_sql import ACTION_IS_TRUE
 from app.sessions.visibility import existing, usable_by
 from app.wire.actions import action_fields
 

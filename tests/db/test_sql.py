@@ -14,8 +14,8 @@ import pytest
 
 import app
 from app.db.engine import Database
-from app.sessions.store import read_sql, step_sql
 from app.sessions.store.snapshot import SessionHead, Snapshot, StoredMessage
+from app.sessions.store.sql import read_sql, step_sql
 from app.sessions.store.store import FailedInvocation, OverdueInvocation
 
 _STATEMENT = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\s")

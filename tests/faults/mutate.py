@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 
 _ROOT = Path(__file__).parents[2]
 _COPIED = ("app", "migrations", "tests", "pyproject.toml", "alembic.ini")
-_SQL = "app/sessions/store/change_sql.py"
-_STEP_SQL = "app/sessions/store/step_sql.py"
+_SQL = "app/sessions/store/sql/change_sql.py"
+_STEP_SQL = "app/sessions/store/sql/step_sql.py"
 _RENEW_WAITS = "WHERE t.status = 'running' FOR UPDATE OF t"
 
 
@@ -153,7 +153,7 @@ MUTATIONS = {
     "two answers": Mutation(
         (
             (
-                "app/sessions/store/ask_sql.py",
+                "app/sessions/store/sql/ask_sql.py",
                 "a.status = 'open' AND t.waits_for = a.id\n    AND t.status = 'waiting'\n  FOR",
                 "t.waits_for = a.id\n  FOR",
             ),

@@ -4,7 +4,7 @@ import asyncpg
 import httpx
 import pytest
 
-from app.sessions.store import read_sql
+from app.sessions.store.sql import read_sql
 from app.settings import Settings
 from tests.support.flows import Session
 

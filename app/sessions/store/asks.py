@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from app.enums import ActionExpiry, ActionKind, ActionStatus, Approvers
-from app.sessions.store import ask_sql
 from app.sessions.store.change import DueStep, StepFence
+from app.sessions.store.sql import ask_sql
 
 # After its deadline an ask ends by itself; should nobody have seen to that, the step looks again.
 _SPARE_SECONDS = 3600.0

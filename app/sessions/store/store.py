@@ -10,7 +10,6 @@ import asyncpg
 from app.db.models import InvocationStatus
 from app.errors import NotFoundError
 from app.flows.rendering.dialogue_format import DialogueElement
-from app.sessions.store import change_sql, read_sql
 from app.sessions.store.change import Change, DueStep
 from app.sessions.store.claim import Claim
 from app.sessions.store.snapshot import (
@@ -23,6 +22,7 @@ from app.sessions.store.snapshot import (
     StoredAction,
     StoredMessage,
 )
+from app.sessions.store.sql import change_sql, read_sql
 from app.sessions.store.step_store import StepStore
 from app.wire.messages import plain_text
 

@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 
 from app.invokers.invoker import InvokerError, Usage
-from app.sessions.store import read_sql
 from app.sessions.store.claim import Claim
+from app.sessions.store.sql import read_sql
 
 # The cost is by the prices of the Provider at this moment; multiplied, since a quotient is rounded.
 RECORD = """

@@ -1,6 +1,6 @@
 """The SQL of asks: actions that steps open, each change one statement fenced by the step."""
 
-from app.sessions.store.step_sql import SUSPENDED
+from app.sessions.store.sql.step_sql import SUSPENDED
 
 # $1 to $5 as a step is suspended, $3 being the action's id; $6 the action. A step that looks again
 # finds the same action.

@@ -1,0 +1,1 @@
+"""The SQL of sessions: a statement for each thing that the store does."""
