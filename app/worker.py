@@ -17,11 +17,11 @@ from app.manifests.connections import ManifestConnections
 from app.manifests.retention import sweep_journal
 from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
-from app.sessions.steps.attempt import AttemptRunner
-from app.sessions.steps.children import ChildRunner
+from app.sessions.steps.attempts.attempt import AttemptRunner
+from app.sessions.steps.attempts.children import ChildRunner
 from app.sessions.steps.leases import Leases
 from app.sessions.steps.runner import StepRunner
-from app.sessions.steps.sweeper import sweep
+from app.sessions.steps.sweep.sweeper import sweep
 from app.settings import Settings
 from app.threads.launch import SessionOpener
 

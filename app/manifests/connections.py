@@ -51,7 +51,7 @@ class ManifestConnections:
     async def resolve(
         self, org_id: str, invoker: str, config: Mapping[str, Any]
     ) -> tuple[str, dict[str, Any]]:
-        """See `app.sessions.steps.connections.ConnectionResolver`."""
+        """See `app.sessions.steps.attempts.connections.ConnectionResolver`."""
         if invoker == "http" and "connection" in config:
             return invoker, await self._http(org_id, config)
         if invoker in self._built_in or "." in invoker:
@@ -59,13 +59,13 @@ class ManifestConnections:
         return "llm", await self._llm(org_id, invoker, config)
 
     async def resolve_tool(self, org_id: str, tool: ServerTool) -> tuple[str, dict[str, Any]]:
-        """See `app.sessions.steps.connections.ConnectionResolver`."""
+        """See `app.sessions.steps.attempts.connections.ConnectionResolver`."""
         if tool.type == "mcp":
             return "mcp", await self._mcp(org_id, tool.config)
         return "http", await self._http(org_id, {"connection": tool.config["connection"]})
 
     async def skill_text(self, org_id: str, skill: Mapping[str, Any]) -> str:
-        """See `app.sessions.steps.connections.ConnectionResolver`."""
+        """See `app.sessions.steps.attempts.connections.ConnectionResolver`."""
         if "text" in skill:
             return str(skill["text"])
         text: str | None = await self._pool.fetchval(

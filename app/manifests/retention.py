@@ -8,7 +8,7 @@ from app.db.models import JournalEntry
 from app.kit.ids import first_id
 from app.manifests.journal import ID_PREFIX
 from app.sessions.runtime import Runtime
-from app.sessions.steps.sweeper import repeat
+from app.sessions.steps.sweep.sweeper import repeat
 
 _BATCH = 500  # deleted in one transaction: nobody waits for it
 

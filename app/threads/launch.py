@@ -10,7 +10,7 @@ from app.agents.service import get_agent_by_name
 from app.errors import BadRequestError
 from app.invokers.chat import parse_chat
 from app.sessions.runtime import Runtime
-from app.sessions.steps.children import AgentCall, ChatCall, ChildCall, FlowCall
+from app.sessions.steps.attempts.children import AgentCall, ChatCall, ChildCall, FlowCall
 from app.sessions.store.change import Change, NewSession, ParentStep
 from app.sessions.store.claim import Claim
 from app.sessions.turn.opening import open_child
@@ -54,7 +54,7 @@ class SessionOpener:
         self._runtime = runtime
 
     async def open(self, claim: Claim, child_id: str, call: ChildCall) -> None:
-        """See `app.sessions.steps.children.ChildOpener`."""
+        """See `app.sessions.steps.attempts.children.ChildOpener`."""
         caller = Caller.owner(claim.session.org_id, claim.session.created_by)
         if isinstance(call, FlowCall):
             change = await self._sent(caller, claim, child_id, call)

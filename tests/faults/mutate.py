@@ -44,7 +44,7 @@ MUTATIONS = {
         ("test_a_late_result_is_discarded",),
     ),
     "sweeper": Mutation(
-        (("app/sessions/steps/sweeper.py", "    if steps:", "    if not steps:"),),
+        (("app/sessions/steps/sweep/sweeper.py", "    if steps:", "    if not steps:"),),
         (
             "test_a_step_of_a_killed_worker_is_done_by_another",
             "test_an_api_killed_before_it_enqueues",
@@ -120,7 +120,7 @@ MUTATIONS = {
     "unknown outcomes resent": Mutation(
         (
             (
-                "app/sessions/steps/tool_calls.py",
+                "app/sessions/steps/attempts/tool_calls.py",
                 "if claim.losses and not tool.repeatable:",
                 "if claim.losses < 0:",
             ),

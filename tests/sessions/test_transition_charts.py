@@ -26,11 +26,11 @@ from app.sessions.flow_api.commands import (
     start_session,
 )
 from app.sessions.runtime import Runtime
-from app.sessions.steps.attempt import AttemptRunner
-from app.sessions.steps.deadlines import end_overdue
+from app.sessions.steps.attempts.attempt import AttemptRunner
 from app.sessions.steps.leases import Leases
 from app.sessions.steps.runner import StepRunner
-from app.sessions.steps.watchdog import Watchdog
+from app.sessions.steps.sweep.deadlines import end_overdue
+from app.sessions.steps.sweep.watchdog import Watchdog
 from app.sessions.store.cause import Cause, CauseKind
 from app.sessions.turn.admission import EventRequest
 from app.sessions.turn.ending import close_invocation

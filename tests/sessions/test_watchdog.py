@@ -8,7 +8,7 @@ import structlog
 
 from app.db.engine import Database
 from app.main import create_app
-from app.sessions.steps import watchdog
+from app.sessions.steps.sweep import watchdog
 from app.settings import Settings
 from app.worker import serving
 from tests.support.flows import Session

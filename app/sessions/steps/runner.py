@@ -11,7 +11,7 @@ from app.invokers.invoker import Answer
 from app.kit.batch import Batch
 from app.queue.keys import partial_key, partial_keys
 from app.sessions.runtime import Runtime
-from app.sessions.steps.attempt import (
+from app.sessions.steps.attempts.attempt import (
     Answered,
     AttemptRunner,
     Failed,

@@ -33,13 +33,13 @@ from app.invokers.web.request_parts import NO_PARTS
 from app.kit.registry import UnknownNameError
 from app.queue.live_workers import Served
 from app.sessions.runtime import Runtime
-from app.sessions.steps.asks import NotAnsweredError, ask_for_raise, ask_person
-from app.sessions.steps.children import AgentCall, ChatCall, ChildRunner, ChildRuns
-from app.sessions.steps.connections import ConnectionResolver
-from app.sessions.steps.http_request import request_parts
+from app.sessions.steps.attempts.asks import NotAnsweredError, ask_for_raise, ask_person
+from app.sessions.steps.attempts.children import AgentCall, ChatCall, ChildRunner, ChildRuns
+from app.sessions.steps.attempts.connections import ConnectionResolver
+from app.sessions.steps.attempts.http_request import request_parts
+from app.sessions.steps.attempts.step_source import StepSource
+from app.sessions.steps.attempts.tool_calls import CallAgainError, ToolRunner
 from app.sessions.steps.partial_output import partial_output
-from app.sessions.steps.step_source import StepSource
-from app.sessions.steps.tool_calls import CallAgainError, ToolRunner
 from app.sessions.store.asks import NewAsk
 from app.sessions.store.budgets import BudgetExceededError, BudgetReservedError, reserve
 from app.sessions.store.claim import Claim

@@ -8,10 +8,10 @@ from structlog import get_logger
 
 from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
-from app.sessions.steps.deadlines import end_overdue
-from app.sessions.steps.expiry import expire_actions
-from app.sessions.steps.waits import WaitingSteps
-from app.sessions.steps.watchdog import Watchdog
+from app.sessions.steps.sweep.deadlines import end_overdue
+from app.sessions.steps.sweep.expiry import expire_actions
+from app.sessions.steps.sweep.waits import WaitingSteps
+from app.sessions.steps.sweep.watchdog import Watchdog
 
 log = get_logger(__name__)
 

@@ -16,7 +16,7 @@ from app.invokers.invoker import (
 )
 from app.invokers.pool import Invokers
 from app.invokers.tool import ServerTool, ToolResult, ToolStatus
-from app.sessions.steps.connections import ConnectionResolver
+from app.sessions.steps.attempts.connections import ConnectionResolver
 from app.sessions.store.change import StepFence
 from app.sessions.store.claim import Claim
 
