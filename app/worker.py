@@ -23,7 +23,7 @@ from app.sessions.steps.leases import Leases
 from app.sessions.steps.runner import StepRunner
 from app.sessions.steps.sweep.sweeper import sweep
 from app.settings import Settings
-from app.threads.launch import SessionOpener
+from app.threads.commands.launch import SessionOpener
 
 log = get_logger(__name__)
 

@@ -8,7 +8,7 @@ from app.api.deps import DbDep, PageSize, PageToken, Reader, RuntimeDep
 from app.api.schemas import Data, Page, answer
 from app.enums import ActionKind, ActionStatus
 from app.threads.actions import ActionFilter, list_actions
-from app.threads.decisions import read_action, resolve_action
+from app.threads.commands.decisions import read_action, resolve_action
 from app.wire.actions import ActionRecord, ResolveActionRequest
 
 router = APIRouter(prefix="/v1/ai/actions", tags=["actions"])

@@ -20,8 +20,8 @@ from app.api.schemas import Data, Page, answer
 from app.errors import faults_within
 from app.sessions.turn.admission import request_hash
 from app.sessions.turn.opening import Opening
-from app.threads.commands import Launch, launch_thread
-from app.threads.launch import prepare_launch
+from app.threads.commands.launch import prepare_launch
+from app.threads.commands.start import Launch, launch_thread
 from app.threads.record import AgentThreadRecord
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 

@@ -19,14 +19,15 @@ from app.api.deps import (
 from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.enums import ThreadVisibility
-from app.threads import commands, feedback, sharing
+from app.threads import feedback, sharing
+from app.threads.commands import start as commands
+from app.threads.commands.retry import retry_thread
+from app.threads.commands.tool_results import submit_results
 from app.threads.cursor import Cursor
 from app.threads.delta import read_thread, wait_for_delta
 from app.threads.feedback import SubmitFeedbackRequest, UserFeedbackRecord
 from app.threads.record import AgentThreadDelta, AgentThreadRecord
-from app.threads.retry import retry_thread
 from app.threads.search import SearchThreadsRequest, search_threads
-from app.threads.tool_results import submit_results
 from app.wire.messages import WireModel
 from app.wire.thread_requests import (
     SendMessageRequest,

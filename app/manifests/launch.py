@@ -12,8 +12,8 @@ from app.manifests.context import Context
 from app.manifests.model.envelope import valid_input
 from app.manifests.model.metadata import ManifestModel
 from app.sessions.visibility import select_sessions
-from app.threads.commands import Launch
-from app.threads.launch import prepare_launch
+from app.threads.commands.launch import prepare_launch
+from app.threads.commands.start import Launch
 from app.wire.messages import InitialMessage
 from app.wire.thread_requests import LaunchAgentRequest, SendMessageRequest
 

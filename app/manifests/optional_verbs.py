@@ -6,7 +6,7 @@ from app.errors import VerbNotImplementedError
 from app.manifests.context import Context
 from app.manifests.launch import Reply
 from app.manifests.model.table import Table
-from app.threads.commands import Launch
+from app.threads.commands.start import Launch
 
 
 class OptionalVerbs:

@@ -27,7 +27,7 @@ from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column, Table
 from app.manifests.session_log import session_events
-from app.threads.commands import Launch
+from app.threads.commands.start import Launch
 from app.wire.budget import Budget
 from app.wire.names import FLOW_KEY_PATTERN
 from app.wire.thread_requests import StartAgentThreadRequest

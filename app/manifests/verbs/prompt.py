@@ -10,7 +10,7 @@ from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
 from app.sessions.turn.opening import Opening
-from app.threads.commands import Launch, launch_thread
+from app.threads.commands.start import Launch, launch_thread
 from app.threads.record import last_output
 from app.wire.messages import is_cut, plain_text
 

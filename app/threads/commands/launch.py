@@ -16,7 +16,7 @@ from app.sessions.store.claim import Claim
 from app.sessions.turn.opening import open_child
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
-from app.threads.commands import Launch, thread_opening
+from app.threads.commands.start import Launch, thread_opening
 from app.wire.messages import InitialMessage
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 

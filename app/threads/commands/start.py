@@ -32,17 +32,17 @@ from app.sessions.turn.opening import OpenedSession, Opening, open_session, open
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.visibility import check_usable
-from app.threads.cursor import Cursor
-from app.threads.dialogue import DialogueReader
-from app.threads.goals import (
+from app.threads.commands.goals import (
     DECLARED,
     TURN_OF_GOALS,
     check_goals,
     check_takes_goals,
     declares_goals,
 )
+from app.threads.commands.skills import check_takes_skills, skills_of_message, skills_of_start
+from app.threads.cursor import Cursor
+from app.threads.dialogue import DialogueReader
 from app.threads.record import changed_thread_fields, declared_goal_fields
-from app.threads.skills import check_takes_skills, skills_of_message, skills_of_start
 from app.wire.budget import Budget
 from app.wire.messages import InitialMessage, UserMessage, plain_text
 from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest

@@ -19,7 +19,7 @@ from app.sessions.store.budgets import is_used_up
 from app.sessions.store.snapshot import StoredAction
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
-from app.threads.answers import answer_step, check_answer, check_fits
+from app.threads.commands.answers import answer_step, check_answer, check_fits
 from app.wire.actions import ResolveActionRequest, action_fields
 
 # How long a decision waits for a turn that goes on just now.
