@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import Loc
 from app.flows.findings import Findings
-from app.flows.grammar import MAX_RETRIES, MAX_TIMEOUT_SECONDS, read_retry
+from app.flows.grammar.reader import MAX_RETRIES, MAX_TIMEOUT_SECONDS, read_retry
 from app.flows.rendering.jinja import TrustedRenderer, check_syntax
 from app.flows.template import Invoke, Render
 from app.invokers.pool import check_class

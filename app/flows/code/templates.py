@@ -10,7 +10,7 @@ from typing_extensions import override
 from app.errors import Loc
 from app.flows.code.folder import TemplateFolder
 from app.flows.findings import Findings
-from app.flows.grammar import TemplateReader
+from app.flows.grammar.reader import TemplateReader
 from app.flows.template import (
     Ask,
     Call,

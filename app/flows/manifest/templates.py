@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from app.errors import Loc
 from app.flows.findings import Findings
-from app.flows.grammar import TemplateReader
+from app.flows.grammar.reader import TemplateReader
 from app.flows.rendering.jinja import check_syntax
 from app.flows.rendering.url_template import url_parts
 from app.flows.template import Render, Template

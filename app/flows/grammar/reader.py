@@ -10,9 +10,10 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from app.errors import Loc, error_line
-from app.flows.agent_grammar import read_agent
-from app.flows.ask_grammar import read_ask
 from app.flows.findings import Findings
+from app.flows.grammar.agent import read_agent
+from app.flows.grammar.ask import read_ask
+from app.flows.grammar.tools import read_chat
 from app.flows.template import (
     Chain,
     Invoke,
@@ -24,7 +25,6 @@ from app.flows.template import (
     RetryPolicy,
     Template,
 )
-from app.flows.tools_grammar import read_chat
 from app.invokers.invoker import FailureKind
 
 MAX_TEMPLATES = 500
