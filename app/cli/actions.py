@@ -8,7 +8,7 @@ import typer
 
 from app.cli.client import Client, open_client
 from app.cli.failures import CommandError, one_line_errors
-from app.cli.output import Format, age, say, say_document, say_rows
+from app.cli.printing.output import Format, age, say, say_document, say_rows
 
 # Of one page.
 MOST_ACTIONS = 200

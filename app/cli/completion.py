@@ -8,7 +8,7 @@ from typer._completion_classes import completion_init
 from typer._completion_shared import get_completion_script
 
 from app.cli.failures import one_line_errors
-from app.cli.output import write
+from app.cli.printing.output import write
 
 _PROGRAM = "statewright"
 

@@ -9,7 +9,7 @@ import typer
 from pydantic import SecretStr
 
 from app.cli.failures import CommandError, one_line_errors
-from app.cli.output import Format, say, say_document, say_rows
+from app.cli.printing.output import Format, say, say_document, say_rows
 from app.cli.profile import Config, Profile, checked, config_file, read_config, write_config
 from app.settings import ClientSettings
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.access.caller import KeyScope
 from app.cli.failures import one_line_errors
-from app.cli.output import write
+from app.cli.printing.output import write
 from app.cli.run import DEV_DIR, DataDirOption, read_settings
 from app.dev.process import StartError
 from app.errors import BadRequestError

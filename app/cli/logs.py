@@ -9,7 +9,7 @@ import typer
 from app.cli.client import Client, open_client
 from app.cli.failures import one_line_errors
 from app.cli.manifests.targets import KindArgument, NameArgument, target
-from app.cli.output import Format, FormatOption, say_document, say_rows
+from app.cli.printing.output import Format, FormatOption, say_document, say_rows
 
 _PAUSE_SECONDS = 2.0
 _MOST = 1000  # entries that the service tells

@@ -10,7 +10,7 @@ import typer
 
 from app.cli.client import Client, ServiceError, open_client
 from app.cli.failures import CommandError, one_line_errors
-from app.cli.output import Format, FormatOption, say, say_document
+from app.cli.printing.output import Format, FormatOption, say, say_document
 
 _WAITING = ("action_turn", "client_tool_turn")  # states in which somebody must act first
 _SECONDS = 630.0  # the service waits for as long as it is set to, ten minutes at most

@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from app.cli.failures import one_line_errors
-from app.cli.output import write
+from app.cli.printing.output import write
 from app.dev.process import StartError
 from app.settings import Settings
 

@@ -7,7 +7,7 @@ import typer
 
 from app.cli.client import open_client
 from app.cli.failures import CommandError, one_line_errors
-from app.cli.output import Format, FormatOption, say_document, say_rows
+from app.cli.printing.output import Format, FormatOption, say_document, say_rows
 
 _VERSION_SECONDS = 3.0
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.cli.client import Client
-from app.cli.output import Format, say, say_document, say_rows
+from app.cli.printing.output import Format, say, say_document, say_rows
 
 # Of one page.
 MOST_SUMS = 200

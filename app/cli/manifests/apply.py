@@ -11,7 +11,7 @@ from app.cli.manifests.batches import chosen_by, in_batches
 from app.cli.manifests.patch import changes_text
 from app.cli.manifests.sources import FilesOption, Source, placed, read_sources
 from app.cli.manifests.targets import SelectorOption
-from app.cli.output import Format, FormatOption, confirm, resource_name, say, say_document
+from app.cli.printing.output import Format, FormatOption, confirm, resource_name, say, say_document
 
 _DONE = {"created": "created", "updated": "configured", "unchanged": "unchanged"}
 _DIFFERENT = 1

@@ -10,7 +10,7 @@ from app.cli.failures import CommandError, one_line_errors
 from app.cli.manifests.deletion import Named, delete_all
 from app.cli.manifests.sources import FilesOption, read_sources
 from app.cli.manifests.targets import NamesArgument, SelectorOption, read_list, targets
-from app.cli.output import resource_name, say
+from app.cli.printing.output import resource_name, say
 
 
 def delete(

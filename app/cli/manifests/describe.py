@@ -14,7 +14,7 @@ from app.cli.manifests.targets import (
     read_list,
     targets,
 )
-from app.cli.output import Format, FormatOption, age, resource_name, say, say_document
+from app.cli.printing.output import Format, FormatOption, age, resource_name, say, say_document
 
 _EVENTS = 10
 _INDENT = "  "

@@ -9,7 +9,6 @@ import typer
 from app.cli.actions import MOST_ACTIONS, show_actions
 from app.cli.client import Client, ServiceError, open_client
 from app.cli.failures import CommandError, one_line_errors
-from app.cli.formats import Output, OutputOption
 from app.cli.manifests.targets import (
     KindsArgument,
     Listing,
@@ -18,7 +17,8 @@ from app.cli.manifests.targets import (
     read_list,
     targets,
 )
-from app.cli.output import Format, resource_name, say, say_rows, say_table
+from app.cli.printing.formats import Output, OutputOption
+from app.cli.printing.output import Format, resource_name, say, say_rows, say_table
 from app.cli.usage import MOST_SUMS, show_usage
 
 FailedOption = Annotated[

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.client import open_client
 from app.cli.failures import CommandError, one_line_errors
-from app.cli.output import Format, FormatOption, say, say_document, say_rows
+from app.cli.printing.output import Format, FormatOption, say, say_document, say_rows
 
 _WIDTH = 80
 _Schema = dict[str, Any]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from app.cli.output import as_yaml
+from app.cli.printing.output import as_yaml
 
 
 def changes_text(name: str, changes: Sequence[dict[str, Any]]) -> str:

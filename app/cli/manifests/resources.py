@@ -3,7 +3,7 @@
 from app.cli.client import open_client
 from app.cli.failures import one_line_errors
 from app.cli.manifests.targets import KindArgument, NameArgument, target
-from app.cli.output import resource_name, say
+from app.cli.printing.output import resource_name, say
 
 
 def deploy(kind: KindArgument, name: NameArgument = None) -> None:

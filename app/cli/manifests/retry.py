@@ -10,7 +10,7 @@ from app.cli.client import Client, ServiceError, open_client
 from app.cli.failures import CommandError, one_line_errors
 from app.cli.manifests.get import AgentOption, FailedOption, FlowOption, session_filters
 from app.cli.manifests.targets import target
-from app.cli.output import confirm, resource_name, say
+from app.cli.printing.output import confirm, resource_name, say
 
 _THEIR_OWN = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 

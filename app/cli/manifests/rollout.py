@@ -8,7 +8,14 @@ from app.cli.client import open_client
 from app.cli.failures import one_line_errors
 from app.cli.manifests.patch import changes_text
 from app.cli.manifests.targets import KindArgument, NameArgument, target
-from app.cli.output import Format, FormatOption, resource_name, say, say_document, say_table
+from app.cli.printing.output import (
+    Format,
+    FormatOption,
+    resource_name,
+    say,
+    say_document,
+    say_table,
+)
 
 app = typer.Typer(help="See the revisions of flows and agents, and go back.", no_args_is_help=True)
 

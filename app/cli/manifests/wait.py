@@ -15,7 +15,7 @@ from app.cli.manifests.targets import (
     read_list,
     targets,
 )
-from app.cli.output import resource_name, say
+from app.cli.printing.output import resource_name, say
 
 _PAUSE_SECONDS = 0.5
 _NOT_FOUND = 404
@@ -108,7 +108,7 @@ def _is_met(manifest: dict[str, Any] | None, condition: str) -> bool:
     if manifest is None:
         raise CommandError("The resource is not there.")
     if path is not None:
-        from app.cli.picking import fill  # noqa: PLC0415 - only this loads the library
+        from app.cli.printing.picking import fill  # noqa: PLC0415 - only this loads the library
 
         return fill(f"{{{path[1]}}}", manifest) == path[2]
     assert named is not None  # noqa: S101 - one of the two is there

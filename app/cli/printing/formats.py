@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 import typer
 
 from app.cli.failures import CommandError
-from app.cli.output import Format, say_document, say_rows, write
+from app.cli.printing.output import Format, say_document, say_rows, write
 
 _JSONPATH = "jsonpath"
 _COLUMNS = "custom-columns"
@@ -60,7 +60,7 @@ class Output:
         if self.format is not None:
             say_document(found, self.format)
             return
-        from app.cli.picking import columns, fill  # noqa: PLC0415 - only these load the library
+        from app.cli.printing.picking import columns, fill  # noqa: PLC0415 - only these load the library
 
         if self.language == _JSONPATH:
             value = found if isinstance(found, dict) else {"kind": "List", "items": found}
