@@ -79,6 +79,22 @@ def evaluate(text: str) -> Any:
         ("nothing or 'nobody'", "nobody"),
         ("{'who': name, 'ages': [age, (1, 2)]}", {"who": "Ada", "ages": [36, [1, 2]]}),
         ("-age // 5 ** 2 % 7", -36 // 25 % 7),
+        # Functions; null is an empty text, list and object to them.
+        ("length(name)", 3),
+        ("length(items) + length(data)", 6),
+        ("length(data.missing)", 0),
+        ("lower(name)", "ada"),
+        ("lower(nothing)", None),
+        ("lower(name) in ['ada', 'bob']", True),
+        ("matches(name, '^A[a-z]+$')", True),
+        ("matches(name, 'd')", True),
+        ("matches(name, '^d')", False),
+        ("matches(lower(name), 'A')", False),
+        ("matches(nothing, '.*')", False),
+        (r"matches('4411 AB', '^\\d{4} ?[A-Z]{2}$')", True),
+        ("'adult' if age >= 18 else 'minor'", "adult"),
+        ("age / 0 if age < 18 else 'minor' if not age else name", "Ada"),
+        ("age not in [1, 2]", True),
         ("'true'", "true"),
         ("  age  ", 36),
     ],
@@ -102,6 +118,21 @@ def test_value(text: str, value: Any) -> None:
         ("open('/etc/passwd')", "nothing can be called"),
         ("In('state')", "nothing can be called"),
         ("__import__", "is not known here"),
+        ("length", "'length' is not known here"),
+        ("length()", "length takes 1 value"),
+        ("length(name, age)", "length takes 1 value"),
+        ("length(value=name)", "length takes 1 value"),
+        ("length(*items)", "length takes 1 value"),
+        ("matches(name)", "matches takes 2 value"),
+        ("matches(name, name)", "literal text"),
+        ("matches(name, 5)", "literal text"),
+        ("matches(name, '(')", "no regular expression"),
+        ("matches(name, '(?=a)')", "cannot look around"),
+        (r"matches(name, '(a)\\1')", "refer back"),
+        ("matches(name, '(a{1,200}){1,200}')", "too large"),
+        ("matches(name, '" + "a" * 501 + "')", "longer than 500"),
+        ("name.lower(name)", "nothing can be called"),
+        ("length(name)(name)", "nothing can be called"),
         ("lambda: 1", "Lambda is not supported"),
         ("[x for x in items]", "ListComp is not supported"),
         ("{1, 2}", "Set is not supported"),
@@ -135,6 +166,11 @@ def test_refused(text: object, reason: str) -> None:
         ("name + 1", "a text and a number do not go together"),
         ("name > 3", "a text cannot be compared with a number"),
         ("3 in 'x'", "a number cannot be looked for in a text"),
+        ("length(age)", "a number has no length"),
+        ("length(true)", "a boolean has no length"),
+        ("lower(items)", "a list has no lower case"),
+        ("matches(age, '3')", "a number cannot be matched"),
+        ("matches(big, 'x')", "10000 characters at most"),
         ("age / 0", "division by zero"),
         ("'x' * 10 ** 9", "too large"),
         ("[0] * 10 ** 9", "too large"),
@@ -159,6 +195,13 @@ def test_a_chain_of_comparisons_evaluates_each_part_once() -> None:
     start = time.thread_time()
     assert evaluate(text) is True
     assert time.thread_time() - start < 0.1
+
+
+@pytest.mark.parametrize("pattern", ["(x+x+)+y", "([xy]{0,90}x){8}[yz]", "(x?){60}y$"])
+def test_a_pattern_takes_time_in_proportion_to_the_text(pattern: str) -> None:
+    start = time.thread_time()
+    assert evaluate(f"matches('{'xy' * 400}' * 12, '{pattern}')") in (True, False)
+    assert time.thread_time() - start < 1
 
 
 @given(st.text(max_size=40))

@@ -1,8 +1,9 @@
 """Guards and assigned values of flows from manifests: a small language over plain JSON values.
 
 Python's syntax, of which only this much is taken: names, literals, members by dot or bracket,
-arithmetic, comparisons, `in`, `and`, `or`, `not`. Nothing can be called and nothing loops. A
-member that is missing is null, at any depth, and null is neither less nor more than anything.
+arithmetic, comparisons, `in`, `not in`, `and`, `or`, `not`, `a if b else c`, and the functions
+`length`, `lower` and `matches`. Nothing else can be called and nothing loops. A member that is
+missing is null, at any depth, and null is neither less nor more than anything.
 
 python-statemachine's own restricted evaluator is not used: it reads attributes of Python's own
 objects, evaluates `a < (b < (c < d) < e) < f` in exponential time, and changes words inside texts.
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 from statemachine.spec_parser import binary_operators
 
 from app.errors import ConflictError
+from app.flows.manifest.functions import called_function, word_for
 from app.kit.storable import text_fault
 
 MAX_CHARS = 1000
@@ -25,7 +27,6 @@ MAX_DEPTH = 50
 CPU_SECONDS = 0.2
 
 CONSTANTS = {"true": True, "false": False, "null": None}
-_WORDS = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
 
 
 class ExpressionError(ValueError):
@@ -145,6 +146,24 @@ class _Compiler:
 
         return read
 
+    def _ifexp(self, node: ast.IfExp) -> Evaluate:
+        condition, then = self.compile(node.test), self.compile(node.body)
+        otherwise = self.compile(node.orelse)
+        return lambda scope: then(scope) if condition(scope) else otherwise(scope)
+
+    def _call(self, node: ast.Call) -> Evaluate:
+        try:
+            apply = called_function(node)
+        except ValueError as error:
+            raise ExpressionError(str(error)) from None
+        value = self.compile(node.args[0])
+
+        def evaluate(scope: Names) -> Any:
+            scope.tick()
+            return apply(value(scope))
+
+        return evaluate
+
     def _attribute(self, node: ast.Attribute) -> Evaluate:
         holder, key = self.compile(node.value), node.attr
         return lambda scope: member(holder(scope), key)
@@ -203,7 +222,7 @@ class _Compiler:
             try:
                 return apply(a, b)
             except TypeError:
-                raise TypeError(f"{_word(a)} and {_word(b)} do not go together") from None
+                raise TypeError(f"{word_for(a)} and {word_for(b)} do not go together") from None
 
         return evaluate
 
@@ -244,7 +263,7 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
         try:
             return compare(a, b)
         except TypeError:
-            raise TypeError(f"{_word(a)} cannot be compared with {_word(b)}") from None
+            raise TypeError(f"{word_for(a)} cannot be compared with {word_for(b)}") from None
 
     return evaluate
 
@@ -258,7 +277,7 @@ def _contains(item: Any, holder: Any) -> bool:
         return item in holder
     if isinstance(holder, dict):
         return isinstance(item, str) and item in holder
-    raise TypeError(f"{_word(item)} cannot be looked for in {_word(holder)}")
+    raise TypeError(f"{word_for(item)} cannot be looked for in {word_for(holder)}")
 
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
@@ -273,11 +292,5 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 
 
-def _word(value: Any) -> str:
-    return _WORDS.get(type(value), "a number")
-
-
 def _why_not(node: ast.expr) -> str:
-    if isinstance(node, ast.Call):
-        return "nothing can be called in an expression"
     return f"{type(node).__name__} is not supported in an expression"
