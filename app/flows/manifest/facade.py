@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 from typing_extensions import override
 
+from app.flows.manifest.constraints import bounded_checks
 from app.flows.manifest.expression import Clock, EvaluationError
 from app.flows.model.session_model import SessionModel
 from app.kit.storable import Limits, check_json
@@ -68,7 +69,8 @@ class Facade:
         try:
             copied = _Copier().copy(value, MAX_DEPTH)
             check_json(copied, _LIMITS)
-            setattr(self._model, name, copied)
+            with bounded_checks():
+                setattr(self._model, name, copied)
         except ValidationError as error:
             # Only what the field wants: what it was given may be anybody's secret.
             wanted = {fault["msg"] for fault in error.errors(include_input=False)}

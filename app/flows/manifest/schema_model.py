@@ -7,7 +7,7 @@ stands for "not known yet", and takes null.
 import keyword
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, NotRequired, Required, Union
+from typing import Annotated, Any, NotRequired, Required, Self, Union
 
 from pydantic import (
     AfterValidator,
@@ -21,9 +21,15 @@ from pydantic import (
     create_model,
     with_config,
 )
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, override
 
 from app.errors import BadRequestError, FieldError
+from app.flows.manifest.constraints import (
+    TYPES_OF,
+    bounded_checks,
+    constraint,
+    no_checks,
+)
 from app.flows.model.session_model import SessionModel
 
 MAX_DEPTH = 16
@@ -54,7 +60,8 @@ _SCALARS: dict[str, Any] = {
 }
 _TYPES = [*_SCALARS, "array", "object"]
 _KEYWORDS_OF = {"array": {"items"}, "object": {"properties", "required"}}
-_KEYWORDS = {"type", "enum", "default", "description", "title", "items", "properties", "required"}
+_NOTES = ("title", "description", "enum")
+_KEYWORDS = {"type", "default", *_NOTES, "items", "properties", "required", *TYPES_OF}
 
 Loc = list[str | int]
 
@@ -65,7 +72,8 @@ def model_from_schema(name: str, properties: dict[str, Any]) -> type[SessionMode
     Args:
         name: of the class. Keep it constant; the class is freed with its last reference.
         properties: JSON Schema by property name. Known are type (one or a list), enum, default,
-            description and title; inside objects properties and required; inside arrays items.
+            description and title; inside objects properties and required; inside arrays items; and
+            those of `constraints`.
 
     Raises:
         BadRequestError: the properties are wrong; `errors` lists every fault, each `loc` starting
@@ -75,7 +83,23 @@ def model_from_schema(name: str, properties: dict[str, Any]) -> type[SessionMode
     fields = reader.fields(properties)
     if reader.faults:
         raise BadRequestError("The model's properties are not valid", errors=reader.faults)
-    return create_model(name, __base__=SessionModel, **fields)
+    return create_model(name, __base__=_ManifestModel, **fields)
+
+
+class _ManifestModel(SessionModel):
+    """Bounds what is checked of seed data, and takes what is stored as it was checked then."""
+
+    @classmethod
+    @override
+    def seed(cls, seed_data: dict[str, Any]) -> Self:
+        with bounded_checks():
+            return super().seed(seed_data)
+
+    @classmethod
+    @override
+    def deserialize(cls, data: bytes) -> Self:
+        with no_checks():
+            return super().deserialize(data)
 
 
 class _SchemaReader:
@@ -130,8 +154,10 @@ class _SchemaReader:
         annotation = Union[options] if options else JsonValue  # noqa: UP007 - a tuple made at run time
         if "enum" in schema:
             annotation = Annotated[annotation, AfterValidator(self._choice(schema["enum"], loc))]
+        if (check := constraint(schema, loc, self.faults)) is not None:
+            annotation = Annotated[annotation, AfterValidator(check)]
         # What pydantic cannot tell from the annotation, for readers of the model's own schema.
-        extra = {word: schema[word] for word in ("title", "description", "enum") if word in schema}
+        extra = {word: schema[word] for word in (*_NOTES, *TYPES_OF) if word in schema}
         return Annotated[annotation, Field(json_schema_extra=extra)] if extra else annotation
 
     def _types(self, schema: dict[str, Any], loc: Loc) -> list[str]:
@@ -158,6 +184,7 @@ class _SchemaReader:
         allowed = _KEYWORDS.difference(
             *(words for kind, words in _KEYWORDS_OF.items() if kind not in types)
         )
+        allowed -= {word for word, kinds in TYPES_OF.items() if not set(kinds) & set(types)}
         if len(loc) > 1:
             allowed -= {"default"}
         for word in schema:
@@ -172,6 +199,8 @@ class _SchemaReader:
         for kind, words in _KEYWORDS_OF.items():
             if word in words:
                 return f"needs the type {kind}"
+        if word in TYPES_OF:
+            return f"needs the type {' or '.join(TYPES_OF[str(word)])}"
         return "this keyword is not supported"
 
     def _of_type(self, kind: str, schema: dict[str, Any], loc: Loc) -> Any:
