@@ -4,8 +4,8 @@ The statements that change the session too are in `change_sql`.
 """
 
 from app.sessions.store.protocol import KNOWN_SQL
-from app.sessions.store.sql.change_sql import NEW_STEPS
 from app.sessions.store.sql.read_sql import STORED_KEYS
+from app.sessions.store.sql.writes_sql import NEW_STEPS
 
 # A step that is not the last. `counted` is the parallel or map that loses one open child; it must
 # keep another, or else the caller has to assemble it. `chain` is the one that starts `steps`.
