@@ -12,7 +12,8 @@ from app.agents.placeholders import inserted_size, substitute
 from app.agents.record import AgentRecord, TemplateVariable, TemplateVariableType
 from app.db.models import Entity
 from app.errors import BadRequestError, FieldError
-from app.wire.thread_requests import AnalysisScope, LaunchAgentRequest, StartAgentThreadRequest
+from app.wire.client_context import AnalysisScope
+from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
 # Many placeholders times a long value: without a bound, a small launch makes a huge request.
 MAX_INSERTED = 5_000_000

@@ -28,12 +28,9 @@ from app.threads.delta import read_thread, wait_for_delta
 from app.threads.feedback import SubmitFeedbackRequest, UserFeedbackRecord
 from app.threads.record import AgentThreadDelta, AgentThreadRecord
 from app.threads.search import SearchThreadsRequest, search_threads
+from app.wire.client_tools import SubmitToolResultsRequest
 from app.wire.messages import WireModel
-from app.wire.thread_requests import (
-    SendMessageRequest,
-    StartAgentThreadRequest,
-    SubmitToolResultsRequest,
-)
+from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
 
 router = APIRouter(prefix="/v1/ai/threads", tags=["threads"])
 

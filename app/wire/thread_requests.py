@@ -1,11 +1,10 @@
 """What a client sends to start a thread, or to go on with one."""
 
-from typing import Annotated, Any, Self, TypeAlias, TypeVar
+from typing import Annotated, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -15,135 +14,23 @@ from pydantic import (
 from app.enums import ActionExpiry, Approvers, ThreadVisibility
 from app.kit.written_order import WrittenOrder
 from app.wire.budget import Budget
+from app.wire.client_context import AnalysisScope, ClientViewingContext
+from app.wire.client_tools import CLIENT_TOOLS, ClientTools
 from app.wire.goals import Goals
-from app.wire.messages import InitialMessage, ResultStatus, UserMessage, WireModel
+from app.wire.messages import InitialMessage, UserMessage, WireModel
 from app.wire.names import FLOW_KEY_PATTERN, JsonSchema, Name
+from app.wire.skills import AVAILABLE_SKILLS, INVOKE_SKILLS, AvailableSkills, InvokeSkills
 from app.wire.tools import TOOLS, Tools
 
-_INT64 = 2**63 - 1
 _YEAR_SECONDS = 366 * 24 * 3600
 
 
-Ids: TypeAlias = Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=1_000)]
-Nanoseconds: TypeAlias = Annotated[int, Field(ge=-_INT64, le=_INT64)]
-
-
-class ClientViewingContext(WrittenOrder, WireModel):
-    """What the user's client was showing. For the model to read; it allows and forbids nothing."""
-
-    dataset_ids: Ids = Field([], description="Datasets in view.")
-    file_ids: Ids = Field([], description="Files in view.")
-    collection_ids: Ids = Field([], description="Collections in view.")
-    device_ids: Ids = Field([], description="Devices in view.")
-    device_type_ids: Ids = Field([], description="Device types in view.")
-    session_ids: Ids = Field([], description="Recording sessions in view.")
-    view_ids: Ids = Field([], description="Saved searches in view.")
-    table_state: dict[str, Any] | None = Field(None, description="The table on screen.")
-    display_time_anchor_ns: Nanoseconds | None = Field(
-        None, description="The instant shown as zero, in nanoseconds since 1970 (UTC)."
-    )
-    display_time_anchor_label: str | None = Field(
-        None, description="What the client calls that instant.", max_length=1_000
-    )
-    visualizer_state: dict[str, Any] | None = Field(None, description="The visualizer on screen.")
-    misc_context: dict[str, Any] | None = Field(None, description="Anything else.")
-
-
-class AnalysisScope(WrittenOrder, WireModel):
-    """The span of time that the agent should look at; null leaves an end open."""
-
-    start_time: Nanoseconds | None = Field(
-        None, description="First instant, in nanoseconds since 1970 (UTC)."
-    )
-    end_time: Nanoseconds | None = Field(
-        None, description="Last instant, in nanoseconds since 1970 (UTC)."
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        start, end = self.start_time, self.end_time
-        if start is not None and end is not None and start > end:
-            raise ValueError("start_time must not be after end_time")
-        return self
-
-    def merge(self, override: "AnalysisScope") -> "AnalysisScope":
-        """This scope with each end that `override` sets replaced; the result must be in order."""
-        return AnalysisScope.model_validate(
-            self.model_dump() | override.model_dump(exclude_none=True)
-        )
-
-
-class ClientToolSpec(WrittenOrder, WireModel):
-    """A tool that the client runs when the model calls it."""
-
-    name: str = Field(
-        description="What the model calls it by.",
-        pattern=r"^client_[a-z][a-z0-9_]*$",
-        max_length=64,
-        examples=["client_read_file"],
-    )
-    description: str = Field(description="What it does, for the model to read.", max_length=20_000)
-    input_schema: JsonSchema = Field(
-        description="The JSON Schema (2020-12) of its arguments, an object."
-    )
-
-
-def _unique_names(tools: list[ClientToolSpec] | None) -> list[ClientToolSpec] | None:
-    names = [tool.name for tool in tools or []]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"two tools are named {twice!r}")
-    return tools
-
-
-ClientTools: TypeAlias = Annotated[
-    list[ClientToolSpec] | None, Field(max_length=128), AfterValidator(_unique_names)
-]
 OutputSchema: TypeAlias = JsonSchema | None
 _GOALS = "What the turn must bring about; the model is asked again until it has, or has given up."
 _OUTPUT_SCHEMA = (
     "The JSON Schema (2020-12) of an object that the turn must give as its output; see `output` of"
     " the thread."
 )
-_CLIENT_TOOLS = (
-    "Tools that the client runs, from here on; one replaces that of the same name. Null adds none."
-)
-
-
-class SkillSpec(WireModel):
-    """A version of a skill."""
-
-    skill_id: str = Field(
-        description="Id of the skill.", max_length=100, examples=["sk_01k8zq5d3v"]
-    )
-    version: int | None = Field(
-        None, description="Which version; null for the latest.", ge=1, lt=2**31
-    )
-
-
-def _each_once(skills: list[SkillSpec] | None) -> list[SkillSpec] | None:
-    ids = [skill.skill_id for skill in skills or []]
-    if twice := next((one for one in ids if ids.count(one) > 1), None):
-        raise ValueError(f"skill {twice!r} is named twice")
-    return skills
-
-
-InvokeSkills: TypeAlias = Annotated[
-    # The published client cannot read null here.
-    list[SkillSpec],
-    BeforeValidator(lambda value: [] if value is None else value),
-    Field(max_length=100),
-    AfterValidator(_each_once),
-]
-AvailableSkills: TypeAlias = Annotated[
-    list[SkillSpec] | None, Field(max_length=100), AfterValidator(_each_once)
-]
-_INVOKE_SKILLS = "Skills that the model is given behind the message, as if it had loaded them."
-_AVAILABLE_SKILLS = (
-    "Skills that the model may load, kept as they are now. Null: those that who sends a message is"
-    " subscribed to. Empty: none."
-)
-
-
 _Said = TypeVar("_Said", list[InitialMessage], UserMessage | None)
 
 
@@ -192,7 +79,7 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
     )
     analysis_scope: AnalysisScope | None = Field(None, description="What span of time to look at.")
     budget: Budget | None = Field(None, description="What its requests to models may take.")
-    client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
+    client_tools: ClientTools = Field(None, description=CLIENT_TOOLS)
     tools: Tools = Field(None, description=TOOLS)
     approvers: Approvers | None = Field(
         None, description="Who may approve calls of its tools; null: each of them."
@@ -208,8 +95,8 @@ class StartAgentThreadRequest(WrittenOrder, WireModel):
     )
     goals: Goals = Field(None, description=_GOALS)
     output_schema: OutputSchema = Field(None, description=_OUTPUT_SCHEMA)
-    invoke_skills: InvokeSkills = Field([], description=_INVOKE_SKILLS)
-    available_skills: AvailableSkills = Field(None, description=_AVAILABLE_SKILLS)
+    invoke_skills: InvokeSkills = Field([], description=INVOKE_SKILLS)
+    available_skills: AvailableSkills = Field(None, description=AVAILABLE_SKILLS)
 
     # Last, as its validator looks at the others.
     messages: Annotated[list[InitialMessage], AfterValidator(_turn_or_goals)] = Field(
@@ -248,11 +135,11 @@ class SendMessageRequest(WireModel):
     analysis_scope: AnalysisScope | None = Field(
         None, description="Replaces the thread's scope from here on; null keeps it."
     )
-    client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
+    client_tools: ClientTools = Field(None, description=CLIENT_TOOLS)
     tools: Tools = Field(None, description=TOOLS)
     goals: Goals = Field(None, description=_GOALS)
     output_schema: OutputSchema = Field(None, description=_OUTPUT_SCHEMA)
-    invoke_skills: InvokeSkills = Field([], description=_INVOKE_SKILLS)
+    invoke_skills: InvokeSkills = Field([], description=INVOKE_SKILLS)
     budget: Budget | None = Field(
         None,
         description="Beside the thread's: the tightest holds. Its `turn` is what this message may "
@@ -265,43 +152,6 @@ class SendMessageRequest(WireModel):
         description="What the user says; with goals or skills it may be left out.",
         validate_default=True,
     )
-
-
-class ClientToolResult(WireModel):
-    """What a tool of the client's gave back."""
-
-    tool_use_id: str = Field(description="The call that this answers.", max_length=100)
-    tool_name: str = Field(description="The tool; that of the call counts.", max_length=200)
-    runtime_ms: int = Field(
-        description="How long it ran, in milliseconds.", ge=0, le=_INT64, examples=[12]
-    )
-    status: ResultStatus = Field(description="How it ended.")
-    output: dict[str, Any] | None = Field(None, description="What it gave back, for the model.")
-
-
-class SubmitToolResultsRequest(WireModel):
-    """Results of calls that the client made; some of those that are open, or all."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "tool_results": [
-                    {
-                        "tool_use_id": "tu_01k8zq5d3v",
-                        "tool_name": "client_read_file",
-                        "runtime_ms": 12,
-                        "status": "success",
-                        "output": {"result": "Hello."},
-                    }
-                ]
-            }
-        }
-    )
-
-    tool_results: list[ClientToolResult] = Field(
-        description="At most one for each call.", max_length=128
-    )
-    client_tools: ClientTools = Field(None, description=_CLIENT_TOOLS)
 
 
 class LaunchAgentRequest(WireModel):

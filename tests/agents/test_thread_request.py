@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 from roboto.ai.agent_thread import record as client
 
+from app.wire.client_context import AnalysisScope
 from app.wire.thread_requests import (
-    AnalysisScope,
     LaunchAgentRequest,
     SendMessageRequest,
     StartAgentThreadRequest,

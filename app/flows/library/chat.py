@@ -32,7 +32,7 @@ from app.invokers.chat import ChatRequest, ToolSpec
 from app.invokers.invoker import ToolCall
 from app.invokers.llm import BUILT_IN_PROFILES
 from app.invokers.tool import ServerTool
-from app.wire.thread_requests import ClientToolSpec
+from app.wire.client_tools import ClientToolSpec
 
 KEY = "chat"
 

@@ -7,7 +7,8 @@ from app.errors import BadRequestError, faults_within
 from app.flows.library.chat import KEY
 from app.sessions.runtime import Runtime
 from app.skills.service import OfferedSkill, SkillText, resolve_versions, subscribed_versions
-from app.wire.thread_requests import SendMessageRequest, SkillSpec, StartAgentThreadRequest
+from app.wire.skills import SkillSpec
+from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
 
 _IS_SUBSCRIBED = """
 SELECT EXISTS (SELECT 1 FROM skill_subscription WHERE user_id = $1 AND ai_version IS NOT NULL)"""

@@ -12,7 +12,7 @@ from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
 from app.threads.delta import read_thread
 from app.threads.record import changed_thread_fields
-from app.wire.thread_requests import ClientToolResult, SubmitToolResultsRequest
+from app.wire.client_tools import ClientToolResult, SubmitToolResultsRequest
 
 _EVENT = "submit_results"
 
