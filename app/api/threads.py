@@ -20,8 +20,11 @@ from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.enums import ThreadVisibility
 from app.threads import feedback, sharing
-from app.threads.commands import start as commands
+from app.threads.commands import send
+from app.threads.commands.cancel import cancel_thread
+from app.threads.commands.fork import fork_thread
 from app.threads.commands.retry import retry_thread
+from app.threads.commands.start import start_thread
 from app.threads.commands.tool_results import submit_results
 from app.threads.cursor import Cursor
 from app.threads.delta import read_thread, wait_for_delta
@@ -71,7 +74,7 @@ async def start(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Start a thread; its first answer is generated at once."""
-    record = await commands.start_thread(runtime, caller, request, idempotency_key=idempotency_key)
+    record = await start_thread(runtime, caller, request, idempotency_key=idempotency_key)
     return answer(record, status.HTTP_201_CREATED)
 
 
@@ -140,7 +143,7 @@ async def send_message(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Say something; read the answer with `delta`, from the token that is given here."""
-    return answer(await commands.send_message(runtime, caller, thread_id, request, idempotency_key))
+    return answer(await send.send_message(runtime, caller, thread_id, request, idempotency_key))
 
 
 @router.post(
@@ -162,7 +165,7 @@ async def submit_tool_results(
 @router.post("/{thread_id}/cancel", response_model=Data[AgentThreadRecord])
 async def cancel(caller: Writer, runtime: RuntimeDep, thread_id: ThreadId) -> Response:
     """Stop the answer that is being generated; with none there is nothing to stop."""
-    await commands.cancel_thread(runtime, caller, thread_id)
+    await cancel_thread(runtime, caller, thread_id)
     return answer(await read_thread(runtime, caller, thread_id, load_messages=False))
 
 
@@ -197,7 +200,7 @@ async def fork(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Copy a thread up to a message into a private thread of the caller's."""
-    record = await commands.fork_thread(
+    record = await fork_thread(
         runtime, caller, thread_id, request.message_sequence_num, idempotency_key
     )
     return answer(record, status.HTTP_201_CREATED)

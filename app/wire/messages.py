@@ -219,3 +219,9 @@ class UserMessage(_Envelope):
     content: list[AgentTextContent] = Field(
         description="Blocks of text.", min_length=1, max_length=MAX_BLOCKS
     )
+
+
+def text_and_blocks(message: InitialMessage | UserMessage) -> tuple[str, list[dict[str, Any]]]:
+    """A message's text, and its blocks as they are stored."""
+    blocks = [block.model_dump(mode="json") for block in message.content]
+    return plain_text(blocks), blocks

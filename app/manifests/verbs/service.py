@@ -21,7 +21,8 @@ from app.manifests.verbs.runner import PAST, Answer, VerbRunner, answer, trial
 from app.sessions.runtime import Runtime
 from app.sessions.turn.admission import request_hash
 from app.sessions.turn.opening import Opening
-from app.threads.commands.start import Launch, send_message
+from app.threads.commands.send import send_message
+from app.threads.commands.start import Launch
 
 _OK = 200
 
