@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from app.db.models import InvocationStatus, StepStatus
 from app.errors import NotFoundError
 from app.sessions.store.cause import CauseKind
-from app.sessions.store.change import Change, DueStep, NewInvocation, StepFence
+from app.sessions.store.change import Change
 from app.sessions.store.claim import Claim
+from app.sessions.store.new_rows import DueStep, NewInvocation, StepFence
 from app.sessions.store.snapshot import IdleSession, PreviousAnswer, Snapshot
 from app.sessions.store.step_store import Wait
 from app.sessions.store.store import FailedInvocation, OverdueInvocation

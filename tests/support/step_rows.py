@@ -8,8 +8,8 @@ from typing import cast
 
 from app.db.models import StepStatus
 from app.enums import StepKind
-from app.sessions.store.change import NewStep, StepFence
 from app.sessions.store.claim import Claim, Composite
+from app.sessions.store.new_rows import NewStep, StepFence
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.store.step_store import ChildResult
 

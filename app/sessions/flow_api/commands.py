@@ -24,7 +24,8 @@ from app.sessions.flow_api.responses import (
     status_response,
 )
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, NewSession
+from app.sessions.store.change import Change
+from app.sessions.store.new_rows import NewSession
 from app.sessions.store.snapshot import PollStatus, SessionHead, Snapshot
 from app.sessions.turn.admission import EventRequest, admit, request_hash
 from app.sessions.turn.opening import Opening, open_session, opened_before

@@ -9,8 +9,8 @@ from app.enums import StepKind
 from app.flows.graph import Graph
 from app.invokers.invoker import Answer, Finish
 from app.kit.batch import Batch
-from app.sessions.store.change import DueStep, NewStep, StepFence, due_steps
 from app.sessions.store.claim import Claim, Composite
+from app.sessions.store.new_rows import DueStep, NewStep, StepFence, due_steps
 from app.sessions.store.step_store import ChildResult
 from app.sessions.turn.planning import new_steps
 

@@ -29,8 +29,8 @@ from app.sessions.steps.completion import (
 from app.sessions.steps.leases import LeaseLostError, Leases
 from app.sessions.store.asks import NewAsk
 from app.sessions.store.cause import Cause
-from app.sessions.store.change import DueStep
 from app.sessions.store.claim import Claim
+from app.sessions.store.new_rows import DueStep
 from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import cancel_children, ending_change, is_infrastructure
 from app.sessions.turn.transition_input import TransitionInput

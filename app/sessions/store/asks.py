@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from app.enums import ActionExpiry, ActionKind, ActionStatus, Approvers
-from app.sessions.store.change import DueStep, StepFence
+from app.sessions.store.new_rows import DueStep, StepFence
 from app.sessions.store.sql import ask_sql
 
 # After its deadline an ask ends by itself; should nobody have seen to that, the step looks again.

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from app.sessions.store.change import DueStep, NewStep, StepFence
 from app.sessions.store.claim import Claim, Composite
+from app.sessions.store.new_rows import DueStep, NewStep, StepFence
 from app.sessions.store.sql import read_sql, step_sql
 
 # Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.

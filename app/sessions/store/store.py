@@ -10,8 +10,9 @@ import asyncpg
 from app.db.models import InvocationStatus
 from app.errors import NotFoundError
 from app.flows.rendering.dialogue_format import DialogueElement
-from app.sessions.store.change import Change, DueStep
+from app.sessions.store.change import Change
 from app.sessions.store.claim import Claim
+from app.sessions.store.new_rows import DueStep
 from app.sessions.store.snapshot import (
     ChildSession,
     IdleSession,

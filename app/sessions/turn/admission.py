@@ -13,8 +13,9 @@ from app.flows.flow import Flow
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
-from app.sessions.store.change import Change, ClientEvent
+from app.sessions.store.change import Change
 from app.sessions.store.limits import with_message
+from app.sessions.store.new_rows import ClientEvent
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.announce import announce
 from app.sessions.turn.run import transition_run

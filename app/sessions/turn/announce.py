@@ -3,7 +3,8 @@
 from app.queue.keys import partial_keys
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, StepFence
+from app.sessions.store.change import Change
+from app.sessions.store.new_rows import StepFence
 from app.sessions.turn.waking import wake_above
 
 

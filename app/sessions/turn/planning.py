@@ -4,7 +4,7 @@ from app.enums import StepKind
 from app.flows.graph import DEFAULT_QUEUE, Graph, PlannedStep, StepPlan, StepScope
 from app.flows.template import Invoke
 from app.kit.ids import new_id
-from app.sessions.store.change import NewStep
+from app.sessions.store.new_rows import NewStep
 
 
 def new_steps(

@@ -11,7 +11,8 @@ from app.errors import ConflictError, DefinitionMismatchError, NotFoundError
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
-from app.sessions.store.change import Change, ClientEvent, NewInvocation
+from app.sessions.store.change import Change
+from app.sessions.store.new_rows import ClientEvent, NewInvocation
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.store.sql import read_sql
 from app.sessions.store.store import FailedInvocation

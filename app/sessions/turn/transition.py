@@ -14,7 +14,8 @@ from app.flows.rendering.dialogue_format import DialogueElement
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
 from app.invokers.invoker import Finish
-from app.sessions.store.change import Change, NewInvocation, NewMessage
+from app.sessions.store.change import Change
+from app.sessions.store.new_rows import NewInvocation, NewMessage
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.history import MOST_MESSAGES, recent
 from app.sessions.turn.limits import TurnLimits

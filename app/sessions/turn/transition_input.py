@@ -7,7 +7,7 @@ from app.db.models import MessageStatus
 from app.enums import MessageRole
 from app.invokers.invoker import Finish
 from app.sessions.store.cause import Cause, CauseKind
-from app.sessions.store.change import NewMessage, StepFence
+from app.sessions.store.new_rows import NewMessage, StepFence
 from app.wire.messages import ErrorCode, error_block
 
 

@@ -5,7 +5,7 @@ from app.errors import EventNotAcceptedError, SessionBusyError
 from app.flows.library.chat_machine import WAITING_FOR_RESULTS
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
-from app.sessions.store.change import StepFence
+from app.sessions.store.new_rows import StepFence
 from app.sessions.turn.admission import TRIES, EventRequest, admit
 from app.sessions.turn.ending import close_invocation
 from app.sessions.turn.transition_input import TransitionInput

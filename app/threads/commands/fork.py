@@ -8,7 +8,8 @@ from app.enums import ThreadVisibility
 from app.errors import BadRequestError
 from app.flows.flow import Flow
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, NewMessage, NewSession
+from app.sessions.store.change import Change
+from app.sessions.store.new_rows import NewMessage, NewSession
 from app.sessions.turn.admission import request_hash
 from app.sessions.turn.opening import Opening, opened_before
 from app.sessions.visibility import check_usable

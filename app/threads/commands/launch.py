@@ -11,8 +11,9 @@ from app.errors import BadRequestError
 from app.invokers.chat import parse_chat
 from app.sessions.runtime import Runtime
 from app.sessions.steps.attempts.children import AgentCall, ChatCall, ChildCall, FlowCall
-from app.sessions.store.change import Change, NewSession, ParentStep
+from app.sessions.store.change import Change
 from app.sessions.store.claim import Claim
+from app.sessions.store.new_rows import NewSession, ParentStep
 from app.sessions.turn.opening import open_child
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput

@@ -4,7 +4,8 @@ from typing import Any
 
 from app.access.caller import Caller
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, NewSession
+from app.sessions.store.change import Change
+from app.sessions.store.new_rows import NewSession
 from app.sessions.turn.opening import OpenedSession, Opening, open_session
 from app.threads.cursor import Cursor
 from app.threads.record import declared_goal_fields

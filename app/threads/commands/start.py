@@ -11,8 +11,9 @@ from app.errors import BadRequestError, FieldError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.library.chat import KEY
 from app.sessions.runtime import Runtime
-from app.sessions.store.change import Change, NewMessage, NewSession, ParentStep
+from app.sessions.store.change import Change
 from app.sessions.store.limits import session_budget
+from app.sessions.store.new_rows import NewMessage, NewSession, ParentStep
 from app.sessions.turn.admission import request_hash
 from app.sessions.turn.opening import Opening, opened_before
 from app.sessions.turn.run import opening_run

@@ -17,8 +17,8 @@ from app.invokers.invoker import (
 from app.invokers.pool import Invokers
 from app.invokers.tool import ServerTool, ToolResult, ToolStatus
 from app.sessions.steps.attempts.connections import ConnectionResolver
-from app.sessions.store.change import StepFence
 from app.sessions.store.claim import Claim
+from app.sessions.store.new_rows import StepFence
 
 _TOO_MANY_REQUESTS = 429
 _LONGEST_WAIT = 60.0  # seconds that a turn waits for an API that asks it to

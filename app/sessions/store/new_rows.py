@@ -1,0 +1,175 @@
+"""The rows that a change adds: a session, an event, messages, an invocation, steps."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import orjson
+
+from app.db.models import MessageStatus, StepStatus
+from app.enums import MessageRole, StepKind, ThreadVisibility
+from app.flows.graph import PlannedStep
+from app.kit.ids import new_id
+from app.sessions.store.protocol import PROTOCOL
+
+
+class DueStep(NamedTuple):
+    """A step that a worker may take now."""
+
+    step_id: str
+    queue: str
+
+
+class StepFence(NamedTuple):
+    """One attempt of a step: what it writes counts only while the step is at that attempt."""
+
+    step_id: str
+    attempt: int
+
+
+@dataclass(slots=True)
+class NewMessage:
+    """A message to append to the dialogue; blocks as on the wire.
+
+    `made_by` is the attempt that generated it.
+    """
+
+    role: MessageRole
+    content: list[dict[str, Any]]
+    status: MessageStatus = MessageStatus.COMPLETED
+    made_by: StepFence | None = None
+
+    @classmethod
+    def text(cls, role: MessageRole, text: str) -> Self:
+        """A message of one block of text."""
+        return cls(role, [{"content_type": "text", "text": text}])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing more will come to it."""
+        return self.status is not MessageStatus.GENERATING
+
+    def row(self, idx: int) -> dict[str, Any]:
+        """As the statements take it, at its place in the dialogue."""
+        step_id, attempt = self.made_by or (None, None)
+        return {
+            "idx": idx,
+            "role": self.role,
+            "content": self.content,
+            "status": self.status,
+            "step_id": step_id,
+            "attempt": attempt,
+        }
+
+
+@dataclass(slots=True)
+class ClientEvent:
+    """An event that a client sent, as it is kept, with the answer to it."""
+
+    id: str
+    name: str
+    input: str
+    created_by: str
+    request_hash: str
+    idempotency_key: str | None = None
+    answer: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class NewStep:
+    """A step to be stored; with a lease (in seconds) it is claimed by who stores it."""
+
+    id: str
+    invocation_id: str
+    parent_id: str | None
+    planned: PlannedStep
+    max_attempts: int
+    lease: float | None = None
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether it waits for other steps."""
+        return self.planned.kind is not StepKind.LEAF
+
+    @property
+    def status(self) -> StepStatus:
+        """What it is stored as. The root with a result is queued: a worker ends the invocation."""
+        if self.is_composite:
+            return StepStatus.WAITING
+        if self.planned.result is not None and self.planned.path:
+            return StepStatus.DONE
+        return StepStatus.QUEUED if self.lease is None else StepStatus.RUNNING
+
+    def row(self) -> dict[str, Any]:
+        """As the statements take it."""
+        return {
+            "id": self.id,
+            "invocation_id": self.invocation_id,
+            "parent_id": self.parent_id,
+            "path": self.planned.path,
+            "kind": self.planned.kind,
+            "status": self.status,
+            "queue": self.planned.queue,
+            "attempt": 0 if self.lease is None else 1,
+            "lease": self.lease,
+            "max_attempts": self.max_attempts,
+            "protocol": PROTOCOL,
+            "remaining": self.planned.remaining,
+            "input": {
+                "previous_result": self.planned.scope.previous_result,
+                # As text: jsonb holds no NUL, which an item of a map may.
+                "fields": orjson.dumps(self.planned.scope.fields).decode(),
+            },
+            "result": self.planned.result,
+        }
+
+
+@dataclass(slots=True)
+class NewInvocation:
+    """An entry into an invoker state; `event` ends it, `input` is what its templates see.
+
+    It fails by itself after `seconds`. `flow_fingerprint` tells by which code of a flow in code the
+    state was entered.
+    """
+
+    state: str
+    event: str
+    input: str
+    seconds: float
+    flow_fingerprint: str | None = None
+    id: str = field(default_factory=lambda: new_id("inv"))
+
+
+@dataclass(frozen=True, slots=True)
+class ParentStep:
+    """The attempt of a step that starts a session."""
+
+    step_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """What only the start of a session writes; `ttl` is its life in seconds, None for ever.
+
+    One with a `parent` is gone when that is.
+    """
+
+    flow: str
+    flow_revision: int
+    visibility: ThreadVisibility
+    created_by: str
+    user_info: dict[str, Any] | None = None
+    model_profile: str | None = None
+    budget: dict[str, Any] | None = None
+    agent_id: str | None = None
+    agent_revision: int | None = None
+    forked_from_id: str | None = None
+    forked_from_message: int | None = None
+    ttl: int | None = None
+    parent: ParentStep | None = None
+
+
+def due_steps(steps: list[NewStep]) -> list[DueStep]:
+    """Those of new steps that a worker may take."""
+    queued = (step for step in steps if step.status is StepStatus.QUEUED)
+    return [DueStep(step.id, step.planned.queue) for step in queued]
