@@ -15,9 +15,7 @@ from app.flows.library.budget_action import (
     without_budget,
 )
 from app.flows.library.goal_outcome import goal_results, with_goals
-from app.flows.library.skills import (
-    invocations,
-)
+from app.flows.library.skills import invocations
 from app.flows.library.tool_use import (
     MAX_CALLS,
     Next,

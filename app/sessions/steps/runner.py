@@ -11,9 +11,9 @@ from app.invokers.invoker import Answer
 from app.kit.batch import Batch
 from app.queue.keys import partial_key, partial_keys
 from app.sessions.runtime import Runtime
-from app.sessions.steps.attempts.attempt import (
+from app.sessions.steps.attempts.attempt import AttemptRunner
+from app.sessions.steps.attempts.outcome import (
     Answered,
-    AttemptRunner,
     Failed,
     Outcome,
     TryAgain,

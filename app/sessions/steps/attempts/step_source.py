@@ -44,6 +44,14 @@ class StepSource:
         """The step graph of the invoker state."""
         return await self._read(lambda source: source.graph(node))
 
+    async def read_model(self, read: Callable[[Any], T]) -> T:
+        """What is read of the session's model."""
+
+        async def run(session: Snapshot) -> T:
+            return read(session.load_model(self._flow))
+
+        return await with_stored_values(self._runtime, self._session, run)
+
     async def _read(self, use: Callable[[RenderSource], Awaitable[T]]) -> T:
         async def run(session: Snapshot) -> T:
             self._session = session  # with what is loaded by now

@@ -1,0 +1,157 @@
+"""Calls of invokers: what a template renders, or a turn of `chat` asks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from app.flows.library.budget_action import UnaskedRequest
+from app.flows.rendering.jinja import storable
+from app.flows.template import Converse, Invoke
+from app.invokers.chat import answer_json, check_size
+from app.invokers.invoker import (
+    Answer,
+    FailureKind,
+    InvocationContext,
+    TransientInvokerError,
+)
+from app.invokers.llm import MODELS, is_free
+from app.invokers.pool import Invokers
+from app.invokers.web.request_parts import NO_PARTS
+from app.sessions.runtime import Runtime
+from app.sessions.steps.attempts.asks import ask_for_raise
+from app.sessions.steps.attempts.connections import ConnectionResolver
+from app.sessions.steps.attempts.http_request import request_parts
+from app.sessions.steps.attempts.step_source import StepSource
+from app.sessions.steps.partial_output import partial_output
+from app.sessions.store.asks import NewAsk
+from app.sessions.store.budgets import BudgetExceededError, reserve
+from app.sessions.store.claim import Claim
+from app.sessions.store.usage import Spent
+
+T = TypeVar("T")
+
+# What an answer is thought to take at the most where its request does not say.
+_ANSWER_TOKENS = 1_000
+_CHARACTERS_PER_TOKEN = 3
+
+
+class InvokerRunner:
+    """Calls the invokers of one worker."""
+
+    def __init__(
+        self, runtime: Runtime, invokers: Invokers, connections: ConnectionResolver
+    ) -> None:
+        self._runtime = runtime
+        self._invokers = invokers
+        self._connections = connections
+        self._settings = runtime.settings.step
+
+    async def invoke(
+        self, source: StepSource, claim: Claim, node: Invoke, spent: Spent, *, trusted: bool
+    ) -> Answer | NewAsk:
+        """Renders a template, and sends it to the invoker that it names.
+
+        Args:
+            source: what the template sees.
+            claim: the step.
+            node: the template.
+            spent: takes what a model request took.
+            trusted: the flow comes as code, whose config may say more.
+
+        Raises:
+            InvokerError: the call failed.
+            PublicError: it cannot be made.
+        """
+        seen = claim.scope.visible()
+        config, parts = node.config, NO_PARTS
+        if node.invoker == "http":
+            parts, config = await request_parts(config, lambda text: source.render(text, seen))
+        name, config = await self._connections.resolve(claim.session.org_id, node.invoker, config)
+        invoker = self._invokers.resolve(name, config, trusted=trusted)
+        content = await source.render(node.text, seen)
+        await invoker.prepare()
+        if name in MODELS:
+            try:
+                await self._reserve(claim, spent, node.invoker, len(content), config)
+            except BudgetExceededError as error:
+                return await ask_for_raise(self._runtime.asks, claim, error)
+        timeout = node.timeout or self._settings.timeout_seconds
+        answer = await self._called(
+            claim,
+            spent,
+            node.invoker,
+            timeout,
+            lambda context: invoker.invoke(content, replace(context, request=parts)),
+        )
+        return replace(answer, text=storable(answer.text))
+
+    async def converse(
+        self, source: StepSource, claim: Claim, node: Converse, spent: Spent
+    ) -> Answer:
+        """Asks a chat model for the next message of the dialogue; see `invoke`."""
+        settings, session = self._runtime.settings.session, claim.session
+        messages = await self._runtime.store.conversation(
+            session.id, settings.history_messages, settings.history_characters
+        )
+        profile, asked = await source.read_model(
+            lambda model: (node.profile(model), node.request(model, messages))
+        )
+        name, config = await self._connections.resolve(session.org_id, profile, {})
+        invoker = self._invokers.resolve(name, config)
+        await invoker.prepare()
+        timeout = self._settings.timeout_seconds
+        check_size(asked.messages)
+        characters = sum(len(message.content) for message in asked.messages)
+        try:
+            await self._reserve(claim, spent, profile, characters, config)
+        except BudgetExceededError as error:  # the turn waits for more, and loses nothing
+            return Answer(UnaskedRequest(used_up=error.used_up).model_dump_json())
+        answer = await self._called(
+            claim, spent, profile, timeout, lambda context: invoker.ask(asked, context)
+        )
+        return Answer(answer_json(answer), answer.finish)
+
+    async def _called(
+        self,
+        claim: Claim,
+        spent: Spent,
+        asked: str,
+        seconds: float,
+        call: Callable[[InvocationContext], Awaitable[Answer]],
+    ) -> Answer:
+        """Calls an invoker in time; readers see what it emits, and what it took is kept."""
+        with partial_output(self._runtime, claim) as emit, spent.on(asked):
+            context = InvocationContext(claim.step_id, claim.attempt, seconds, emit)
+            answer = await in_time(call(context), seconds)
+            spent.usage = answer.usage
+        return answer
+
+    async def _reserve(
+        self, claim: Claim, spent: Spent, asked: str, characters: int, config: Mapping[str, Any]
+    ) -> None:
+        """Reserves what a request may take, where budgets are over it.
+
+        Raises:
+            BudgetExceededError: one is used up.
+            BudgetReservedError: the rest of one is reserved for others.
+            PriceMissingError: one bounds the cost, and what is asked has no prices.
+        """
+        if claim.budgets is None:
+            return
+        answer = (config.get("parameters") or {}).get("max_tokens") or _ANSWER_TOKENS
+        tokens = characters // _CHARACTERS_PER_TOKEN + answer
+        provider = None if is_free(asked, self._runtime.settings.llm) else asked
+        await reserve(self._runtime.database.pool, claim, claim.budgets, tokens, provider)
+        spent.reserved = True
+
+
+async def in_time(answer: Awaitable[T], seconds: float) -> T:
+    """An answer, where it comes within so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await answer
+    except TimeoutError:
+        raise TransientInvokerError(
+            f"No answer within {seconds:g} seconds.", kind=FailureKind.TIMEOUT
+        ) from None
