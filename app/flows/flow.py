@@ -16,6 +16,7 @@ from app.errors import (
     StatewrightError,
     public_text,
 )
+from app.flows.engines import GuardRefusal
 from app.flows.machine import SessionMachine
 from app.flows.model.session_model import SessionModel
 from app.flows.move import Move, Recording
@@ -156,6 +157,7 @@ class Flow(FlowStates):
             raise self._refusal(state, event)
         if (known := self._fixed.get((state, event))) is not None:
             return known
+        machine: SessionMachine | None = None
         try:
             code = OwnCode(self.key, state)
             move = code.call(lambda: self.machine.decide(model, event, actor_input))
@@ -165,7 +167,8 @@ class Flow(FlowStates):
             # By name for hooks of ours; in `event_data.args`, as the reference engine has it.
             await code.run(lambda: machine.send(event, actor_input, actor_input=actor_input))
         except TransitionNotAllowed as error:
-            raise self._refusal(state, event) from error
+            refusal = machine.chart_notes.refusal if machine is not None else None
+            raise self._refusal(state, event, refusal) from error
         except StatewrightError as error:
             error.extra = self._situation(state, event) | error.extra
             raise
@@ -202,11 +205,16 @@ class Flow(FlowStates):
         subject._configuration = values  # noqa: SLF001 - the engine's own attribute
         return self.machine(subject, **inputs)
 
-    def _refusal(self, state: str, event: str) -> EventNotAcceptedError:
-        return EventNotAcceptedError(
-            f"State {state!r} does not take the event {event!r}.",
-            extra=self._situation(state, event),
-        )
+    def _refusal(
+        self, state: str, event: str, refusal: GuardRefusal | None = None
+    ) -> EventNotAcceptedError:
+        """The error of an event that a state does not take; of a guard, with what that says."""
+        situation = self._situation(state, event)
+        if refusal is None:
+            detail = f"State {state!r} does not take the event {event!r}."
+            return EventNotAcceptedError(detail, extra=situation)
+        refused_by = {"state": refusal.state, "guard": refusal.guard}
+        return EventNotAcceptedError(refusal.text, extra=situation | {"refused_by": refused_by})
 
     def _situation(self, state: str, event: str) -> dict[str, Any]:
         return {

@@ -1,6 +1,6 @@
 """The base of every flow's statechart: python-statemachine, set to refuse what goes wrong."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import getattr_static
 from types import FunctionType
 from typing import Any, ClassVar
@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from app.enums import MessageRole
 from app.errors import EventRefusedError
+from app.flows.engines import AsyncSessionEngine, ChartNotes, SyncSessionEngine
 from app.flows.move import Move, Recording
 from app.flows.own_code import contained
 
@@ -65,6 +66,8 @@ class SessionMachine(StateChart[Any]):
         templates: one for each state, by the state's id: a path below the `templates` folder, a
             list of templates (a chain), an object as in a manifest, a function, or a template tree.
         service_events: those that only the service itself sends, for what it has checked.
+        refusals: what a client reads whose event is refused, by the guard that refuses it, as it is
+            written; or by state, events and guard. The first guard that fails and has one counts.
     """
 
     # By default a chart catches a callback's error and still moves, and takes any event.
@@ -75,6 +78,7 @@ class SessionMachine(StateChart[Any]):
     templates: ClassVar[dict[str, Any]] = {}
     move: Move | None = None
     service_events: ClassVar[frozenset[str]] = frozenset()
+    refusals: ClassVar[Mapping[str | tuple[str, str, str], str]] = {}
 
     def __init__(self, model: Any, **inputs: Any) -> None:
         self.recording: Recording | None = None
@@ -99,6 +103,17 @@ class SessionMachine(StateChart[Any]):
     def is_decided_by_model(cls) -> bool:
         """Whether `decide` says what each event comes to: then it has no hooks."""
         return getattr_static(cls, "decide") is not getattr_static(SessionMachine, "decide")
+
+    @override
+    def _get_engine(self) -> SyncSessionEngine | AsyncSessionEngine:
+        is_async = self._callbacks.has_async_callbacks
+        return AsyncSessionEngine(self) if is_async else SyncSessionEngine(self)
+
+    @property
+    def chart_notes(self) -> ChartNotes:
+        """What the engine noted while it moved the chart."""
+        engine: SyncSessionEngine | AsyncSessionEngine = self._engine
+        return engine.notes
 
     @override
     def _put_nonblocking(self, trigger_data: TriggerData, internal: bool = False) -> None:

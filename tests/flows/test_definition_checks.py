@@ -82,6 +82,21 @@ def test_model_and_states(path: str, value: Any, place: str | None, reason: str)
 
 
 @pytest.mark.parametrize(
+    ("transition", "reason"),
+    [
+        ({"event": "user_input", "refusal": "No."}, "without a guard"),
+        ({"cond": "age > 3", "refusal": "No."}, "without an event"),
+    ],
+)
+def test_a_refusal_is_of_a_guard_and_an_event(transition: dict[str, Any], reason: str) -> None:
+    place = "statechart/states/intro/transitions/0"
+    found = located(check(changed(place, transition | {"target": "extract"})).errors)
+
+    assert found[0][0] == f"spec/{place}/refusal"
+    assert reason in found[0][1]
+
+
+@pytest.mark.parametrize(
     ("key", "value", "place", "reason"),
     [
         ("target", "nowhere", "target", "there is no state 'nowhere'"),
@@ -104,6 +119,9 @@ def test_model_and_states(path: str, value: Any, place: str | None, reason: str)
         ("cond", ["age > 1", "age >"], "cond/1", "not a valid expression"),
         ("cond", True, "cond", "must be an expression"),
         ("unless", "()()", "unless", "called"),
+        ("refusal", "", "refusal", "1 to 500 characters"),
+        ("refusal", "x" * 501, "refusal", "1 to 500 characters"),
+        ("refusal", {"en": "No."}, "refusal", "1 to 500 characters"),
         ("validators", "x", "validators", "not known here"),
         ("on", "do_it", "on", "methods cannot be named"),
         ("before", ["do_it"], "before/0", "methods cannot be named"),

@@ -13,6 +13,7 @@ WORDS = [
     *("model", "statechart", "templates", "states", "transitions", "event", "target", "cond"),
     *("unless", "on", "enter", "assign", "location", "expr", "if", "then", "elif", "else"),
     *("initial", "final", "parallel", "history", "internal", "invoke", "template", "config"),
+    *("refusal", "after", "delay", "24h", "done.state.outer", "deep", "length(x)", "pattern"),
     *(
         "timeout",
         "retries",

@@ -10,6 +10,7 @@ from statemachine.io.class_factory import create_machine_class_from_definition
 from statemachine.io.native import native_dict_to_definition
 
 from app.flows.machine import SessionMachine
+from app.flows.manifest.chart_source import library_chart, refusals
 from app.flows.manifest.expression import compile_expression
 from app.flows.manifest.facade import INPUTS
 
@@ -35,13 +36,14 @@ def machine_of(statechart: dict[str, Any], fields: frozenset[str]) -> type[Sessi
         ExpressionError: a guard or a value is no expression.
         InvalidDefinition: the library refuses the statechart.
     """
-    definition = native_dict_to_definition(statechart)
+    definition = native_dict_to_definition(library_chart(statechart))
     builder = DefinitionBuilder(evaluator=_Evaluator(fields | INPUTS), hooks=_NoHooks())
     states = builder.build_class_kwargs(definition, is_invoked=False)
     chart = create_machine_class_from_definition(_NAME, **states, **_OWN_CHECKS)
     # That function knows no other base than the library's own; ours has safe defaults.
     bases: Any = (SessionMachine, chart)
-    return cast(type[SessionMachine], StateMachineMetaclass(_NAME, bases, {"__module__": __name__}))
+    namespace = {"__module__": __name__, "refusals": refusals(statechart)}
+    return cast(type[SessionMachine], StateMachineMetaclass(_NAME, bases, namespace))
 
 
 class _Evaluator:

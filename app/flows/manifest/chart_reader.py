@@ -11,6 +11,7 @@ from app.flows.findings import Findings
 from app.flows.machine import SessionMachine, is_library_event
 from app.flows.manifest.chart import Chart, ChartState, ChartTransition
 from app.flows.manifest.chart_content import ContentChecker
+from app.flows.manifest.chart_source import MAX_REFUSAL_CHARS, REFUSAL
 
 MAX_STATES = 200
 MAX_TRANSITIONS = 100
@@ -18,7 +19,7 @@ MAX_TRANSITIONS = 100
 _FLAGS = ("initial", "final")
 _SLOTS = ("on", "before", "after")
 _STATE_KEYS = (*_FLAGS, "enter", "exit", "transitions", "states")
-_TRANSITION_KEYS = ("event", "target", "cond", "unless", "internal", *_SLOTS)
+_TRANSITION_KEYS = ("event", "target", "cond", "unless", REFUSAL, "internal", *_SLOTS)
 _STATE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}", re.ASCII)
 _EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 
@@ -121,6 +122,7 @@ class ChartReader:
             self._content.actions(given.get(slot), (*loc, slot))
         for guard in ("cond", "unless"):
             self._content.guard(given.get(guard), (*loc, guard))
+        self._refusal(given, (*loc, REFUSAL))
         target = given.get("target")
         if target is not None and not isinstance(target, str):
             self._findings.error((*loc, "target"), "must be the id of a state")
@@ -132,6 +134,18 @@ class ChartReader:
             guarded=given.get("cond") is not None or given.get("unless") is not None,
             internal=self._findings.flag(given.get("internal"), (*loc, "internal")),
         )
+
+    def _refusal(self, transition: dict[str, Any], loc: Loc) -> None:
+        """What a client reads whose event the guards of a transition refuse."""
+        text = transition.get(REFUSAL)
+        if text is None:
+            return
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_REFUSAL_CHARS:
+            self._findings.error(loc, f"must be a text of 1 to {MAX_REFUSAL_CHARS} characters")
+        if transition.get("cond") is None and transition.get("unless") is None:
+            self._findings.error(loc, "without a guard nothing is refused")
+        elif transition.get("event") is None:
+            self._findings.error(loc, "without an event nobody is there to read it")
 
     def _events(self, value: object, loc: Loc) -> list[str]:
         if value is None:

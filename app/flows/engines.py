@@ -1,0 +1,93 @@
+"""The statechart library's engines, which note what those who send an event cannot see otherwise.
+
+That is which guard refused it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from statemachine.callbacks import CallbackWrapper
+from statemachine.engines.async_ import AsyncEngine
+from statemachine.engines.base import BaseEngine
+from statemachine.engines.sync import SyncEngine
+from statemachine.event_data import TriggerData
+from statemachine.transition import Transition
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from app.flows.machine import SessionMachine
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRefusal:
+    """A guard that refused an event, as it is written, and what the flow says of it."""
+
+    state: str
+    guard: str
+    text: str
+
+
+@dataclass(slots=True)
+class ChartNotes:
+    """What an engine noted since it was made, for one event."""
+
+    refusal: GuardRefusal | None = None
+
+
+class _NotingEngine(BaseEngine):
+    """What both engines have in common."""
+
+    def __init__(self, machine: "SessionMachine") -> None:
+        super().__init__(machine)
+        self.notes = ChartNotes()
+
+    def _guards(self, transition: Transition, trigger: TriggerData) -> Iterable[CallbackWrapper]:
+        """The guards of a transition that does not match, if it is to be told which of them fails.
+
+        None are, where a transition before it was refused, or nobody sent an event.
+        """
+        told = self.notes.refusal is not None or not type(self.sm).refusals  # type: ignore[attr-defined]
+        if told or trigger.event is None:
+            return ()
+        return self.sm._callbacks._registry[transition.cond.key]  # noqa: SLF001 - no public way
+
+    def _note(self, transition: Transition, guard: CallbackWrapper) -> None:
+        """Takes over what the flow says of a guard that failed, if it does."""
+        state, written = transition.source.id, str(guard.meta)
+        texts = type(self.sm).refusals  # type: ignore[attr-defined]
+        text = texts.get((state, transition.event, written)) or texts.get(written)
+        if text is not None:
+            self.notes.refusal = GuardRefusal(state, written, text)
+
+
+class SyncSessionEngine(_NotingEngine, SyncEngine):
+    """For a chart without async callbacks."""
+
+    @override
+    def _conditions_match(self, transition: Transition, trigger_data: TriggerData) -> Any:
+        if super()._conditions_match(transition, trigger_data):
+            self.notes.refusal = None
+            return True
+        for guard in self._guards(transition, trigger_data):
+            args, kwargs = self._get_args_kwargs(transition, trigger_data)
+            if not guard.call(*args, **kwargs):  # type: ignore[no-untyped-call]  # the library's
+                self._note(transition, guard)
+                break
+        return False
+
+
+class AsyncSessionEngine(_NotingEngine, AsyncEngine):
+    """For one that has some."""
+
+    @override
+    async def _conditions_match(self, transition: Transition, trigger_data: TriggerData) -> Any:
+        if await super()._conditions_match(transition, trigger_data):
+            self.notes.refusal = None
+            return True
+        for guard in self._guards(transition, trigger_data):
+            args, kwargs = await self._get_args_kwargs(transition, trigger_data)
+            if not await guard(*args, **kwargs):
+                self._note(transition, guard)
+                break
+        return False
