@@ -161,15 +161,23 @@ async def _org_id(db: AsyncSession, name: str) -> str:
 
 
 async def _user_id(db: AsyncSession, org_id: str, email: str) -> str:
-    """The user with this address, made if needed. Those of earlier times may have capitals."""
+    """The user with this address, made if needed. Those of earlier times may have capitals.
+
+    Until the end of the transaction nobody deletes it.
+    """
     email = canonical_email(email)
     query = select(User.id).where(User.org_id == org_id, func.lower(User.email) == email)
-    if (found := (await db.exec(query)).first()) is not None:
+    locked = query.with_for_update(read=True, key_share=True)
+    if (found := (await db.exec(locked)).first()) is not None:
         return found
     row = {"id": new_id("usr"), "org_id": org_id, "email": email}
-    key = ["org_id", "email"]
-    await db.exec(insert(User).values(row).on_conflict_do_nothing(index_elements=key))
-    return (await db.exec(query)).one()
+    # An update that changes nothing, for its lock: a row that was left alone may be gone by now.
+    made = (
+        insert(User)
+        .values(row)
+        .on_conflict_do_update(index_elements=["org_id", "email"], set_={"email": email})
+    )
+    return (await db.exec(made.returning(User.id))).scalar_one()
 
 
 def _refuse(faults: dict[str, str | None]) -> None:

@@ -1,8 +1,9 @@
-"""Which errors are failures of the database or of the way to it, and not of who asked."""
+"""Which errors are failures of the database, or conflicts in it, and not faults of who asked."""
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, NoResultFound
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm.exc import StaleDataError
 
 from app.db.engine import DatabaseUnreachableError
 
@@ -36,6 +37,13 @@ _FAILURE_STATES = {
 }
 _CLIENT_ERRORS = (DatabaseUnreachableError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
+_WRITE_CONFLICTS = (
+    asyncpg.ForeignKeyViolationError,
+    asyncpg.UniqueViolationError,
+    NoResultFound,
+    StaleDataError,
+)
+
 
 def is_database_failure(error: BaseException) -> bool:
     """Whether the same statement may succeed later: neither it nor its values were at fault.
@@ -54,6 +62,18 @@ def is_database_failure(error: BaseException) -> bool:
     # Of asyncpg's errors that are ValueErrors, a value or an option was the cause. An OSError is
     # anybody's: the database's own ones come as DatabaseUnreachableError.
     return isinstance(error, _CLIENT_ERRORS) and not isinstance(error, ValueError)
+
+
+def is_write_conflict(error: BaseException) -> bool:
+    """Whether a row that a transaction had seen, or not seen, was deleted or made by another one.
+
+    True for references to rows that are gone, for names that are taken since, and for rows that
+    are not there any more when they are changed or read again.
+    """
+    if isinstance(error, DBAPIError):
+        cause = error.orig.__cause__ if error.orig else None
+        return cause is not None and is_write_conflict(cause)
+    return isinstance(error, _WRITE_CONFLICTS)
 
 
 def _is_failure_state(error: asyncpg.PostgresError) -> bool:

@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import TypeAliasType
 
 from app.api.http.methods import allow
-from app.db.failures import is_database_failure
+from app.db.failures import is_database_failure, is_write_conflict
 from app.errors import (
     BadRequestError,
+    ConflictError,
     FieldError,
     StatewrightError,
     UnavailableError,
@@ -117,6 +118,11 @@ def _public_error(error: Exception) -> StatewrightError:
         _log.warning("a part of the service failed", exc_info=error)
         return UnavailableError(
             "A part of the service is away or busy; try again.", retry_after=_RETRY_SECONDS
+        )
+    if is_write_conflict(error):
+        _log.warning("two requests at once", exc_info=error)
+        return ConflictError(
+            "What this is about was changed or deleted at the same time; nothing was done. Try again."
         )
     _log.error("unexpected error", exc_info=error)
     return _InternalError("Something went wrong on our side; the log has it under `request_id`.")
