@@ -140,7 +140,7 @@ MUTATIONS = {
     "usage counted twice": Mutation(
         (
             (
-                "app/sessions/store/usage.py",
+                "app/sessions/store/sql/usage_sql.py",
                 "ON CONFLICT (step_id, attempt) DO NOTHING",
                 "ON CONFLICT (step_id, attempt) DO UPDATE SET "
                 "input_tokens = model_usage.input_tokens + excluded.input_tokens",

@@ -10,24 +10,7 @@ import asyncpg
 
 from app.invokers.invoker import InvokerError, Usage
 from app.sessions.store.claim import Claim
-from app.sessions.store.sql import read_sql
-
-# The cost is by the prices of the Provider at this moment; multiplied, since a quotient is rounded.
-RECORD = """
-WITH settled AS (DELETE FROM budget_reservation WHERE step_id = $1 AND attempt = $2)
-INSERT INTO model_usage (step_id, attempt, org_id, session_id, session_version, agent_id, user_id,
-  provider, input_tokens, output_tokens, cached_tokens, seconds, cost, currency)
-SELECT u.*,
-  0.000001 * ((u.input_tokens - u.cached_tokens) * p.input + u.output_tokens * p.output
-    + u.cached_tokens * coalesce(p.cached, p.input)),
-  p.currency
-FROM (SELECT $1::text, $2::int, $3::text AS org_id, $4::text, $5::int, $6::text, $7::text,
-    $8::text AS provider, $9::bigint AS input_tokens, $10::bigint AS output_tokens,
-    $11::bigint AS cached_tokens, $12::float8) u
-LEFT JOIN resource r ON r.org_id = u.org_id AND r.kind = 'Provider' AND r.name = u.provider
-LEFT JOIN LATERAL json_to_record(r.spec->'prices')
-  AS p(input numeric, output numeric, cached numeric, currency text) ON true
-ON CONFLICT (step_id, attempt) DO NOTHING"""
+from app.sessions.store.sql import read_sql, usage_sql
 
 
 @dataclass(slots=True)
@@ -74,7 +57,7 @@ class UsageStore:
         """Writes what an attempt took. It was spent, whatever becomes of the attempt's outcome."""
         session, usage = claim.session, spent.usage
         await self._pool.execute(
-            RECORD,
+            usage_sql.RECORD,
             *claim.fence,
             session.org_id,
             session.id,
