@@ -122,7 +122,7 @@ def _public_error(error: Exception) -> StatewrightError:
     if is_write_conflict(error):
         _log.warning("two requests at once", exc_info=error)
         return ConflictError(
-            "What this is about was changed or deleted at the same time; nothing was done. Try again."
+            "What this is about was changed or deleted at the same time; nothing was done."
         )
     _log.error("unexpected error", exc_info=error)
     return _InternalError("Something went wrong on our side; the log has it under `request_id`.")
