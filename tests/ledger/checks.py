@@ -128,11 +128,11 @@ class _CallOfRun:
         if keys > 1 + again:
             yield f"{keys} idempotency keys, and people had it made again {again} times"
         if self._kind.is_approved:
-            yield from self._wrong_approval(times)
+            yield from self._wrong_approval(times, is_known=not unknown)
         yield from self._wrong_result(times, bool(unknown))
         yield from self._wrong_decisions()
 
-    def _wrong_approval(self, times: int) -> Iterator[str]:
+    def _wrong_approval(self, times: int, *, is_known: bool) -> Iterator[str]:
         approved = [row for row in self._actions if row["kind"] == "approval"]
         if times and not any(row["status"] == "approved" for row in approved):
             yield f"made {times} times, and nobody approved it: {[dict(row) for row in approved]}"
@@ -141,7 +141,8 @@ class _CallOfRun:
             for one in self._decisions
         )
         is_whole = self._turn.is_over and not (self._turn.is_cut or self._turn.has_failed)
-        if acked and is_whole and not times and not self._is_refused:
+        # Of a call whose outcome nobody knew, a person may have said that it was made.
+        if acked and is_whole and is_known and not times and not self._is_refused:
             yield f"approved, and never made: {dict(self._result) if self._result else None}"
 
     def _wrong_result(self, times: int, is_unknown: bool) -> Iterator[str]:
