@@ -177,7 +177,7 @@ async def _user_id(db: AsyncSession, org_id: str, email: str) -> str:
         .values(row)
         .on_conflict_do_update(index_elements=["org_id", "email"], set_={"email": email})
     )
-    return (await db.exec(made.returning(User.id))).scalar_one()
+    return (await db.exec(made.returning(col(User.id)))).scalar_one()
 
 
 def _refuse(faults: dict[str, str | None]) -> None:
