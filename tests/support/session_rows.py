@@ -10,6 +10,7 @@ from app.sessions.store.cause import CauseKind
 from app.sessions.store.change import Change
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import DueStep, NewInvocation, StepFence
+from app.sessions.store.outcome import NotStarted, Resumed, Started, Superseded
 from app.sessions.store.snapshot import IdleSession, PreviousAnswer, Snapshot
 from app.sessions.store.step_store import Wait
 from app.sessions.store.store import FailedInvocation, OverdueInvocation
@@ -63,11 +64,11 @@ class SessionsInMemory(StepRowsInMemory):
             raise NotFoundError("There is no such session.")
         return self.sessions[session_id], self.answers.get(key or "")
 
-    async def start(self, change: Change) -> datetime | None:
+    async def start(self, change: Change) -> Started | NotStarted:
         new, now = change.new_session, datetime.now(UTC)
         assert new is not None
         if change.session_id in self.sessions:
-            return None
+            return NotStarted()
         self.sessions[change.session_id] = Snapshot(
             id=change.session_id,
             org_id=change.org_id,
@@ -94,7 +95,7 @@ class SessionsInMemory(StepRowsInMemory):
             stored_keys=None,
         )
         self._apply(change, change.model)
-        return now
+        return Started(now)
 
     async def admit(self, change: Change) -> bool:
         event = change.client_event
@@ -136,11 +137,11 @@ class SessionsInMemory(StepRowsInMemory):
         self._apply(change, change.model)
         return True
 
-    async def resume(self, failed: FailedInvocation, change: Change) -> list[DueStep] | None:
+    async def resume(self, failed: FailedInvocation, change: Change) -> Resumed | Superseded:
         row = self.invocations[failed.id]
         session, new = self.session, change.invocation
         if session.version != change.version or session.invocation_id or row.model is None:
-            return None
+            return Superseded()
         assert new is not None
         row.model = None
         self._apply(change, change.model)
@@ -151,20 +152,21 @@ class SessionsInMemory(StepRowsInMemory):
             if step.status is not StepStatus.DONE:
                 composite = step.step.is_composite
                 step.status = StepStatus.WAITING if composite else StepStatus.QUEUED
-        return [
+        due = [
             DueStep(step.step.id, step.step.planned.queue)
             for step in self._steps(new.id)
             if step.status is StepStatus.QUEUED
-        ] or None
+        ]
+        return Resumed(due) if due else Superseded()
 
     async def claim(self, step_ids: list[str], _lease: float) -> list[Claim | None]:
         return [self._claim(step_id) for step_id in step_ids]
 
     async def put_back(
         self, fence: StepFence, _delay: float, _error: str, *, failures: int
-    ) -> DueStep | None:
+    ) -> DueStep | Superseded:
         if not self._is_held(*fence):
-            return None
+            return Superseded()
         row = self.rows[fence.step_id]
         row.status, row.failures = StepStatus.QUEUED, row.failures + failures
         return DueStep(fence.step_id, row.step.planned.queue)

@@ -11,6 +11,7 @@ from app.invokers.invoker import Answer, Finish
 from app.kit.batch import Batch
 from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.new_rows import DueStep, NewStep, StepFence, due_steps
+from app.sessions.store.outcome import Superseded
 from app.sessions.store.step_store import ChildResult
 from app.sessions.turn.planning import new_steps
 
@@ -33,11 +34,6 @@ class InvocationContinues:
 
     due: list[DueStep] = field(default_factory=list)
     claimed: Claim | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Superseded:
-    """The step is another attempt's by now, or over: its result is dropped."""
 
 
 @dataclass(frozen=True, slots=True)

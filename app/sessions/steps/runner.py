@@ -24,13 +24,13 @@ from app.sessions.steps.completion import (
     InvocationContinues,
     InvocationEnds,
     StepCompletion,
-    Superseded,
 )
 from app.sessions.steps.leases import LeaseLostError, Leases
 from app.sessions.store.asks import NewAsk
 from app.sessions.store.cause import Cause
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import DueStep
+from app.sessions.store.outcome import Superseded
 from app.sessions.store.usage import Spent
 from app.sessions.turn.ending import cancel_children, ending_change, is_infrastructure
 from app.sessions.turn.transition_input import TransitionInput
@@ -236,8 +236,11 @@ class StepRunner:
         due = await self._runtime.store.put_back(
             claim.fence, again.delay, again.error, failures=again.failures, losses=again.losses
         )
-        if due is not None:
-            await self._runtime.queue.publish([due], delay=again.delay)
+        match due:
+            case DueStep():
+                await self._runtime.queue.publish([due], delay=again.delay)
+            case Superseded():
+                log.warning("superseded, the step is not put back", attempt=claim.attempt)
 
 
 def _ending(claim: Claim, answer: Answer, failure: Failed | None = None) -> TransitionInput:

@@ -8,6 +8,7 @@ import asyncpg
 
 from app.enums import ActionExpiry, ActionKind, ActionStatus, Approvers
 from app.sessions.store.new_rows import DueStep, StepFence
+from app.sessions.store.outcome import Superseded
 from app.sessions.store.sql import ask_sql
 
 # After its deadline an ask ends by itself; should nobody have seen to that, the step looks again.
@@ -83,12 +84,12 @@ class AskStore:
         resolution: dict[str, Any],
         resolved_by: str,
         result: str | None,
-    ) -> AskedStep | None:
-        """Ends an ask by a decision; None: it is not open, or its step does not wait just now."""
+    ) -> AskedStep | Superseded:
+        """Ends an ask by a decision, while it is open and its step waits."""
         rows = await self._pool.fetch(
             ask_sql.RESOLVE, action_id, org_id, status, resolution, resolved_by, result
         )
-        return next(iter(_asked(rows)), None)
+        return next(iter(_asked(rows)), Superseded())
 
     async def expire(self) -> list[AskedStep]:
         """Ends those that nobody answered in time, a bounded part of them."""

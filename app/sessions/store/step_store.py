@@ -8,6 +8,7 @@ import asyncpg
 
 from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.new_rows import DueStep, NewStep, StepFence
+from app.sessions.store.outcome import Superseded
 from app.sessions.store.sql import read_sql, step_sql
 
 # Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
@@ -34,7 +35,7 @@ class Wait(NamedTuple):
 
 
 class StepStore:
-    """Every change is one statement. `None` or False: the fence had moved on, nothing changed."""
+    """Every change is one statement. False: the fence had moved on, nothing was written."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -89,12 +90,12 @@ class StepStore:
 
     async def put_back(
         self, fence: StepFence, delay: float, error: str, *, failures: int, losses: int = 0
-    ) -> DueStep | None:
-        """Gives a step up for a later attempt; None if it is not ours any more."""
+    ) -> DueStep | Superseded:
+        """Gives a step up for a later attempt."""
         queue: str | None = await self._pool.fetchval(
             step_sql.PUT_BACK, *fence, delay, error, failures, losses
         )
-        return None if queue is None else DueStep(fence.step_id, queue)
+        return Superseded() if queue is None else DueStep(fence.step_id, queue)
 
     async def suspend(
         self, fence: StepFence, waits_for: str, seconds: float, invocation_seconds: float

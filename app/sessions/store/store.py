@@ -13,6 +13,7 @@ from app.flows.rendering.dialogue_format import DialogueElement
 from app.sessions.store.change import Change
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import DueStep
+from app.sessions.store.outcome import NotStarted, Resumed, Started, Superseded
 from app.sessions.store.snapshot import (
     ChildSession,
     IdleSession,
@@ -137,12 +138,8 @@ class SessionStore(StepStore):
         """The sessions by whose steps a session was started, from its parent on."""
         return [row["id"] for row in await self._pool.fetch(read_sql.ABOVE, session_id)]
 
-    async def start(self, change: Change) -> datetime | None:
-        """Writes a new session, and gives its time of creation.
-
-        None: its id, made from an idempotency key, is there already; or the step that starts it is
-        another attempt's by now, or over.
-        """
+    async def start(self, change: Change) -> Started | NotStarted:
+        """Writes a new session."""
         parent = change.new_session and change.new_session.parent
         statement, fence = change_sql.START, {}
         if parent:
@@ -150,7 +147,7 @@ class SessionStore(StepStore):
         rows = await self._change(
             _statement(statement, change), change.document(**fence), change.model
         )
-        return rows[0]["created"] if rows else None
+        return Started(rows[0]["created"]) if rows else NotStarted()
 
     async def admit(self, change: Change) -> bool:
         """Writes what a client's event did."""
@@ -195,11 +192,12 @@ class SessionStore(StepStore):
             _statement(change_sql.CLOSE, change), change.document(**closing), change.model
         )
 
-    async def resume(self, failed: FailedInvocation, change: Change) -> list[DueStep] | None:
-        """Lets a failed invocation go on as the new one of the change; the steps that are due."""
+    async def resume(self, failed: FailedInvocation, change: Change) -> Resumed | Superseded:
+        """Lets a failed invocation go on as the new one of the change."""
         document = change.document(resumes=failed.id)
         rows = await self._change(_statement(change_sql.RESUME, change), document, change.model)
-        return [DueStep(row["id"], row["queue"]) for row in rows] or None
+        due = [DueStep(row["id"], row["queue"]) for row in rows]
+        return Resumed(due) if due else Superseded()
 
     async def expire(self, most: int) -> int:
         """Deletes sessions whose time is up, so many at once; how many there were."""

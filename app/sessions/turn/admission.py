@@ -16,6 +16,7 @@ from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change
 from app.sessions.store.limits import with_message
 from app.sessions.store.new_rows import ClientEvent
+from app.sessions.store.outcome import Superseded
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.announce import announce
 from app.sessions.turn.run import transition_run
@@ -96,13 +97,13 @@ async def admit(
         SessionBusyError: others change the session all the time.
     """
 
-    async def write(before: Snapshot, lock: HeldLock | None) -> dict[str, Any] | None:
+    async def write(before: Snapshot, lock: HeldLock | None) -> dict[str, Any] | Superseded:
         flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
         change = await _apply(runtime, flow, before, request)
         response = answer(before, flow, change)
         change.client_event = request.client_event(caller, change, response)
         if not await runtime.store.admit(change):
-            return None
+            return Superseded()
         await announce(runtime, change, lock)
         return response
 
@@ -118,7 +119,7 @@ async def once(
     request_hash: bytes,
     *,
     allow: Callable[[Snapshot], None],
-    write: Callable[[Snapshot, HeldLock | None], Awaitable[dict[str, Any] | None]],
+    write: Callable[[Snapshot, HeldLock | None], Awaitable[dict[str, Any] | Superseded]],
 ) -> dict[str, Any]:
     """Changes a session once per idempotency key; the answer, or that of the first time.
 
@@ -129,8 +130,7 @@ async def once(
         idempotency_key: of the request, if it has one.
         request_hash: tells another request with the same key.
         allow: raises where the caller may not change the session.
-        write: changes the session as it was read, and gives the answer; None where another change
-            was faster.
+        write: changes the session as it was read, and gives the answer.
 
     Raises:
         NotFoundError: there is no such session in the caller's org.
@@ -145,9 +145,11 @@ async def once(
             allow(before)
             if previous is not None:
                 return previous.for_request(request_hash)
-            response = await write(before, lock)
-            if response is not None:
-                return response
+            match await write(before, lock):
+                case Superseded():
+                    continue
+                case response:
+                    return response
         raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
 
 

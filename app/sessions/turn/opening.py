@@ -9,6 +9,7 @@ from app.kit.ids import derived_id, new_id
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.new_rows import ClientEvent
+from app.sessions.store.outcome import NotStarted, Started
 from app.sessions.turn.admission import request_hash
 from app.sessions.turn.announce import announce
 
@@ -87,14 +88,15 @@ async def open_session(
         idempotency_key=opening.idempotency_key,
         answer=answer,
     )
-    created = await runtime.store.start(change)
-    if created is not None:
-        await announce(runtime, change)
-        return OpenedSession(answer, created)
-    opened = await opened_before(runtime, caller, opening)
-    if opened is None:
-        raise RuntimeError("a session with a derived id has an event with its key")
-    return opened
+    match await runtime.store.start(change):
+        case Started(created):
+            await announce(runtime, change)
+            return OpenedSession(answer, created)
+        case NotStarted():
+            opened = await opened_before(runtime, caller, opening)
+            if opened is None:
+                raise RuntimeError("a session with a derived id has an event with its key")
+            return opened
 
 
 async def open_child(runtime: Runtime, caller: Caller, change: Change, event_input: str) -> None:
@@ -110,5 +112,8 @@ async def open_child(runtime: Runtime, caller: Caller, change: Change, event_inp
         request_hash=request_hash(change.session_id).hex(),
         answer={"session_id": change.session_id},
     )
-    if await runtime.store.start(change) is not None:
-        await announce(runtime, change)
+    match await runtime.store.start(change):
+        case Started():
+            await announce(runtime, change)
+        case NotStarted():  # whoever has the step now starts its session
+            return

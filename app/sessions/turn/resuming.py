@@ -13,6 +13,7 @@ from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change
 from app.sessions.store.new_rows import ClientEvent, NewInvocation
+from app.sessions.store.outcome import Resumed, Superseded
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.store.sql import read_sql
 from app.sessions.store.store import FailedInvocation
@@ -75,7 +76,7 @@ async def retry_invocation(
     """
     hash_ = request_hash(RETRY_EVENT, *([] if step is None else [step]))
 
-    async def write(before: Snapshot, _lock: HeldLock | None) -> dict[str, Any] | None:
+    async def write(before: Snapshot, _lock: HeldLock | None) -> dict[str, Any] | Superseded:
         failed = await _failed(runtime, before, step)
         change = await _change(runtime, before, failed)
         response = answer(before, change)
@@ -88,11 +89,12 @@ async def retry_invocation(
             idempotency_key,
             response,
         )
-        due = await runtime.store.resume(failed, change)
-        if due is None:
-            return None
-        await runtime.queue.publish(due, wake=session_id)
-        return response
+        match await runtime.store.resume(failed, change):
+            case Superseded() as superseded:
+                return superseded
+            case Resumed(due):
+                await runtime.queue.publish(due, wake=session_id)
+                return response
 
     return await once(runtime, caller, session_id, idempotency_key, hash_, allow=allow, write=write)
 

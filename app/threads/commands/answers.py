@@ -9,6 +9,8 @@ from app.errors import BadRequestError, FieldError
 from app.flows.library.actions import Resolution
 from app.kit.json_schema import schema_findings
 from app.sessions.runtime import Runtime
+from app.sessions.store.asks import AskedStep
+from app.sessions.store.outcome import Superseded
 from app.sessions.store.snapshot import StoredAction
 from app.wire.actions import ResolveActionRequest
 
@@ -64,10 +66,12 @@ async def answer_step(
         caller.user_id,
         _text(request.result) if answers else None,
     )
-    if asked is None:
-        return False
-    await runtime.queue.publish([asked.due], wake=asked.session_id)
-    return True
+    match asked:
+        case Superseded():
+            return False
+        case AskedStep(due, session_id):
+            await runtime.queue.publish([due], wake=session_id)
+            return True
 
 
 def _text(result: Any) -> str:
