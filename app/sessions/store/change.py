@@ -17,6 +17,7 @@ from app.sessions.store.new_rows import (
     NewMessage,
     NewSession,
     NewStep,
+    StepFence,
     due_steps,
 )
 from app.sessions.store.snapshot import SessionHead
@@ -29,7 +30,8 @@ class Change:
     Made by `opening` or `of`. `messages_before` is the length of the dialogue before it, `growth`
     what is added to the last message before it, which was not complete. With `withdraws_asks` it
     ends an invocation whose steps may ask people. `budget` is the session's new one, None where it
-    stays. `parent_session_id` is the session of the step that may wait for this one.
+    stays. `started_by` is the attempt of the step that starts the session, with whose session it is
+    gone; `parent_session_id` the session of the step that may wait for it.
     """
 
     session_id: str
@@ -52,6 +54,7 @@ class Change:
     steps: list[NewStep] = field(default_factory=list)
     client_event: ClientEvent | None = None
     new_session: NewSession | None = None
+    started_by: StepFence | None = None
     goals: list[GoalRow] = field(default_factory=list)
     withdraws_asks: bool = False
     budget: dict[str, Any] | None = None
@@ -66,6 +69,7 @@ class Change:
         *,
         event: str,
         title: str | None = None,
+        started_by: StepFence | None = None,
     ) -> Self:
         """The start of a session; its state and model are not known yet."""
         return cls(
@@ -79,6 +83,7 @@ class Change:
             messages_before=0,
             title=title,
             new_session=new_session,
+            started_by=started_by,
         )
 
     @classmethod

@@ -140,19 +140,8 @@ class NewInvocation:
 
 
 @dataclass(frozen=True, slots=True)
-class ParentStep:
-    """The attempt of a step that starts a session."""
-
-    step_id: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
 class NewSession:
-    """What only the start of a session writes; `ttl` is its life in seconds, None for ever.
-
-    One with a `parent` is gone when that is.
-    """
+    """What only the start of a session writes; `ttl` is its life in seconds, None for ever."""
 
     flow: str
     flow_revision: int
@@ -166,7 +155,6 @@ class NewSession:
     forked_from_id: str | None = None
     forked_from_message: int | None = None
     ttl: int | None = None
-    parent: ParentStep | None = None
 
 
 def due_steps(steps: list[NewStep]) -> list[DueStep]:

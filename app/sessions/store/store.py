@@ -1,7 +1,6 @@
 """Sessions in PostgreSQL: reads, and the statements that change them, over the raw pool."""
 
 from collections.abc import Collection
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -140,10 +139,9 @@ class SessionStore(StepStore):
 
     async def start(self, change: Change) -> Started | NotStarted:
         """Writes a new session."""
-        parent = change.new_session and change.new_session.parent
         statement, fence = change_sql.START, {}
-        if parent:
-            statement, fence = change_sql.START_CHILD, asdict(parent)
+        if change.started_by is not None:
+            statement, fence = change_sql.START_CHILD, change.started_by._asdict()
         rows = await self._change(
             _statement(statement, change), change.document(**fence), change.model
         )

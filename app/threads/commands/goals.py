@@ -56,6 +56,14 @@ def declares_goals(request: StartAgentThreadRequest | SendMessageRequest) -> boo
     return bool(request.goals) or request.output_schema is not None
 
 
+def with_turn_of_goals(request: StartAgentThreadRequest) -> StartAgentThreadRequest:
+    """The request with something for the user to say last, where there are goals to work on."""
+    messages = request.messages
+    if not declares_goals(request) or (messages and messages[-1].role == "user"):
+        return request
+    return request.model_copy(update={"messages": [*messages, TURN_OF_GOALS]})
+
+
 def _ids(goal: AgentGoal) -> dict[str, str]:
     ids = {"dataset_id": goal.dataset_id}
     if isinstance(goal, CreateEventsGoal) and goal.collection_id is not None:

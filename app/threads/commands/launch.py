@@ -13,10 +13,11 @@ from app.sessions.runtime import Runtime
 from app.sessions.steps.attempts.children import AgentCall, ChatCall, ChildCall, FlowCall
 from app.sessions.store.change import Change
 from app.sessions.store.claim import Claim
-from app.sessions.store.new_rows import NewSession, ParentStep
+from app.sessions.store.new_rows import NewSession
 from app.sessions.turn.opening import open_child
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
+from app.threads.commands.goals import with_turn_of_goals
 from app.threads.commands.start import Launch, thread_opening
 from app.wire.messages import InitialMessage
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
@@ -45,7 +46,7 @@ async def prepare_launch(
     request = await resolve_agent(db, caller, agent, values)
     if message is not None:
         request = request.model_copy(update={"messages": [*request.messages, message]})
-    return Launch(request, agent.agent_id, agent.revision, values.budget)
+    return Launch(with_turn_of_goals(request), agent.agent_id, agent.revision, values.budget)
 
 
 class SessionOpener:
@@ -70,7 +71,7 @@ class SessionOpener:
             caller,
             launched,
             child_id,
-            _parent(claim),
+            claim.fence,
         )
         await open_child(self._runtime, caller, change, "")
 
@@ -94,9 +95,14 @@ class SessionOpener:
             visibility=claim.session.visibility,
             created_by=caller.user_id,
             user_info=claim.session.user_info,
-            parent=_parent(claim),
         )
-        change = Change.opening(child_id, caller.org_id, new_session, event=call.event or "start")
+        change = Change.opening(
+            child_id,
+            caller.org_id,
+            new_session,
+            event=call.event or "start",
+            started_by=claim.fence,
+        )
         model = flow.seed({})
         model.session_id = child_id
         given = TransitionInput(change.event, call.input, change.cause)
@@ -107,10 +113,6 @@ class SessionOpener:
             await run.send(event)
         run.pack()
         return change
-
-
-def _parent(claim: Claim) -> ParentStep:
-    return ParentStep(claim.step_id, claim.attempt)
 
 
 def _chat_request(claim: Claim, call: ChatCall) -> StartAgentThreadRequest:

@@ -13,13 +13,13 @@ from app.flows.library.chat import KEY
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.limits import session_budget
-from app.sessions.store.new_rows import NewMessage, NewSession, ParentStep
+from app.sessions.store.new_rows import NewMessage, NewSession, StepFence
 from app.sessions.turn.admission import request_hash
 from app.sessions.turn.opening import Opening, opened_before
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
 from app.threads.commands.budget import check_budget_prices
-from app.threads.commands.goals import DECLARED, TURN_OF_GOALS, check_goals, declares_goals
+from app.threads.commands.goals import DECLARED, check_goals, declares_goals, with_turn_of_goals
 from app.threads.commands.new_thread import open_thread, record_with_times
 from app.threads.commands.skills import check_takes_skills, skills_of_start
 from app.threads.commands.tools import resolve_tools
@@ -34,7 +34,8 @@ _TITLE_CHARS = 80
 class Launch:
     """A thread to be started, and the agent that it is of, if it is of one.
 
-    The budget in `request` is then the agent's, and `budget` the launch's own.
+    The budget in `request` is then the agent's, and `budget` the launch's own. Where `request` has
+    goals, its last message is the user's.
     """
 
     request: StartAgentThreadRequest
@@ -56,7 +57,7 @@ async def start_thread(
         BadRequestError: the org has no such flow, or not these tools.
         IdempotencyMismatchError: the key came before, with another request.
     """
-    request = _with_user_s_turn(request)
+    request = with_turn_of_goals(request)
 
     async def given() -> Launch:
         return Launch(request)
@@ -83,7 +84,7 @@ async def thread_opening(
     caller: Caller,
     launch: Launch,
     session_id: str,
-    parent: ParentStep | None = None,
+    started_by: StepFence | None = None,
 ) -> tuple[Change, NewSession]:
     """The start of a thread, to be written.
 
@@ -92,12 +93,12 @@ async def thread_opening(
         caller: whose thread it is.
         launch: what it starts with.
         session_id: its id.
-        parent: the step that starts it, if one does.
+        started_by: the attempt of a step that starts it, if one does.
 
     Raises:
         BadRequestError: the org has no such flow, or not these tools.
     """
-    request = _with_user_s_turn(launch.request)
+    request = launch.request
     flow = await _flow(runtime, caller, request.flow)
     tools = await resolve_tools(runtime, caller, flow.key, request.tools)
     await check_model_profile(runtime.database, caller.org_id, request.model_profile)
@@ -117,11 +118,12 @@ async def thread_opening(
         created_by=caller.user_id,
         agent_id=launch.agent_id,
         agent_revision=launch.agent_revision,
-        parent=parent,
     )
     await check_goals(runtime, caller, request.goals)
     title = _title(request.messages)
-    change = Change.opening(session_id, caller.org_id, new_session, event="start", title=title)
+    change = Change.opening(
+        session_id, caller.org_id, new_session, event="start", title=title, started_by=started_by
+    )
     resolved = {"server_tools": tools, **skills}
     if any(budget is not None and budget.bounds_steps for budget in (own, agent_s)):
         resolved["max_steps"] = None
@@ -180,14 +182,6 @@ async def _enter(
     elif last is not None:
         change.messages.append(NewMessage(MessageRole(last.role), blocks))
     run.pack()
-
-
-def _with_user_s_turn(request: StartAgentThreadRequest) -> StartAgentThreadRequest:
-    """The request with something for the user to say last, where there are goals to work on."""
-    messages = request.messages
-    if not declares_goals(request) or (messages and messages[-1].role == "user"):
-        return request
-    return request.model_copy(update={"messages": [*messages, TURN_OF_GOALS]})
 
 
 def _hash(request: StartAgentThreadRequest) -> bytes:
