@@ -19,7 +19,7 @@ from app.api.http.problems import problem_responses
 from app.api.schemas import Data, Page, answer
 from app.errors import faults_within
 from app.sessions.turn.admission import request_hash
-from app.sessions.turn.opening import Opening
+from app.sessions.turn.opening import StartIdentity
 from app.threads.commands.launch import prepare_launch
 from app.threads.commands.start import Launch, launch_thread
 from app.threads.record import AgentThreadRecord
@@ -129,7 +129,7 @@ async def launch(
             with _in_body():
                 return await prepare_launch(db, caller, agent, request)
 
-    record = await launch_thread(runtime, caller, Opening(idempotency_key, asked), prepare)
+    record = await launch_thread(runtime, caller, StartIdentity(idempotency_key, asked), prepare)
     return answer(record, status.HTTP_201_CREATED)
 
 

@@ -9,7 +9,7 @@ from app.errors import AnswerTimeoutError, StoppingError, TurnFailedError
 from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
-from app.sessions.turn.opening import Opening
+from app.sessions.turn.opening import StartIdentity
 from app.threads.commands.start import Launch, launch_thread
 from app.threads.record import last_output
 from app.wire.messages import is_cut, plain_text
@@ -18,7 +18,7 @@ from app.wire.messages import is_cut, plain_text
 async def prompt_agent(
     runtime: Runtime,
     caller: Caller,
-    opening: Opening,
+    identity: StartIdentity,
     prepare: Callable[[], Awaitable[Launch]],
     entry: Entry,
 ) -> dict[str, Any]:
@@ -26,7 +26,7 @@ async def prompt_agent(
 
     The same prompt again, by its key, waits for the same session.
     """
-    started = await launch_thread(runtime, caller, opening, prepare)
+    started = await launch_thread(runtime, caller, identity, prepare)
     return await read_answer(runtime, caller, started["thread_id"], entry)
 
 

@@ -20,7 +20,7 @@ from app.manifests.verbs.prune import prune as prune_undeclared
 from app.manifests.verbs.runner import PAST, Answer, VerbRunner, answer, trial
 from app.sessions.runtime import Runtime
 from app.sessions.turn.admission import request_hash
-from app.sessions.turn.opening import Opening
+from app.sessions.turn.opening import StartIdentity
 from app.threads.commands.send import send_message
 from app.threads.commands.start import Launch
 
@@ -223,7 +223,7 @@ class ManifestService:
             entry.thing = "Agent"
             caller.require(KeyScope.WRITE)
             text = body if isinstance(body, str) else body.decode(errors="replace")
-            opening = Opening(idempotency_key, request_hash("prompt", name, text))
+            identity = StartIdentity(idempotency_key, request_hash("prompt", name, text))
 
             document = _single(await load_text(body))
             if document.get("session") is not None:
@@ -241,7 +241,7 @@ class ManifestService:
                     broker = verbs.brokers.find("Agent")
                     return await broker.prompt(verbs.context(db, caller), name, document)
 
-            data = await prompt_agent(verbs.runtime, caller, opening, prepare, entry)
+            data = await prompt_agent(verbs.runtime, caller, identity, prepare, entry)
             await keep(verbs.runtime.database, entry, _OK)  # the answer is there, whatever fails
             return answer(entry, data)
 

@@ -28,7 +28,7 @@ from app.sessions.store.change import Change
 from app.sessions.store.new_rows import NewSession
 from app.sessions.store.snapshot import PollStatus, SessionHead, Snapshot
 from app.sessions.turn.admission import EventRequest, admit, request_hash
-from app.sessions.turn.opening import Opening, open_session, opened_before
+from app.sessions.turn.opening import StartIdentity, open_session, opened_before
 from app.sessions.turn.resuming import retry_invocation
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.stored_values import with_stored_values
@@ -67,11 +67,11 @@ async def start_session(
         EventNotAcceptedError: the first state does not take the start's event.
     """
     asked = (key, start.user_info, start.seed_data, start.event, start.event_input)
-    opening = Opening(start.idempotency_key, request_hash(*asked), (key,))
-    if (before := await opened_before(runtime, caller, opening)) is not None:
+    identity = StartIdentity(start.idempotency_key, request_hash(*asked), (key,))
+    if (before := await opened_before(runtime, caller, identity)) is not None:
         return before.answer
     flow = await runtime.catalog.get(caller.org_id, key)
-    change = _change(caller, flow, start, opening.session_id(caller))
+    change = _change(caller, flow, start, identity.session_id(caller))
     model = flow.seed(_seed(start.seed_data))
     model.session_id = change.session_id
     model.user_info = start.user_info
@@ -85,7 +85,7 @@ async def start_session(
         runtime,
         caller,
         change,
-        opening,
+        identity,
         event_input=start.event_input,
         answer=change_response(flow, change),
     )

@@ -15,7 +15,7 @@ from app.sessions.turn.announce import announce
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class StartIdentity:
     """What a request to open a session is known by when it comes again.
 
     Attributes:
@@ -47,7 +47,9 @@ class OpenedSession:
     created: datetime
 
 
-async def opened_before(runtime: Runtime, caller: Caller, opening: Opening) -> OpenedSession | None:
+async def opened_before(
+    runtime: Runtime, caller: Caller, identity: StartIdentity
+) -> OpenedSession | None:
     """What the same key has opened already; it is asked for before what the request names is.
 
     So a repeated request is answered also after its flow, agent or tool was changed, or is gone.
@@ -55,21 +57,21 @@ async def opened_before(runtime: Runtime, caller: Caller, opening: Opening) -> O
     Raises:
         IdempotencyMismatchError: the key came before, with another request.
     """
-    key = opening.idempotency_key
+    key = identity.idempotency_key
     if key is None:
         return None
-    found = await runtime.store.opened(caller.org_id, opening.session_id(caller), key)
+    found = await runtime.store.opened(caller.org_id, identity.session_id(caller), key)
     if found is None:
         return None
     previous, created = found
-    return OpenedSession(previous.for_request(opening.request_hash), created)
+    return OpenedSession(previous.for_request(identity.request_hash), created)
 
 
 async def open_session(
     runtime: Runtime,
     caller: Caller,
     change: Change,
-    opening: Opening,
+    identity: StartIdentity,
     *,
     event_input: str,
     answer: dict[str, Any],
@@ -84,8 +86,8 @@ async def open_session(
         name=change.event,
         input=event_input,
         created_by=caller.user_id,
-        request_hash=opening.request_hash.hex(),
-        idempotency_key=opening.idempotency_key,
+        request_hash=identity.request_hash.hex(),
+        idempotency_key=identity.idempotency_key,
         answer=answer,
     )
     match await runtime.store.start(change):
@@ -93,7 +95,7 @@ async def open_session(
             await announce(runtime, change)
             return OpenedSession(answer, created)
         case NotStarted():
-            opened = await opened_before(runtime, caller, opening)
+            opened = await opened_before(runtime, caller, identity)
             if opened is None:
                 raise RuntimeError("a session with a derived id has an event with its key")
             return opened

@@ -11,7 +11,7 @@ from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.new_rows import NewMessage, NewSession
 from app.sessions.turn.admission import request_hash
-from app.sessions.turn.opening import Opening, opened_before
+from app.sessions.turn.opening import StartIdentity, opened_before
 from app.sessions.visibility import check_usable
 from app.threads.commands.new_thread import open_thread, record_with_times
 
@@ -30,8 +30,8 @@ async def fork_thread(
         ForbiddenError: the caller may not read the thread.
         IdempotencyMismatchError: the key came before, with another request.
     """
-    opening = Opening(idempotency_key, request_hash(thread_id, last_message))
-    if (before := await opened_before(runtime, caller, opening)) is not None:
+    identity = StartIdentity(idempotency_key, request_hash(thread_id, last_message))
+    if (before := await opened_before(runtime, caller, identity)) is not None:
         return record_with_times(before)
     source = await runtime.store.load(caller.org_id, thread_id)
     check_usable(caller, source)
@@ -58,7 +58,7 @@ async def fork_thread(
         forked_from_id=thread_id,
         forked_from_message=last_message,
     )
-    session_id = opening.session_id(caller)
+    session_id = identity.session_id(caller)
     change = Change.opening(
         session_id, caller.org_id, new_session, event="fork", title=source.title
     )
@@ -69,7 +69,7 @@ async def fork_thread(
         NewMessage(message.role, message.content, message.status)
         for message in messages[: last_message + 1]
     ]
-    return await open_thread(runtime, caller, change, new_session, opening)
+    return await open_thread(runtime, caller, change, new_session, identity)
 
 
 async def _first_resting_state(flow: Flow) -> str:

@@ -6,17 +6,21 @@ from app.access.caller import Caller
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.new_rows import NewSession
-from app.sessions.turn.opening import OpenedSession, Opening, open_session
+from app.sessions.turn.opening import OpenedSession, StartIdentity, open_session
 from app.threads.cursor import Cursor
 from app.threads.record import declared_goal_fields
 
 
 async def open_thread(
-    runtime: Runtime, caller: Caller, change: Change, new_session: NewSession, opening: Opening
+    runtime: Runtime,
+    caller: Caller,
+    change: Change,
+    new_session: NewSession,
+    identity: StartIdentity,
 ) -> dict[str, Any]:
     """Writes a new thread; its record."""
     answer = _record_of(change, new_session)
-    opened = await open_session(runtime, caller, change, opening, event_input="", answer=answer)
+    opened = await open_session(runtime, caller, change, identity, event_input="", answer=answer)
     return record_with_times(opened)
 
 

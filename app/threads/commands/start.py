@@ -15,7 +15,7 @@ from app.sessions.store.change import Change
 from app.sessions.store.limits import session_budget
 from app.sessions.store.new_rows import NewMessage, NewSession, StepFence
 from app.sessions.turn.admission import request_hash
-from app.sessions.turn.opening import Opening, opened_before
+from app.sessions.turn.opening import StartIdentity, opened_before
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
 from app.threads.commands.budget import check_budget_prices
@@ -62,21 +62,23 @@ async def start_thread(
     async def given() -> Launch:
         return Launch(request)
 
-    return await launch_thread(runtime, caller, Opening(idempotency_key, _hash(request)), given)
+    return await launch_thread(
+        runtime, caller, StartIdentity(idempotency_key, _hash(request)), given
+    )
 
 
 async def launch_thread(
     runtime: Runtime,
     caller: Caller,
-    opening: Opening,
+    identity: StartIdentity,
     prepare: Callable[[], Awaitable[Launch]],
 ) -> dict[str, Any]:
     """Starts a thread from what `prepare` makes of an agent; see `start_thread`."""
-    if (before := await opened_before(runtime, caller, opening)) is not None:
+    if (before := await opened_before(runtime, caller, identity)) is not None:
         return record_with_times(before)
     launch = await prepare()
-    change, new_session = await thread_opening(runtime, caller, launch, opening.session_id(caller))
-    return await open_thread(runtime, caller, change, new_session, opening)
+    change, new_session = await thread_opening(runtime, caller, launch, identity.session_id(caller))
+    return await open_thread(runtime, caller, change, new_session, identity)
 
 
 async def thread_opening(
