@@ -7,8 +7,6 @@ import jsonschema_rs
 from app.kit.schema_cost import TooMuchWorkError, check_work
 from app.kit.storable import Limits, NotStorableError, check_json
 
-Place = list[str | int]
-
 MAX_CHARS = 64_000  # of one schema
 MAX_FAULTS = 20
 _MAX_TEXT = 300
@@ -55,13 +53,13 @@ def schema_faults(schema: dict[str, Any], value: object) -> list[str]:
     return [f"{place}: {text}" if place else text for place, text in places]
 
 
-def schema_findings(schema: dict[str, Any], value: object) -> list[tuple[Place, str]]:
+def schema_findings(schema: dict[str, Any], value: object) -> list[tuple[list[str | int], str]]:
     """The same faults, each with its place: keys and indexes from the outside in."""
     try:
         check_work(schema, value)
     except TooMuchWorkError:
         return [([], "is too large, or nests too deep, to be checked against this schema")]
-    findings: list[tuple[Place, str]] = []
+    findings: list[tuple[list[str | int], str]] = []
     for error in _validator(schema).iter_errors(value):
         text = error.message if len(error.message) <= _MAX_TEXT else f"{error.message[:_MAX_TEXT]}…"
         findings.append((list(error.instance_path), text))

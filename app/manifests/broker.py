@@ -35,7 +35,7 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
     """Typed by the spec of its manifests and by the row of its table.
 
     The verbs are the same for all kinds; a kind defines how its rows are found, inserted, changed
-    and shown. A verb that a kind lacks is a 501, a change of a read-only kind a 405.
+    and shown. A verb that a kind does not support is a 501, a change of a read-only kind a 405.
 
     Attributes:
         other_names: what else the kind is called.
@@ -49,7 +49,7 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
         hide_unknown_fields: whether errors leave out unknown names, which may be secrets.
         write_scope: the scope that a change needs.
         refers_to: the kinds that its specs may name.
-        lacks: of apply and delete, those that the kind refuses.
+        refused_verbs: of apply and delete, those that the kind refuses.
     """
 
     other_names: ClassVar[Sequence[str]] = ()
@@ -63,7 +63,7 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
     hide_unknown_fields: ClassVar[bool] = False
     write_scope: ClassVar[KeyScope] = KeyScope.WRITE
     refers_to: ClassVar[frozenset[str]] = frozenset()
-    lacks: ClassVar[frozenset[str]] = frozenset()
+    refused_verbs: ClassVar[frozenset[str]] = frozenset()
 
     async def apply(self, context: Context, manifest: Manifest[SpecT]) -> Applied:
         """Creates the resource, or changes it to what the manifest declares, or does nothing.

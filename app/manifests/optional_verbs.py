@@ -49,5 +49,5 @@ class OptionalVerbs:
         self.not_supported("prompt")
 
     def not_supported(self, verb: str) -> NoReturn:
-        """Refuses a verb that the kind lacks."""
+        """Refuses a verb that the kind does not support."""
         raise VerbNotImplementedError(f"Kind {self.kind} does not have the verb {verb!r}.")

@@ -40,7 +40,6 @@ _MAX_SIZE = 2**31 - 1
 _PAIRS = (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems"))
 
 Check = Callable[[Any], bool]
-Place = list[str | int]
 
 # Until when the checks of one call may run; None: nothing is checked.
 _end: ContextVar[float | None] = ContextVar("_end", default=math.inf)
@@ -67,7 +66,7 @@ def no_checks() -> Iterator[None]:
 
 
 def constraint(
-    schema: dict[str, Any], loc: Place, faults: list[FieldError]
+    schema: dict[str, Any], loc: list[str | int], faults: list[FieldError]
 ) -> Callable[[Any], Any] | None:
     """A validator of what a schema demands beside the type; None where that is nothing.
 

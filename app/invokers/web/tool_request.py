@@ -12,8 +12,8 @@ from app.invokers.web.http_config import HttpMethod, check_header, check_path
 from app.invokers.web.request_parts import query_texts
 
 
-class Place(StrEnum):
-    """Where an argument goes."""
+class RequestPart(StrEnum):
+    """The part of a request that an argument goes into."""
 
     PATH = "path"
     QUERY = "query"
@@ -49,19 +49,19 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
         InvokerError: an argument cannot go where it is to go.
     """
     method = HttpMethod(config["method"])
-    places = config.get("arguments", {})
-    rest = Place.QUERY if method in BODILESS else Place.BODY
+    parts = config.get("arguments", {})
+    rest = RequestPart.QUERY if method in BODILESS else RequestPart.BODY
     path: str = config["path"]
-    found: dict[Place, dict[str, Any]] = {place: {} for place in Place}
+    found: dict[RequestPart, dict[str, Any]] = {part: {} for part in RequestPart}
     for name, value in arguments.items():
-        place = Place.PATH if f"{{{name}}}" in path else Place(places.get(name, rest))
-        found[place][name] = value
-    for name, value in found[Place.PATH].items():
+        part = RequestPart.PATH if f"{{{name}}}" in path else RequestPart(parts.get(name, rest))
+        found[part][name] = value
+    for name, value in found[RequestPart.PATH].items():
         path = path.replace(f"{{{name}}}", quote(_text(name, value), safe=""))
     path, _, fixed = path.partition("?")
     if "{" in path:
         raise InvokerError(f"the path {path!r} needs an argument that is not there")
-    headers = {name: _text(name, value) for name, value in found[Place.HEADER].items()}
+    headers = {name: _text(name, value) for name, value in found[RequestPart.HEADER].items()}
     try:
         check_path(path)
         for name, value in headers.items():
@@ -69,8 +69,8 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
     except ValueError as error:
         raise InvokerError(f"the request cannot be sent: {error}") from None
     query: dict[str, Any] = dict(parse_qs(fixed, keep_blank_values=True))
-    query |= {name: query_texts(value) for name, value in found[Place.QUERY].items()}
-    body = found[Place.BODY] if rest is Place.BODY or found[Place.BODY] else None
+    query |= {name: query_texts(value) for name, value in found[RequestPart.QUERY].items()}
+    body = found[RequestPart.BODY] if rest is RequestPart.BODY or found[RequestPart.BODY] else None
     return ToolRequest(method, path, query, headers, body)
 
 

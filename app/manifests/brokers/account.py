@@ -36,7 +36,7 @@ class AccountBroker(AccessBroker[AccountSpec, Org]):
     table: ClassVar[Any] = Org
     id_prefix: ClassVar[str] = "org"
     spec_model = AccountSpec
-    lacks: ClassVar[frozenset[str]] = frozenset({"delete"})
+    refused_verbs: ClassVar[frozenset[str]] = frozenset({"delete"})
     columns: ClassVar[Sequence[Column]] = (
         attribute("name"),
         meta_field("description"),

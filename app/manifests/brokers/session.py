@@ -42,7 +42,7 @@ class SessionBroker(StoredBroker[SessionSpec, Session]):
     sort_upwards: ClassVar[bool] = False
     spec_model = SessionSpec
     free_names: ClassVar[bool] = True
-    lacks: ClassVar[frozenset[str]] = frozenset({"apply"})
+    refused_verbs: ClassVar[frozenset[str]] = frozenset({"apply"})
     columns: ClassVar[Sequence[Column]] = (
         attribute("name", field="id"),
         attribute("flow"),

@@ -31,7 +31,7 @@ class Prune:
                 broker = registry.find(kind)
             except NotFoundError as error:
                 raise _refused(error.detail) from None
-            if broker.lacks:
+            if broker.refused_verbs:
                 raise _refused(f"resources of kind {broker.kind} are not declared by manifests")
             found[broker.kind] = broker
         return sorted(found.values(), key=registry.rank, reverse=True)

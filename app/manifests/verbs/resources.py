@@ -31,6 +31,6 @@ def api_resources(brokers: BrokerRegistry) -> list[dict[str, Any]]:
 
 def _verbs(broker: AnyBroker) -> list[str]:
     own = [verb for verb in _OWN if getattr(type(broker), verb) is not getattr(Broker, verb)]
-    changes = [verb for verb in ("apply", "delete") if verb not in broker.lacks]
+    changes = [verb for verb in ("apply", "delete") if verb not in broker.refused_verbs]
     shared = [verb for verb in _ALWAYS if verb != "diff" or "apply" in changes]
     return sorted([*changes, *shared, *own])

@@ -75,7 +75,7 @@ class VerbRunner:
 
         Raises:
             NotFoundError: there is no such kind.
-            VerbNotImplementedError: the kind has no broker, or lacks the verb.
+            VerbNotImplementedError: the kind has no broker, or does not support the verb.
             ForbiddenError: the caller's key does not allow it.
         """
         async with self.journaled(caller, command, name) as entry:
