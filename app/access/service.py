@@ -177,7 +177,8 @@ async def _user_id(db: AsyncSession, org_id: str, email: str) -> str:
         .values(row)
         .on_conflict_do_update(index_elements=["org_id", "email"], set_={"email": email})
     )
-    return (await db.exec(made.returning(col(User.id)))).scalar_one()
+    user_id: str = (await db.exec(made.returning(col(User.id)))).scalar_one()
+    return user_id
 
 
 def _refuse(faults: dict[str, str | None]) -> None:
