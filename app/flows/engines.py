@@ -43,12 +43,12 @@ class _NotingEngine(BaseEngine):
         self.notes = ChartNotes()
 
     def _guards(self, transition: Transition, trigger: TriggerData) -> Iterable[CallbackWrapper]:
-        """The guards of a transition that does not match, if it is to be told which of them fails.
+        """The guards of a transition that does not match, to find out which of them fails.
 
         None are, where a transition before it was refused, or nobody sent an event.
         """
-        told = self.notes.refusal is not None or not type(self.sm).refusals  # type: ignore[attr-defined]
-        if told or trigger.event is None:
+        refusals = type(self.sm).refusals  # type: ignore[attr-defined]
+        if self.notes.refusal is not None or not refusals or trigger.event is None:
             return ()
         return self.sm._callbacks._registry[transition.cond.key]  # noqa: SLF001 - no public way
 

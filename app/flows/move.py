@@ -18,7 +18,7 @@ class Recording(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class TurnMessage:
     """What a transition adds to the dialogue by itself; blocks as on the wire.
 
     Attributes:
@@ -83,6 +83,6 @@ class Move:
 
     key: str
     recording: Recording = Recording.NONE
-    said: Sequence[Said] = ()
+    messages: Sequence[TurnMessage] = ()
     goal_changes: Sequence[GoalChange] = ()
     actions: Sequence[OpenedAction | ClosedAction] = ()

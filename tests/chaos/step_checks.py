@@ -181,5 +181,5 @@ class _Step:
             is_put_back = not end.new_failures
             return is_put_back and any(f.touches(call.arrived - _SLACK, end.at) for f in stops)
         if end.answer is None and self._slept(call.arrived, end.at):
-            return True  # of a tool's call: the model was told that no answer came in time
+            return True  # of a tool's call: the model reads that no answer came in time
         return end.is_takeover or end.status == "superseded" or end.answer == call.text

@@ -175,20 +175,20 @@ def _watch(
             before = _by_name(now)
             for listing in now:
                 keys = [(listing.kind, item["name"]) for item in listing.items]
-                news = [known.get(key) != before[key] for key in keys]
-                _say_news(listing, news, shape)
+                are_new = [known.get(key) != before[key] for key in keys]
+                _say_new(listing, are_new, shape)
             for kind, name in known.keys() - before.keys():
                 say(f"{resource_name(kind, name)} deleted", err=True)
     except KeyboardInterrupt:
         return
 
 
-def _say_news(listing: Listing, news: Sequence[bool], shape: Output) -> None:
-    items = [item for item, new in zip(listing.items, news, strict=True) if new]
+def _say_new(listing: Listing, are_new: Sequence[bool], shape: Output) -> None:
+    items = [item for item, new in zip(listing.items, are_new, strict=True) if new]
     if not items:
         return
     if shape.needs_manifests:
-        shape.say([one for one, new in zip(listing.manifests, news, strict=True) if new])
+        shape.say([one for one, new in zip(listing.manifests, are_new, strict=True) if new])
     elif shape.format is Format.NAME:
         say_rows([[resource_name(listing.kind, item["name"])] for item in items])
     else:

@@ -14,7 +14,7 @@ from app.enums import (
 from app.flows.library.actions import ActionNotOpenError, Resolution
 from app.flows.library.asking import Asking
 from app.flows.library.tool_use import Next, Outcome, ToolUse
-from app.flows.move import ClosedAction, OpenedAction, Said
+from app.flows.move import ClosedAction, OpenedAction, TurnMessage
 from app.kit.ids import new_id
 from app.wire.budget import UsedUpBudget
 from app.wire.messages import ErrorCode, error_block
@@ -82,8 +82,8 @@ def after_budget_resolution(pending: PendingBudget, resolution: Resolution) -> O
             closed = ClosedAction(pending.id, ActionStatus.DENIED, resolution.stored)
     reason = f"{pending.text} {resolution.message}" if resolution.message else pending.text
     blocks = [error_block(reason, ErrorCode.BUDGET_EXCEEDED)]
-    said = Said(MessageRole.ASSISTANT, blocks, failed=True)
-    return Outcome(Next.USER, ToolUse(), [said], [closed])
+    message = TurnMessage(MessageRole.ASSISTANT, blocks, failed=True)
+    return Outcome(Next.USER, ToolUse(), [message], [closed])
 
 
 def without_budget(pending: PendingBudget) -> Outcome:

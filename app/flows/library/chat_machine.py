@@ -155,7 +155,7 @@ class ChatMachine(SessionMachine):
             chat.steps += outcome.next is Next.MODEL
             return Move(
                 outcome.next,
-                said=outcome.said,
+                messages=outcome.messages,
                 goal_changes=progress.changes,
                 actions=outcome.actions,
             )
@@ -165,7 +165,7 @@ class ChatMachine(SessionMachine):
         move = Move(
             outcome.next,
             Recording.NONE if alone else Recording.RAW,
-            [*outcome.said, *invocations(chat.invoked_skills)],
+            [*outcome.messages, *invocations(chat.invoked_skills)],
             [*progress.changes, *chat.begin_goals()],
             outcome.actions,
         )

@@ -13,8 +13,8 @@ _ACHIEVED = {"result": "The goal is achieved."}
 
 def goal_results(progress: GoalProgress, calls: Iterable[ToolCall]) -> dict[str, ToolResult]:
     """The results of those calls that are of goals' tools, by call."""
-    mine = [call for call in calls if progress.call(call.id, call.name, call.arguments)]
-    return {call.id: _result(call.id, progress.results[call.id]) for call in mine}
+    of_goals = [call for call in calls if progress.call(call.id, call.name, call.arguments)]
+    return {call.id: _result(call.id, progress.results[call.id]) for call in of_goals}
 
 
 def with_goals(outcome: Outcome, progress: GoalProgress, *, may_remind: bool) -> Outcome:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from app.enums import MessageRole
 from app.flows.library.tool_use import result_block, use_block
 from app.flows.model.versioned import VersionedModel, register_model
-from app.flows.move import Said
+from app.flows.move import TurnMessage
 from app.invokers.invoker import ToolCall
 from app.invokers.tool import Effect, ServerTool, ToolResult, ToolStatus
 from app.kit.ids import new_id
@@ -54,15 +54,15 @@ def load_skill_tool(skills: Mapping[str, KnownSkill]) -> ServerTool:
     )
 
 
-def invocations(skills: Iterable[InvokedSkill]) -> list[Said]:
+def invocations(skills: Iterable[InvokedSkill]) -> list[TurnMessage]:
     """Each skill as a call and its result: as if the model had loaded it."""
-    said = []
+    messages = []
     for skill in skills:
         arguments: dict[str, Any] = {"name": skill.name}
         call = ToolCall(new_id("tu"), LOAD_SKILL, arguments)
         result = ToolResult(tool_use_id=call.id, status=ToolStatus.SUCCESS, payload=skill.body)
-        said += [
-            Said(MessageRole.ASSISTANT, [use_block(call, refused=False)], behind=True),
-            Said(MessageRole.ROBOTO, [result_block(LOAD_SKILL, result, 1)], behind=True),
+        messages += [
+            TurnMessage(MessageRole.ASSISTANT, [use_block(call, refused=False)], behind=True),
+            TurnMessage(MessageRole.ROBOTO, [result_block(LOAD_SKILL, result, 1)], behind=True),
         ]
-    return said
+    return messages

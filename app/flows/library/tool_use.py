@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.enums import ActionKind, ActionStatus, MessageRole
 from app.flows.library.approval import Approval, needs_approval
 from app.flows.library.asking import Asking, PendingAction
-from app.flows.move import ClosedAction, OpenedAction, Said
+from app.flows.move import ClosedAction, OpenedAction, TurnMessage
 from app.invokers.invoker import Answer, ToolCall
 from app.invokers.tool import ToolResult, ToolStatus, fitted
 from app.kit.json_schema import schema_faults
@@ -106,7 +106,7 @@ class Outcome:
 
     next: Next
     tool_use: ToolUse
-    said: list[Said] = field(default_factory=list)
+    messages: list[TurnMessage] = field(default_factory=list)
     actions: list[OpenedAction | ClosedAction] = field(default_factory=list)
 
 
@@ -141,9 +141,9 @@ def after_answer(
     blocks += [use_block(call, refused=call.id in refused) for call in answer.calls]
     if last and answer.calls:
         blocks.append(error_block("The turn reached its limit of requests.", ErrorCode.MAX_STEPS))
-    said = [Said(MessageRole.ASSISTANT, blocks)] if blocks else []
+    messages = [TurnMessage(MessageRole.ASSISTANT, blocks)] if blocks else []
     if not answer.calls:
-        return Outcome(Next.USER, ToolUse(), said)
+        return Outcome(Next.USER, ToolUse(), messages)
     asked = [
         _opened(call, tools[call.name]) for call in answer.calls if call.id not in results_here
     ]
@@ -156,7 +156,7 @@ def after_answer(
     next_ = Next.USER if last else _next_after_answer(opened)
     actions = [action for _, action in asked if action is not None]
     tool_use = ToolUse(open=opened, calls=len(answer.calls))
-    return _with_results(next_, tool_use, results, said, actions)
+    return _with_results(next_, tool_use, results, messages, actions)
 
 
 def after_results(
@@ -215,15 +215,18 @@ def _with_results(
     next_: Next,
     tool_use: ToolUse,
     blocks: list[dict[str, Any]],
-    said: list[Said],
+    messages: list[TurnMessage],
     actions: Sequence[OpenedAction | ClosedAction],
 ) -> Outcome:
     """Puts results behind the answer: all of one answer stand in one message."""
     complete = not tool_use.open
     if blocks:
-        said = [*said, Said(MessageRole.ROBOTO, blocks, complete, grows=tool_use.answered)]
+        messages = [
+            *messages,
+            TurnMessage(MessageRole.ROBOTO, blocks, complete, grows=tool_use.answered),
+        ]
         tool_use = tool_use.model_copy(update={"answered": True})
-    return Outcome(next_, ToolUse() if complete else tool_use, said, list(actions))
+    return Outcome(next_, ToolUse() if complete else tool_use, messages, list(actions))
 
 
 def _next_after_answer(open_: Sequence[OpenCall]) -> Next:

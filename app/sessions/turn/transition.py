@@ -9,7 +9,7 @@ from app.errors import ConflictError, EventNotAcceptedError
 from app.flows.flow import Entered, Flow
 from app.flows.machine import ERROR_EVENT
 from app.flows.model.session_model import SessionModel
-from app.flows.move import Recording, Said
+from app.flows.move import Recording, TurnMessage
 from app.flows.rendering.dialogue_format import DialogueElement
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
@@ -177,13 +177,13 @@ class TransitionRun:
         change.messages += [
             NewMessage.text(MessageRole(role), storable(text)) for role, text in entered.messages
         ]
-        for said in (one for one in move.said if not one.behind):
-            self._say(said)
+        for message in (one for one in move.messages if not one.behind):
+            self._say(message)
         if entered.recording is Recording.RAW:
             change.messages += self._raw(entered.source)
         change.add_goals(move.goal_changes)
-        for said in (one for one in move.said if one.behind):
-            self._say(said)
+        for message in (one for one in move.messages if one.behind):
+            self._say(message)
 
     def _raw(self, source: str | None) -> list[NewMessage]:
         """What came with the event, as it came: what an invocation gave is not what a user says."""
@@ -198,17 +198,17 @@ class TransitionRun:
         message.made_by = given.made_by
         return [message]
 
-    def _say(self, said: Said) -> None:
-        status = MessageStatus.COMPLETED if said.complete else MessageStatus.GENERATING
-        if said.failed:
+    def _say(self, added: TurnMessage) -> None:
+        status = MessageStatus.COMPLETED if added.complete else MessageStatus.GENERATING
+        if added.failed:
             status = MessageStatus.FAILED
-        message = NewMessage(said.role, said.content, status)
-        if said.grows:
+        message = NewMessage(added.role, added.content, status)
+        if added.grows:
             self.change.growth = message
             return
-        if said.role is MessageRole.ASSISTANT:
+        if added.role is MessageRole.ASSISTANT:
             message.made_by = self._given.made_by
-        if said.role is MessageRole.ROBOTO and self._failure is not None:
+        if added.role is MessageRole.ROBOTO and self._failure is not None:
             # Results stand directly behind their calls.
             self.change.messages.insert(self.change.messages.index(self._failure), message)
             return

@@ -7,7 +7,7 @@ from app.sessions.store.sql.step_sql import SUSPENDED
 ASK = (
     f"WITH {SUSPENDED}"
     """
-, opened AS (
+, opened_action AS (
   INSERT INTO action (id, session_id, org_id, kind, step_id, question, arguments, answer_schema,
     approvers, deadline, on_expiry, status)
   SELECT $3, g.session_id, g.org_id, a.kind, g.id, a.question, a.arguments, a.answer_schema,
@@ -21,12 +21,12 @@ SELECT id FROM guard"""
 
 # Ends the asks of `guard`, and queues their steps.
 _ENDED = """
-, ended AS (
+, ended_actions AS (
   UPDATE action a SET status = {status}, resolution = {resolution}, resolved_by = {resolved_by},
     resolved_at = clock_timestamp()
   FROM guard g WHERE a.id = g.id
 )
-, woken AS (
+, queued_steps AS (
   UPDATE step t SET status = 'queued', result = {result}, run_after = clock_timestamp(),
     published_at = clock_timestamp()
   FROM guard g WHERE t.id = g.step_id

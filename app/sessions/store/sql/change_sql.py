@@ -67,7 +67,7 @@ START_CHILD = (
   WHERE t.attempt = i.attempt AND t.status = 'running' AND t.waits_for IS NULL
   FOR KEY SHARE OF p FOR UPDATE OF t
 )
-, waits AS (
+, waiting_step AS (
   UPDATE step t SET waits_for = i.session_id FROM parent p, i WHERE t.id = p.step_id
 )"""
     + _NEW_SESSION.format(
@@ -103,7 +103,7 @@ _OWN_STEP = """
   WHERE t.id = i.step_id AND t.status = 'running' AND t.attempt = i.attempt
   FOR UPDATE OF s, v, t
 )
-, finished AS (
+, finished_steps AS (
   UPDATE step t
   SET status = CASE WHEN t.id <> i.step_id THEN
         CASE WHEN i.closed_as = 'done' THEN 'done' ELSE 'superseded' END
@@ -124,14 +124,14 @@ _NO_STEP = """
   WHERE s.org_id = i.org_id
   FOR UPDATE OF s, v
 )
-, finished AS (
+, finished_steps AS (
   UPDATE step t SET status = 'superseded', finished_at = clock_timestamp(), lease_until = NULL
   FROM guard g
   WHERE t.invocation_id = g.invocation_id AND t.status IN ('waiting', 'queued', 'running')
 )"""
 
 _CLOSED = f"""
-, closed AS (
+, closed_invocation AS (
   UPDATE invocation v SET status = i.closed_as, error = i.closed_error,
     finished_at = clock_timestamp(),
     model = CASE WHEN i.closed_as <> 'done' THEN s.model END  -- as it was: to resume from
@@ -162,7 +162,7 @@ RESUME = (
   WHERE s.invocation_id IS NULL AND v.model IS NOT NULL
   FOR UPDATE OF s, v
 )
-, reopened AS (
+, reopened_steps AS (
   UPDATE step t SET invocation_id = i.invocation->>'id', failures = 0,
     losses = (t.status = 'superseded' AND t.attempt > 0)::int,
     status = CASE WHEN t.status = 'done' THEN 'done' WHEN t.kind = 'leaf' THEN 'queued'
@@ -173,7 +173,7 @@ RESUME = (
   FROM guard g, i WHERE t.invocation_id = g.invocation_id
   RETURNING t.id, t.queue, t.status
 )
-, dropped AS (
+, undone_values AS (
   -- What the failure's transition stored: the rows of one statement share their transaction, as
   -- those of a restored dump may too, so only what is newer than the invocation.
   DELETE FROM session_value w USING guard g, i, transition t
@@ -185,7 +185,7 @@ RESUME = (
   FROM guard g, i
   WHERE o.session_id = g.id AND o.concluded_version = i.version AND o.status = 'failed'
 )
-, taken AS (
+, resumed_invocation AS (
   UPDATE invocation v SET model = NULL FROM guard g WHERE v.id = g.invocation_id
 )
 , changed AS (
@@ -196,7 +196,7 @@ RESUME = (
   RETURNING s.id, s.org_id, s.version
 )"""
     + WRITES
-    + "\nSELECT id, queue FROM reopened WHERE status = 'queued'"
+    + "\nSELECT id, queue FROM reopened_steps WHERE status = 'queued'"
 )
 
 # The same statements for changes that write something of these: each part costs even where it is

@@ -27,21 +27,21 @@ WITH i AS MATERIALIZED (
     AND (i.counted IS NULL OR EXISTS (SELECT 1 FROM parent))
   FOR UPDATE OF t
 )
-, finished AS (
+, finished_steps AS (
   UPDATE step t SET status = 'done', result = i.result, finished_at = clock_timestamp(),
     lease_until = NULL
   FROM guard g, i WHERE t.id = g.step_id
 )
-, assembled AS (
+, finished_composites AS (
   UPDATE step t SET status = 'done', result = p.result, finished_at = clock_timestamp()
   FROM guard g, i, jsonb_to_recordset(i.composites) AS p(id text, result text)
   WHERE t.id = p.id
 )
-, counted AS (
+, counted_composites AS (
   UPDATE step t SET remaining = t.remaining - 1, cut = t.cut OR i.cut
   FROM guard g, i WHERE t.id = i.counted
 )
-, chained AS (
+, continued_chain AS (
   UPDATE step t SET remaining = i.to_come, cut = t.cut OR i.cut
   FROM guard g, i WHERE t.id = i.chain
 )"""
@@ -72,12 +72,12 @@ WITH i AS MATERIALIZED (
 , done AS (
   SELECT n.* FROM numbered n JOIN parent p ON p.id = n.counted WHERE n.number < p.remaining
 )
-, finished AS (
+, finished_steps AS (
   UPDATE step t SET status = 'done', result = d.result, finished_at = clock_timestamp(),
     lease_until = NULL
   FROM done d WHERE t.id = d.id
 )
-, counted AS (
+, counted_composites AS (
   UPDATE step t SET remaining = t.remaining - c.times, cut = t.cut OR c.cut
   FROM (SELECT counted, count(*)::int AS times, bool_or(cut) AS cut FROM done GROUP BY counted) c
   WHERE t.id = c.counted
@@ -134,12 +134,12 @@ guard AS (
   WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'running' AND v.status = 'running'
   FOR KEY SHARE OF s FOR UPDATE OF v, t
 )
-, suspended AS (
+, suspended_step AS (
   UPDATE step t SET status = 'waiting', lease_until = NULL, waits_for = $3,
     run_after = clock_timestamp() + $4 * interval '1 second'
   FROM guard g WHERE t.id = g.id
 )
-, extended AS (
+, extended_invocation AS (
   UPDATE invocation v SET deadline = clock_timestamp() + ($4 + $5::float8) * interval '1 second'
   FROM guard g WHERE v.id = g.invocation_id
     AND v.deadline < clock_timestamp() + ($4 + $5::float8) * interval '1 second'
@@ -201,46 +201,46 @@ RENEW_LOCKED = """
 UPDATE step SET lease_until = clock_timestamp() + $3 * interval '1 second'
 WHERE id = $1 AND attempt = $2 AND status = 'running'"""
 
-# Steps of the queues `mine (queue, most)` that are due and that were not published for $1 seconds,
-# those whose worker was lost first. `now()`, since an index is not asked for a volatile value.
+# Steps of `own_queues (queue, most)` that are due and that were not published for $1 seconds, those
+# whose worker was lost first. `now()`, since an index is not asked for a volatile value.
 # Steps that were started just while their invocation ended from outside are open still, since the
 # statement that ended it did not see them yet: they are superseded here.
 _STALE = f"""
 , lost AS (
-  SELECT d.id FROM mine m CROSS JOIN LATERAL (
+  SELECT d.id FROM own_queues o CROSS JOIN LATERAL (
     SELECT t.id FROM step t
-    WHERE t.queue = m.queue AND t.status = 'running' AND t.lease_until < now()
+    WHERE t.queue = o.queue AND t.status = 'running' AND t.lease_until < now()
       AND t.published_at < now() - $1 * interval '1 second' AND {KNOWN_SQL}
-    ORDER BY t.lease_until LIMIT m.most FOR UPDATE SKIP LOCKED) d
+    ORDER BY t.lease_until LIMIT o.most FOR UPDATE SKIP LOCKED) d
 )
 , unclaimed AS (
-  SELECT d.id FROM mine m CROSS JOIN LATERAL (
+  SELECT d.id FROM own_queues o CROSS JOIN LATERAL (
     SELECT t.id FROM step t
-    WHERE t.queue = m.queue AND t.status = 'queued' AND t.run_after <= now()
+    WHERE t.queue = o.queue AND t.status = 'queued' AND t.run_after <= now()
       AND t.published_at < now() - $1 * interval '1 second' AND {KNOWN_SQL}
-    ORDER BY t.published_at LIMIT m.most FOR UPDATE SKIP LOCKED) d
+    ORDER BY t.published_at LIMIT o.most FOR UPDATE SKIP LOCKED) d
 )
 , stale AS MATERIALIZED (
   SELECT c.id, c.lost, t.invocation_id, v.status = 'running' AS is_open
   FROM (SELECT id, true AS lost FROM lost UNION ALL SELECT id, false FROM unclaimed) c
   JOIN step t ON t.id = c.id JOIN invocation v ON v.id = t.invocation_id
 )
-, over AS (
+, superseded_steps AS (
   UPDATE step t SET status = 'superseded', finished_at = clock_timestamp(), lease_until = NULL
   FROM (SELECT DISTINCT invocation_id FROM stale WHERE NOT is_open) s
   WHERE t.invocation_id = s.invocation_id AND t.status IN ('waiting', 'queued', 'running')
 )
-, published AS (
+, published_steps AS (
   UPDATE step t SET published_at = clock_timestamp() FROM stale s WHERE t.id = s.id AND s.is_open
   RETURNING t.id, t.queue, s.lost
 )
-SELECT id, queue FROM published ORDER BY lost DESC"""
+SELECT id, queue FROM published_steps ORDER BY lost DESC"""
 
 # $2 queues in order, $3 seconds between the sweeps of a queue, whoever sweeps it. What nobody
 # serves must not keep the others waiting.
 SWEEP = (
     """
-WITH mine AS (
+WITH own_queues AS (
   INSERT INTO queue_sweep (queue, swept_at)
   SELECT queue, clock_timestamp() FROM unnest($2::text[]) AS q(queue)
   ON CONFLICT (queue) DO UPDATE SET swept_at = clock_timestamp()
@@ -253,7 +253,7 @@ WITH mine AS (
 # $2 queues, $3 how many steps of each: for a worker that goes on without Redis.
 TAKE_DUE = (
     """
-WITH mine AS (
+WITH own_queues AS (
   SELECT * FROM unnest($2::text[], $3::int[]) AS q(queue, most)
 )"""
     + _STALE
