@@ -6,8 +6,10 @@ from typing import Any
 import asyncpg
 
 from app.access.crypto import DecryptionError, SecretLocation, Vault
+from app.invokers.config import InvokerConfig
 from app.invokers.invoker import InvokerError
 from app.invokers.pool import built_in_invokers
+from app.invokers.template_config import HttpTemplateConfig, ProviderTemplateConfig
 from app.invokers.tool import ServerTool
 
 _RESOURCE = "SELECT spec FROM resource WHERE org_id = $1 AND kind = $2 AND name = $3"
@@ -28,10 +30,6 @@ SELECT name, key_id, ciphertext,
 FROM secret WHERE org_id = $1 AND name = ANY($2)
 """
 
-# What a template may set of a request that goes over a connection.
-_REQUEST_FIELDS = frozenset({"method", "path", "headers"})
-# What a template may set of a request to a Provider.
-_MODEL_FIELDS = frozenset({"model", "parameters", "stream"})
 _CREDENTIALS = ("apiKey", "username", "password")
 
 
@@ -88,7 +86,7 @@ class ManifestConnections:
         return {
             "url": spec["url"],
             "token": secrets[spec["auth"]] if "auth" in spec else None,
-            "headers": _merged(None, headers, secrets),
+            "headers": _with_secrets(headers, secrets),
         }
 
     async def _mcp(self, org_id: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +97,7 @@ class ManifestConnections:
 
     async def _llm(self, org_id: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         spec = await self._spec(org_id, "Provider", name)
-        _refuse_others(config, _MODEL_FIELDS, f"Provider {name!r}")
+        _refuse_others(config, ProviderTemplateConfig, f"Provider {name!r}")
         secrets = await self._secrets(org_id, [spec["apiKey"]] if "apiKey" in spec else [])
         parameters = {_snake(key): value for key, value in spec["parameters"].items()}
         return {
@@ -116,8 +114,8 @@ class ManifestConnections:
         name = config["connection"]
         if not isinstance(name, str):
             raise InvokerError("config.connection must be the name of an ApiConnection")
+        _refuse_others(config, HttpTemplateConfig, f"ApiConnection {name!r}")
         own = {key: value for key, value in config.items() if key != "connection"}
-        _refuse_others(own, _REQUEST_FIELDS, f"ApiConnection {name!r}")
         connection = (await self._spec(org_id, "ApiConnection", name))["connection"]
         headers: dict[str, Any] = connection.get("headers", {})
         named = [connection[field] for field in _CREDENTIALS if field in connection]
@@ -133,7 +131,7 @@ class ManifestConnections:
             **plain,
             **keys,
             **own,
-            "headers": _merged(own.get("headers"), headers, secrets),
+            "headers": _with_secrets(headers, secrets),
         }
 
     async def _spec(self, org_id: str, kind: str, name: str) -> dict[str, Any]:
@@ -163,8 +161,9 @@ class ManifestConnections:
             raise InvokerError(str(error)) from None
 
 
-def _refuse_others(config: Mapping[str, Any], known: frozenset[str], whose: str) -> None:
-    """A template must not lead the credentials of a connection to another place."""
+def _refuse_others(config: Mapping[str, Any], model: type[InvokerConfig], whose: str) -> None:
+    """Refuses what would lead the credentials of a connection to another place."""
+    known = model.model_fields.keys()
     if others := sorted(config.keys() - known):
         raise InvokerError(
             f"{', '.join(others)}: not to be set beside {whose}; a template may set "
@@ -172,15 +171,12 @@ def _refuse_others(config: Mapping[str, Any], known: frozenset[str], whose: str)
         )
 
 
-def _merged(own: Any, connection: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """The headers of the template, then those of the connection, which win."""
-    given = {
+def _with_secrets(headers: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
+    """The headers of a connection, each with its secret in place of the secret's name."""
+    return {
         name: secrets[value["secret"]] if isinstance(value, dict) else value
-        for name, value in connection.items()
+        for name, value in headers.items()
     }
-    taken = {name.lower() for name in given} | {"authorization"}
-    own = own if isinstance(own, dict) else {}
-    return {name: value for name, value in own.items() if name.lower() not in taken} | given
 
 
 def _snake(name: str) -> str:
