@@ -58,6 +58,12 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["services"] = vars(_services(node.config).addresses)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """Have the services up before tests are given out; they started beside the collection."""
+    _services(node.config).wait_until_up()
+
+
 class _Together(LoadScopeScheduling):
     """Tests one by one to whoever is free, but those that share what is costly to one worker."""
 
@@ -94,7 +100,11 @@ def anyio_backend() -> str:
 def addresses(request: pytest.FixtureRequest) -> Addresses:
     """Where this run's PostgreSQL and Redis are."""
     given = getattr(request.config, "workerinput", None)
-    return Addresses(**given["services"]) if given else _services(request.config).addresses
+    if given:
+        return Addresses(**given["services"])
+    services = _services(request.config)
+    services.wait_until_up()
+    return services.addresses
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,11 @@ import asyncio
 import secrets
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 from redis.asyncio import Redis
@@ -16,46 +18,64 @@ from app.dev.postgres import Postgres
 from app.dev.valkey import Valkey
 from app.settings import Settings
 
-# Nothing of a test run needs to survive a power cut.
-_FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+# Nothing of a test run needs to survive a power cut, and its queries are too small to be compiled.
+_FAST = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "jit": "off",
+    "scram_iterations": "1",
+}
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the services of the run are; `template` is the migrated database that tests clone."""
+    """Where the services of the run are.
+
+    Attributes:
+        template: the migrated database that tests clone.
+        is_embedded: whether the PostgreSQL goes, with all that is in it, when the run ends.
+    """
 
     database_url: str
     redis_url: str
     template: str
+    is_embedded: bool
 
     def database(self, name: str) -> str:
         return f"{self.database_url.rpartition('/')[0]}/{name}"
 
 
 class Services:
-    """Started once per run; embedded unless DATABASE_URL and REDIS_URL name others."""
+    """Started once per run; embedded unless DATABASE_URL and REDIS_URL name others.
+
+    They start beside what made this: `wait_until_up` before they are used.
+    """
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
         self._embedded: list[Postgres | Valkey] = []
         self._directory: Path | None = None
-        self._template = f"template_{secrets.token_hex(6)}"
-        try:
-            self.addresses = self._runner.run(self._start())
-        except BaseException:
-            self.stop()
-            raise
+        self.addresses = self._choose()
+        # Of one thread, which lives until the end: a process ends with the thread that started it.
+        self._thread = ThreadPoolExecutor(1)
+        self._started = self._thread.submit(self._runner.run, self._start())
+
+    def wait_until_up(self) -> None:
+        self._started.result()
 
     def stop(self) -> None:
-        with self._runner:
-            self._runner.run(self._stop())
+        with self._thread:
+            self._thread.submit(self._runner.run, self._stop()).result()
+            self._thread.submit(self._runner.close).result()
         if self._directory:
             shutil.rmtree(self._directory)
 
-    async def _start(self) -> Addresses:
+    def _choose(self) -> Addresses:
         given = Settings()
         database_url, redis_url = given.database_url, given.redis_url
-        if "database_url" not in given.model_fields_set:
+        is_embedded = "database_url" not in given.model_fields_set
+        if is_embedded:
             postgres = Postgres(
                 self._home(),
                 name=secrets.token_hex(8),
@@ -71,15 +91,23 @@ class Services:
             )
             self._embedded.append(valkey)
             redis_url = valkey.url
+        template = f"template_{secrets.token_hex(6)}"
+        return Addresses(database_url, redis_url, template, is_embedded)
+
+    async def _start(self) -> None:
         await asyncio.gather(*(service.start() for service in self._embedded))
-        addresses = Addresses(database_url, redis_url, self._template)
-        await execute(database_url, f'CREATE DATABASE "{self._template}"')
-        await migrate(addresses.database(self._template))
-        return addresses
+        if self.addresses.is_embedded:
+            # Its hash had 4,096 rounds, for both sides of each of thousands of connections.
+            password = urlsplit(self.addresses.database_url).password
+            rehash = f"ALTER ROLE CURRENT_USER PASSWORD '{password}'"
+            await execute(self.addresses.database_url, rehash)
+        await execute(self.addresses.database_url, f'CREATE DATABASE "{self.addresses.template}"')
+        await migrate(self.addresses.database(self.addresses.template))
 
     async def _stop(self) -> None:
-        if not any(isinstance(service, Postgres) for service in self._embedded):
-            await execute(Settings().database_url, f'DROP DATABASE IF EXISTS "{self._template}"')
+        if not self.addresses.is_embedded:
+            name = self.addresses.template
+            await execute(self.addresses.database_url, f'DROP DATABASE IF EXISTS "{name}"')
         for service in self._embedded:
             await service.stop()
             if isinstance(service, Postgres):
@@ -145,7 +173,8 @@ class Clones:
     def close(self) -> None:
         for database in self._idle:
             self._runner.run(database.connection.close())
-            self.drop(database.name)
+            if not self.addresses.is_embedded:
+                self.drop(database.name)
         with self._runner:
             self._runner.run(self._connection.close())
 
