@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import logging
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from tests.chaos.fault import Fault
 from tests.chaos.faults import KINDS
 from tests.chaos.history import History
 from tests.chaos.load import Talker
+from tests.chaos.reporting import add_faults, conclude, show_progress
 from tests.chaos.schedule import Schedule, note_slow_machine
 from tests.chaos.state_checks import check_logs, check_rest
 from tests.chaos.step_checks import check_steps
@@ -104,9 +104,14 @@ async def run(plan: Plan, directory: Path) -> Outcome:
         await deployment.apply(flows_of(upstream))
         history = History()
         schedule = Schedule(deployment, plan.seed, plan.kinds)
+
+        def figures() -> str:
+            events, calls = len(history.sent), len(upstream.ledger)
+            return f"{len(schedule.faults)} faults, {events} events, {calls} calls"
+
         watching = [
             asyncio.create_task(note_slow_machine(schedule.faults)),
-            asyncio.create_task(_progress(schedule, history, upstream)),
+            asyncio.create_task(show_progress(schedule, history, figures)),
         ]
         try:
             await _talk(plan, deployment, schedule, history)
@@ -151,44 +156,19 @@ async def _talk(plan: Plan, deployment: Deployment, schedule: Schedule, history:
                 task.result()
 
 
-async def _progress(schedule: Schedule, history: History, upstream: Upstream) -> None:
-    began = time.time()
-    while True:
-        await asyncio.sleep(_PROGRESS_SECONDS)
-        lasting = [str(fault) for fault in schedule.faults if not fault.ended]
-        _say(
-            f"{time.time() - began:4.0f} s: {len(schedule.faults)} faults, "
-            f"{len(history.sent)} events, {len(upstream.ledger)} calls, "
-            f"{len(history.complaints)} complaints; {', '.join(lasting) or 'no fault'}"
-        )
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
 def _run_seed(plan: Plan) -> bool:
     """Run one seed and report; whether nothing was violated."""
     directory = Path(tempfile.mkdtemp(prefix=f"statewright-chaos-{plan.seed}-"))
     outcome = asyncio.run(run(plan, directory))
-    report = outcome.report()
-    _say(report)
-    if not outcome.violations:
-        shutil.rmtree(directory, ignore_errors=True)
-        return True
-    faults = [f"{f.began:.2f} {f}" for f in outcome.faults]
-    kept = [
+    evidence = [
+        *(f"{fault.began:.2f} {fault}" for fault in outcome.faults),
         *outcome.audit.steps,
         *outcome.audit.transitions,
         *outcome.audit.messages,
         *outcome.ledger,
         *outcome.history.sent,
     ]
-    (directory / "report.txt").write_text("\n".join([report, *outcome.violations, *faults]))
-    (directory / "evidence.txt").write_text("\n".join(map(str, kept)))
-    _say(f"  seed {plan.seed}; the logs are in {directory}")
-    return False
+    return conclude(directory, plan.seed, outcome.report(), outcome.violations, evidence)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -199,16 +179,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, nargs="+", default=[1], help="one run for each")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long faults happen")
     parser.add_argument("--clients", type=int, default=_CLIENTS, help="who talk at once")
-    parser.add_argument(
-        "--faults", default=",".join(KINDS), help="kinds of faults, with commas between them"
-    )
+    add_faults(parser, KINDS)
     chosen = parser.parse_args(arguments)
-    kinds = [kind.strip() for kind in chosen.faults.split(",") if kind.strip()]
-    unknown = set(kinds) - set(KINDS)
-    if unknown:
-        parser.error(f"unknown faults: {', '.join(sorted(unknown))}; known: {', '.join(KINDS)}")
     logging.disable()  # of the upstream, whose connections are cut
-    plans = [Plan(seed, chosen.seconds, kinds, chosen.clients) for seed in chosen.seed]
+    plans = [Plan(seed, chosen.seconds, chosen.faults, chosen.clients) for seed in chosen.seed]
     results = [_run_seed(plan) for plan in plans]
     return 0 if all(results) else 1
 

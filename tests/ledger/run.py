@@ -12,7 +12,6 @@ result; and no turn is stuck. Exits with 1 if anything of that is not so, and ke
 import argparse
 import asyncio
 import logging
-import shutil
 import sys
 import tempfile
 import time
@@ -30,8 +29,8 @@ from tests.chaos.client import ChaosClient
 from tests.chaos.client_checks import check_clients
 from tests.chaos.deployment import Deployment, running_deployment
 from tests.chaos.fault import Fault
-from tests.chaos.faults import KINDS
 from tests.chaos.history import History
+from tests.chaos.reporting import add_faults, conclude, show_progress
 from tests.chaos.schedule import Schedule, note_slow_machine
 from tests.chaos.state_checks import check_logs, check_rest
 from tests.chaos.step_checks import check_steps
@@ -41,7 +40,6 @@ from tests.ledger.upstream import World, running_world
 
 _TURNS = 1_000
 _CLIENTS = 12
-_PROGRESS_SECONDS = 10.0
 _CLOSING_SECONDS = 60.0  # for turns to end, once all is healed
 _PAUSE = (3.0, 10.0)  # between two faults: turns are to come to something
 _SHOWN = 25
@@ -118,9 +116,14 @@ async def run(plan: Plan, directory: Path) -> Outcome:
         await deployment.apply(world.manifests())
         history, book = History(), Book.of(plan.seed, plan.turns)
         schedule = Schedule(deployment, plan.seed, plan.kinds, _PAUSE)
+
+        def figures() -> str:
+            turns, calls = len(book.turns), len(world.tool_calls)
+            return f"{book.over} of {turns} turns, {len(book.decisions)} decisions, {calls} calls"
+
         watching = [
             asyncio.create_task(note_slow_machine(schedule.faults)),
-            asyncio.create_task(_progress(schedule, book, world, history)),
+            asyncio.create_task(show_progress(schedule, history, figures)),
         ]
         try:
             await _drive(plan, deployment, schedule, history, book)
@@ -170,31 +173,10 @@ async def _drive(
                 task.result()
 
 
-async def _progress(schedule: Schedule, book: Book, world: World, history: History) -> None:
-    began = time.time()
-    while True:
-        await asyncio.sleep(_PROGRESS_SECONDS)
-        lasting = [str(fault) for fault in schedule.faults if not fault.ended]
-        _say(
-            f"{time.time() - began:4.0f} s: {book.over} of {len(book.turns)} turns, "
-            f"{len(book.decisions)} decisions, {len(world.tool_calls)} calls, "
-            f"{len(history.complaints)} complaints; {', '.join(lasting) or 'no fault'}"
-        )
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _report(plan: Plan) -> int:
+def _run_seed(plan: Plan) -> bool:
+    """Runs a seed and reports; whether nothing was violated."""
     directory = Path(tempfile.mkdtemp(prefix=f"statewright-ledger-{plan.seed}-"))
     outcome = asyncio.run(run(plan, directory))
-    report = outcome.report()
-    _say(report)
-    if not outcome.violations:
-        shutil.rmtree(directory, ignore_errors=True)
-        return 0
     evidence = [
         *(f"{fault.began:.2f} {fault}" for fault in outcome.faults),
         *outcome.audit.steps,
@@ -206,10 +188,7 @@ def _report(plan: Plan) -> int:
         *outcome.book.decisions,
         *map(dict, [*outcome.kept.actions, *outcome.kept.usage]),
     ]
-    (directory / "report.txt").write_text("\n".join([report, *outcome.violations]))
-    (directory / "evidence.txt").write_text("\n".join(map(str, evidence)))
-    _say(f"  the logs are in {directory}")
-    return 1
+    return conclude(directory, plan.seed, outcome.report(), outcome.violations, evidence)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -222,16 +201,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--turns", type=int, default=_TURNS, help="how many")
     parser.add_argument("--seed", type=int, default=1, help="of turns, faults and odd answers")
     parser.add_argument("--clients", type=int, default=_CLIENTS, help="who have them at once")
-    parser.add_argument(
-        "--faults", default=",".join(_FAULTS), help="kinds of faults, with commas between them"
-    )
+    add_faults(parser, _FAULTS)
     chosen = parser.parse_args(arguments)
-    kinds = [kind.strip() for kind in chosen.faults.split(",") if kind.strip()]
-    unknown = set(kinds) - set(KINDS)
-    if unknown:
-        parser.error(f"unknown faults: {', '.join(sorted(unknown))}; known: {', '.join(KINDS)}")
     logging.disable()  # of the upstream, whose connections are cut
-    return _report(Plan(chosen.seed, chosen.turns, kinds, chosen.clients))
+    plan = Plan(chosen.seed, chosen.turns, chosen.faults, chosen.clients)
+    return 0 if _run_seed(plan) else 1
 
 
 if __name__ == "__main__":
