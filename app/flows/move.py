@@ -28,6 +28,7 @@ class TurnMessage:
         failed: it says that the turn failed.
         grows: it belongs to the last message, which was not complete.
         behind: it stands behind what the user said with the event.
+        reasoning: of an answer that calls tools: what its model is sent back within the turn.
     """
 
     role: MessageRole
@@ -36,6 +37,7 @@ class TurnMessage:
     failed: bool = False
     grows: bool = False
     behind: bool = False
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.enums import ActionExpiry, Approvers
 from app.invokers.chat import ChatRequest
@@ -188,16 +188,27 @@ class RunChat:
     timeout: float | None = None
 
 
+class Spoken(NamedTuple):
+    """A message of the dialogue as a request to a model is made of it.
+
+    `reasoning` is that of `Answer`, of answers of the turn that runs.
+    """
+
+    role: str
+    content: list[dict[str, Any]]
+    reasoning: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Converse:
     """One request to a chat model, with the dialogue as it stands and tools.
 
     Attributes:
-        request: makes it of the session's model and the dialogue, each message a (role, blocks).
+        request: makes it of the session's model and the dialogue.
         profile: the invoker or Provider that answers, of the session's model.
     """
 
-    request: Callable[[Any, Sequence[tuple[str, list[dict[str, Any]]]]], ChatRequest]
+    request: Callable[[Any, Sequence[Spoken]], ChatRequest]
     profile: Callable[[Any], str]
 
 

@@ -54,7 +54,9 @@ class ToolOutput:
 class ChatMessage:
     """One message of a chat; an answer may have called tools, a question may bring the outputs.
 
-    `notice`: the service says it, and not the user.
+    Attributes:
+        notice: the service says it, and not the user.
+        reasoning: what the model gave with an answer that calls tools; see `Answer`.
     """
 
     role: Role
@@ -62,6 +64,7 @@ class ChatMessage:
     calls: tuple[ToolCall, ...] = ()
     outputs: tuple[ToolOutput, ...] = ()
     notice: bool = False
+    reasoning: str | None = None
 
     @property
     def is_of_user(self) -> bool:
@@ -136,6 +139,7 @@ def read_answer(result: str) -> Answer:
         Finish(members["finish"]),
         tuple(ToolCall(**call) for call in members["calls"]),
         Usage(**members["usage"]),
+        members.get("reasoning"),  # steps of the release before have none
     )
 
 
@@ -158,6 +162,7 @@ def _joined(first: ChatMessage, second: ChatMessage) -> ChatMessage:
         first.calls + second.calls,
         first.outputs + second.outputs,
         first.notice and second.notice,
+        first.reasoning or second.reasoning,
     )
 
 

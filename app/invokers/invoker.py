@@ -136,12 +136,14 @@ class Answer:
         finish: why it ended.
         calls: the tools that a model asks for, in its order.
         usage: of a model, where it says so.
+        reasoning: of a model that calls tools: what it is sent back with the results, opaque.
     """
 
     text: str
     finish: Finish = Finish.COMPLETE
     calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
+    reasoning: str | None = None
 
 
 def result_text(result: object) -> str:

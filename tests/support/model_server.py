@@ -34,6 +34,7 @@ class Said:
         finish: in OpenAI's words; None and "" as some servers have it.
         reasoning: goes before the text, in a part of its own.
         calls: whether it calls a tool behind the text.
+        tool: which one.
         usage: whether it counts tokens.
         breaks: whether the connection is reset before the end.
         raw: the body, in place of all that, as this content type.
@@ -43,6 +44,7 @@ class Said:
     finish: str | None = "stop"
     reasoning: str = ""
     calls: bool = False
+    tool: str = "f"
     usage: bool = True
     breaks: bool = False
     raw: str | bytes | None = None
@@ -56,11 +58,13 @@ class ModelServer(LocalServer):
     Attributes:
         answers: what it says, by the user's last words.
         requests: how often it was asked, likewise.
+        bodies: what it was sent, in order.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, Said] = {}
         self.requests: Counter[str] = Counter()
+        self.bodies: list[dict[str, Any]] = []
         super().__init__(
             Route("/openai/chat/completions", self._answer, methods=["POST"]),
             Route("/anthropic/v1/messages", self._answer, methods=["POST"]),
@@ -72,6 +76,7 @@ class ModelServer(LocalServer):
 
     async def _answer(self, request: Request) -> Response:
         body = json.loads(await request.body())
+        self.bodies.append(body)
         asked = _last_text(body)
         self.requests[asked] += 1
         said = self.answers[asked]
@@ -89,7 +94,12 @@ class ModelServer(LocalServer):
 
 def _last_text(body: dict[str, Any]) -> str:
     content = body["messages"][-1]["content"]
-    return str(content if isinstance(content, str) else content[-1]["text"])
+    if isinstance(content, str):
+        return content
+    last = content[-1]
+    while "text" not in last and isinstance(last["content"], list):  # a result of a tool
+        last = last["content"][-1]
+    return str(last.get("text") or last["content"])
 
 
 async def _streamed(events: Iterator[str], said: Said) -> AsyncIterator[str]:
@@ -112,7 +122,7 @@ def _completion(said: Said) -> dict[str, Any]:
     if said.reasoning:
         message["reasoning_content"] = said.reasoning
     if said.calls:
-        message["tool_calls"] = [_CALL]
+        message["tool_calls"] = [_call(said)]
     choice = {"index": 0, "message": message, "finish_reason": said.finish}
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     return _openai("chat.completion", choice) | ({"usage": usage} if said.usage else {})
@@ -124,14 +134,15 @@ def _openai_events(said: Said) -> Iterator[str]:
         deltas.append({"reasoning_content": said.reasoning})
     deltas += [{"content": piece} for piece in said.text or ()]
     if said.calls:
-        deltas.append({"tool_calls": [{"index": 0, **_CALL}]})
+        deltas.append({"tool_calls": [{"index": 0, **_call(said)}]})
     for delta in deltas:
         yield _openai_event(delta)
     yield _openai_event({}, said.finish)
     yield "data: [DONE]\n\n"
 
 
-_CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+def _call(said: Said) -> dict[str, Any]:
+    return {"id": "c1", "type": "function", "function": {"name": said.tool, "arguments": "{}"}}
 
 
 def _openai_event(delta: dict[str, Any], finish: str | None = None) -> str:
@@ -150,7 +161,7 @@ def _message(said: Said) -> dict[str, Any]:
     if said.text is not None:
         content.append({"type": "text", "text": _joined(said.text)})
     if said.calls:
-        content.append({"type": "tool_use", "id": "c1", "name": "f", "input": {}})
+        content.append({"type": "tool_use", "id": "c1", "name": said.tool, "input": {}})
     return _anthropic(said, content, _stop_reason(said))
 
 
@@ -170,12 +181,18 @@ def _anthropic_events(said: Said) -> Iterator[str]:
 def _anthropic_blocks(said: Said) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     if said.reasoning:
         block = {"type": "thinking", "thinking": "", "signature": ""}
-        yield block, [{"type": "thinking_delta", "thinking": said.reasoning}]
+        yield (
+            block,
+            [
+                {"type": "thinking_delta", "thinking": said.reasoning},
+                {"type": "signature_delta", "signature": "s"},
+            ],
+        )
     if said.text is not None:
         pieces = [{"type": "text_delta", "text": piece} for piece in said.text]
         yield {"type": "text", "text": ""}, pieces
     if said.calls:
-        yield {"type": "tool_use", "id": "c1", "name": "f", "input": {}}, []
+        yield {"type": "tool_use", "id": "c1", "name": said.tool, "input": {}}, []
 
 
 def _anthropic(said: Said, content: list[Any], stop_reason: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from app.errors import BadRequestError
 from app.flows.library.asking import DEFAULT_SECONDS, Asking
 from app.flows.library.budget_action import PendingBudget
 from app.flows.library.chat_machine import ChatMachine
-from app.flows.library.conversation import Block, chat_messages
+from app.flows.library.conversation import chat_messages
 from app.flows.library.skills import (
     LOAD_SKILL,
     InvokedSkill,
@@ -26,6 +26,7 @@ from app.flows.library.tool_use import (
     ToolUse,
 )
 from app.flows.model.session_model import SessionModel
+from app.flows.template import Spoken
 from app.goals.kinds import declared_goals
 from app.goals.turn import GoalChange, TurnGoals
 from app.invokers.chat import ChatRequest, ToolSpec
@@ -145,7 +146,7 @@ class Chat(SessionModel):
             return self.server_tools
         return self.server_tools | {LOAD_SKILL: load_skill_tool(self.skills)}
 
-    def request(self, dialogue: Sequence[tuple[str, list[Block]]]) -> ChatRequest:
+    def request(self, dialogue: Sequence[Spoken]) -> ChatRequest:
         """What the model is asked next."""
         context = {"client_context": self.client_context, "analysis_scope": self.analysis_scope}
         messages = chat_messages(

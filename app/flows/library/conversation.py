@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.enums import MessageRole
+from app.flows.template import Spoken
 from app.invokers.chat import ChatMessage, ToolOutput
 from app.invokers.invoker import ToolCall
 from app.wire.messages import ResultStatus, plain_text
@@ -15,7 +16,7 @@ _INTERRUPTED = {"error": "The call was interrupted; it has no result."}
 
 
 def chat_messages(
-    dialogue: Sequence[tuple[str, list[Block]]],
+    dialogue: Sequence[Spoken],
     *,
     system_prompt: str | None,
     context: Mapping[str, Any],
@@ -25,7 +26,7 @@ def chat_messages(
     """The dialogue as the model is sent it: behind each call stands its result.
 
     Args:
-        dialogue: the most recent messages, oldest first, as (role, blocks).
+        dialogue: the most recent messages, oldest first.
         system_prompt: goes first.
         context: what the model is to know beside what the user says last, by name.
         goals: what the turn is to bring about; it stands before what the user says last.
@@ -47,14 +48,14 @@ def _last_of_user(messages: list[ChatMessage]) -> int:
     return next(said, len(messages))
 
 
-def _spoken(dialogue: Sequence[tuple[str, list[Block]]]) -> Iterator[ChatMessage]:
+def _spoken(dialogue: Sequence[Spoken]) -> Iterator[ChatMessage]:
     results = {
         block["tool_use_id"]: block
-        for _, content in dialogue
-        for block in content
+        for message in dialogue
+        for block in message.content
         if block.get("content_type") == "tool_result"
     }
-    for role, content in dialogue:
+    for role, content, reasoning in dialogue:
         text = plain_text(content)
         if role == MessageRole.USER:
             yield ChatMessage("user", text)
@@ -64,7 +65,7 @@ def _spoken(dialogue: Sequence[tuple[str, list[Block]]]) -> Iterator[ChatMessage
                 ToolCall(use["tool_use_id"], use["tool_name"], use["input"]) for use in uses
             )
             if text or calls:
-                yield ChatMessage("assistant", text, calls)
+                yield ChatMessage("assistant", text, calls, reasoning=reasoning)
             if calls:
                 outputs = tuple(_output(call, results.get(call.id)) for call in calls)
                 yield ChatMessage("user", "", outputs=outputs)

@@ -141,7 +141,9 @@ def after_answer(
     blocks += [use_block(call, refused=call.id in refused) for call in answer.calls]
     if last and answer.calls:
         blocks.append(error_block("The turn reached its limit of requests.", ErrorCode.MAX_STEPS))
-    messages = [TurnMessage(MessageRole.ASSISTANT, blocks)] if blocks else []
+    messages = (
+        [TurnMessage(MessageRole.ASSISTANT, blocks, reasoning=answer.reasoning)] if blocks else []
+    )
     if not answer.calls:
         return Outcome(Next.USER, ToolUse(), messages)
     asked = [

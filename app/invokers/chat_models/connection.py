@@ -6,13 +6,14 @@ Importing this takes seconds, so only `LlmInvoker` does it, when a provider is f
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from http import HTTPStatus
 from importlib import import_module
 from typing import cast
 
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.exceptions import ModelHTTPError, UserError
-from pydantic_ai.messages import ModelMessage, TextPart
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
@@ -27,6 +28,7 @@ from app.invokers.chat_models.conversion import (
 )
 from app.invokers.chat_models.errors import as_invoker_error, causes
 from app.invokers.chat_models.outcome import end_of
+from app.invokers.chat_models.reasoning import kept_reasoning, source_of
 from app.invokers.invoker import Answer, InvocationContext
 from app.invokers.llm_config import LlmConfig
 from app.invokers.web.http_client import guarded_client, operator_client
@@ -49,6 +51,7 @@ class LlmConnection:
         ).chat_model
         self._model = make(config, self._http)
         self._key = config.key()
+        self._source = source_of(config)
         self._parameters = cast(ModelSettings, config.parameters.model_dump(exclude_none=True))
         self._stream = config.stream
         self._whole_until = 0.0
@@ -65,7 +68,7 @@ class LlmConnection:
             TransientInvokerError: it may work later.
             InvokerError: it never will.
         """
-        messages = to_model_messages(request.messages)
+        messages = to_model_messages(request.messages, self._source)
         parameters = to_request_parameters(request.tools)
         settings = self._parameters | ModelSettings(
             request_timeout=context.timeout,
@@ -134,7 +137,7 @@ class LlmConnection:
         said = "".join(part.content for part in response.parts if isinstance(part, TextPart))
         answer = text.feed(said) + text.end()
         yield answer
-        yield end_of(response, answer, parameters, reasoned=text.reasoned)
+        yield self._end(response, answer, parameters, text)
 
     async def _streamed(
         self,
@@ -154,4 +157,12 @@ class LlmConnection:
             if rest:
                 yield rest
             spoken = "said" if said else rest
-            yield end_of(stream.get(), spoken, parameters, reasoned=text.reasoned)
+            yield self._end(stream.get(), spoken, parameters, text)
+
+    def _end(
+        self, response: ModelResponse, spoken: str, asked: ModelRequestParameters, text: AnswerText
+    ) -> Answer:
+        end = end_of(response, spoken, asked, reasoned=text.reasoned)
+        if not end.calls:
+            return end
+        return replace(end, reasoning=kept_reasoning(response.parts, self._source))

@@ -22,17 +22,24 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
 from app.invokers.chat import ChatMessage, ToolSpec, alternating
+from app.invokers.chat_models.reasoning import reasoned_parts
 
 
-def to_model_messages(chat: list[ChatMessage]) -> list[ModelMessage]:
-    """The chat: what comes before an answer is one request."""
+def to_model_messages(chat: list[ChatMessage], source: str) -> list[ModelMessage]:
+    """The chat: what comes before an answer is one request.
+
+    Args:
+        chat: the messages.
+        source: the model that is asked, as `source_of` names it.
+    """
     messages: list[ModelMessage] = []
     request: list[ModelRequestPart] = []
     for message in alternating(chat):
         if message.role == "assistant":
             if request:
                 messages.append(ModelRequest(parts=request))
-            messages.append(ModelResponse(parts=_response_parts(message)))
+            parts = reasoned_parts(message, source) or _response_parts(message)
+            messages.append(ModelResponse(parts=parts))
             request = []
         else:
             request += _request_parts(message)

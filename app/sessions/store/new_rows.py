@@ -30,13 +30,15 @@ class StepFence(NamedTuple):
 class NewMessage:
     """A message to append to the dialogue; blocks as on the wire.
 
-    `made_by` is the attempt that generated it.
+    `made_by` is the attempt that generated it; `reasoning` is what its model is sent back with the
+    results of its calls, which no reader sees.
     """
 
     role: MessageRole
     content: list[dict[str, Any]]
     status: MessageStatus = MessageStatus.COMPLETED
     made_by: StepFence | None = None
+    reasoning: str | None = None
 
     @classmethod
     def text(cls, role: MessageRole, text: str) -> Self:
@@ -58,6 +60,7 @@ class NewMessage:
             "status": self.status,
             "step_id": step_id,
             "attempt": attempt,
+            "reasoning": self.reasoning,
         }
 
 

@@ -9,6 +9,7 @@ import asyncpg
 from app.db.models import InvocationStatus
 from app.errors import NotFoundError
 from app.flows.rendering.dialogue_format import DialogueElement
+from app.flows.template import Spoken
 from app.sessions.store.change import Change
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import DueStep
@@ -262,12 +263,10 @@ class SessionStore(StepStore):
         ]
         return [element for element in elements if element.text]
 
-    async def conversation(
-        self, session_id: str, limit: int, characters: int
-    ) -> list[tuple[str, list[dict[str, Any]]]]:
-        """The most recent messages, whole, oldest first, as (role, blocks)."""
+    async def conversation(self, session_id: str, limit: int, characters: int) -> list[Spoken]:
+        """The most recent messages, whole, oldest first."""
         rows = await self._pool.fetch(read_sql.CONVERSATION, session_id, limit, characters)
-        return [(row["role"], row["content"]) for row in reversed(rows)]
+        return [Spoken(*row) for row in reversed(rows)]
 
     async def messages(self, session_id: str, first: int = 0) -> list[StoredMessage]:
         """Messages from an index on, in order."""

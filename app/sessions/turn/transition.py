@@ -202,7 +202,7 @@ class TransitionRun:
         status = MessageStatus.COMPLETED if added.complete else MessageStatus.GENERATING
         if added.failed:
             status = MessageStatus.FAILED
-        message = NewMessage(added.role, added.content, status)
+        message = NewMessage(added.role, added.content, status, reasoning=added.reasoning)
         if added.grows:
             self.change.growth = message
             return

@@ -28,7 +28,8 @@ class Message(SQLModel, table=True):
     """`content` is a list of blocks (`{"text": …}` or `{"content_type": "error", …}`).
 
     `step_id` and `attempt` name what generated it, so that a reader who followed the partial
-    output knows whether this is how it ended.
+    output knows whether this is how it ended. `reasoning` is what the model of an answer that
+    calls tools is sent back with their results, as its connection wrote it; no reader sees it.
     """
 
     __tablename__ = "message"
@@ -43,4 +44,5 @@ class Message(SQLModel, table=True):
     status: MessageStatus = enum_column(MessageStatus, MessageStatus.COMPLETED)
     step_id: str | None = None
     attempt: int | None = None
+    reasoning: str | None = None
     created: datetime = created_at()

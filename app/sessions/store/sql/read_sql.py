@@ -173,20 +173,21 @@ ORDER BY idx DESC"""
 DIALOGUE = _DIALOGUE.format(length=_TEXT_LENGTH)
 
 # The same for a model that calls tools: from the user's newest message on everything is there, so
-# that no call of the turn is without its result, and made again.
+# that no call of the turn is without its result, and made again. Reasoning is of use in its turn
+# alone.
 CONVERSATION = f"""
 WITH RECURSIVE shown AS (
   (SELECT m.idx, m.role, m.content, 1 AS number, {_WHOLE_LENGTH} AS characters,
-    m.role = 'user' AS turn
+    m.role = 'user' AS turn, m.reasoning
    FROM message m WHERE m.session_id = $1 ORDER BY m.idx DESC LIMIT 1)
   UNION ALL
   SELECT m.idx, m.role, m.content, s.number + 1, s.characters + l.characters,
-    s.turn OR m.role = 'user'
+    s.turn OR m.role = 'user', CASE WHEN NOT s.turn THEN m.reasoning END
   FROM shown s JOIN message m ON m.session_id = $1 AND m.idx = s.idx - 1
   CROSS JOIN LATERAL (SELECT {_WHOLE_LENGTH} AS characters) l
   WHERE NOT s.turn OR (s.number < $2 AND s.characters + l.characters <= $3)
 )
-SELECT role, content FROM shown ORDER BY idx DESC"""
+SELECT role, content, reasoning FROM shown ORDER BY idx DESC"""
 
 # $1 session, $2 org: the session, the step that is making its next message, if one is, and goals.
 VIEW = f"""

@@ -12,10 +12,10 @@ WRITES = """
   FROM changed c, i
 )
 , new_messages AS (
-  INSERT INTO message (session_id, idx, org_id, role, content, status, step_id, attempt)
-  SELECT c.id, m.idx, c.org_id, m.role, m.content, m.status, m.step_id, m.attempt
-  FROM changed c, i, jsonb_to_recordset(i.messages)
-    AS m(idx bigint, role text, content jsonb, status text, step_id text, attempt int)
+  INSERT INTO message (session_id, idx, org_id, role, content, status, step_id, attempt, reasoning)
+  SELECT c.id, m.idx, c.org_id, m.role, m.content, m.status, m.step_id, m.attempt, m.reasoning
+  FROM changed c, i, jsonb_to_recordset(i.messages) AS m(idx bigint, role text, content jsonb,
+    status text, step_id text, attempt int, reasoning text)
 )
 , new_values AS (
   INSERT INTO session_value (session_id, key, org_id, payload)
