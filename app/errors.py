@@ -181,6 +181,20 @@ class IdempotencyMismatchError(StatewrightError):
     title = "Idempotency key reused"
 
 
+class RequestInProgressError(ConflictError):
+    """An idempotency key came again while the request with it is carried out; try again."""
+
+    code = "request-in-progress"
+    title = "Request in progress"
+
+
+class AnswerNotKeptError(ConflictError):
+    """A request with an idempotency key was carried out, and its answer is not there any more."""
+
+    code = "answer-not-kept"
+    title = "Answer not kept"
+
+
 class VerbNotImplementedError(StatewrightError):
     """The kind does not have the verb."""
 

@@ -109,6 +109,15 @@ class JournalSettings(BaseModel):
     sweep_seconds: float = Field(60.0, gt=0, description="Pause between sweeps of old entries")
 
 
+class IdempotencySettings(BaseModel):
+    """The answers of requests with an idempotency key; those of sessions stay with the session."""
+
+    retention_hours: float = Field(24.0, gt=0, description="Older answers are deleted")
+    max_answer_bytes: int = Field(
+        1_000_000, ge=0, description="A longer answer is not kept, but that it was given"
+    )
+
+
 class LlmSettings(BaseModel):
     """The default model provider; with none, the built-in `echo` model answers."""
 
@@ -169,6 +178,7 @@ class Settings(BaseSettings):
     step: StepSettings = StepSettings()
     session: SessionSettings = SessionSettings()
     journal: JournalSettings = JournalSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
     llm: LlmSettings = LlmSettings()
     security: SecuritySettings = SecuritySettings()
 

@@ -14,7 +14,7 @@ from app.invokers.pool import Invokers
 from app.kit.log import configure_logging
 from app.kit.tasks import end_tasks
 from app.manifests.connections import ManifestConnections
-from app.manifests.retention import sweep_journal
+from app.manifests.retention import sweep_old_rows
 from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
 from app.sessions.steps.attempts.attempt import AttemptRunner
@@ -71,7 +71,7 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
             )
             tasks = [
                 asyncio.create_task(sweep(runtime, workers)),
-                asyncio.create_task(sweep_journal(runtime)),
+                asyncio.create_task(sweep_old_rows(runtime)),
                 asyncio.create_task(runtime.cancellations.listen(leases.check)),
             ]
             try:

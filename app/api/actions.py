@@ -4,14 +4,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from app.api.deps import DbDep, PageSize, PageToken, Reader, RuntimeDep
+from app.api.deps import ChangesOfReader, DbDep, PageSize, PageToken, Reader, RuntimeDep
+from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page, answer
 from app.enums import ActionKind, ActionStatus
 from app.threads.actions import ActionFilter, list_actions
 from app.threads.commands.decisions import read_action, resolve_action
 from app.wire.actions import ActionRecord, ResolveActionRequest
 
-router = APIRouter(prefix="/v1/ai/actions", tags=["actions"])
+router = APIRouter(prefix="/v1/ai/actions", tags=["actions"], route_class=KeyedRoute)
 
 ActionId = Annotated[str, Path(description="Id of an action.", examples=["act_01k8zq5d3v"])]
 
@@ -48,7 +49,11 @@ async def get(caller: Reader, runtime: RuntimeDep, action_id: ActionId) -> Respo
 
 @router.post("/{action_id}/resolve", response_model=Data[ActionRecord])
 async def resolve(
-    caller: Reader, runtime: RuntimeDep, action_id: ActionId, request: ResolveActionRequest
+    caller: Reader,
+    runtime: RuntimeDep,
+    _db: ChangesOfReader,
+    action_id: ActionId,
+    request: ResolveActionRequest,
 ) -> Response:
     """Decide about an action; the turn goes on. The same decision again changes nothing."""
     return answer(await resolve_action(runtime, caller, action_id, request))

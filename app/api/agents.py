@@ -14,18 +14,27 @@ from app.agents.record import (
     UpdateAgentRequest,
 )
 from app.agents.resolve import resolve_agent
-from app.api.deps import DbDep, IdempotencyKey, PageSize, PageToken, Reader, RuntimeDep, Writer
-from app.api.http.problems import problem_responses
+from app.api.deps import (
+    Changes,
+    DbDep,
+    IdempotencyKey,
+    PageSize,
+    PageToken,
+    Reader,
+    RuntimeDep,
+    Writer,
+)
+from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page, answer
 from app.errors import faults_within
-from app.sessions.turn.admission import request_hash
+from app.idempotency.request import request_hash
 from app.sessions.turn.opening import StartIdentity
 from app.threads.commands.launch import prepare_launch
 from app.threads.commands.start import Launch, launch_thread
 from app.threads.record import AgentThreadRecord
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
-router = APIRouter(prefix="/v1/ai/agents", tags=["agents"])
+router = APIRouter(prefix="/v1/ai/agents", tags=["agents"], route_class=KeyedRoute)
 
 # `response_model_exclude_unset`: templates are answered as they were written, without defaults.
 
@@ -38,7 +47,7 @@ _in_body = partial(faults_within, "body")
 
 @router.post("", status_code=status.HTTP_201_CREATED, response_model_exclude_unset=True)
 async def create(
-    caller: Writer, runtime: RuntimeDep, db: DbDep, request: CreateAgentRequest
+    caller: Writer, runtime: RuntimeDep, db: Changes, request: CreateAgentRequest
 ) -> Data[AgentRecord]:
     """Declare an agent: a request template and the variables that fill its placeholders."""
     with _in_body():
@@ -75,7 +84,7 @@ async def get(caller: Reader, db: DbDep, agent_id: AgentId) -> Data[AgentRecord]
 
 @router.put("/{agent_id}", response_model_exclude_unset=True)
 async def update(
-    caller: Writer, runtime: RuntimeDep, db: DbDep, agent_id: AgentId, request: UpdateAgentRequest
+    caller: Writer, runtime: RuntimeDep, db: Changes, agent_id: AgentId, request: UpdateAgentRequest
 ) -> Data[AgentRecord]:
     """Change what the body names, as a new revision; what it leaves out is kept."""
     with _in_body():
@@ -87,7 +96,7 @@ async def update(
 
 
 @router.delete("/{agent_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete(caller: Writer, db: DbDep, agent_id: AgentId) -> None:
+async def delete(caller: Writer, db: Changes, agent_id: AgentId) -> None:
     """Delete an agent. Its threads stay; its name is free again."""
     await service.delete_agent(db, caller, agent_id)
 
@@ -111,7 +120,6 @@ async def revisions(
     "/{agent_id}/launch",
     status_code=status.HTTP_201_CREATED,
     response_model=Data[AgentThreadRecord],
-    responses=problem_responses(422),
 )
 async def launch(
     caller: Writer,

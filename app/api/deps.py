@@ -1,6 +1,6 @@
 """What endpoints depend on, as annotated types: `async def get(caller: Reader, db: DbDep)`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request, Security
@@ -12,8 +12,10 @@ from structlog.contextvars import bind_contextvars
 
 from app.access.authenticate import authenticate
 from app.access.caller import Caller, KeyScope
+from app.api.http.keyed import begin, keyed_request
 from app.api.http.org_header import check_org
 from app.db.engine import Database
+from app.idempotency.request import KeyedRequest
 from app.sessions.runtime import Runtime
 from app.settings import Settings
 
@@ -84,9 +86,11 @@ DbDep = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 
 
 # Any valid key. Most endpoints want one of the next two instead.
+_READER = _ApiKey(KeyScope.READ)
+_WRITER = _ApiKey(KeyScope.WRITE)
 CallerDep = Annotated[Caller, Security(_ApiKey())]
-Reader = Annotated[Caller, Security(_ApiKey(KeyScope.READ))]
-Writer = Annotated[Caller, Security(_ApiKey(KeyScope.WRITE))]
+Reader = Annotated[Caller, Security(_READER)]
+Writer = Annotated[Caller, Security(_WRITER)]
 
 IdempotencyKey = Annotated[
     str | None,
@@ -96,6 +100,42 @@ IdempotencyKey = Annotated[
         description="The same key with the same request is done once and answered the same.",
     ),
 ]
+
+
+def _changes(api_key: _ApiKey) -> Callable[..., AsyncIterator[AsyncSession]]:
+    """The request's one transaction, where it changes something: once for each idempotency key."""
+
+    async def transaction(
+        request: Request,
+        caller: Annotated[Caller, Security(api_key)],
+        idempotency_key: IdempotencyKey = None,
+    ) -> AsyncIterator[AsyncSession]:
+        runtime: Runtime = request.app.state.runtime
+        async with runtime.database.transaction() as db:
+            if idempotency_key is not None:
+                await begin(request, runtime.answers, db, caller, idempotency_key)
+            yield db
+
+    return transaction
+
+
+# As `DbDep`, for what changes something; its router has `KeyedRoute`. Where a change is written by
+# the engine, in statements of its own, the answer is kept beside it.
+Changes = Annotated[AsyncSession, Depends(_changes(_WRITER), scope="function")]
+ChangesOfReader = Annotated[AsyncSession, Depends(_changes(_READER), scope="function")]
+
+
+async def _keyed(
+    request: Request, caller: CallerDep, idempotency_key: IdempotencyKey = None
+) -> KeyedRequest | None:
+    if idempotency_key is None:
+        return None
+    return await keyed_request(request, caller, idempotency_key)
+
+
+# The request's key, where the domain has the transaction.
+Keyed = Annotated[KeyedRequest | None, Depends(_keyed)]
+
 Wait = Annotated[
     float, Query(ge=0, le=30, description="Hold the answer so many seconds for something new.")
 ]

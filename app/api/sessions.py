@@ -9,7 +9,6 @@ from typing_extensions import TypeAliasType
 
 from app.access.caller import KeyScope
 from app.api.deps import DbDep, FailedStep, IdempotencyKey, Reader, RuntimeDep, Wait, Writer
-from app.api.http.problems import problem_responses
 from app.api.schemas import Page
 from app.sessions.flow_api import commands
 from app.sessions.flow_api.commands import StartSession
@@ -97,7 +96,7 @@ def _body(answer: dict[str, Any]) -> Response:
     return Response(orjson.dumps(answer), media_type="application/json")
 
 
-@router.post("/start_session", response_model=AIResponse, responses=problem_responses(422))
+@router.post("/start_session", response_model=AIResponse)
 async def start_session(
     caller: Writer,
     runtime: RuntimeDep,
@@ -115,9 +114,7 @@ async def start_session(
     return _body(await commands.start_session(runtime, caller, flow, start))
 
 
-@router.post(
-    "/start_ephemeral_session", response_model=AIResponse, responses=problem_responses(422)
-)
+@router.post("/start_ephemeral_session", response_model=AIResponse)
 async def start_ephemeral_session(
     caller: Writer,
     runtime: RuntimeDep,
@@ -137,9 +134,7 @@ async def start_ephemeral_session(
     return _body(await commands.start_session(runtime, caller, flow, start))
 
 
-@router.post(
-    "/sessions/{session_id}/retry", response_model=AIResponse, responses=problem_responses(422)
-)
+@router.post("/sessions/{session_id}/retry", response_model=AIResponse)
 async def retry(
     caller: Writer,
     runtime: RuntimeDep,
@@ -155,7 +150,7 @@ async def retry(
     )
 
 
-@router.post("/event", response_model=AIResponse, responses=problem_responses(422))
+@router.post("/event", response_model=AIResponse)
 async def event(
     caller: Reader,
     runtime: RuntimeDep,

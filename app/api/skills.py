@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, status
 
-from app.api.deps import DbDep, PageToken, Reader, Writer
+from app.api.deps import Changes, DbDep, PageToken, Reader, Writer
+from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page
 from app.errors import faults_within
 from app.skills import service, subscriptions, summaries, versions
@@ -23,7 +24,7 @@ from app.skills.record import (
     VersionNumber,
 )
 
-router = APIRouter(prefix="/v1/skills", tags=["skills"])
+router = APIRouter(prefix="/v1/skills", tags=["skills"], route_class=KeyedRoute)
 
 SkillId = Annotated[str, Path(description="Id of a skill.", examples=["sk_01k8zq5d3v"])]
 Version = Annotated[VersionNumber, Path(description="Number of a version.", examples=[1])]
@@ -43,7 +44,7 @@ _in_body = partial(faults_within, "body")
 
 
 @router.post("/create", status_code=status.HTTP_201_CREATED)
-async def create(caller: Writer, db: DbDep, request: CreateSkillRequest) -> Data[SkillRecord]:
+async def create(caller: Writer, db: Changes, request: CreateSkillRequest) -> Data[SkillRecord]:
     """Create a skill with its version 1, which the author's models are offered."""
     with _in_body():
         return Data(data=await service.create_skill(db, caller, request))
@@ -88,7 +89,7 @@ async def get(caller: Reader, db: DbDep, skill_id: SkillId) -> Data[SkillRecord]
 
 @router.put("/id/{skill_id}")
 async def update(
-    caller: Writer, db: DbDep, skill_id: SkillId, request: UpdateSkillMetadataRequest
+    caller: Writer, db: Changes, skill_id: SkillId, request: UpdateSkillMetadataRequest
 ) -> Data[SkillRecord]:
     """Change what the body names; what it leaves out is kept."""
     with _in_body():
@@ -96,7 +97,7 @@ async def update(
 
 
 @router.delete("/id/{skill_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete(caller: Writer, db: DbDep, skill_id: SkillId) -> None:
+async def delete(caller: Writer, db: Changes, skill_id: SkillId) -> None:
     """Delete a skill with its versions and subscriptions; only its author may."""
     await service.delete_skill(db, caller, skill_id)
 
@@ -117,7 +118,7 @@ async def list_versions(
 
 @router.post("/id/{skill_id}/versions", status_code=status.HTTP_201_CREATED)
 async def create_version(
-    caller: Writer, db: DbDep, skill_id: SkillId, request: CreateSkillVersionRequest
+    caller: Writer, db: Changes, skill_id: SkillId, request: CreateSkillVersionRequest
 ) -> Data[SkillVersionRecord]:
     """Add a version, numbered after the latest; no subscription goes over to it."""
     with _in_body():
@@ -135,7 +136,7 @@ async def get_version(
 @router.put("/id/{skill_id}/versions/{version}")
 async def update_version(
     caller: Writer,
-    db: DbDep,
+    db: Changes,
     skill_id: SkillId,
     version: Version,
     request: UpdateSkillVersionRequest,
@@ -146,20 +147,22 @@ async def update_version(
 
 
 @router.delete("/id/{skill_id}/versions/{version}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_version(caller: Writer, db: DbDep, skill_id: SkillId, version: Version) -> None:
+async def delete_version(caller: Writer, db: Changes, skill_id: SkillId, version: Version) -> None:
     """Delete a version; with the last one the skill is deleted, which only its author may."""
     await versions.delete_version(db, caller, skill_id, version)
 
 
 @router.post("/id/{skill_id}/subscribe")
-async def subscribe(caller: Writer, db: DbDep, skill_id: SkillId) -> Data[SkillSubscriptionRecord]:
+async def subscribe(
+    caller: Writer, db: Changes, skill_id: SkillId
+) -> Data[SkillSubscriptionRecord]:
     """Subscribe the caller; a subscription that is there stays as it is."""
     return Data(data=await subscriptions.subscribe(db, caller, skill_id))
 
 
 @router.put("/id/{skill_id}/subscribe")
 async def set_subscription(
-    caller: Writer, db: DbDep, skill_id: SkillId, request: SetSkillSubscriptionRequest
+    caller: Writer, db: Changes, skill_id: SkillId, request: SetSkillSubscriptionRequest
 ) -> Data[SkillSubscriptionRecord]:
     """Set which version the caller's models are offered; subscribes the caller if need be."""
     with _in_body():
@@ -168,6 +171,6 @@ async def set_subscription(
 
 
 @router.delete("/id/{skill_id}/subscribe", status_code=status.HTTP_204_NO_CONTENT)
-async def unsubscribe(caller: Writer, db: DbDep, skill_id: SkillId) -> None:
+async def unsubscribe(caller: Writer, db: Changes, skill_id: SkillId) -> None:
     """End the caller's subscription, if there is one."""
     await subscriptions.unsubscribe(db, caller, skill_id)

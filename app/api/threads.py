@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Response, status
 from pydantic import Field
 
 from app.api.deps import (
+    Changes,
     DbDep,
     FailedStep,
     IdempotencyKey,
@@ -16,7 +17,7 @@ from app.api.deps import (
     Wait,
     Writer,
 )
-from app.api.http.problems import problem_responses
+from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page, answer
 from app.enums import ThreadVisibility
 from app.threads import feedback, sharing
@@ -35,7 +36,7 @@ from app.wire.client_tools import SubmitToolResultsRequest
 from app.wire.messages import WireModel
 from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
 
-router = APIRouter(prefix="/v1/ai/threads", tags=["threads"])
+router = APIRouter(prefix="/v1/ai/threads", tags=["threads"], route_class=KeyedRoute)
 
 ThreadId = Annotated[str, Path(description="Id of a thread.", examples=["ath_01k8zq5d3v"])]
 MessageNumber = Annotated[int, Path(ge=0, lt=2**31, description="Index of a message, from 0.")]
@@ -65,7 +66,6 @@ class PinThreadRequest(WireModel):
     "",
     status_code=status.HTTP_201_CREATED,
     response_model=Data[AgentThreadRecord],
-    responses=problem_responses(422),
 )
 async def start(
     caller: Writer,
@@ -133,7 +133,6 @@ async def delta(
 @router.post(
     "/{thread_id}/messages",
     response_model=Data[AgentThreadRecord],
-    responses=problem_responses(422),
 )
 async def send_message(
     caller: Writer,
@@ -149,7 +148,6 @@ async def send_message(
 @router.post(
     "/{thread_id}/tool-results",
     response_model=Data[AgentThreadRecord],
-    responses=problem_responses(422),
 )
 async def submit_tool_results(
     caller: Writer,
@@ -163,16 +161,21 @@ async def submit_tool_results(
 
 
 @router.post("/{thread_id}/cancel", response_model=Data[AgentThreadRecord])
-async def cancel(caller: Writer, runtime: RuntimeDep, thread_id: ThreadId) -> Response:
+async def cancel(
+    caller: Writer,
+    runtime: RuntimeDep,
+    _db: Changes,
+    thread_id: ThreadId,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """Stop the answer that is being generated; with none there is nothing to stop."""
-    await cancel_thread(runtime, caller, thread_id)
+    await cancel_thread(runtime, caller, thread_id, idempotency_key)
     return answer(await read_thread(runtime, caller, thread_id, load_messages=False))
 
 
 @router.post(
     "/{thread_id}/retry",
     response_model=Data[AgentThreadRecord],
-    responses=problem_responses(422),
 )
 async def retry(
     caller: Writer,
@@ -190,7 +193,6 @@ async def retry(
     "/{thread_id}/fork",
     status_code=status.HTTP_201_CREATED,
     response_model=Data[AgentThreadRecord],
-    responses=problem_responses(422),
 )
 async def fork(
     caller: Writer,
@@ -209,7 +211,7 @@ async def fork(
 @router.post("/{thread_id}/visibility")
 async def set_visibility(
     caller: Writer,
-    db: DbDep,
+    db: Changes,
     thread_id: ThreadId,
     request: UpdateThreadVisibilityRequest,
 ) -> Data[AgentThreadRecord]:
@@ -218,7 +220,7 @@ async def set_visibility(
 
 
 @router.post("/{thread_id}/pin", status_code=status.HTTP_204_NO_CONTENT)
-async def pin(caller: Writer, db: DbDep, thread_id: ThreadId, request: PinThreadRequest) -> None:
+async def pin(caller: Writer, db: Changes, thread_id: ThreadId, request: PinThreadRequest) -> None:
     """Pin a thread for the caller, or unpin it; nobody else sees it."""
     await sharing.set_pinned(db, caller, thread_id, pinned=request.pinned)
 
@@ -226,7 +228,7 @@ async def pin(caller: Writer, db: DbDep, thread_id: ThreadId, request: PinThread
 @router.post("/{thread_id}/messages/{message_number}/feedback")
 async def submit_feedback(
     caller: Writer,
-    db: DbDep,
+    db: Changes,
     thread_id: ThreadId,
     message_number: MessageNumber,
     request: SubmitFeedbackRequest,

@@ -26,7 +26,9 @@ class OptionalVerbs:
         """Lets the resource not be used any more."""
         self.not_supported("undeploy")
 
-    async def retry(self, context: Context, name: str, step: str | None) -> None:
+    async def retry(
+        self, context: Context, name: str, step: str | None, idempotency_key: str | None
+    ) -> None:
         """Lets what failed last in the resource go on, if the step is part of it."""
         self.not_supported("retry")
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from app.catalog.catalog import FlowCatalog
 from app.db.engine import Database
+from app.idempotency.answers import Answers
 from app.kit.redis import LimitedRedis, open_redis
 from app.queue.cancellations import Cancellations
 from app.queue.live_workers import LiveWorkers
@@ -29,6 +30,7 @@ class Runtime:
     store: SessionStore
     usage: UsageStore
     asks: AskStore
+    answers: Answers
     catalog: FlowCatalog
     queue: StepQueue
     wakeups: Wakeups
@@ -57,6 +59,7 @@ class Runtime:
                     store=store,
                     usage=UsageStore(database.pool),
                     asks=AskStore(database.pool),
+                    answers=Answers(settings),
                     catalog=catalog,
                     queue=StepQueue(redis, namespace),
                     wakeups=wakeups,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import override
 
 from app.api.http.generated_clients import for_generators
-from app.api.http.problems import Problem
+from app.api.http.problems import Problem, problem_responses
 
 DESCRIPTION = """\
 Declare AI agents, launch them, and drive their conversations as durable state machines.
@@ -66,6 +66,7 @@ class StatewrightApi(FastAPI):
                 schemas[model.__name__] = schema
             document.setdefault("servers", [{"url": "/"}])
             _remove_422(document)
+            _declare_mismatch(document)
             self.openapi_schema = document = for_generators(_rename_envelopes(document))
         return document
 
@@ -77,6 +78,15 @@ def _remove_422(document: dict[str, Any]) -> None:
                 del operation["responses"]["422"]
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
+
+
+def _declare_mismatch(document: dict[str, Any]) -> None:
+    """Adds the answer to a key that came before with another request, wherever a key is taken."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            if any(p["name"] == "idempotency-key" for p in operation.get("parameters", [])):
+                [(status, response)] = problem_responses(422).items()
+                operation["responses"][str(status)] = response
 
 
 def _rename_envelopes(document: dict[str, Any]) -> dict[str, Any]:

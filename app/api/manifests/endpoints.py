@@ -4,8 +4,7 @@ from typing import Annotated
 
 from fastapi import Path, Query, Request, Response
 
-from app.api.deps import CallerDep, FailedStep, IdempotencyKey
-from app.api.http.problems import problem_responses
+from app.api.deps import CallerDep, FailedStep, IdempotencyKey, Keyed
 from app.api.manifests.answers import ManifestAnswer, ServiceDep, manifest_router, rendered
 from app.api.manifests.parameters import (
     MANIFEST_BODY,
@@ -32,6 +31,7 @@ async def apply(
     selector: Selector = None,
     *,
     dry_run: DryRun = False,
+    keyed: Keyed,
 ) -> Response:
     """Create or change what the documents declare; all of them, or none."""
     if selector and not prune:
@@ -41,7 +41,7 @@ async def apply(
         )
     what = Prune(prune, selector) if prune else None
     body = await request.body()
-    return rendered(await service.apply(caller, body, dry_run=dry_run, prune=what))
+    return rendered(await service.apply(caller, body, dry_run=dry_run, prune=what, keyed=keyed))
 
 
 @router.post("/diff/", response_model=ManifestAnswer, openapi_extra=MANIFEST_BODY)
@@ -106,9 +106,10 @@ async def delete(
     name: Name,
     *,
     dry_run: DryRun = False,
+    keyed: Keyed,
 ) -> Response:
     """Delete a resource that no other names."""
-    return rendered(await service.delete(caller, kind, name, dry_run=dry_run))
+    return rendered(await service.delete(caller, kind, name, dry_run=dry_run, keyed=keyed))
 
 
 @router.post("/deploy/{kind}/", response_model=ManifestAnswer)
@@ -119,9 +120,10 @@ async def deploy(
     name: Name,
     *,
     dry_run: DryRun = False,
+    keyed: Keyed,
 ) -> Response:
     """Let a resource be prompted."""
-    return rendered(await service.deploy(caller, kind, name, dry_run=dry_run))
+    return rendered(await service.deploy(caller, kind, name, dry_run=dry_run, keyed=keyed))
 
 
 @router.post("/undeploy/{kind}/", response_model=ManifestAnswer)
@@ -132,9 +134,10 @@ async def undeploy(
     name: Name,
     *,
     dry_run: DryRun = False,
+    keyed: Keyed,
 ) -> Response:
     """Let a resource not be prompted any more."""
-    return rendered(await service.undeploy(caller, kind, name, dry_run=dry_run))
+    return rendered(await service.undeploy(caller, kind, name, dry_run=dry_run, keyed=keyed))
 
 
 @router.post("/retry/{kind}/", response_model=ManifestAnswer)
@@ -146,9 +149,10 @@ async def retry(
     step: FailedStep = None,
     *,
     dry_run: DryRun = False,
+    keyed: Keyed,
 ) -> Response:
     """Let the turn of a session that failed go on from the steps that failed."""
-    return rendered(await service.retry(caller, kind, name, step, dry_run=dry_run))
+    return rendered(await service.retry(caller, kind, name, step, dry_run=dry_run, keyed=keyed))
 
 
 @router.post("/history/{kind}/", response_model=ManifestAnswer)
@@ -168,9 +172,10 @@ async def undo(
     ] = None,
     *,
     dry_run: DryRun = False,
+    keyed: Keyed,
 ) -> Response:
     """Make a flow or an agent again what it was at a revision; that is a new revision."""
-    return rendered(await service.undo(caller, kind, name, revision, dry_run=dry_run))
+    return rendered(await service.undo(caller, kind, name, revision, dry_run=dry_run, keyed=keyed))
 
 
 @router.post("/logs/{kind}/", response_model=ManifestAnswer)
@@ -202,7 +207,6 @@ async def json_schema(caller: CallerDep, service: ServiceDep, kind: Kind) -> Res
     "/prompt/{name:path}/",
     response_model=ManifestAnswer,
     openapi_extra=PROMPT_BODY,
-    responses=problem_responses(422),
 )
 async def prompt(
     caller: CallerDep,

@@ -28,6 +28,7 @@ from app.db.models.sessions.transition import Transition
 from app.db.models.skills.skill import Skill, SkillAccessibility
 from app.db.models.skills.skill_subscription import SkillSubscription
 from app.db.models.skills.skill_version import SkillVersion
+from app.db.models.stored_answer import StoredAnswer
 
 __all__ = [
     "Action",
@@ -60,6 +61,7 @@ __all__ = [
     "SkillVersion",
     "Step",
     "StepStatus",
+    "StoredAnswer",
     "Transition",
     "User",
 ]

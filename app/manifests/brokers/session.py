@@ -83,7 +83,9 @@ spec:
         return found
 
     @override
-    async def retry(self, context: Context, name: str, step: str | None) -> None:
+    async def retry(
+        self, context: Context, name: str, step: str | None, idempotency_key: str | None
+    ) -> None:
         await self.require(context, name)
         runtime, caller = context.runtime, context.caller
         if context.dry_run:
@@ -94,7 +96,7 @@ spec:
             caller,
             name,
             step=step,
-            idempotency_key=None,
+            idempotency_key=idempotency_key,
             allow=lambda session: check_usable(caller, session),
             answer=lambda before, _change: {"session_id": before.id},
         )

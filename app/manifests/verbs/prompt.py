@@ -1,11 +1,11 @@
 """Launching a session of an agent, and waiting until its first answer is there."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from app.access.caller import Caller
 from app.enums import MessageRole
-from app.errors import AnswerTimeoutError, StoppingError, TurnFailedError
+from app.errors import AnswerTimeoutError, BadRequestError, StoppingError, TurnFailedError
 from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
@@ -13,6 +13,18 @@ from app.sessions.turn.opening import StartIdentity
 from app.threads.commands.start import Launch, launch_thread
 from app.threads.record import last_output
 from app.wire.messages import is_cut, plain_text
+
+
+def single(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The one document of a body.
+
+    Raises:
+        BadRequestError: there are several.
+    """
+    if len(documents) > 1:
+        msg = f"one document is asked for, and here are {len(documents)}"
+        raise BadRequestError(f"body: {msg}.", errors=[{"loc": ["body"], "msg": msg}])
+    return documents[0]
 
 
 async def prompt_agent(

@@ -5,11 +5,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller, KeyScope
 from app.access.crypto import Vault
 from app.errors import StatewrightError
+from app.idempotency.answers import KeptAnswer
+from app.idempotency.request import KeyedRequest
 from app.manifests.context import Context
 from app.manifests.journal import Entry, keep_failure
 from app.manifests.registry import AnyBroker, BrokerRegistry
@@ -61,6 +64,7 @@ class VerbRunner:
         *,
         changes: bool = False,
         dry_run: bool = False,
+        keyed: KeyedRequest | None = None,
     ) -> Answer:
         """Carries out a verb on a kind.
 
@@ -72,6 +76,7 @@ class VerbRunner:
             verb: carries it out; returns the data of the answer.
             changes: whether the caller needs the right to change resources of this kind.
             dry_run: whether what the verb changes is rolled back.
+            keyed: the request, if it has an idempotency key: done once, and answered the same.
 
         Raises:
             NotFoundError: there is no such kind.
@@ -83,11 +88,36 @@ class VerbRunner:
             broker = self.brokers.find(kind)
             caller.require(broker.write_scope if changes else KeyScope.READ)
             async with self.runtime.database.transaction() as db:
+                if (before := await self.answered_before(db, keyed)) is not None:
+                    return before
                 async with trial(db, dry_run=dry_run):
                     data = await verb(self.context(db, caller, dry_run=dry_run), broker)
                 entry.detail |= {"dryRun": True} if dry_run else {}
                 db.add(entry.row(_OK))
-            return answer(entry, data)
+                given = answer(entry, data)
+                await self.keep_answer(db, keyed, given)
+            return given
+
+    async def answered_before(self, db: AsyncSession, keyed: KeyedRequest | None) -> Answer | None:
+        """What the same request was answered before, in the transaction that would do it now.
+
+        Raises:
+            RequestInProgressError: the same key is at work in another transaction.
+            IdempotencyMismatchError: the key came before, with another request.
+            AnswerNotKeptError: the request was done, but its answer is not there any more.
+        """
+        if keyed is None:
+            return None
+        kept = await self.runtime.answers.find(db, keyed)
+        return None if kept is None else Answer(**orjson.loads(kept.text))
+
+    async def keep_answer(
+        self, db: AsyncSession, keyed: KeyedRequest | None, given: Answer
+    ) -> None:
+        """Keeps the answer of a request, if it has a key, in the transaction that did it."""
+        if keyed is not None:
+            kept = KeptAnswer(_OK, orjson.dumps(given).decode())
+            await self.runtime.answers.keep(db, keyed, kept)
 
     async def report(
         self, caller: Caller, command: str, collect: Callable[[AsyncSession], Awaitable[Any]]

@@ -1,25 +1,24 @@
 """The verbs, as the HTTP edge calls them; the command line goes through HTTP."""
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from app.access.caller import Caller, KeyScope
 from app.access.crypto import Vault
-from app.errors import BadRequestError
-from app.manifests.applied import Applied
+from app.idempotency.request import KeyedRequest, request_hash
 from app.manifests.context import Context
 from app.manifests.journal import Entry, keep
 from app.manifests.model.table import GetQuery, table_data
 from app.manifests.registry import AnyBroker, BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
 from app.manifests.verbs.apply import Apply
-from app.manifests.verbs.prompt import prompt_agent, read_answer
+from app.manifests.verbs.apply_answer import applied_answer, entry_of, pruned_entry
+from app.manifests.verbs.prompt import prompt_agent, read_answer, single
 from app.manifests.verbs.prune import Named, Prune
 from app.manifests.verbs.prune import prune as prune_undeclared
-from app.manifests.verbs.runner import PAST, Answer, VerbRunner, answer, trial
+from app.manifests.verbs.runner import Answer, VerbRunner, answer, trial
 from app.sessions.runtime import Runtime
-from app.sessions.turn.admission import request_hash
 from app.sessions.turn.opening import StartIdentity
 from app.threads.commands.send import send_message
 from app.threads.commands.start import Launch
@@ -43,6 +42,7 @@ class ManifestService:
         *,
         dry_run: bool = False,
         prune: Prune | None = None,
+        keyed: KeyedRequest | None = None,
     ) -> Answer:
         """Applies all documents of a text in one transaction, or none.
 
@@ -51,6 +51,7 @@ class ManifestService:
             body: the text.
             dry_run: whether all is rolled back.
             prune: what to delete if no document declares it.
+            keyed: the request, if it has an idempotency key.
 
         Raises:
             PayloadTooLargeError: over 256 KB.
@@ -59,7 +60,7 @@ class ManifestService:
         """
         async with self._verbs.journaled(caller, "apply") as entry:
             caller.require(KeyScope.WRITE)
-            return await self._apply(caller, body, entry, dry_run=dry_run, prune=prune)
+            return await self._apply(caller, body, entry, dry_run=dry_run, prune=prune, keyed=keyed)
 
     async def diff(self, caller: Caller, body: bytes | str) -> Answer:
         """What an apply would do, for who may only read; errors are those of an apply."""
@@ -76,24 +77,35 @@ class ManifestService:
         dry_run: bool,
         prune: Prune | None = None,
         changes: bool = True,
+        keyed: KeyedRequest | None = None,
     ) -> Answer:
         verbs = self._verbs
         apply = Apply(caller, verbs.brokers, entry, changes=changes)
         documents = apply.parse(await load_text(body))
         pruned: list[Named] = []
         async with verbs.runtime.database.transaction() as db:
+            if (before := await verbs.answered_before(db, keyed)) is not None:
+                return before
             async with trial(db, dry_run=dry_run):
                 context = verbs.context(db, caller, dry_run=dry_run)
                 applied = await apply.write(context, documents)
                 if prune is not None:
                     declared = {(one.kind, one.manifest["metadata"]["name"]) for one in applied}
                     pruned = await prune_undeclared(context, prune, declared)
-            entries = [_entry_of(entry, one, dry_run=dry_run) for one in applied]
-            dropped = [_pruned_entry(caller, named, dry_run=dry_run) for named in pruned]
+            entries = [entry_of(entry, one, dry_run=dry_run) for one in applied]
+            dropped = [pruned_entry(caller, named, dry_run=dry_run) for named in pruned]
             db.add_all(one.row(_OK) for one in (*entries, *dropped))
-        if not dry_run:
-            applied = await apply.follow_up(context, documents, applied)
-        return _applied(entries, applied, pruned if prune else None, dry_run=dry_run)
+            answered = partial(
+                applied_answer, entries, pruned=pruned if prune else None, dry_run=dry_run
+            )
+            await verbs.keep_answer(db, keyed, answered(applied))
+        if dry_run:
+            return answered(applied)
+        given = answered(await apply.follow_up(context, documents, applied))
+        if keyed is not None:
+            async with verbs.runtime.database.transaction() as db:
+                await verbs.keep_answer(db, keyed, given)  # with what was found elsewhere
+        return given
 
     async def describe(self, caller: Caller, kind: str, name: str) -> Answer:
         """The manifest of a resource; it can be applied as it is."""
@@ -110,7 +122,13 @@ class ManifestService:
         return replace(found, data=table_data(found.data, found.thing, query.name, kwargs))
 
     async def delete(
-        self, caller: Caller, kind: str, name: str, *, dry_run: bool = False
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        *,
+        dry_run: bool = False,
+        keyed: KeyedRequest | None = None,
     ) -> Answer:
         """Deletes a resource that no other names."""
         return await self._verbs.run(
@@ -121,10 +139,17 @@ class ManifestService:
             lambda context, broker: broker.delete(context, name),
             changes=True,
             dry_run=dry_run,
+            keyed=keyed,
         )
 
     async def deploy(
-        self, caller: Caller, kind: str, name: str, *, dry_run: bool = False
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        *,
+        dry_run: bool = False,
+        keyed: KeyedRequest | None = None,
     ) -> Answer:
         """Lets a resource be used."""
         return await self._verbs.run(
@@ -135,10 +160,17 @@ class ManifestService:
             lambda context, broker: broker.deploy(context, name),
             changes=True,
             dry_run=dry_run,
+            keyed=keyed,
         )
 
     async def undeploy(
-        self, caller: Caller, kind: str, name: str, *, dry_run: bool = False
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        *,
+        dry_run: bool = False,
+        keyed: KeyedRequest | None = None,
     ) -> Answer:
         """Lets a resource not be used any more."""
         return await self._verbs.run(
@@ -149,20 +181,30 @@ class ManifestService:
             lambda context, broker: broker.undeploy(context, name),
             changes=True,
             dry_run=dry_run,
+            keyed=keyed,
         )
 
     async def retry(
-        self, caller: Caller, kind: str, name: str, step: str | None, *, dry_run: bool = False
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        step: str | None,
+        *,
+        dry_run: bool = False,
+        keyed: KeyedRequest | None = None,
     ) -> Answer:
         """Lets what failed last in a resource go on."""
+        key = None if keyed is None else keyed.key
         return await self._verbs.run(
             caller,
             "retry",
             kind,
             name,
-            lambda context, broker: broker.retry(context, name, step),
+            lambda context, broker: broker.retry(context, name, step, key),
             changes=True,
             dry_run=dry_run,
+            keyed=keyed,
         )
 
     async def history(self, caller: Caller, kind: str, name: str) -> Answer:
@@ -173,7 +215,14 @@ class ManifestService:
         return replace(found, data=table_data(found.data, found.thing, name, {}))
 
     async def undo(
-        self, caller: Caller, kind: str, name: str, revision: int | None, *, dry_run: bool = False
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        revision: int | None,
+        *,
+        dry_run: bool = False,
+        keyed: KeyedRequest | None = None,
     ) -> Answer:
         """Makes a resource again what it was at a revision, as its newest one."""
 
@@ -183,7 +232,7 @@ class ManifestService:
             return {"operation": applied.operation, "diff": applied.diff}
 
         return await self._verbs.run(
-            caller, "undo", kind, name, undo, changes=True, dry_run=dry_run
+            caller, "undo", kind, name, undo, changes=True, dry_run=dry_run, keyed=keyed
         )
 
     async def logs(self, caller: Caller, kind: str, name: str, limit: int) -> Answer:
@@ -225,7 +274,7 @@ class ManifestService:
             text = body if isinstance(body, str) else body.decode(errors="replace")
             identity = StartIdentity(idempotency_key, request_hash("prompt", name, text))
 
-            document = _single(await load_text(body))
+            document = single(await load_text(body))
             if document.get("session") is not None:
                 async with verbs.runtime.database.transaction() as db:
                     broker = verbs.brokers.find("Agent")
@@ -244,54 +293,3 @@ class ManifestService:
             data = await prompt_agent(verbs.runtime, caller, identity, prepare, entry)
             await keep(verbs.runtime.database, entry, _OK)  # the answer is there, whatever fails
             return answer(entry, data)
-
-
-def _single(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The one document of a body.
-
-    Raises:
-        BadRequestError: there are several.
-    """
-    if len(documents) > 1:
-        msg = f"one document is asked for, and here are {len(documents)}"
-        raise BadRequestError(f"body: {msg}.", errors=[{"loc": ["body"], "msg": msg}])
-    return documents[0]
-
-
-def _entry_of(entry: Entry, applied: Applied, *, dry_run: bool) -> Entry:
-    """The journal entry of one document; of a single one, that of the whole apply."""
-    detail: dict[str, Any] = {"operation": applied.operation, "diff": applied.diff}
-    if dry_run:
-        detail["dryRun"] = True
-    return entry.about(applied.kind, applied.name, detail)
-
-
-def _pruned_entry(caller: Caller, named: Named, *, dry_run: bool) -> Entry:
-    detail = {"operation": "pruned"} | ({"dryRun": True} if dry_run else {})
-    return Entry(caller, "delete", *named, detail)
-
-
-def _applied(
-    entries: Sequence[Entry],
-    applied: Sequence[Applied],
-    pruned: Sequence[Named] | None,
-    *,
-    dry_run: bool,
-) -> Answer:
-    """The result of the one document, or the results of several in their order; what was pruned."""
-    gone = {} if pruned is None else {"pruned": [{"kind": k, "name": n} for k, n in pruned]}
-    items = [
-        {
-            "operation": one.operation,
-            "manifest": one.manifest,
-            "diff": one.diff,
-            "warnings": one.warnings,
-        }
-        for one in applied
-    ]
-    if len(items) == 1:
-        return answer(entries[0], items[0] | gone)
-    keyed = [item | {"key": entry.key} for item, entry in zip(items, entries, strict=True)]
-    done = f"{PAST[entries[0].command]} successfully{' (dry run)' if dry_run else ''}"
-    first, text = entries[0], f"{len(items)} manifests {done}"
-    return Answer({"items": keyed, **gone}, text, "Manifest", first.command, first.key)

@@ -16,6 +16,7 @@ from app.flows.model.session_model import parse_json
 from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import select
 from app.flows.template import queue_names
+from app.idempotency.request import request_hash
 from app.queue.live_workers import unserved_text
 from app.sessions.flow_api.responses import (
     change_response,
@@ -27,7 +28,7 @@ from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.new_rows import NewSession
 from app.sessions.store.snapshot import PollStatus, SessionHead, Snapshot
-from app.sessions.turn.admission import EventRequest, admit, request_hash
+from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.turn.opening import StartIdentity, open_session, opened_before
 from app.sessions.turn.resuming import retry_invocation
 from app.sessions.turn.run import opening_run

@@ -10,10 +10,10 @@ import asyncpg
 
 from app.db.models import MessageStatus
 from app.enums import MessageRole, ThreadVisibility
-from app.errors import IdempotencyMismatchError
 from app.flows.flow import Flow
 from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.session_model import SessionModel
+from app.idempotency.request import check_same
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,7 @@ class PreviousAnswer:
         Raises:
             IdempotencyMismatchError: it was to another one.
         """
-        if self.request_hash != request_hash:
-            raise IdempotencyMismatchError("This idempotency key was used for another request.")
+        check_same(self.request_hash, request_hash)
         return self.answer
 
 

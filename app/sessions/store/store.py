@@ -150,13 +150,7 @@ class SessionStore(StepStore):
 
     async def admit(self, change: Change) -> bool:
         """Writes what a client's event did."""
-        try:
-            return await self._write(
-                _statement(change_sql.ADMIT, change), change.document(), change.model
-            )
-        except asyncpg.UniqueViolationError:
-            # The same idempotency key was admitted at this moment: to be read again.
-            return False
+        return await self._write_event(change_sql.ADMIT, change, change.document())
 
     async def complete(
         self,
@@ -187,9 +181,7 @@ class SessionStore(StepStore):
         """Writes the end of an invocation from outside; its open steps are superseded."""
         status = InvocationStatus.CANCELLED if cancelled else InvocationStatus.FAILED
         closing = {"closes": invocation_id, "closed_as": status, "closed_error": error}
-        return await self._write(
-            _statement(change_sql.CLOSE, change), change.document(**closing), change.model
-        )
+        return await self._write_event(change_sql.CLOSE, change, change.document(**closing))
 
     async def resume(self, failed: FailedInvocation, change: Change) -> Resumed | Superseded:
         """Lets a failed invocation go on as the new one of the change."""
@@ -279,6 +271,14 @@ class SessionStore(StepStore):
             return []
         below = await self._pool.fetch(read_sql.ACTIONS_BELOW, row["id"])
         return [action["action"] for action in below]
+
+    async def _write_event(self, statement: str, change: Change, document: dict[str, Any]) -> bool:
+        """Writes a change that may have a client's event."""
+        try:
+            return await self._write(_statement(statement, change), document, change.model)
+        except asyncpg.UniqueViolationError:
+            # The same idempotency key was admitted at this moment: to be read again.
+            return False
 
     async def _one(self, query: str, session_id: str, *arguments: Any) -> asyncpg.Record:
         row = await self._pool.fetchrow(query, session_id, *arguments)

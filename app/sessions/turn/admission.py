@@ -1,15 +1,13 @@
 """Admitting an event: once per idempotency key, one at a time per session, all or nothing."""
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from app.access.caller import Caller
 from app.errors import SessionBusyError
 from app.flows.flow import Flow
+from app.idempotency.request import request_hash
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
@@ -69,11 +67,6 @@ class EventRequest:
             idempotency_key=self.idempotency_key,
             answer=answer,
         )
-
-
-def request_hash(*parts: Any) -> bytes:
-    """SHA-256 of the JSON of a request."""
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 async def admit(

@@ -20,6 +20,7 @@ from app.flows.flow import Flow
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.change import Change
+from app.sessions.store.new_rows import ClientEvent
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.store.step_store import Wait
 from app.sessions.turn.admission import TRIES, EventRequest, admit
@@ -90,14 +91,22 @@ async def _ending_change(
 
 
 async def close_invocation(
-    runtime: Runtime, before: Snapshot, invocation_id: str, failure: TransitionInput
+    runtime: Runtime,
+    before: Snapshot,
+    invocation_id: str,
+    failure: TransitionInput,
+    client_event: ClientEvent | None = None,
 ) -> bool:
-    """Ends an invocation from outside, as cancel and a deadline do; False: it was over already."""
+    """Ends an invocation from outside, as cancel and a deadline do; False: it was over already.
+
+    `client_event` is the row that is kept of the request, where a client asked for it.
+    """
     try:
         change, _ = await ending_change(runtime, before, failure)
     except NotFoundError:  # the flow is not here: nobody can say more than where a client acted
         change = _failure(before, failure)
         change.state = await runtime.store.last_acted_state(before.id) or before.state
+    change.client_event = client_event
     error = failure.error or ""
     if not await runtime.store.close(invocation_id, change, error, cancelled=failure.cancelled):
         return False

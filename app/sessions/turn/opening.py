@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from app.access.caller import Caller
+from app.idempotency.request import request_hash
 from app.kit.ids import derived_id, new_id
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.new_rows import ClientEvent
 from app.sessions.store.outcome import NotStarted, Started
-from app.sessions.turn.admission import request_hash
 from app.sessions.turn.announce import announce
 
 

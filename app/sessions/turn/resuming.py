@@ -8,6 +8,7 @@ from sqlalchemy import Boolean, ColumnElement, literal_column
 
 from app.access.caller import Caller
 from app.errors import ConflictError, DefinitionMismatchError, NotFoundError
+from app.idempotency.request import request_hash
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
@@ -17,7 +18,7 @@ from app.sessions.store.outcome import Resumed, Superseded
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.store.sql import read_sql
 from app.sessions.store.store import FailedInvocation
-from app.sessions.turn.admission import once, request_hash
+from app.sessions.turn.admission import once
 
 RETRY_EVENT = "retry"
 _MOST_PATHS = 10  # that an error lists

@@ -7,10 +7,10 @@ from app.db.models import MessageStatus
 from app.enums import ThreadVisibility
 from app.errors import BadRequestError
 from app.flows.flow import Flow
+from app.idempotency.request import request_hash
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.new_rows import NewMessage, NewSession
-from app.sessions.turn.admission import request_hash
 from app.sessions.turn.opening import StartIdentity, opened_before
 from app.sessions.visibility import check_usable
 from app.threads.commands.new_thread import open_thread, record_with_times

@@ -10,11 +10,11 @@ from app.enums import MessageRole
 from app.errors import BadRequestError, FieldError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.library.chat import KEY
+from app.idempotency.request import request_hash
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.limits import session_budget
 from app.sessions.store.new_rows import NewMessage, NewSession, StepFence
-from app.sessions.turn.admission import request_hash
 from app.sessions.turn.opening import StartIdentity, opened_before
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
