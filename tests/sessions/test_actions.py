@@ -1,7 +1,6 @@
 """Actions: calls that wait for people, their decisions, and the turns that go on with them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -9,11 +8,12 @@ import pytest
 
 from app.access.caller import KeyScope
 from app.settings import Settings
-from app.worker import serving
 from tests.support.http import NewKey
 from tests.support.http_server import HttpServer, Says
-from tests.support.shop import connect, declare, reachable
+from tests.support.shop import declare, reachable
 from tests.support.threads import THREADS, data, read, rested, send, settled, start, texts
+
+pytestmark = pytest.mark.usefixtures("worker")
 
 ACTIONS = "/v1/ai/actions"
 DELETE = 'call delete-order {"order_id": "A1"}'
@@ -26,19 +26,11 @@ def settings(settings: Settings) -> Settings:
     return reachable(settings).model_copy(update={"session": session})
 
 
-@pytest.fixture(autouse=True)
-async def _worker(settings: Settings) -> AsyncIterator[None]:
-    async with serving(settings):
-        yield
-
-
 @pytest.fixture
-async def shop(client: httpx.AsyncClient) -> AsyncIterator[HttpServer]:
-    """What the tools reach."""
-    async with HttpServer() as server:
-        await connect(client, server)
-        await declare(client, "delete-order")
-        yield server
+async def shop(client: httpx.AsyncClient, shop: HttpServer) -> HttpServer:
+    """The shop, with a tool that deletes an order."""
+    await declare(client, "delete-order")
+    return shop
 
 
 async def asked(

@@ -1,7 +1,6 @@
 """Flows that ask people: steps that an answer finishes, over HTTP with a real worker."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,8 @@ from tests.support.http import NewKey
 from tests.support.manifests import post
 from tests.support.threads import THREADS, Reader, data, read, said, texts
 
+pytestmark = pytest.mark.usefixtures("worker")
+
 AMOUNT = {
     "type": "object",
     "properties": {"amount": {"type": "number", "minimum": 0}, "note": {"type": "string"}},
@@ -34,12 +35,6 @@ def settings(settings: Settings) -> Settings:
     """What is late ends soon."""
     session = settings.session.model_copy(update={"expire_sweep_seconds": 0.1})
     return settings.model_copy(update={"session": session})
-
-
-@pytest.fixture(autouse=True)
-async def _worker(settings: Settings) -> AsyncIterator[None]:
-    async with serving(settings):
-        yield
 
 
 class Asking:

@@ -1,7 +1,6 @@
 """Agents and flows as tools: sessions that a step starts and waits for without a worker."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -9,10 +8,9 @@ import pytest
 
 from app.db.engine import Database
 from app.settings import Settings
-from app.worker import serving
 from tests.support.http_server import HttpServer, Says
 from tests.support.manifests import manifest, post
-from tests.support.shop import connect, declare, reachable
+from tests.support.shop import declare, reachable
 from tests.support.threads import (
     THREADS,
     answered,
@@ -25,6 +23,8 @@ from tests.support.threads import (
     start,
     texts,
 )
+
+pytestmark = pytest.mark.usefixtures("worker")
 
 ACTIONS = "/v1/ai/actions"
 GREET = {
@@ -51,19 +51,11 @@ def settings(settings: Settings) -> Settings:
     return reachable(settings).model_copy(update={"session": session})
 
 
-@pytest.fixture(autouse=True)
-async def _worker(settings: Settings) -> AsyncIterator[None]:
-    async with serving(settings):
-        yield
-
-
 @pytest.fixture
-async def shop(client: httpx.AsyncClient) -> AsyncIterator[HttpServer]:
-    """What the tools reach."""
-    async with HttpServer() as server:
-        await connect(client, server)
-        await declare(client, "delete-order")
-        yield server
+async def shop(client: httpx.AsyncClient, shop: HttpServer) -> HttpServer:
+    """The shop, with a tool that deletes an order."""
+    await declare(client, "delete-order")
+    return shop
 
 
 async def agent(

@@ -1,25 +1,18 @@
 """Agents in the templates of flows: each a session of its own, for which the step waits."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from app.db.engine import Database
-from app.settings import Settings
-from app.worker import serving
 from tests.support.flows import Session
 from tests.support.manifests import manifest, many, post, send
 from tests.support.threads import said
 
+pytestmark = pytest.mark.usefixtures("worker")
+
 CLERK = {"agent": "clerk", "values": {"what": "{{ actor_input }}"}}
-
-
-@pytest.fixture(autouse=True)
-async def _worker(settings: Settings) -> AsyncIterator[None]:
-    async with serving(settings):
-        yield
 
 
 def agent(name: str, script: str, *variables: str, **template: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -17,13 +16,14 @@ from mcp_types import (
 )
 
 from app.settings import Settings
-from app.worker import serving
 from tests.support.http import NewKey
 from tests.support.manifests import manifest, many, post, send
 from tests.support.mcp_server import McpServer, text, tool
 from tests.support.raw_server import raw_server, sends
 from tests.support.shop import asked, reachable
 from tests.support.threads import THREADS, data, rested, results, said, settled, start
+
+pytestmark = pytest.mark.usefixtures("worker")
 
 KEY = "sk-mcp-secret-0123456789"
 ORDER = {
@@ -37,12 +37,6 @@ ORDER = {
 def settings(settings: Settings) -> Settings:
     """This machine may be reached."""
     return reachable(settings)
-
-
-@pytest.fixture(autouse=True)
-async def _worker(settings: Settings) -> AsyncIterator[None]:
-    async with serving(settings):
-        yield
 
 
 def declared(url: str, name: str = "shop", **spec: Any) -> str:

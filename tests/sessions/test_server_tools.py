@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -12,12 +11,11 @@ import pytest
 from app.db.engine import Database
 from app.manifests.registry import all_brokers
 from app.settings import Settings
-from app.worker import serving
 from tests.support.http import NewKey
 from tests.support.http_server import HttpServer, Says
 from tests.support.manifests import manifest, many, post, send
 from tests.support.raw_server import raw_server, sends
-from tests.support.shop import SHOP_KEY, asked, connect, connection_to, reachable
+from tests.support.shop import SHOP_KEY, asked, connection_to, reachable
 from tests.support.threads import (
     THREADS,
     data,
@@ -29,6 +27,8 @@ from tests.support.threads import (
     start,
     texts,
 )
+
+pytestmark = pytest.mark.usefixtures("worker")
 
 _DONE_CALLS = "SELECT count(*) FROM step WHERE status = 'done' AND path <> ''"
 ORDER = {
@@ -42,20 +42,6 @@ ORDER = {
 def settings(settings: Settings) -> Settings:
     """This machine may be reached."""
     return reachable(settings)
-
-
-@pytest.fixture(autouse=True)
-async def _worker(settings: Settings) -> AsyncIterator[None]:
-    async with serving(settings):
-        yield
-
-
-@pytest.fixture
-async def shop(client: httpx.AsyncClient) -> AsyncIterator[HttpServer]:
-    """What the tools reach; its connection is there."""
-    async with HttpServer() as server:
-        await connect(client, server)
-        yield server
 
 
 async def declare(client: httpx.AsyncClient, name: str = "get-order", **spec: Any) -> str:

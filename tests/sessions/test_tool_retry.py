@@ -1,14 +1,11 @@
 """Retrying a turn that failed in the calls of its tools: what nobody waits for any more is over."""
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
 
 from app.settings import Settings
-from app.worker import serving
 from tests.support.http_server import HttpServer, Says
-from tests.support.shop import connect, declare, reachable
+from tests.support.shop import declare, reachable
 from tests.support.threads import (
     THREADS,
     Reader,
@@ -21,6 +18,8 @@ from tests.support.threads import (
     texts,
 )
 
+pytestmark = pytest.mark.usefixtures("worker")
+
 ACTIONS = "/v1/ai/actions"
 SLOW = Says(delay=3)
 
@@ -31,20 +30,6 @@ def settings(settings: Settings) -> Settings:
     step = settings.step.model_copy(update={"invocation_seconds": 1.0})
     session = settings.session.model_copy(update={"expire_sweep_seconds": 0.1})
     return reachable(settings).model_copy(update={"step": step, "session": session})
-
-
-@pytest.fixture(autouse=True)
-async def _worker(settings: Settings) -> AsyncIterator[None]:
-    async with serving(settings):
-        yield
-
-
-@pytest.fixture
-async def shop(client: httpx.AsyncClient) -> AsyncIterator[HttpServer]:
-    """What the tools reach."""
-    async with HttpServer() as server:
-        await connect(client, server)
-        yield server
 
 
 async def failed(client: httpx.AsyncClient, thread_id: str) -> None:
