@@ -24,7 +24,7 @@ class MessageRole(StrEnum):
 
     USER = "user"
     ASSISTANT = "assistant"
-    SYSTEM = "system"
+    SYSTEM = "system"  # only in rows that flows of earlier releases left
     ROBOTO = "roboto"
 
 

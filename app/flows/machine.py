@@ -27,7 +27,7 @@ ERROR_EVENT = "error"
 RESOLVE_EVENT = "resolve_action"
 
 # Who speaks where a flow says something.
-_SPEAKERS = (MessageRole.USER, MessageRole.ASSISTANT, MessageRole.SYSTEM)
+_SPEAKERS = (MessageRole.USER, MessageRole.ASSISTANT)
 
 _LIBRARY_EVENTS = frozenset({"*", "error_execution"})
 _LIBRARY_PREFIXES = ("done.", "done_state_", "done_invoke_", "error.")
@@ -157,7 +157,7 @@ class SessionMachine(StateChart[Any]):
         """Adds a message to the dialogue.
 
         Raises:
-            ValueError: the role is none of user, assistant and system, or the text is no text.
+            ValueError: the role is neither user nor assistant, or the text is no text.
         """
         if role not in _SPEAKERS or not isinstance(text, str):
             raise ValueError(f"say() takes a role ({', '.join(_SPEAKERS)}) and a text.")

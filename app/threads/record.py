@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.enums import ThreadVisibility
+from app.enums import MessageRole, ThreadVisibility
 from app.flows.library.chat import KEY
 from app.flows.library.chat_machine import ON_THE_WIRE
 from app.goals.turn import GoalStatus
@@ -175,9 +175,9 @@ def declared_goal_fields(row: GoalRow) -> dict[str, Any]:
 
 
 def message_fields(message: StoredMessage) -> dict[str, Any]:
-    """A stored message."""
+    """A stored message; clients know no role `system`, which an old one may have."""
     fields = {
-        "role": message.role,
+        "role": MessageRole.ROBOTO if message.role is MessageRole.SYSTEM else message.role,
         "content": message.content,
         "status": message.status,
         "created": message.created,

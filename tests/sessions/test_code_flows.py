@@ -44,6 +44,7 @@ async def test_hooks_guards_validators_and_actions_take_part(client: httpx.Async
         ("type", 409, "event-refused", "(ValidationError)"),
         ("hook", 409, "event-refused", "(RuntimeError)"),
         ("number", 409, "event-refused", "say() takes a role"),
+        ("role", 409, "event-refused", "say() takes a role (user, assistant) and a text."),
         ("object", 409, "definition-mismatch", "no JSON"),
         ("NUL", 409, "template-failed", "NUL"),
     ],
@@ -245,7 +246,7 @@ async def test_a_hook_overrides_what_is_kept(client: httpx.AsyncClient, worker: 
     assert session.answer["response"] is None
     assert await session.dialogue() == []
     await session.send("shout", "hey")
-    kept = [("system", "shout: quiet -> loud: hey"), ("user", "hey")]
+    kept = [("assistant", "shout: quiet -> loud: hey"), ("user", "hey")]
     assert await session.dialogue() == kept
     await session.send("back")
     await session.send("hush", "psst")

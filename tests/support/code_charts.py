@@ -26,7 +26,7 @@ _HOOKS = [
     "raise SystemExit(1)",
     "self.model.n = 'many'",
     "self.record('none')",
-    "self.say('system', actor_input)",
+    "self.say('assistant', actor_input)",
     "self.send('go')",
     "self.send('one')",
     "self.send('back') if self.model.n < 3 else None",

@@ -68,7 +68,7 @@ class OverridingMachine(SessionMachine):
 
     def on_enter_loud(self, actor_input: str, event: str, source: State, target: State) -> None:
         self.record(Recording.RAW)
-        self.say("system", f"{event}: {source.id} -> {target.id}: {actor_input}")
+        self.say("assistant", f"{event}: {source.id} -> {target.id}: {actor_input}")
 
     async def on_enter_silent(self) -> None:
         self.record(Recording.NONE)

@@ -54,9 +54,11 @@ class HooksMachine(SessionMachine):
         if actor_input == "hook":
             raise RuntimeError("secret hook")
         if actor_input == "NUL":
-            self.say("system", "\0")
+            self.say("assistant", "\0")
         if actor_input == "number":
-            self.say("system", 5)
+            self.say("assistant", 5)
+        if actor_input == "role":
+            self.say("system", "Be brief.")
         if actor_input == "object":
             self.model.entered.append(object())
 
