@@ -66,13 +66,6 @@ class BadRequestError(StatewrightError):
     title = "Bad request"
 
 
-class UnsupportedFeatureError(BadRequestError):
-    """The request names a feature that this version does not have."""
-
-    code = "not-supported"
-    title = "Not supported yet"
-
-
 class UnauthorizedError(StatewrightError):
     """No API key, or one that is unknown, expired or revoked."""
 
