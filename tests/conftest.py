@@ -32,15 +32,29 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("quick")
 
 _SERVICES = pytest.StashKey[Services]()
-# Where tests share what is costly to make, such as all processes of a deployment: each worker that
-# runs one of them makes its own.
-_TOGETHER = (
-    "tests/cli/",
-    "tests/contract/test_generated_client.py",
-    "tests/contract/test_schemathesis.py",
-    "tests/dev/test_run.py",
-    "tests/faults/",
-)
+# Of tests that share what is costly to make, such as all processes of a deployment, one worker runs
+# all: each that ran some would make its own.
+_TOGETHER = {
+    "a running dev": ("tests/cli/",),
+    "another running dev": ("tests/dev/test_run.py",),
+    "a deployment": ("tests/faults/",),
+    "generated client": ("tests/contract/test_generated_client.py",),
+    "schemathesis": ("tests/contract/test_schemathesis.py",),
+    "the OpenAPI document": (
+        "tests/api/test_openapi.py",
+        "tests/api/test_proxies.py",
+        "tests/api/test_isolation.py",
+        "tests/api/test_flows.py::test_the_document",
+        "tests/dev/test_containers.py",
+    ),
+    "the import of anthropic": (
+        "tests/invokers/test_anthropic.py",
+        "tests/invokers/test_model_answers.py",
+        "tests/manifests/test_model_answers.py",
+        "tests/sessions/test_model_tool_calls.py",
+        "tests/sessions/test_reasoning.py",
+    ),
+}
 _TEST_KEY = "k1:" + "A" * 43 + "="  # 32 zero bytes
 
 gc.disable()  # until all modules are imported: none of what they make is garbage
@@ -68,7 +82,8 @@ class _Together(LoadScopeScheduling):
     """Tests one by one to whoever is free, but those that share what is costly to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((place for place in _TOGETHER if nodeid.startswith(place)), nodeid)
+        groups = (group for group, places in _TOGETHER.items() if nodeid.startswith(places))
+        return next(groups, nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
