@@ -91,6 +91,9 @@ class SessionSettings(BaseModel):
     max_invocations_per_turn: int = Field(
         1000, gt=0, description="Invocations that one event may lead to, one after the other"
     )
+    max_unattended_changes: int = Field(
+        10_000, gt=0, description="Changes of a session by timers since a client acted in it"
+    )
     history_messages: int = Field(
         200, gt=0, description="Most recent messages that chat sends to its model"
     )

@@ -35,6 +35,9 @@ class FlowState(BaseModel):
     final: bool
     invokes: bool = Field(description="Entering it starts an invocation.")
     asks: bool = Field(description="A step of that may ask a person.")
+    history: str | None = Field(
+        description="Of a history state, `shallow` or `deep`: a session is never in it."
+    )
     events: list[str] = Field(description="The events that a client may send in it.")
 
 

@@ -1,6 +1,6 @@
 """A flow, compiled: what the engine asks of it, whether it came as code or as a manifest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from app.flows.own_code import OwnCode
 from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.states import FlowStates
 from app.flows.template import Template
+from app.flows.timers import StartedTimer
 
 log = get_logger(__name__)
 
@@ -32,7 +33,11 @@ log = get_logger(__name__)
 class Entered:
     """What one event did: the states before and after, and what the dialogue keeps of it.
 
-    `move` is what the model decided, where it does.
+    Attributes:
+        move: what the model decided, where it does.
+        left: the ids of the states that were left, also where they were entered again.
+        timers: those that it started.
+        cancelled: the ids by which it cancels delayed events.
     """
 
     target: str
@@ -40,6 +45,9 @@ class Entered:
     source: str | None = None
     messages: list[tuple[str, str]] = field(default_factory=list)
     move: Move = field(default_factory=lambda: Move(""))
+    left: frozenset[str] = frozenset()
+    timers: Sequence[StartedTimer] = ()
+    cancelled: frozenset[str] = frozenset()
 
 
 # What of a transition goes into the dialogue: (from, to) an invoker state?
@@ -137,7 +145,12 @@ class Flow(FlowStates):
             ) from error
         target = _encode(machine)
         recording = Recording.NONE if self.invokes(target) else Recording.RENDERED
-        entered = Entered(target, machine.recording or recording, messages=machine.messages)
+        entered = Entered(
+            target,
+            machine.recording or recording,
+            messages=machine.messages,
+            timers=self._started(machine, target),
+        )
         if machine.is_plain or machine.is_decided_by_model():
             self._fixed[None, ""] = entered
         return entered
@@ -176,13 +189,35 @@ class Flow(FlowStates):
             log.exception("the flow's code failed", flow=self.key, session_id=model.session_id)
             detail = f"State {state!r} does not take the event {event!r}: {_reason(error)}"
             raise EventRefusedError(detail, extra=self._situation(state, event)) from error
+        return self._entered(machine, state, model, event)
+
+    def _entered(
+        self, machine: SessionMachine, state: str, model: SessionModel, event: str
+    ) -> Entered:
+        """What an event did that the machine was sent; kept, where it is always the same."""
+        if self.has_history:
+            model._history = machine.remembered()  # noqa: SLF001 - the engine's own attribute
         target = _encode(machine)
-        recording = _MATRIX[self.invokes(state), self.invokes(target)]
-        recording = machine.recording or recording
-        entered = Entered(target, recording, state, machine.messages)
-        if machine.is_plain:
+        recording = machine.recording or _MATRIX[self.invokes(state), self.invokes(target)]
+        notes = machine.chart_notes
+        entered = Entered(
+            target,
+            recording,
+            state,
+            machine.messages,
+            left=frozenset(notes.left),
+            timers=self._started(machine, target),
+            cancelled=frozenset(notes.cancelled),
+        )
+        if machine.is_plain and not self.has_history:
             self._fixed[state, event] = entered
         return entered
+
+    def _started(self, machine: SessionMachine, target: str) -> list[StartedTimer]:
+        """The timers that a machine started: of states, and those that its code sent."""
+        notes, innermost = machine.chart_notes, self.state_id(target)
+        sent = [StartedTimer(innermost, timer) for timer in notes.delayed]
+        return [*self.timers(notes.entered), *sent]
 
     async def _moved(
         self, code: OwnCode, state: str, model: SessionModel, event: str, move: Move
@@ -203,7 +238,10 @@ class Flow(FlowStates):
             values = values[0] if len(values) == 1 else OrderedSet(values)
         subject = self._subject(model)
         subject._configuration = values  # noqa: SLF001 - the engine's own attribute
-        return self.machine(subject, **inputs)
+        machine = self.machine(subject, **inputs)
+        if self.has_history:
+            machine.recall(model._history)  # noqa: SLF001 - the engine's own attribute
+        return machine
 
     def _refusal(
         self, state: str, event: str, refusal: GuardRefusal | None = None

@@ -1,6 +1,6 @@
 """The base of every flow's statechart: python-statemachine, set to refuse what goes wrong."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import getattr_static
 from types import FunctionType
 from typing import Any, ClassVar
@@ -11,10 +11,12 @@ from statemachine.event_data import TriggerData
 from typing_extensions import override
 
 from app.enums import MessageRole
-from app.errors import EventRefusedError
+from app.errors import MAX_TEXT_CHARS, EventRefusedError
 from app.flows.engines import AsyncSessionEngine, ChartNotes, SyncSessionEngine
 from app.flows.move import Move, Recording
 from app.flows.own_code import contained
+from app.flows.timers import MAX_PENDING, RANGE, Timer, checked_seconds
+from app.kit.storable import text_fault
 
 # Most events of one move: the one that came, those that hooks send, those of the library.
 MAX_EVENTS = 200
@@ -57,8 +59,9 @@ class SessionMachine(StateChart[Any]):
     not touch the world: that is what steps are for. A hook takes any of `event`, `source`, `target`
     and `actor_input` as arguments (or the library's `event_data`, whose `args` hold the input),
     reads and changes `self.model`, and may call `record` to override what the dialogue keeps of the
-    transition, or `say` to add messages of its own. It may send events, but none with a delay. It
-    ends within seconds, or the event is refused. A hook, guard or validator that raises an error
+    transition, or `say` to add messages of its own. It may send events; one with a delay becomes a
+    timer of the state that is entered, unless `cancel_event` is called with its `send_id`. It ends
+    within seconds, or the event is refused. A hook, guard or validator that raises an error
     refuses the event: the client reads the text of an `EventRefusedError` or of a plain
     `ValueError`, and of any other error only its kind.
 
@@ -68,6 +71,8 @@ class SessionMachine(StateChart[Any]):
         service_events: those that only the service itself sends, for what it has checked.
         refusals: what a client reads whose event is refused, by the guard that refuses it, as it is
             written; or by state, events and guard. The first guard that fails and has one counts.
+        timers: events that the service sends once a state was entered and not left for so long, by
+            the state's id. No client may send them.
     """
 
     # By default a chart catches a callback's error and still moves, and takes any event.
@@ -79,11 +84,13 @@ class SessionMachine(StateChart[Any]):
     move: Move | None = None
     service_events: ClassVar[frozenset[str]] = frozenset()
     refusals: ClassVar[Mapping[str | tuple[str, str, str], str]] = {}
+    timers: ClassVar[Mapping[str, Sequence[Timer]]] = {}
 
     def __init__(self, model: Any, **inputs: Any) -> None:
         self.recording: Recording | None = None
         self.messages: list[tuple[str, str]] = []
         self._events_sent = 0
+        self._nothing_to_process = False
         super().__init__(model, state_field="_configuration", **inputs)
         if self._callbacks.has_async_callbacks:
             # The library runs each in a task: one that ends by `SystemExit` stops the event loop.
@@ -109,6 +116,21 @@ class SessionMachine(StateChart[Any]):
         is_async = self._callbacks.has_async_callbacks
         return AsyncSessionEngine(self) if is_async else SyncSessionEngine(self)
 
+    def recall(self, history: Mapping[str, Sequence[str]]) -> None:
+        """Takes over where history states lead back to, by the ids of the states."""
+        by_id = {state.id: state for state in self.states_map.values()}
+        self.history_values = {
+            history_id: [by_id[state_id] for state_id in states if state_id in by_id]
+            for history_id, states in history.items()
+        }
+
+    def remembered(self) -> dict[str, list[str]]:
+        """Where history states lead back to now, by the ids of the states."""
+        return {
+            history_id: [state.id for state in states]
+            for history_id, states in self.history_values.items()
+        }
+
     @property
     def chart_notes(self) -> ChartNotes:
         """What the engine noted while it moved the chart."""
@@ -120,15 +142,56 @@ class SessionMachine(StateChart[Any]):
         """Queues an event: every way to send one, also a hook's own, comes by here.
 
         Raises:
-            EventRefusedError: it has a delay, for which the library would block the event loop, or
-                it is one of events that send each other without end.
+            EventRefusedError: it is one of events that send each other without end, or is sent
+                with a delay and cannot be.
         """
         if trigger_data.event is not None and trigger_data.event.delay:
-            raise EventRefusedError("The flow's code sends an event with a delay.")
+            self.chart_notes.delayed.append(self._delayed(trigger_data, trigger_data.event.delay))
+            self._nothing_to_process = True
+            return
         self._events_sent += 1
         if self._events_sent > MAX_EVENTS:
             raise EventRefusedError(f"The flow's code sends more than {MAX_EVENTS} events at once.")
         super()._put_nonblocking(trigger_data, internal)
+
+    @override
+    def _processing_loop(self, caller_future: Any | None = None) -> Any:
+        """Processes what was put; called for each event, also for one that became a timer."""
+        if self._nothing_to_process:
+            self._nothing_to_process = False
+            return _Nothing() if self._callbacks.has_async_callbacks else None
+        return super()._processing_loop(caller_future)
+
+    def _delayed(self, sent: TriggerData, milliseconds: float) -> Timer:
+        """The timer that an event with a delay becomes: the library would wait for it.
+
+        Raises:
+            EventRefusedError: the flow has no such event, or the delay or the input is no good.
+        """
+        name, given = str(sent.event), sent.args[0] if sent.args else ""
+        given = sent.kwargs.get("actor_input", given)
+        try:
+            seconds = checked_seconds(milliseconds / 1000)
+        except (TypeError, ValueError):
+            raise EventRefusedError(
+                f"The flow's code sends {name!r}: its delay is not {RANGE}."
+            ) from None
+        if name not in type(self)._events or is_library_event(name):  # noqa: SLF001 - no public way
+            raise EventRefusedError(f"The flow's code sends {name!r}, which is no event of it.")
+        if not isinstance(given, str) or len(given) > MAX_TEXT_CHARS or text_fault(given):
+            raise EventRefusedError(f"The flow's code sends {name!r} with what is no short text.")
+        if len(self.chart_notes.delayed) >= MAX_PENDING:
+            raise EventRefusedError(
+                f"The flow's code sends more than {MAX_PENDING} delayed events."
+            )
+        return Timer(name, seconds, given, sent.send_id)
+
+    @override
+    def cancel_event(self, send_id: str) -> None:
+        """Cancels the delayed events that were sent with an id, now or by an earlier event."""
+        notes = self.chart_notes
+        notes.cancelled.add(send_id)
+        notes.delayed = [timer for timer in notes.delayed if timer.send_id != send_id]
 
     @property
     def is_plain(self) -> bool:
@@ -162,6 +225,13 @@ class SessionMachine(StateChart[Any]):
         if role not in _SPEAKERS or not isinstance(text, str):
             raise ValueError(f"say() takes a role ({', '.join(_SPEAKERS)}) and a text.")
         self.messages.append((role, text))
+
+
+class _Nothing:
+    """What hooks that are async may await, and others need not."""
+
+    def __await__(self) -> Iterator[Any]:
+        yield from ()
 
 
 def is_library_event(event: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from statemachine import State
+from statemachine import HistoryState, State
 from statemachine.transition import Transition
 
 from app.flows.flow import Flow
@@ -36,6 +36,8 @@ class StateOutline:
         initial: the session, or the state around this one, starts here.
         invokes: entering it starts an invocation.
         asks: a step of that may ask a person.
+        history: of a history state, `shallow` or `deep`; it leads back to where the one around it
+            was left, and is never itself where a session is.
         events: what a client may send in it.
     """
 
@@ -47,6 +49,7 @@ class StateOutline:
     compound: bool
     invokes: bool
     asks: bool
+    history: str | None
     events: list[str]
     arrows: list[Arrow]
 
@@ -76,6 +79,7 @@ def _state(flow: Flow, state: State, path: list[str]) -> StateOutline:
         compound=compound,
         invokes=invokes,
         asks=flow.asks(state.id),
+        history=state.type.value if isinstance(state, HistoryState) else None,
         events=flow.next_actions(" ".join(path)) if takes_events else [],
         arrows=[_arrow(transition, compound=compound) for transition in state.transitions],
     )

@@ -1,10 +1,13 @@
 """The states of a flow: their events, their templates, and who acts in them."""
 
+from collections.abc import Iterable
+
 from statemachine import State
 
 from app.errors import DefinitionMismatchError
 from app.flows.machine import ERROR_EVENT, SessionMachine, ending_event, is_library_event
 from app.flows.template import Map, Node, Render, RunTool, Template, asks_people
+from app.flows.timers import StartedTimer
 
 
 class FlowStates:
@@ -18,6 +21,7 @@ class FlowStates:
 
     Attributes:
         internal_events: those that no client may send.
+        has_history: whether where some events lead depends on where the session was before.
     """
 
     def __init__(
@@ -33,11 +37,13 @@ class FlowStates:
         self.templates = templates
         self._asking = frozenset(state for state, one in templates.items() if asks_people(one))
         self._states: dict[str, State] = {s.id: s for s in machine.states_map.values()}
+        self.has_history = any(state.history for state in self._states.values())
         self.internal_events = frozenset(
             self.ending_event(state)
             for state, template in templates.items()
             if not isinstance(template, Render)
         ) | frozenset(machine.service_events)
+        self.internal_events |= {t.event for timers in machine.timers.values() for t in timers}
 
     def next_actions(self, state: str) -> list[str]:
         """The events that a client may send in a state, in the order they are declared."""
@@ -71,6 +77,11 @@ class FlowStates:
         waiting = [_path(state) for state in atomic if not state.is_history]
         acting = (state for state in waiting if self.rests(state))
         return next(acting, None) or next((s for s in waiting if not self.invokes(s)), None)
+
+    def timers(self, states: Iterable[str]) -> list[StartedTimer]:
+        """The timers that start when states are entered, by their ids."""
+        own = self.machine.timers
+        return [StartedTimer(state, timer) for state in states for timer in own.get(state, ())]
 
     def template(self, state: str) -> Template:
         """The template of a state (of the innermost one, where states are nested)."""

@@ -37,14 +37,26 @@ async def _transitions(
         {
             "time": row.created,
             "type": "event",
-            "text": f"{row.event}: {row.source or '(start)'} → {row.target}"
-            + (f": {row.error}" if row.error else ""),
-            "status": "failed" if row.error else "done",
+            "text": f"{row.event}: {row.source or '(start)'} → {row.target}" + _note(row),
+            "status": _status(row),
             "by": row.session_id,
             "key": Cause.parse(row.cause).id,
         }
         for row in await context.db.exec(query)
     ]
+
+
+def _note(row: Transition) -> str:
+    """Why it led nowhere, or to a failure."""
+    if row.refusal is not None:
+        return f": dropped: {row.refusal}"
+    return f": {row.error}" if row.error else ""
+
+
+def _status(row: Transition) -> str:
+    if row.refusal is not None:
+        return "dropped"
+    return "failed" if row.error else "done"
 
 
 async def _steps(context: Context, which: ColumnElement[bool], limit: int) -> list[dict[str, Any]]:

@@ -74,6 +74,7 @@ async def test_a_flow_has_its_states_its_events_and_the_schema_of_its_model(
         "final": False,
         "invokes": False,
         "asks": False,
+        "history": None,
         "events": ["user_input"],
     }
     extract, welcome = flow["states"][1:]

@@ -43,7 +43,7 @@ def statements() -> Iterator[tuple[str, str]]:
             continue
         for name, value in vars(import_module(found.name)).items():
             is_part = name.startswith("_") and _OF_PARTS.search(found.name)
-            values = value.values() if name == "OF_AGENTS" else [value]
+            values = value.values() if name in ("OF_AGENTS", "WITH_CHART") else [value]
             for one in values:
                 if isinstance(one, str) and _STATEMENT.match(one) and not is_part:
                     yield f"{found.name}.{name}", one

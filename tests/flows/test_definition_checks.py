@@ -82,6 +82,58 @@ def test_model_and_states(path: str, value: Any, place: str | None, reason: str)
 
 
 @pytest.mark.parametrize(
+    ("timers", "place", "reason"),
+    [
+        ({"-1s": "user_input"}, "/-1s", "must be a duration"),
+        ({"1e9h": "user_input"}, "/1e9h", "must be a duration"),
+        ({"NaN": "user_input"}, "/NaN", "must be a duration"),
+        ({"": "user_input"}, "/", "must be a duration"),
+        ({"0s": "user_input"}, "/0s", "from 1 second to 366 days"),
+        ({"999ms": "user_input"}, "/999ms", "from 1 second to 366 days"),
+        ({"367d": "user_input"}, "/367d", "from 1 second to 366 days"),
+        ({"999999999999w": "user_input"}, "/999999999999w", "from 1 second to 366 days"),
+        ({"9" * 13 + "s": "user_input"}, f"/{'9' * 13}s", "must be a duration"),
+        ({"{{ age }}h": "user_input"}, "/{{ age }}h", "must be a duration"),
+        ({"1h": "*"}, "/1h", "is taken on it"),
+        ({"1h": "unknown"}, "/1h", "is taken on it"),
+        ({"1h": ["user_input"]}, "/1h", "the name of an event"),
+        ({"1h": {"event": "user_input"}}, "/1h", "the name of an event"),
+        ({"1h": "ai_extraction"}, "/1h", "ends the invocation of 'extract'"),
+        ({"1h": "error"}, "/1h", "only for failures"),
+        ([{"delay": -1, "event": "user_input"}], "/0/delay", "from 1 second"),
+        ([{"delay": float("inf"), "event": "user_input"}], "/0/delay", "finite"),
+        ([{"delay": 10**15, "event": "user_input"}], "/0/delay", "from 1 second"),
+        ([{"delay": True, "event": "user_input"}], "/0/delay", "must be a duration"),
+        ([{"event": "user_input"}], "/0/delay", "must be a duration"),
+        ([{"delay": "1h"}], "/0/event", "the name of an event"),
+        ([{"delay": "1h", "event": "x", "target": "intro"}], "/0/target", "not known here"),
+        ([{"delay": "1h", "event": "user_input"}] * 11, "", "at most 10 timers"),
+        ("1h", "", "must be an object"),
+    ],
+)
+def test_timers(timers: Any, place: str, reason: str) -> None:
+    found = located(check(changed("statechart/states/intro/after", timers)).errors)
+
+    assert any(
+        where == f"{S}intro/after{place}" and reason in message for where, message in found
+    ), found
+
+
+def test_a_timer_is_of_a_state_that_waits() -> None:
+    for state, reason in (("extract", "give its template a `timeout`"), ("welcome", "final state")):
+        spec = changed(f"statechart/states/{state}/after", {"1h": "user_input"})
+        assert any(
+            where == f"{S}{state}/after" and reason in message
+            for where, message in located(check(spec).errors)
+        )
+
+
+def test_durations_may_be_written_in_several_ways() -> None:
+    timers = [{"delay": delay, "event": "user_input"} for delay in (1, "90", "1h30m", "1.5d", "2w")]
+    assert check(changed("statechart/states/intro/after", timers)) == Findings()
+
+
+@pytest.mark.parametrize(
     ("transition", "reason"),
     [
         ({"event": "user_input", "refusal": "No."}, "without a guard"),

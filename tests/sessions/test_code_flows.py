@@ -109,7 +109,7 @@ async def test_an_invoker_that_would_end_the_worker_fails_its_step(
 @pytest.mark.parametrize(
     ("event", "said", "detail"),
     [
-        ("go", "delay", "an event with a delay"),
+        ("go", "delay", "its delay is not from 1 second"),
         ("go", "exit", "(CodeExitError)"),
         ("go", "cancel", "(CodeExitError)"),
         ("ping", "", "more than 200 events"),

@@ -1,22 +1,25 @@
 """Sessions, invocations and steps in memory, under the rules of the statements that keep them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from app.db.models import InvocationStatus, StepStatus
 from app.errors import NotFoundError
 from app.sessions.store.cause import CauseKind
 from app.sessions.store.change import Change
+from app.sessions.store.chart_memory import ChartMemory
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import DueStep, NewInvocation, StepFence
 from app.sessions.store.outcome import NotStarted, Resumed, Started, Superseded
 from app.sessions.store.snapshot import IdleSession, PreviousAnswer, Snapshot
-from app.sessions.store.step_store import Wait
+from app.sessions.store.step_store import DueSession, Wait
 from app.sessions.store.store import FailedInvocation, OverdueInvocation
 from app.wire.messages import plain_text
 from tests.support.step_rows import Row, StepRowsInMemory
 
+_NOW = datetime.now(UTC).isoformat()
 _OPEN = (StepStatus.WAITING, StepStatus.QUEUED, StepStatus.RUNNING)
 
 
@@ -88,6 +91,7 @@ class SessionsInMemory(StepRowsInMemory):
             forked_from_id=None,
             parent_session_id=None,
             depth=0,
+            chart=None,
             forked_from_message=None,
             created=now,
             created_by=new.created_by,
@@ -187,6 +191,14 @@ class SessionsInMemory(StepRowsInMemory):
             )
         ]
 
+    async def take_timers(self, _lease: float, _most: int) -> list[DueSession]:
+        """The session, as often as it has timers: each is sent by itself."""
+        session, now = self.session, datetime.now(UTC)
+        timers = (session.chart or {}).get("timers", [])
+        if session.invocation_id is not None or not timers:
+            return []
+        return [DueSession(session.org_id, session.id, now)]
+
     async def overdue(self) -> list[OverdueInvocation]:
         running, session = self.running, self.session
         if not self.is_overdue or running is None:
@@ -217,9 +229,10 @@ class SessionsInMemory(StepRowsInMemory):
             found |= {change.source} if change.source and change.error else set()
         return found
 
-    async def last_event_version(self, _session_id: str) -> int:
+    async def last_event_version(self, _session_id: str, *, of_client: bool = False) -> int:
+        kinds = (CauseKind.EVENT,) if of_client else (CauseKind.EVENT, CauseKind.TIMER)
         numbered = reversed([*enumerate(self.transitions, start=1)])
-        return next(version for version, c in numbered if c.cause.startswith("event:"))
+        return next(version for version, c in numbered if c.cause.kind in kinds)
 
     async def last_acted_state(self, _session_id: str) -> str | None:
         acted = (c.source for c in reversed(self.transitions) if c.cause.kind is CauseKind.EVENT)
@@ -277,6 +290,7 @@ class SessionsInMemory(StepRowsInMemory):
             invocation_id=change.invocation.id if change.invocation else None,
             task_error=change.error,
             message_count=change.message_count,
+            chart=_stored(change.chart),
         )
         self.messages += [(m.role.value, plain_text(m.content)) for m in change.messages]
         if change.invocation is not None:
@@ -286,3 +300,12 @@ class SessionsInMemory(StepRowsInMemory):
             hash_ = bytes.fromhex(event.request_hash)
             self.answers[event.idempotency_key] = PreviousAnswer(hash_, event.answer or {})
         self.add(change.steps)
+
+
+def _stored(chart: ChartMemory) -> dict[str, Any] | None:
+    """What the statements write of it: here all timers are due at once."""
+    kept = {
+        "timers": [asdict(timer) | {"due": _NOW, "seconds": None} for timer in chart.timers],
+        "history": chart.history,
+    }
+    return {key: value for key, value in kept.items() if value} or None

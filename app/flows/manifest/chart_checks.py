@@ -6,6 +6,7 @@ from app.errors import Loc
 from app.flows.findings import Findings
 from app.flows.machine import ERROR_EVENT, ending_event
 from app.flows.manifest.chart import Chart, ChartState
+from app.flows.manifest.chart_timers import check_timers
 from app.flows.template import Render, Template
 
 
@@ -40,6 +41,7 @@ class ChartChecks:
                 self._check_waiting(state)
             elif template is not None:
                 self._check_invoking(state)
+        check_timers(self._chart, self._templates, self._endings(), self._findings)
         self._check_rest()
         self._check_cycles()
         self._check_reach()
@@ -79,10 +81,9 @@ class ChartChecks:
             reason = f"state {state.id!r} invokes something, but no event leaves it"
             self._findings.error(state.loc, f"{reason} ({ERROR_EVENT!r} is only for failures)")
             return
-        for transition in state.possible():
-            if not transition.events:
-                reason = f"state {state.id!r} invokes something, and is left by its event only"
-                self._findings.error(transition.loc, reason)
+        for transition in state.automatic():
+            reason = f"state {state.id!r} invokes something, and is left by its event only"
+            self._findings.error(transition.loc, reason)
         ending = [one for one in state.possible() if event in one.events]
         if all(one.guarded for one in ending):
             reason = f"when no guard of {event!r} holds, the result of {state.id!r} is refused"
@@ -122,16 +123,14 @@ class ChartChecks:
         if leaf.id in done:
             return
         trail.append(leaf.id)
-        for transition in leaf.possible():
-            if transition.events:
-                continue
-            following = self._chart.after(leaf, transition)
-            if following.id in trail:
-                circle = " → ".join([*trail[trail.index(following.id) :], following.id])
-                reason = f"transitions without events go round for ever: {circle[:200]}"
-                self._findings.error(transition.loc, reason)
-            else:
-                self._follow(following, trail, done)
+        for transition in leaf.automatic():
+            for following in self._chart.after(leaf, transition):
+                if following.id in trail:
+                    circle = " → ".join([*trail[trail.index(following.id) :], following.id])
+                    reason = f"transitions without events go round for ever: {circle[:200]}"
+                    self._findings.error(transition.loc, reason)
+                else:
+                    self._follow(following, trail, done)
         trail.pop()
         done.add(leaf.id)
 
@@ -144,11 +143,9 @@ class ChartChecks:
         waiting = [start]
         while waiting:
             leaf = waiting.pop()
-            for transition in leaf.possible():
-                following = self._chart.after(leaf, transition)
-                if following.id not in reached:
-                    reached[following.id] = following
-                    waiting.append(following)
+            following = [s for one in leaf.possible() for s in self._chart.after(leaf, one)]
+            waiting += [state for state in following if state.id not in reached]
+            reached |= {state.id: state for state in following}
         for state in self._chart.leaves():
             if state.id not in reached:
                 reason = f"state {state.id!r} cannot be reached from the initial state"

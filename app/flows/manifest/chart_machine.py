@@ -10,7 +10,7 @@ from statemachine.io.class_factory import create_machine_class_from_definition
 from statemachine.io.native import native_dict_to_definition
 
 from app.flows.machine import SessionMachine
-from app.flows.manifest.chart_source import library_chart, refusals
+from app.flows.manifest.chart_source import library_chart, refusals, timers
 from app.flows.manifest.expression import compile_expression
 from app.flows.manifest.facade import INPUTS
 
@@ -42,7 +42,8 @@ def machine_of(statechart: dict[str, Any], fields: frozenset[str]) -> type[Sessi
     chart = create_machine_class_from_definition(_NAME, **states, **_OWN_CHECKS)
     # That function knows no other base than the library's own; ours has safe defaults.
     bases: Any = (SessionMachine, chart)
-    namespace = {"__module__": __name__, "refusals": refusals(statechart)}
+    own = {"refusals": refusals(statechart), "timers": timers(statechart)}
+    namespace = {"__module__": __name__, **own}
     return cast(type[SessionMachine], StateMachineMetaclass(_NAME, bases, namespace))
 
 

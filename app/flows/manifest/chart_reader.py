@@ -9,17 +9,20 @@ from statemachine import State
 from app.errors import Loc
 from app.flows.findings import Findings
 from app.flows.machine import SessionMachine, is_library_event
-from app.flows.manifest.chart import Chart, ChartState, ChartTransition
+from app.flows.manifest.chart import Chart, ChartHistory, ChartState, ChartTransition
 from app.flows.manifest.chart_content import ContentChecker
-from app.flows.manifest.chart_source import MAX_REFUSAL_CHARS, REFUSAL
+from app.flows.manifest.chart_history import read_history
+from app.flows.manifest.chart_source import MAX_REFUSAL_CHARS, REFUSAL, TIMERS
+from app.flows.manifest.chart_timers import read_timers
 
 MAX_STATES = 200
 MAX_TRANSITIONS = 100
 
 _FLAGS = ("initial", "final")
 _SLOTS = ("on", "before", "after")
-_STATE_KEYS = (*_FLAGS, "enter", "exit", "transitions", "states")
+_STATE_KEYS = (*_FLAGS, "enter", "exit", "transitions", TIMERS, "states", "history")
 _TRANSITION_KEYS = ("event", "target", "cond", "unless", REFUSAL, "internal", *_SLOTS)
+_DONE = "done.state."
 _STATE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}", re.ASCII)
 _EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 
@@ -27,7 +30,6 @@ _EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 _REFUSED = {
     "datamodel": "the fields of a flow are declared in `model`",
     "parallel": "parallel states are not supported; a parallel template runs steps side by side",
-    "history": "history states are not supported",
     "invoke": "a state invokes what its template says; `invoke` has no place in the statechart",
     "src": "nothing is loaded from elsewhere",
     "donedata": "there is no use for it in a flow",
@@ -65,6 +67,8 @@ class ChartReader:
         self._states(document.get("states"), (*loc, "states"), None)
         for state in self._chart.states.values():
             self._resolve(state)
+        for history in self._chart.histories.values():
+            self._resolve_history(history)
         return self._chart
 
     def _states(self, value: object, loc: Loc, parent: ChartState | None) -> None:
@@ -88,8 +92,12 @@ class ChartReader:
         for slot in ("enter", "exit"):
             self._content.actions(given.get(slot), (*loc, slot))
         self._transitions(state, given.get("transitions"))
+        if given.get(TIMERS) is not None:
+            state.timers = read_timers(self._findings, given[TIMERS], (*loc, TIMERS))
         if given.get("states") is not None:
             self._states(given["states"], (*loc, "states"), state)
+        if given.get("history") is not None:
+            self._history(state, given["history"], (*loc, "history"))
         if final and (state.transitions or state.children):
             self._findings.error(loc, "a final state has no transitions and no states inside")
         return state
@@ -99,7 +107,7 @@ class ChartReader:
             reason = "the id of a state is a letter, then letters, digits or _, 63 at most"
         elif _is_reserved(state_id):
             reason = "this id is reserved; choose another"
-        elif state_id in self._chart.states:
+        elif state_id in self._chart.states or state_id in self._chart.histories:
             reason = "another state has this id; ids are unique, also across levels"
         elif len(self._chart.states) == MAX_STATES:
             reason = f"a flow has at most {MAX_STATES} states"
@@ -107,6 +115,16 @@ class ChartReader:
             return True
         self._findings.error(loc, reason)
         return False
+
+    def _history(self, parent: ChartState, value: object, loc: Loc) -> None:
+        """The history states of a state that has others inside."""
+        if not parent.children:
+            self._findings.error(loc, "is not supported in a state that has none inside")
+            return
+        for key, item in self._findings.mapping(value, loc).items():
+            if self._is_free(key, (*loc, key)):
+                history = read_history(self._findings, key, item, (*loc, key), parent)
+                self._chart.histories[key] = history
 
     def _transitions(self, state: ChartState, value: object) -> None:
         loc = (*state.loc, "transitions")
@@ -127,9 +145,11 @@ class ChartReader:
         if target is not None and not isinstance(target, str):
             self._findings.error((*loc, "target"), "must be the id of a state")
             target = None
+        names = self._event_names(given.get("event"), (*loc, "event"))
         return ChartTransition(
             loc=loc,
-            events=self._events(given.get("event"), (*loc, "event")),
+            events=[name for name in names if not name.startswith(_DONE)],
+            ends=[name.removeprefix(_DONE) for name in names if name.startswith(_DONE)],
             target=target,
             guarded=given.get("cond") is not None or given.get("unless") is not None,
             internal=self._findings.flag(given.get("internal"), (*loc, "internal")),
@@ -147,13 +167,15 @@ class ChartReader:
         elif transition.get("event") is None:
             self._findings.error(loc, "without an event nobody is there to read it")
 
-    def _events(self, value: object, loc: Loc) -> list[str]:
+    def _event_names(self, value: object, loc: Loc) -> list[str]:
         if value is None:
             return []
         events = value.split() if isinstance(value, str) else []
         if not events:
             self._findings.error(loc, "must be the name of an event")
         for event in events:
+            if event.startswith(_DONE):
+                continue
             if not _EVENT.fullmatch(event):
                 reason = "the name of an event is a letter, then letters, digits, _ or -"
                 self._findings.error(loc, f"{reason}, 63 at most")
@@ -164,14 +186,36 @@ class ChartReader:
     def _resolve(self, state: ChartState) -> None:
         """Checks the targets of a state's transitions, now that all states are known."""
         for transition in state.transitions:
-            target = self._chart.states.get(transition.target or "")
-            if transition.target is not None and target is None:
-                reason = f"there is no state {transition.target[:100]!r}"
-                self._findings.error((*transition.loc, "target"), reason)
+            self._resolve_ends(state, transition)
+            name = transition.target
+            target = self._chart.states.get(name or "")
+            if name is not None and target is None and name not in self._chart.histories:
+                self._findings.error(
+                    (*transition.loc, "target"), f"there is no state {name[:100]!r}"
+                )
                 transition.target = None
             elif transition.internal and (target is None or state not in target.line()):
                 reason = "an internal transition leads to the state itself or one inside it"
                 self._findings.error((*transition.loc, "internal"), reason)
+
+    def _resolve_ends(self, state: ChartState, transition: ChartTransition) -> None:
+        """Checks that what a transition waits for the end of has one, and is left by it."""
+        for name in transition.ends:
+            ended = self._chart.states.get(name)
+            if ended is None or not any(child.final for child in ended.children):
+                reason = f"there is no state {name[:100]!r} with a final one inside"
+            elif state not in ended.line():
+                reason = f"{_DONE}{name} is for that state, or one around it"
+            else:
+                continue
+            self._findings.error((*transition.loc, "event"), reason)
+
+    def _resolve_history(self, history: ChartHistory) -> None:
+        """Checks that the state where a history begins is inside the one around it."""
+        target = self._chart.states.get(history.target or "")
+        if history.target is not None and (target is None or history.parent not in target.line()):
+            reason = f"must be the id of a state inside {history.parent.id!r}"
+            self._findings.error((*history.loc, "transitions", 0, "target"), reason)
 
     def _members(self, value: object, loc: Loc, known: tuple[str, ...]) -> dict[str, Any]:
         """The known members; for what the library has and flows have not, say what to do."""

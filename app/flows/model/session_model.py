@@ -44,6 +44,8 @@ class SessionModel(VersionedModel):
 
     # What the statechart library reads and writes: values, or an ordered set of them.
     _configuration: Any = PrivateAttr(default=None)
+    # By history state, the ids of the states that it leads back to.
+    _history: dict[str, list[str]] = PrivateAttr(default_factory=dict)
     _parsed: tuple[str, Any] | None = PrivateAttr(default=None)
 
     @property

@@ -16,6 +16,7 @@ from app.manifests.model.envelope import Envelope, Manifest
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.table import Column, GetQuery
 from app.manifests.session_log import session_events
+from app.sessions.store.chart_memory import ChartMemory
 from app.sessions.turn.resuming import check_retry, last_turn_failed, retry_invocation
 from app.sessions.visibility import check_usable, select_sessions
 
@@ -126,6 +127,7 @@ spec:
             "running": row.invocation_id is not None,
             "messages": row.message_count,
             "error": row.task_error,
+            "timers": ChartMemory.from_column(row.chart).shown_timers(),
             "created": row.created,
             "createdBy": row.created_by,
             "modified": row.modified,

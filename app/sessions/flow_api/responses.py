@@ -1,5 +1,6 @@
 """`AIResponse`: the body that the session endpoints answer with."""
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from app.db.models import StepStatus
 from app.enums import StepKind
 from app.flows.flow import Flow
 from app.sessions.store.change import Change
+from app.sessions.store.chart_memory import ChartMemory
 from app.sessions.store.snapshot import PollStatus, SessionHead
 from app.wire.actions import ActionRecord, action_fields
 from app.wire.messages import WireModel, is_cut, plain_text
@@ -20,6 +22,14 @@ class Progress(WireModel):
 
     total_number_of_subtasks: int = Field(description="Steps, as far as they are known.", ge=0)
     number_of_subtasks_executed: int = Field(description="Those of them that are done.", ge=0)
+
+
+class TimerRecord(WireModel):
+    """An event that the service itself will send to a session."""
+
+    event: str = Field(examples=["remind"])
+    state: str = Field(description="The id of the state whose entry it belongs to.")
+    due: datetime = Field(description="When; later where an invocation runs then.")
 
 
 class AIResponse(WireModel):
@@ -41,6 +51,11 @@ class AIResponse(WireModel):
     progress: Progress | None = Field(None, description="While an invocation runs.")
     warnings: list[str] | None = Field(
         None, description="Of a poll: why what runs may wait for long, such as for a worker."
+    )
+    timers: list[TimerRecord] | None = Field(
+        None,
+        description="Events that the service will send, as long as the session does not leave the "
+        "state; null: there are none, or it was not read. A poll reads them.",
     )
     required_actions: list[ActionRecord] | None = Field(
         None,
@@ -81,7 +96,10 @@ def status_response(flow: Flow, status: PollStatus) -> dict[str, Any]:
         response = _waiting(
             flow, session.id, session.state, session.task_error, status.last_content
         )
-    return response | {"required_actions": [action_fields(one) for one in status.open_actions]}
+    return response | {
+        "timers": ChartMemory.from_column(session.chart).shown_timers() or None,
+        "required_actions": [action_fields(one) for one in status.open_actions],
+    }
 
 
 def model_response(flow: Flow, session: SessionHead, model: str) -> dict[str, Any]:

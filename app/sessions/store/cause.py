@@ -12,6 +12,7 @@ class CauseKind(StrEnum):
 
     EVENT = "event"  # of a client
     INVOCATION = "invocation"  # that ended
+    TIMER = "timer"  # whose time has come
     EXPIRY = "expiry"  # of an action that nobody resolved in time
     STRANDED = "stranded"  # the session waited for no invocation, and the watchdog freed it
 
@@ -25,7 +26,7 @@ class CauseKind(StrEnum):
 class Cause:
     """Unique in its session, so that nothing is applied twice; stored as `<kind>:<id>`.
 
-    `id` is that of the event, of the invocation or of the action, or the version at which the
+    `id` is that of the event, the invocation, the timer or the action, or the version at which the
     session stranded.
     """
 
@@ -41,6 +42,11 @@ class Cause:
     def invocation(cls, invocation_id: str) -> Self:
         """The end of an invocation."""
         return cls(CauseKind.INVOCATION, invocation_id)
+
+    @classmethod
+    def timer(cls, timer_id: str) -> Self:
+        """A timer whose time has come."""
+        return cls(CauseKind.TIMER, timer_id)
 
     @classmethod
     def expiry(cls, action_id: str) -> Self:

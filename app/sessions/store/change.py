@@ -2,13 +2,15 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from app.flows.model.session_model import SessionModel
 from app.flows.move import ClosedAction, OpenedAction
+from app.flows.states import FlowStates
 from app.goals.turn import GoalChange
 from app.sessions.store.cause import Cause
+from app.sessions.store.chart_memory import ChartMemory
 from app.sessions.store.goal_rows import GoalRow, goal_columns
 from app.sessions.store.new_rows import (
     ClientEvent,
@@ -31,7 +33,9 @@ class Change:
     what is added to the last message before it, which was not complete. With `withdraws_asks` it
     ends an invocation whose steps may ask people. `budget` is the session's new one, None where it
     stays. `started_by` is the attempt of the step that starts the session, with whose session it is
-    gone; `parent_session_id` the session of the step that may wait for it.
+    gone; `parent_session_id` the session of the step that may wait for it. `chart` is what the
+    statechart keeps from now on, `had_chart` whether it kept something before. `refusal` says why
+    the event of a timer was dropped.
     """
 
     session_id: str
@@ -59,6 +63,9 @@ class Change:
     withdraws_asks: bool = False
     budget: dict[str, Any] | None = None
     parent_session_id: str | None = None
+    chart: ChartMemory = field(default_factory=ChartMemory)
+    had_chart: bool = False
+    refusal: str | None = None
 
     @classmethod
     def opening(
@@ -101,7 +108,21 @@ class Change:
             error=error,
             messages_before=before.message_count,
             parent_session_id=before.parent_session_id,
+            chart=ChartMemory.from_column(before.chart),
+            had_chart=before.chart is not None,
         )
+
+    @property
+    def writes_chart(self) -> bool:
+        """Whether what the statechart keeps is to be written: in most flows it is nothing, ever."""
+        return self.had_chart or bool(self.chart)
+
+    def put_into(self, state: str, flow: FlowStates | None) -> None:
+        """Takes over a state where no event leads; without the flow none of its timers starts."""
+        left, entered = set(self.state.split()), state.split()
+        started = flow.timers(one for one in entered if one not in left) if flow else []
+        self.chart = self.chart.moved(left.difference(entered), started)
+        self.state = state
 
     @property
     def message_count(self) -> int:
@@ -131,6 +152,8 @@ class Change:
     def pack(self, model: SessionModel, *, compression: bool) -> None:
         """Takes over the model and its secondary store as they will be stored."""
         self.model = model.serialize(compression=compression)
+        if model._history != self.chart.history:  # noqa: SLF001 - the engine's own attribute
+            self.chart = replace(self.chart, history=model._history)  # noqa: SLF001
         values = model.secondary_store
         self.stored = values.unpersisted_serialized(compression)
         self.deleted = sorted(values.deleted_keys)
@@ -162,6 +185,8 @@ class Change:
             "steps": [step.row() for step in self.steps],
             "new_session": self.new_session,
             "budget": self.budget,
+            "refusal": self.refusal,
+            "chart": self.chart.document() if self.writes_chart else None,
             **goal_columns(self.goals),
             **extra,
         }

@@ -14,13 +14,15 @@ from app.flows.flow import Flow
 from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.session_model import SessionModel
 from app.idempotency.request import check_same
+from app.sessions.store.chart_memory import ChartMemory
 
 
 @dataclass(frozen=True, slots=True)
 class SessionHead:
     """A session's row without its model, which may be large.
 
-    `version` is the fence: a change is written only onto the version that was read.
+    `version` is the fence: a change is written only onto the version that was read. `chart` is what
+    the statechart keeps beside the state.
     """
 
     id: str
@@ -42,6 +44,7 @@ class SessionHead:
     forked_from_message: int | None
     parent_session_id: str | None
     depth: int
+    chart: dict[str, Any] | None
     created: datetime
     created_by: str
 
@@ -78,6 +81,7 @@ class Snapshot(SessionHead):
         model.state = self.state
         model.task_error = self.task_error
         model.user_info = self.user_info
+        model._history = ChartMemory.from_column(self.chart).history  # noqa: SLF001 - the engine's own
         if self.stored_keys:
             model.secondary_store = SecondaryStore.from_stored(
                 self.stored_keys, self.loaded, self.missed

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -9,7 +10,7 @@ import asyncpg
 from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.new_rows import DueStep, NewStep, StepFence
 from app.sessions.store.outcome import Superseded
-from app.sessions.store.sql import read_sql, step_sql
+from app.sessions.store.sql import change_sql, read_sql, step_sql
 
 # Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
 _TRIES = 3
@@ -32,6 +33,14 @@ class Wait(NamedTuple):
     waits_for: str
     org_id: str
     ended: bool
+
+
+class DueSession(NamedTuple):
+    """A session in which at `moment` the time of a timer had come."""
+
+    org_id: str
+    id: str
+    moment: datetime
 
 
 class StepStore:
@@ -194,3 +203,8 @@ class StepStore:
     async def _fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         rows: list[asyncpg.Record] = await self._pool.fetch(statement, *arguments)
         return rows
+
+    async def take_timers(self, lease_seconds: float, most: int) -> list[DueSession]:
+        """Sessions in which the time of a timer has come; nobody else gets them for so long."""
+        rows = await self._pool.fetch(change_sql.TIMERS, lease_seconds, most)
+        return [DueSession(*row) for row in rows]

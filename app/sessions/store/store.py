@@ -231,9 +231,10 @@ class SessionStore(StepStore):
         state: str | None = await self._pool.fetchval(read_sql.LAST_ACTED, session_id)
         return state
 
-    async def last_event_version(self, session_id: str) -> int:
-        """The version that a client's event made last: its turn began there."""
-        version: int = await self._pool.fetchval(read_sql.LAST_EVENT, session_id)
+    async def last_event_version(self, session_id: str, *, of_client: bool = False) -> int:
+        """The version that the event of a client, or of a timer too, made last."""
+        query = read_sql.LAST_CLIENT_EVENT if of_client else read_sql.LAST_EVENT
+        version: int = await self._pool.fetchval(query, session_id)
         return version
 
     async def failed_states(self, session_id: str) -> set[str]:
@@ -288,4 +289,6 @@ class SessionStore(StepStore):
 
 
 def _statement(statement: str, change: Change) -> str:
-    return change_sql.OF_AGENTS[statement] if change.is_of_agent else statement
+    if change.is_of_agent:
+        statement = change_sql.OF_AGENTS[statement]
+    return change_sql.WITH_CHART[statement] if change.writes_chart else statement

@@ -105,7 +105,8 @@ async def close_invocation(
         change, _ = await ending_change(runtime, before, failure)
     except NotFoundError:  # the flow is not here: nobody can say more than where a client acted
         change = _failure(before, failure)
-        change.state = await runtime.store.last_acted_state(before.id) or before.state
+        acted = await runtime.store.last_acted_state(before.id)
+        change.put_into(acted or before.state, None)
     change.client_event = client_event
     error = failure.error or ""
     if not await runtime.store.close(invocation_id, change, error, cancelled=failure.cancelled):
@@ -215,7 +216,7 @@ def _put_back(
     """The session in the last state in which somebody can act, with its model as it was."""
     change = _failure(before, failure)
     resting = (state for state in past_states if flow.rests(state))
-    change.state = next(resting, None) or flow.resting_state() or before.state
+    change.put_into(next(resting, None) or flow.resting_state() or before.state, flow)
     return change
 
 

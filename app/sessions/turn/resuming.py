@@ -8,6 +8,7 @@ from sqlalchemy import Boolean, ColumnElement, literal_column
 
 from app.access.caller import Caller
 from app.errors import ConflictError, DefinitionMismatchError, NotFoundError
+from app.flows.flow import Flow
 from app.idempotency.request import request_hash
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
@@ -117,8 +118,9 @@ async def _failed(runtime: Runtime, before: Snapshot, step: str | None) -> Faile
 async def _change(runtime: Runtime, before: Snapshot, failed: FailedInvocation) -> Change:
     """The session in the state in which the invocation ran, with a new one in place of it."""
     change = Change.of(before, cause=Cause.new_event(), event=RETRY_EVENT, error=None)
-    change.state = failed.state
-    change.model = await _model(runtime, before, failed)
+    flow = await _flow(runtime, before)
+    change.put_into(failed.state, flow)
+    change.model = _model(runtime, before, failed, flow)
     change.invocation = NewInvocation(
         failed.state,
         failed.event,
@@ -129,12 +131,23 @@ async def _change(runtime: Runtime, before: Snapshot, failed: FailedInvocation) 
     return change
 
 
-async def _model(runtime: Runtime, before: Snapshot, failed: FailedInvocation) -> bytes:
-    """The session's model as it was before the failure, but for what the failure ended for good."""
+async def _flow(runtime: Runtime, before: Snapshot) -> Flow | None:
+    """The session's flow, where this process has it."""
     try:
-        flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
+        return await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
+    except (NotFoundError, DefinitionMismatchError):
+        return None
+
+
+def _model(
+    runtime: Runtime, before: Snapshot, failed: FailedInvocation, flow: Flow | None
+) -> bytes:
+    """The session's model as it was before the failure, but for what the failure ended for good."""
+    if flow is None:  # its workers have it
+        return failed.model
+    try:
         model = replace(before, state=failed.state, model=failed.model).load_model(flow)
-    except (NotFoundError, DefinitionMismatchError):  # its workers have it
+    except DefinitionMismatchError:
         return failed.model
     if not model.resume():
         return failed.model

@@ -14,6 +14,7 @@ from app.flows.rendering.dialogue_format import DialogueElement
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
 from app.invokers.invoker import Finish
+from app.sessions.store.cause import CauseKind
 from app.sessions.store.change import Change
 from app.sessions.store.new_rows import NewInvocation, NewMessage
 from app.sessions.store.snapshot import Snapshot
@@ -173,6 +174,7 @@ class TransitionRun:
         """Takes over the state, and what the transition says by itself."""
         change, move = self.change, entered.move
         change.state = self._model.state = entered.target
+        change.chart = change.chart.moved(entered.left, entered.timers, entered.cancelled)
         change.actions += move.actions
         change.messages += [
             NewMessage.text(MessageRole(role), storable(text)) for role, text in entered.messages
@@ -188,7 +190,7 @@ class TransitionRun:
     def _raw(self, source: str | None) -> list[NewMessage]:
         """What came with the event, as it came: what an invocation gave is not what a user says."""
         given = self._given
-        if source is None:
+        if source is None or given.cause.kind is CauseKind.TIMER:
             return []
         if not self._flow.invokes(source):
             return [said_by_user(given)]

@@ -22,7 +22,7 @@ class BlockingMachine(SessionMachine):
         self.model.count += 1
         match actor_input:
             case "delay":
-                self.send("go", delay=60_000)
+                self.send("go", delay=1e14)
             case "exit":
                 raise SystemExit(3)
             case "cancel":

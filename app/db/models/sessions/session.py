@@ -17,7 +17,9 @@ class Session(SQLModel, table=True):
     is still the one that was read. `invocation_id` is set while an invocation runs, and only then.
     `model` is `SessionModel.serialize()`; `message_count` is the length of the dialogue.
     `parent_session_id` is the session of the step that started it, and `depth` how many such
-    sessions are above it.
+    sessions are above it. `chart` is what the statechart keeps beside the state, `ChartMemory`, and
+    `timer_due` when the first of its timers is due; while a worker sends the event of one, until
+    when that worker has it.
     """
 
     __tablename__ = "session"
@@ -35,6 +37,7 @@ class Session(SQLModel, table=True):
             "parent_session_id",
             postgresql_where="parent_session_id IS NOT NULL",
         ),
+        Index("ix_session_timer", "timer_due", postgresql_where="timer_due IS NOT NULL"),
     )
 
     id: str = Field(primary_key=True)
@@ -60,6 +63,8 @@ class Session(SQLModel, table=True):
         None, sa_column=Column(String, ForeignKey("session.id", ondelete="CASCADE"))
     )
     depth: int = counter(0)
+    chart: dict[str, Any] | None = json_column(nullable=True)
+    timer_due: datetime | None = moment()
     expires_at: datetime | None = moment()
     created: datetime = created_at()
     created_by: str

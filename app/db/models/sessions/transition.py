@@ -11,8 +11,9 @@ from app.db.models.columns import created_at
 class Transition(SQLModel, table=True):
     """The change that made the session's version `version`; 1 is the session's start.
 
-    `cause` is `event:<id>`, `invocation:<id>` or, where the watchdog freed the session,
-    `stranded:<version>`. It is unique in the session: nothing is applied twice.
+    `cause` is `event:<id>`, `invocation:<id>`, `timer:<id>` or, where the watchdog freed the
+    session, `stranded:<version>`. It is unique in the session: nothing is applied twice. `refusal`
+    says why the event of a timer was dropped.
     """
 
     __tablename__ = "transition"
@@ -29,4 +30,5 @@ class Transition(SQLModel, table=True):
     target: str
     error: str | None = None
     message_count: int
+    refusal: str | None = None
     created: datetime = created_at()

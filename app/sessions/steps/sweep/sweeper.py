@@ -10,6 +10,7 @@ from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
 from app.sessions.steps.sweep.deadlines import end_overdue
 from app.sessions.steps.sweep.expiry import expire_actions
+from app.sessions.steps.sweep.timers import send_due
 from app.sessions.steps.sweep.waits import WaitingSteps
 from app.sessions.steps.sweep.watchdog import Watchdog
 
@@ -25,6 +26,7 @@ async def sweep(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
     await asyncio.gather(
         repeat(settings.step.sweep_seconds, lambda: _republish(runtime)),
         repeat(_DIRECT_SECONDS, lambda: _start_without_redis(runtime, workers)),
+        repeat(settings.step.sweep_seconds, lambda: send_due(runtime)),
         repeat(settings.session.expire_sweep_seconds, lambda: _expire(runtime)),
         repeat(settings.session.expire_sweep_seconds, lambda: end_overdue(runtime)),
         repeat(settings.session.expire_sweep_seconds, lambda: expire_actions(runtime)),

@@ -6,7 +6,7 @@ the fence (the session's version, the step's attempt) had moved on.
 """
 
 from app.sessions.store.sql.writes_sql import AGENT_WRITES, NEW_STEPS, WRITES
-from app.sessions.visibility import EXPIRED_SQL
+from app.sessions.visibility import EXPIRED_SQL, NOT_EXPIRED_SQL
 
 # The change, as a row that the parts of a statement join with.
 _INPUT = """
@@ -15,7 +15,7 @@ WITH i AS MATERIALIZED (
     session_id text, org_id text, version int, state text, source text, cause text, event text,
     error text, message_count int, title text, messages jsonb, steps jsonb, stored jsonb,
     deleted jsonb, growth jsonb, opened jsonb, closed jsonb, invocation jsonb, client_event json,
-    new_session jsonb, budget jsonb,
+    new_session jsonb, budget jsonb, refusal text, chart jsonb,
     step_id text, attempt int, result text, closes text, closed_as text, closed_error text,
     resumes text, new_goals json, changed_goals json, datasets jsonb, dataset_events jsonb)
 )"""
@@ -24,6 +24,24 @@ _SET_SESSION = """
   SET state = i.state, model = $2, version = s.version + 1, invocation_id = i.invocation->>'id',
     task_error = i.error, message_count = i.message_count, modified = clock_timestamp(),
     budget = coalesce(i.budget, s.budget)"""
+
+# What the statechart keeps; the times of its timers are made here, by the database's clock.
+_NEW_CHART = """
+, new_chart AS (
+  SELECT p.due, nullif(jsonb_strip_nulls(jsonb_build_object(
+    'history', i.chart->'history', 'timers', p.timers)), '{}') AS kept
+  FROM i CROSS JOIN LATERAL (
+    SELECT min(d.due) AS due, jsonb_agg(jsonb_build_object('id', t.id, 'state', t.state,
+      'event', t.event, 'input', t.input, 'send_id', t.send_id, 'due', d.due)
+      ORDER BY d.due, t.id) AS timers
+    FROM jsonb_to_recordset(i.chart->'timers') AS t(id text, state text, event text, input text,
+      send_id text, due timestamptz, seconds float)
+    CROSS JOIN LATERAL (
+      SELECT coalesce(t.due, clock_timestamp() + t.seconds * interval '1 second') AS due) d) p
+)"""
+_SET_CHART = """chart = (SELECT kept FROM new_chart),
+    timer_due = (SELECT due FROM new_chart)"""
+_CHART_VALUES = "(SELECT kept FROM new_chart), (SELECT due FROM new_chart)"
 
 _END = "\nSELECT version FROM changed"
 
@@ -205,6 +223,25 @@ OF_AGENTS = {
     statement: statement.replace(WRITES, WRITES + AGENT_WRITES)
     for statement in (START, START_CHILD, ADMIT, COMPLETE, CLOSE, RESUME)
 }
+
+# The same statements for sessions whose statechart keeps something, or did before.
+WITH_CHART = {
+    statement: statement.replace(_INPUT, _INPUT + _NEW_CHART)
+    .replace("modified = clock_timestamp()", f"modified = clock_timestamp(), {_SET_CHART}")
+    .replace("forked_from_message, expires_at", "forked_from_message, chart, timer_due, expires_at")
+    .replace("n.forked_from_message, ", f"n.forked_from_message, {_CHART_VALUES}, ")
+    for statement in (*OF_AGENTS, *OF_AGENTS.values())
+}
+
+# $1 seconds, $2 how many: sessions in which the time of a timer has come and nothing runs. Whoever
+# gets one has it for so long, and loses it to another when that is over.
+TIMERS = f"""
+UPDATE session SET timer_due = clock_timestamp() + $1 * interval '1 second'
+WHERE id IN (
+  SELECT s.id FROM session s
+  WHERE s.timer_due <= clock_timestamp() AND s.invocation_id IS NULL AND {NOT_EXPIRED_SQL}
+  ORDER BY s.timer_due LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING org_id, id, clock_timestamp()"""
 
 EXPIRE = f"""
 DELETE FROM session WHERE id IN (

@@ -18,7 +18,8 @@ SELECT key, payload FROM session_value WHERE session_id = $1 AND key = ANY($2::t
 _HEAD = """
   s.id, s.org_id, s.flow, s.flow_revision, s.state, s.version, s.invocation_id, s.task_error,
   s.message_count, s.title, s.visibility, s.model_profile, s.budget, s.user_info, s.agent_id,
-  s.forked_from_id, s.forked_from_message, s.parent_session_id, s.depth, s.created, s.created_by"""
+  s.forked_from_id, s.forked_from_message, s.parent_session_id, s.depth, s.chart, s.created,
+  s.created_by"""
 
 # Of an action `a`: whether a step that asked is over, and with it the action, if it is still open.
 # What ended the step may not have seen an action that was opened at the same moment.
@@ -224,8 +225,14 @@ WHERE session_id = $1 AND source IS NOT NULL AND {_CLIENT_ACTED}
 ORDER BY version DESC LIMIT 1"""
 
 # $1 session: the version that a client's event made last; a session's start is one.
-LAST_EVENT = """
-SELECT version FROM transition WHERE session_id = $1 AND cause LIKE 'event:%'
+LAST_CLIENT_EVENT = f"""
+SELECT version FROM transition WHERE session_id = $1 AND {_CLIENT_ACTED}
+ORDER BY version DESC LIMIT 1"""
+
+# The same of events of clients and timers: a turn begins with either.
+LAST_EVENT = f"""
+SELECT version FROM transition
+WHERE session_id = $1 AND ({_CLIENT_ACTED} OR cause LIKE '{CauseKind.TIMER.prefix}%')
 ORDER BY version DESC LIMIT 1"""
 
 # $1 session: the states that it left with an error since a client acted.

@@ -7,8 +7,9 @@
 WRITES = """
 , new_transition AS (
   INSERT INTO transition (session_id, version, org_id, cause, event, source, target, error,
-    message_count)
-  SELECT c.id, c.version, c.org_id, i.cause, i.event, i.source, i.state, i.error, i.message_count
+    message_count, refusal)
+  SELECT c.id, c.version, c.org_id, i.cause, i.event, i.source, i.state, i.error, i.message_count,
+    i.refusal
   FROM changed c, i
 )
 , new_messages AS (
