@@ -43,7 +43,7 @@ async def list_actions(
     query = select(Action).join(Session, col(Session.id) == col(Action.session_id))
     query = query.where(*existing(caller), usable_by(caller), *_conditions(caller, wanted))
     page, token = await newest_page(db, query, Action, limit=limit, page_token=page_token)
-    return [action_fields(action.model_dump()) for action in page], token
+    return [action_fields(action) for action in page], token
 
 
 def _conditions(caller: Caller, wanted: ActionFilter) -> list[Any]:

@@ -1,12 +1,13 @@
 """Actions as the wire shows them: what a turn asks of people or clients before it goes on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
+from app.db.models import Action
 from app.enums import ActionDecision, ActionExpiry, ActionKind, ActionStatus, Approvers
 from app.wire.messages import WireModel
 
@@ -80,53 +81,49 @@ class ResolveActionRequest(WireModel):
     )
 
 
-def action_fields(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of an action, from the columns of its row."""
-    resolution = columns["resolution"] or {}
+def action_fields(action: Action) -> dict[str, Any]:
+    """The record of an action."""
+    resolution = action.resolution or {}
     return {
-        "action_id": columns["id"],
-        "thread_id": columns["session_id"],
-        "kind": columns["kind"],
-        "status": columns["status"],
-        "step_id": columns["step_id"],
-        "question": columns["question"],
-        "tool_use_id": columns["tool_call_id"],
-        "tool_name": columns["name"],
-        "arguments": columns["arguments"],
-        "answer_schema": columns["answer_schema"],
-        "approvers": columns["approvers"],
-        "created": _moment(columns["created"]),
-        "expires_at": _moment(columns["deadline"]),
-        "on_expiry": columns["on_expiry"],
+        "action_id": action.id,
+        "thread_id": action.session_id,
+        "kind": action.kind,
+        "status": action.status,
+        "step_id": action.step_id,
+        "question": action.question,
+        "tool_use_id": action.tool_call_id,
+        "tool_name": action.name,
+        "arguments": action.arguments,
+        "answer_schema": action.answer_schema,
+        "approvers": action.approvers,
+        "created": _moment(action.created),
+        "expires_at": _moment(action.deadline),
+        "on_expiry": action.on_expiry,
         "decision": resolution.get("decision"),
         "decided_arguments": resolution.get("arguments"),
         "message": resolution.get("message"),
         "result": resolution.get("result"),
-        "resolved_by": columns["resolved_by"],
-        "resolved_at": _moment(columns["resolved_at"]),
+        "resolved_by": action.resolved_by,
+        "resolved_at": _moment(action.resolved_at),
     }
 
 
-def _moment(value: str | datetime | None) -> datetime | None:
-    """A time of a row, which PostgreSQL may have written as JSON, in UTC."""
-    if value is None:
-        return None
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return moment.astimezone(UTC)
+def _moment(value: datetime | None) -> datetime | None:
+    return value and value.astimezone(UTC)
 
 
-def activity(actions: Sequence[Mapping[str, Any]]) -> str | None:
+def activity(actions: Sequence[Action]) -> str | None:
     """What a thread waits for people to do, in words; None: for nothing of theirs."""
     approvals = _names(actions, ActionKind.APPROVAL)
     unknown = _names(actions, ActionKind.UNKNOWN_OUTCOME)
     parts = [f"approval of {approvals}"] if approvals else []
     parts += [f"word on what became of {unknown}"] if unknown else []
-    parts += ["an answer"] if any(one["kind"] == ActionKind.INPUT for one in actions) else []
-    budget = any(one["kind"] == ActionKind.BUDGET for one in actions)
+    parts += ["an answer"] if any(one.kind is ActionKind.INPUT for one in actions) else []
+    budget = any(one.kind is ActionKind.BUDGET for one in actions)
     parts += ["a larger budget"] if budget else []
     return f"Waiting for {' and '.join(parts)}" if parts else None
 
 
-def _names(actions: Sequence[Mapping[str, Any]], kind: ActionKind) -> str:
-    names = (action["name"] for action in actions if action["kind"] == kind)
+def _names(actions: Sequence[Action], kind: ActionKind) -> str:
+    names = (action.name for action in actions if action.kind is kind and action.name is not None)
     return ", ".join(dict.fromkeys(names))

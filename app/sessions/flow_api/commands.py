@@ -228,7 +228,7 @@ async def _watch(  # noqa: PLR0917 - who asks for what, for how long, for which 
 
 
 def _mark(status: PollStatus) -> tuple[object, ...]:
-    actions = [action["id"] for action in status.open_actions]
+    actions = [action.id for action in status.open_actions]
     return status.session.version, status.total, status.done, actions
 
 

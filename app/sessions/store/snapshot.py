@@ -1,6 +1,6 @@
 """A session as it was read: plain values, no queries."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
@@ -8,8 +8,15 @@ from typing import Any, NamedTuple, Self
 
 import asyncpg
 
-from app.db.models import MessageStatus
-from app.enums import MessageRole, ThreadVisibility
+from app.db.models import Action, MessageStatus
+from app.enums import (
+    ActionExpiry,
+    ActionKind,
+    ActionStatus,
+    Approvers,
+    MessageRole,
+    ThreadVisibility,
+)
 from app.flows.flow import Flow
 from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.session_model import SessionModel
@@ -149,6 +156,21 @@ class StoredMessage:
         return cls(row["idx"], role, row["content"], status, row["created"], row["usage"])
 
 
+def read_action(columns: Mapping[str, Any]) -> Action:
+    """An action, from its columns as JSON; it belongs to no transaction."""
+    moments = {
+        name: columns[name] and datetime.fromisoformat(columns[name])
+        for name in ("created", "deadline", "resolved_at")
+    }
+    words = {
+        "kind": ActionKind(columns["kind"]),
+        "status": ActionStatus(columns["status"]),
+        "on_expiry": ActionExpiry(columns["on_expiry"]),
+        "approvers": columns["approvers"] and Approvers(columns["approvers"]),
+    }
+    return Action(**{**columns, **moments, **words})
+
+
 @dataclass(frozen=True, slots=True)
 class StoredGoal:
     """A goal of a thread; times as JSON has them."""
@@ -176,7 +198,7 @@ class RunningInvocation:
 
 @dataclass(frozen=True, slots=True)
 class SessionWithInvocation:
-    """A session, what runs in it, its goals, and the columns of its open actions: of one moment.
+    """A session, what runs in it, its goals, and its open actions: of one moment.
 
     The actions of sessions that its steps started are its own too.
     """
@@ -184,7 +206,7 @@ class SessionWithInvocation:
     session: SessionHead
     running: RunningInvocation | None
     goals: list[StoredGoal]
-    open_actions: list[dict[str, Any]]
+    open_actions: list[Action]
 
     @property
     def asked_by_steps(self) -> list[str]:
@@ -194,9 +216,7 @@ class SessionWithInvocation:
         """
         own = self.session.id
         return [
-            one["id"]
-            for one in self.open_actions
-            if one["step_id"] is not None or one["session_id"] != own
+            one.id for one in self.open_actions if one.step_id is not None or one.session_id != own
         ]
 
     @classmethod
@@ -212,7 +232,8 @@ class SessionWithInvocation:
                 row["attempt"] or 0,
             )
         goals = [StoredGoal(**goal) for goal in row["goals"] or []]
-        return cls(SessionHead.from_row(row), running, goals, row["open_actions"])
+        actions = [read_action(columns) for columns in row["open_actions"]]
+        return cls(SessionHead.from_row(row), running, goals, actions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,16 +258,16 @@ class ChildSession:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAction:
-    """An action, by its columns, and the session whose it is."""
+class ActionWithSession:
+    """An action, and the session whose it is."""
 
-    columns: dict[str, Any]
+    action: Action
     session: SessionHead
 
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
         """The action in a row of its statement."""
-        return cls(row["action"], SessionHead.from_row(row))
+        return cls(read_action(row["action"]), SessionHead.from_row(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +278,14 @@ class PollStatus:
         last_content: the blocks of the last message that its last transition made.
         total: steps of the invocation that runs, as far as they are known.
         done: those of them that are done.
-        open_actions: the columns of what it waits for.
+        open_actions: what it waits for.
     """
 
     session: SessionHead
     last_content: list[dict[str, Any]] | None
     total: int
     done: int
-    open_actions: list[dict[str, Any]]
+    open_actions: list[Action]
 
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
@@ -274,5 +295,5 @@ class PollStatus:
             row["last_content"],
             int(row["total"] or 0),
             row["done"] or 0,
-            row["open_actions"],
+            [read_action(columns) for columns in row["open_actions"]],
         )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from app.db.models import InvocationStatus
+from app.db.models import Action, InvocationStatus
 from app.errors import NotFoundError
 from app.flows.rendering.dialogue_format import DialogueElement
 from app.flows.template import Spoken
@@ -15,14 +15,15 @@ from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import DueStep
 from app.sessions.store.outcome import NotStarted, Resumed, Started, Superseded
 from app.sessions.store.snapshot import (
+    ActionWithSession,
     ChildSession,
     IdleSession,
     PollStatus,
     PreviousAnswer,
     SessionWithInvocation,
     Snapshot,
-    StoredAction,
     StoredMessage,
+    read_action,
 )
 from app.sessions.store.sql import change_sql, read_sql
 from app.sessions.store.step_store import StepStore
@@ -118,7 +119,7 @@ class SessionStore(StepStore):
         status.open_actions.extend(await self._actions_below(row))
         return status
 
-    async def action(self, org_id: str, action_id: str) -> StoredAction:
+    async def action(self, org_id: str, action_id: str) -> ActionWithSession:
         """An action with its session.
 
         Raises:
@@ -127,7 +128,7 @@ class SessionStore(StepStore):
         row = await self._pool.fetchrow(read_sql.ACTION, action_id, org_id)
         if row is None:
             raise NotFoundError(f"There is no action {action_id!r}.")
-        return StoredAction.from_row(row)
+        return ActionWithSession.from_row(row)
 
     async def child(self, org_id: str, session_id: str) -> ChildSession | None:
         """A session as the step looks at it that started it; None where it is gone."""
@@ -266,12 +267,12 @@ class SessionStore(StepStore):
         rows = await self._pool.fetch(read_sql.MESSAGES, session_id, first)
         return [StoredMessage.from_row(row) for row in rows]
 
-    async def _actions_below(self, row: asyncpg.Record) -> list[dict[str, Any]]:
+    async def _actions_below(self, row: asyncpg.Record) -> list[Action]:
         """What sessions wait for that the steps of a session started, as far as it may have any."""
         if not row["has_children"]:
             return []
         below = await self._pool.fetch(read_sql.ACTIONS_BELOW, row["id"])
-        return [action["action"] for action in below]
+        return [read_action(action["action"]) for action in below]
 
     async def _write_event(self, statement: str, change: Change, document: dict[str, Any]) -> bool:
         """Writes a change that may have a client's event."""

@@ -11,7 +11,7 @@ from app.kit.json_schema import schema_findings
 from app.sessions.runtime import Runtime
 from app.sessions.store.asks import AskedStep
 from app.sessions.store.outcome import Superseded
-from app.sessions.store.snapshot import StoredAction
+from app.sessions.store.snapshot import ActionWithSession
 from app.wire.actions import ResolveActionRequest
 
 MAX_RESULT_CHARS = 256_000  # of its JSON; as what a tool gives back
@@ -24,14 +24,14 @@ _STATUS = {
 }
 
 
-def check_answer(action: StoredAction, request: ResolveActionRequest) -> None:
+def check_answer(asked: ActionWithSession, request: ResolveActionRequest) -> None:
     """Raises `BadRequestError` for an answer that is too large, or does not fit the schema."""
     if request.decision is not ActionDecision.ANSWER:
         return
     if len(_text(request.result)) > MAX_RESULT_CHARS:
         detail = f"The answer is longer than {MAX_RESULT_CHARS} characters."
         raise BadRequestError(detail, errors=[{"loc": ["body", "result"], "msg": detail}])
-    check_fits(action.columns["answer_schema"], request.result, "result")
+    check_fits(asked.action.answer_schema or {}, request.result, "result")
 
 
 def check_fits(schema: dict[str, Any], value: object, member: str) -> None:
@@ -50,15 +50,15 @@ def check_fits(schema: dict[str, Any], value: object, member: str) -> None:
 
 
 async def answer_step(
-    runtime: Runtime, caller: Caller, action: StoredAction, request: ResolveActionRequest
+    runtime: Runtime, caller: Caller, asked: ActionWithSession, request: ResolveActionRequest
 ) -> bool:
     """Ends an ask, and lets its step go on; False: it has ended, or its step does not wait now.
 
     Where a budget was raised, the step has no result, but makes its request.
     """
     answers = request.decision is ActionDecision.ANSWER
-    action_id = action.columns["id"]
-    asked = await runtime.asks.resolve(
+    action_id = asked.action.id
+    ended = await runtime.asks.resolve(
         caller.org_id,
         action_id,
         _STATUS[request.decision],
@@ -66,7 +66,7 @@ async def answer_step(
         caller.user_id,
         _text(request.result) if answers else None,
     )
-    match asked:
+    match ended:
         case Superseded():
             return False
         case AskedStep(due, session_id):

@@ -16,7 +16,7 @@ from app.flows.library.actions import DECISIONS, ActionNotOpenError, Resolution
 from app.flows.machine import RESOLVE_EVENT
 from app.sessions.runtime import Runtime
 from app.sessions.store.budgets import is_used_up
-from app.sessions.store.snapshot import StoredAction
+from app.sessions.store.snapshot import ActionWithSession
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
 from app.threads.commands.answers import answer_step, check_answer, check_fits
@@ -28,13 +28,13 @@ _BUSY_SECONDS = 5.0
 _BY_OWNER = "the API key, with scope 'write', of who started the session"
 _BY_SCOPE = "an API key with scope 'approve'"
 _BY_ADMIN = "an API key with scope 'admin'"
-_NEEDED = {
+_NEEDED: dict[Approvers | None, str] = {
     Approvers.OWNER: _BY_OWNER,
     Approvers.SCOPE: _BY_SCOPE,
     Approvers.ADMIN: _BY_ADMIN,
 }
 # Whose key decides, beside the owner's.
-_SCOPES = {
+_SCOPES: dict[Approvers | None, KeyScope] = {
     None: KeyScope.APPROVE,
     Approvers.SCOPE: KeyScope.APPROVE,
     Approvers.ADMIN: KeyScope.ADMIN,
@@ -59,7 +59,7 @@ async def read_action(runtime: Runtime, caller: Caller, action_id: str) -> dict[
         NotFoundError: there is no such action.
         ForbiddenError: its session is private, and somebody else's.
     """
-    return action_fields((await _usable(runtime, caller, action_id)).columns)
+    return action_fields((await _usable(runtime, caller, action_id)).action)
 
 
 async def resolve_action(
@@ -77,19 +77,19 @@ async def resolve_action(
     session_id = (await _usable(runtime, caller, action_id)).session.id
 
     async def attempt() -> dict[str, Any] | None:
-        action = await _usable(runtime, caller, action_id)
-        _check_approver(caller, action, request.decision)
-        if action.columns["status"] != ActionStatus.OPEN:
-            return _ended_alike(action, request)
-        _check_request(action, request)
-        if action.columns["kind"] == ActionKind.BUDGET:
-            await _check_raise(runtime, action, request)
-        if action.columns["step_id"] is not None:
-            answered = await answer_step(runtime, caller, action, request)
+        asked = await _usable(runtime, caller, action_id)
+        _check_approver(caller, asked, request.decision)
+        if asked.action.status is not ActionStatus.OPEN:
+            return _ended_alike(asked, request)
+        _check_request(asked, request)
+        if asked.action.kind is ActionKind.BUDGET:
+            await _check_raise(runtime, asked, request)
+        if asked.action.step_id is not None:
+            answered = await answer_step(runtime, caller, asked, request)
             return await read_action(runtime, caller, action_id) if answered else None
-        if action.session.invocation_id is not None:
+        if asked.session.invocation_id is not None:
             return None
-        if not await _decide(runtime, caller, action, request):
+        if not await _decide(runtime, caller, asked, request):
             return None
         return await read_action(runtime, caller, action_id)
 
@@ -99,39 +99,38 @@ async def resolve_action(
     return record
 
 
-async def _usable(runtime: Runtime, caller: Caller, action_id: str) -> StoredAction:
-    action = await runtime.store.action(caller.org_id, action_id)
-    check_usable(caller, action.session)
-    return action
+async def _usable(runtime: Runtime, caller: Caller, action_id: str) -> ActionWithSession:
+    asked = await runtime.store.action(caller.org_id, action_id)
+    check_usable(caller, asked.session)
+    return asked
 
 
-def _check_approver(caller: Caller, action: StoredAction, decision: ActionDecision) -> None:
-    approvers = action.columns["approvers"]
+def _check_approver(caller: Caller, asked: ActionWithSession, decision: ActionDecision) -> None:
+    approvers = asked.action.approvers
     scope = _SCOPES.get(approvers)
     by_scope = scope is not None and caller.has(scope)
-    is_owner = action.session.created_by == caller.user_id and caller.has(KeyScope.WRITE)
+    is_owner = asked.session.created_by == caller.user_id and caller.has(KeyScope.WRITE)
     owner_decides = approvers in (None, Approvers.OWNER)
     # Who started a session may end its turn, whoever may let it take more.
-    stops = action.columns["kind"] == ActionKind.BUDGET and decision is ActionDecision.DENY
+    stops = asked.action.kind is ActionKind.BUDGET and decision is ActionDecision.DENY
     if not (by_scope or (is_owner and (owner_decides or stops))):
         needed = _NEEDED.get(approvers, f"{_BY_SCOPE}, or {_BY_OWNER}")
         raise ForbiddenError(f"This needs {needed}.")
 
 
-def _ended_alike(action: StoredAction, request: ResolveActionRequest) -> dict[str, Any]:
+def _ended_alike(asked: ActionWithSession, request: ResolveActionRequest) -> dict[str, Any]:
     """The record of an action that ended before, if the request decides the same."""
-    columns, record = action.columns, action_fields(action.columns)
-    own = columns["arguments"]
+    record, own = action_fields(asked.action), asked.action.arguments
     decided = (record["decision"], record["decided_arguments"] or own, record["result"])
     if decided != (request.decision, request.arguments or own, request.result):
         raise ActionResolvedError(
-            f"The action is {columns['status']} already.", extra={"action": record}
+            f"The action is {asked.action.status} already.", extra={"action": record}
         )
     return record
 
 
-def _check_request(action: StoredAction, request: ResolveActionRequest) -> None:
-    kind = ActionKind(action.columns["kind"])
+def _check_request(asked: ActionWithSession, request: ResolveActionRequest) -> None:
+    kind = asked.action.kind
     if request.decision not in DECISIONS[kind]:
         one_of = ", ".join(DECISIONS[kind])
         raise _bad("decision", f"An action of kind {kind} takes one of {one_of}.")
@@ -139,18 +138,18 @@ def _check_request(action: StoredAction, request: ResolveActionRequest) -> None:
     if has_result is not (request.decision is ActionDecision.ANSWER):
         raise _bad("result", "An answer has a result, and no other decision does.")
     if kind is ActionKind.INPUT:
-        check_answer(action, request)
+        check_answer(asked, request)
     elif isinstance(request.result, bool | int | float):
         raise _bad("result", "What a call gave back is a text, an object or a list.")
     if request.arguments is None:
         return
     if kind not in _WITH_ARGUMENTS or request.decision is not ActionDecision.APPROVE:
         raise _bad("arguments", "Only with an approval may arguments be changed.")
-    check_fits(action.columns["answer_schema"], request.arguments, "arguments")
+    check_fits(asked.action.answer_schema or {}, request.arguments, "arguments")
 
 
 async def _check_raise(
-    runtime: Runtime, action: StoredAction, request: ResolveActionRequest
+    runtime: Runtime, asked: ActionWithSession, request: ResolveActionRequest
 ) -> None:
     """Refuses a decision about a budget that would lead to the same question again.
 
@@ -162,13 +161,13 @@ async def _check_raise(
     """
     if request.decision is not ActionDecision.APPROVE:
         return
-    [(bound, limit)] = action.columns["arguments"]["limit"].items()
+    [(bound, limit)] = asked.action.arguments["limit"].items()
     if request.arguments is None:
-        if await is_used_up(runtime.database.pool, action.session):
+        if await is_used_up(runtime.database.pool, asked.session):
             msg = f'The budget is used up: say the new limit, as {{"{bound}": …}}.'
             raise _bad("arguments", msg)
         return
-    used = Decimal(str(action.columns["arguments"]["used"]))
+    used = Decimal(str(asked.action.arguments["used"]))
     if Decimal(str(request.arguments[bound])) <= used:
         msg = f"The new limit must be over {used:f}, which is used; it was {limit}."
         raise _bad("arguments", msg)
@@ -183,17 +182,17 @@ def _bad(member: str, detail: str) -> BadRequestError:
 
 
 async def _decide(
-    runtime: Runtime, caller: Caller, action: StoredAction, request: ResolveActionRequest
+    runtime: Runtime, caller: Caller, asked: ActionWithSession, request: ResolveActionRequest
 ) -> bool:
     """Sends the decision to the session; False: it moved on meanwhile."""
-    action_id = action.columns["id"]
+    action_id = asked.action.id
     resolution = Resolution(action_id=action_id, **request.model_dump())
     event = EventRequest(RESOLVE_EVENT, resolution.model_dump_json(), checked=True)
     try:
         await admit(
             runtime,
             caller,
-            action.session.id,
+            asked.session.id,
             event,
             allow=lambda session: check_usable(caller, session),
             answer=lambda _before, _flow, _change: {"action_id": action_id},
