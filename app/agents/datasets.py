@@ -12,10 +12,8 @@ from app.access.caller import Caller
 from app.agents.entities import EntityKind, find_entities
 from app.db.models import DatasetEvent, Entity
 from app.errors import NotFoundError
-from app.kit.paging import PageTokenError, decode_token, encode_token
+from app.kit.paging import PageTokenError, cut_page, decode_number, decode_token, encode_token
 from app.wire.messages import WireModel
-
-_INT64_DIGITS = 19
 
 
 class DatasetRecord(WireModel):
@@ -79,8 +77,7 @@ async def list_events(
     if page_token:
         query = query.where(tuple_(*key) > _event_before(page_token))
     events = (await db.exec(query.order_by(*key).limit(limit + 1))).all()
-    page, more = events[:limit], len(events) > limit
-    token = encode_token(str(page[-1].start_time), page[-1].id) if more else None
+    page, token = cut_page(events, limit, lambda last: encode_token(str(last.start_time), last.id))
     return [_record(event) for event in page], token
 
 
@@ -93,8 +90,8 @@ async def _find(db: AsyncSession, caller: Caller, dataset_id: str) -> Entity:
 
 def _event_before(page_token: str) -> tuple[int, str]:
     match decode_token(page_token):
-        case [time, id_] if time.lstrip("-").isdecimal() and len(time) <= _INT64_DIGITS + 1:
-            return int(time), id_
+        case [time, id_]:
+            return decode_number(time, bits=64), id_
         case _:
             raise PageTokenError
 

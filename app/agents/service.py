@@ -20,7 +20,7 @@ from app.db.models.columns import NOW
 from app.db.paging import newest_page
 from app.errors import ConflictError, NotFoundError
 from app.kit.ids import new_id
-from app.kit.paging import PageTokenError, decode_token, encode_token
+from app.kit.paging import PageTokenError, cut_page, decode_number, decode_token, encode_token
 from app.wire.thread_requests import StartAgentThreadRequest
 
 
@@ -152,8 +152,7 @@ async def list_revisions(
         query = query.where(AgentRevision.revision < _revision_before(page_token))
     query = query.order_by(col(AgentRevision.revision).desc()).limit(limit + 1)
     revisions = (await db.exec(query)).all()
-    page, more = revisions[:limit], len(revisions) > limit
-    token = encode_token(str(page[-1].revision)) if more else None
+    page, token = cut_page(revisions, limit, lambda last: encode_token(str(last.revision)))
     return [_revision_record(revision) for revision in page], token
 
 
@@ -220,8 +219,8 @@ def _variables(stored: list[dict[str, Any]]) -> list[TemplateVariable]:
 
 def _revision_before(page_token: str) -> int:
     match decode_token(page_token):
-        case [text] if text.isdecimal() and len(text) < 10:  # noqa: PLR2004 - fits PostgreSQL's int
-            return int(text)
+        case [revision]:
+            return decode_number(revision, bits=32)
         case _:
             raise PageTokenError
 

@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import Select, SelectOfScalar
 
 from app.db.models import Action, Agent, Session, Skill
-from app.kit.paging import decode_keyset, encode_keyset
+from app.kit.paging import cut_page, decode_keyset, encode_keyset
 
 Table = type[Action | Agent | Session | Skill]
 RowT = TypeVar("RowT")
@@ -57,9 +57,9 @@ async def newest_page(
     if page_token:
         query = query.where(tuple_(created, row_id) < decode_keyset(page_token))
     query = query.order_by(created.desc(), row_id.desc()).limit(limit + 1)
-    rows = (await db.exec(query)).all()
-    if len(rows) <= limit:
-        return rows, None
-    page = rows[:limit]
-    last = page[-1] if isinstance(page[-1], table) else page[-1][0]
-    return page, encode_keyset(last.created, last.id)
+
+    def token_after(row: Any) -> str:
+        last = row if isinstance(row, table) else row[0]
+        return encode_keyset(last.created, last.id)
+
+    return cut_page((await db.exec(query)).all(), limit, token_after)

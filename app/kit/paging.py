@@ -2,11 +2,16 @@
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import orjson
 
 from app.kit.storable import text_fault
+
+T = TypeVar("T")
+_INT64_DIGITS = 19
 
 
 class PageTokenError(ValueError):
@@ -35,6 +40,37 @@ def decode_token(token: str) -> list[str]:
     if not isinstance(parts, list) or any(_fault(part) for part in parts):
         raise PageTokenError
     return parts
+
+
+def cut_page(
+    rows: Sequence[T], limit: int, token_after: Callable[[T], str]
+) -> tuple[Sequence[T], str | None]:
+    """The rows of a page, of which one more was read, and the token of the page after it.
+
+    Args:
+        rows: what was found, in order.
+        limit: most rows of the page.
+        token_after: the token of the page after a row.
+    """
+    if len(rows) <= limit:
+        return rows, None
+    page = rows[:limit]
+    return page, token_after(page[-1])
+
+
+def decode_number(text: str, *, bits: int) -> int:
+    """A number in a token.
+
+    Raises:
+        PageTokenError: it is none of so many bits.
+    """
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _INT64_DIGITS):
+        raise PageTokenError
+    number = int(text)
+    if not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
+        raise PageTokenError
+    return number
 
 
 def encode_keyset(created: datetime, row_id: str) -> str:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.access.caller import Caller, KeyScope
 from app.errors import BadRequestError
-from app.kit.paging import PageTokenError, decode_token, encode_token
+from app.kit.paging import PageTokenError, cut_page, decode_token, encode_token
 from app.wire.messages import AgentUsage, WireModel
 
 
@@ -100,13 +100,14 @@ async def usage_report(
     user = None if KeyScope.ADMIN in caller.scopes else caller.user_id
     after = _key(page_token) if page_token else None
     rows = await pool.fetch(REPORT, caller.org_id, by, user, agent, start, end, after, limit + 1)
-    items = [UsageItem.model_validate(dict(row)) for row in rows[:limit]]
-    token = encode_token(items[-1].key) if len(rows) > limit else None
+    page, token = cut_page(rows, limit, lambda last: encode_token(last["key"]))
+    items = [UsageItem.model_validate(dict(row)) for row in page]
     return UsageReport(items=items, next_token=token)
 
 
 def _key(page_token: str) -> str:
-    parts = decode_token(page_token)
-    if len(parts) != 1:
-        raise PageTokenError
-    return parts[0]
+    match decode_token(page_token):
+        case [key]:
+            return key
+        case _:
+            raise PageTokenError

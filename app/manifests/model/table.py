@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from app.errors import BadRequestError
-from app.kit.paging import PageTokenError, decode_token, encode_token
+from app.kit.paging import PageTokenError, cut_page, decode_token, encode_token
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.selector import MAX_SELECTOR, Requirement, parse_selector
 
@@ -80,14 +80,14 @@ class GetQuery(ManifestModel):
         self, rows: Sequence[RowT], order: tuple[str, bool], id_field: str
     ) -> tuple[Sequence[RowT], str | None]:
         """The rows of this page, of which there may be one more; and the token of the next page."""
-        if len(rows) <= self.i:
-            return rows, None
-        last = rows[self.i - 1]
-        value = getattr(last, order[0])
-        text = value.isoformat() if isinstance(value, datetime) else str(value)
-        known = [] if value is None else [text]
-        token = encode_token(order[0], str(order[1]), *known, getattr(last, id_field))
-        return rows[: self.i], token
+
+        def token_after(row: RowT) -> str:
+            value = getattr(row, order[0])
+            text = value.isoformat() if isinstance(value, datetime) else str(value)
+            known = [] if value is None else [text]
+            return encode_token(order[0], str(order[1]), *known, getattr(row, id_field))
+
+        return cut_page(rows, self.i, token_after)
 
     def refuse_filters(self, kind: str) -> None:
         """Raises `BadRequestError` if the list of a kind that has no filters is to be narrowed."""
