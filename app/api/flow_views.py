@@ -25,6 +25,15 @@ class FlowItem(BaseModel):
     number_of_states: int
 
 
+class FlowTimer(BaseModel):
+    """An event that the service itself sends to a session."""
+
+    event: str = Field(examples=["remind"])
+    after: str = Field(
+        description="How long after the state was entered, unless it was left.", examples=["24h"]
+    )
+
+
 class FlowState(BaseModel):
     """A state of a flow."""
 
@@ -39,6 +48,7 @@ class FlowState(BaseModel):
         description="Of a history state, `shallow` or `deep`: a session is never in it."
     )
     events: list[str] = Field(description="The events that a client may send in it.")
+    timers: list[FlowTimer] = Field(description="The events that the service sends in it.")
 
 
 class FlowRecord(FlowItem):

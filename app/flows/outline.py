@@ -8,6 +8,7 @@ from statemachine.transition import Transition
 
 from app.flows.flow import Flow
 from app.flows.template import Render
+from app.flows.timers import duration_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,14 @@ class Arrow:
 
 
 @dataclass(frozen=True, slots=True)
+class TimerOutline:
+    """An event that is sent so long after a state was entered, as people write it."""
+
+    event: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateOutline:
     """A state.
 
@@ -39,6 +48,7 @@ class StateOutline:
         history: of a history state, `shallow` or `deep`; it leads back to where the one around it
             was left, and is never itself where a session is.
         events: what a client may send in it.
+        timers: what the service sends in it.
     """
 
     id: str
@@ -51,6 +61,7 @@ class StateOutline:
     asks: bool
     history: str | None
     events: list[str]
+    timers: list[TimerOutline]
     arrows: list[Arrow]
 
 
@@ -81,6 +92,10 @@ def _state(flow: Flow, state: State, path: list[str]) -> StateOutline:
         asks=flow.asks(state.id),
         history=state.type.value if isinstance(state, HistoryState) else None,
         events=flow.next_actions(" ".join(path)) if takes_events else [],
+        timers=[
+            TimerOutline(one.timer.event, duration_text(one.timer.seconds))
+            for one in flow.timers([state.id])
+        ],
         arrows=[_arrow(transition, compound=compound) for transition in state.transitions],
     )
 

@@ -70,3 +70,13 @@ def checked_seconds(seconds: float) -> float:
     if not MIN_SECONDS <= seconds <= MAX_SECONDS:
         raise ValueError(f"must be {RANGE}")
     return float(seconds)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as people write it: the largest units first."""
+    milliseconds, parts = round(seconds * 1000), []
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, milliseconds = divmod(milliseconds, round(_UNITS[unit] * 1000))
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)

@@ -76,6 +76,7 @@ async def test_a_flow_has_its_states_its_events_and_the_schema_of_its_model(
         "asks": False,
         "history": None,
         "events": ["user_input"],
+        "timers": [],
     }
     extract, welcome = flow["states"][1:]
     # The event that ends an invocation is the worker's alone.

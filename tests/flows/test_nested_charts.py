@@ -134,6 +134,21 @@ def test_histories_show_in_outline_and_diagrams() -> None:
     assert "helping --> resume : back" in mermaid(flow).replace("    ", "")
 
 
+def test_timers_show_in_outline_and_diagrams() -> None:
+    timed = deepcopy(SHOP)
+    timed["states"]["shop"]["after"] = {"36h": "help", "90s": "help"}
+    flow = compile_flow("shop", 1, spec(timed), TrustedRenderer())
+    shown = {state.id: state for state in outline(flow)}
+
+    assert [(one.event, one.after) for one in shown["shop"].timers] == [
+        ("help", "1d12h"),
+        ("help", "1m30s"),
+    ]
+    assert shown["browse"].events == ["pick"]
+    for picture in (svg(flow), mermaid(flow)):
+        assert "help (after 1d12h, 1m30s)" in picture
+
+
 @pytest.mark.parametrize(
     ("path", "value", "place", "reason"),
     [

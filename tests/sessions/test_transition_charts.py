@@ -1,7 +1,7 @@
 """Random statecharts through the real engine, over rows in memory: nothing is ever stuck.
 
 Clients, workers and models act in any order: events that fit or not, answers, failures, lost
-leases, cancels, deadlines and retries.
+leases, cancels, deadlines, timers and retries.
 """
 
 import asyncio
@@ -30,8 +30,10 @@ from app.sessions.steps.attempts.attempt import AttemptRunner
 from app.sessions.steps.leases import Leases
 from app.sessions.steps.runner import StepRunner
 from app.sessions.steps.sweep.deadlines import end_overdue
+from app.sessions.steps.sweep.timers import send_due
 from app.sessions.steps.sweep.watchdog import Watchdog
 from app.sessions.store.cause import Cause, CauseKind
+from app.sessions.store.chart_memory import ChartMemory, PendingTimer
 from app.sessions.turn.admission import EventRequest
 from app.sessions.turn.ending import close_invocation
 from app.sessions.turn.transition_input import TransitionInput
@@ -58,6 +60,7 @@ actions = st.lists(
         st.tuples(st.just("lose"), _number),
         st.tuples(st.just("retry"), st.sampled_from("abc")),
         st.tuples(st.sampled_from(["cancel", "deadline", "cancel_without_flow"])),
+        st.tuples(st.sampled_from(["timer", "timer_without_flow"])),
     ),
     min_size=5,
     max_size=25,
@@ -129,6 +132,7 @@ class Play:
             store=store,
             usage=cast(Any, None),
             asks=self.around,
+            answers=self.around,
             catalog=self.around,
             queue=self.around,
             wakeups=self.around,
@@ -222,6 +226,28 @@ class Play:
         await end_overdue(self.runtime)
         self.rows.is_overdue = False
 
+    async def _timer(self) -> None:
+        """The time of a timer has come; its event is sent, or given up."""
+        timers, version = self._timers(), self.rows.session.version
+        self.rows.is_timer_due = True
+        await send_due(self.runtime)
+        sent = bool(timers) and self.rows.running is None
+        changed = self.rows.session.version > version
+        assert changed or not sent or self.around.flow is None
+        if changed:
+            assert timers[0] not in self._timers()
+
+    async def _timer_without_flow(self) -> None:
+        """A worker without the flow leaves the timer to one that has it."""
+        before = self._timers()
+        self.around.flow = None
+        await self._timer()
+        self.around.flow = self.flow
+        assert self._timers() == before
+
+    def _timers(self) -> list[PendingTimer]:
+        return list(ChartMemory.from_column(self.rows.session.chart).timers)
+
     async def _finish(self) -> None:
         """At the end somebody cancels, and nothing runs any more."""
         await self._cancel()
@@ -265,6 +291,7 @@ class Play:
         else:
             assert session.invocation_id is None
             assert flow.next_actions(session.state) or session.state.split()[-1] in self.ends
+        assert {timer.state for timer in self._timers()} <= {*session.state.split()}
         assert session.version == len(self.rows.transitions)
         assert session.task_error == self.rows.transitions[-1].error
         for before, change in pairwise(self.rows.transitions):  # an error stays until then

@@ -50,12 +50,14 @@ def manifest_flows(draw: st.DrawFn) -> Flow:
     kinds = draw(_kinds)
     names = [f"s{index}" for index in range(len(kinds))]
     nested = draw(st.integers(0, len(kinds) - 1))  # the last states are inside of one
-    targets = [*names, *(["outer"] if nested > 1 else [])]
+    targets = [*names, *(["outer", "before"] if nested > 1 else [])]
     states: dict[str, Any] = {}
     for index, kind in enumerate(kinds):
         state: dict[str, Any] = {"transitions": draw(_transitions(kind, index, targets))}
         if kind == "final":
             state = {"final": True}
+        if kind == "waiting":
+            state["after"] = draw(_timers)
         if action := draw(st.sampled_from([None, None, _COUNTING, _FAILING, _CONDITIONAL])):
             state["enter"] = action
         states[names[index]] = state
@@ -63,7 +65,15 @@ def manifest_flows(draw: st.DrawFn) -> Flow:
         inside = {name: states.pop(name) for name in names[-nested:]}
         inside[names[-nested]]["initial"] = True
         outer = draw(st.lists(_around(targets), max_size=2))
-        states["outer"] = {"states": inside, "transitions": outer}
+        if any(state.get("final") for state in inside.values()) and draw(st.booleans()):
+            outer.append({"event": "done.state.outer", "target": draw(st.sampled_from(targets))})
+        history = {"type": draw(st.sampled_from(["shallow", "deep"]))}
+        states["outer"] = {
+            "states": inside,
+            "transitions": outer,
+            "history": {"before": history},
+            "after": draw(_timers),
+        }
     first = draw(st.sampled_from(sorted(states)))
     states[first]["initial"] = True
     templates = {
@@ -101,6 +111,8 @@ def _compiled(spec: dict[str, Any]) -> Flow:
     return compile_flow("random", 1, spec, TrustedRenderer(), description=json.dumps(spec))
 
 
+# Sent by the service alone, and taken by some states.
+_timers = st.sampled_from([{}, {}, {"1s": "late"}, {"1s": "late", "1h": "late"}])
 _kinds = st.lists(
     st.sampled_from(["waiting", "invoker", "invoker", "final"]), min_size=2, max_size=6
 )
@@ -122,6 +134,7 @@ def _transitions(
     elif kind == "waiting":
         found.append({"event": "go", "target": draw(target), "cond": draw(guard)})
         found.append({"event": draw(st.sampled_from(["go", "back"])), "target": draw(target)})
+        found.append({"event": "late", "target": draw(target), "cond": draw(guard)})
         if later := targets[index + 1 :]:
             target = st.sampled_from(later)
             if draw(st.integers(0, 3)) == 0:

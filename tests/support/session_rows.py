@@ -43,6 +43,7 @@ class SessionsInMemory(StepRowsInMemory):
         self.answers: dict[str, PreviousAnswer] = {}
         self.lapsed: set[str] = set()
         self.is_overdue = False
+        self.is_timer_due = False
 
     @property
     def session(self) -> Snapshot:
@@ -192,12 +193,12 @@ class SessionsInMemory(StepRowsInMemory):
         ]
 
     async def take_timers(self, _lease: float, _most: int) -> list[DueSession]:
-        """The session, as often as it has timers: each is sent by itself."""
-        session, now = self.session, datetime.now(UTC)
-        timers = (session.chart or {}).get("timers", [])
-        if session.invocation_id is not None or not timers:
+        """The session, once after its time has come."""
+        session, is_due, self.is_timer_due = self.session, self.is_timer_due, False
+        timers = (session.chart or {}).get("timers")
+        if not is_due or session.invocation_id is not None or not timers:
             return []
-        return [DueSession(session.org_id, session.id, now)]
+        return [DueSession(session.org_id, session.id, datetime.now(UTC))]
 
     async def overdue(self) -> list[OverdueInvocation]:
         running, session = self.running, self.session

@@ -60,8 +60,9 @@ def svg(flow: Flow, current: str | None = None) -> str:
         )
         for state in sorted(states, key=lambda state: not _starts(state))
     }
+    delays = _delays(states)
     for (source, target), arrows in _joined(states).items():
-        lines = [label(_text(arrow)) for arrow in arrows]
+        lines = [label(_text(arrow, delays)) for arrow in arrows]
         drawing.add_edge(
             indexes[source],
             indexes[target],
@@ -89,12 +90,13 @@ def mermaid(flow: Flow, current: str | None = None) -> str:
         state.actions = []  # hooks' names are for those who write the flow
         state.id, state.name = _mermaid_id(state.id), _mermaid_text(state.name)
     graph.compound_state_ids = {_mermaid_id(id_) for id_ in graph.compound_state_ids}
+    delays = _delays(states)
     # The library writes the names of events for people; clients send their ids.
     graph.transitions = [
         DiagramTransition(
             source=_mermaid_id(state.id),
             targets=[_mermaid_id(target) for target in arrow.targets or [state.id]],
-            event=_mermaid_text(_text(arrow)),
+            event=_mermaid_text(_text(arrow, delays)),
             is_initial=arrow.initial,
         )
         for state in states
@@ -140,11 +142,20 @@ def _joined(states: list[StateOutline]) -> dict[tuple[str, str], list[Arrow]]:
     return joined
 
 
-def _text(arrow: Arrow) -> str:
+def _delays(states: list[StateOutline]) -> dict[str, str]:
+    """After how long events are sent that timers send."""
+    found: dict[str, dict[str, None]] = {}
+    for timer in (timer for state in states for timer in state.timers):
+        found.setdefault(timer.event, {})[timer.after] = None
+    return {event: ", ".join(delays) for event, delays in found.items()}
+
+
+def _text(arrow: Arrow, delays: dict[str, str]) -> str:
     guards = " and ".join(arrow.guards)
-    return " ".join(
-        part for part in (" | ".join(arrow.events), f"[{guards}]" * bool(guards)) if part
-    )
+    events = [
+        f"{event} (after {delays[event]})" if event in delays else event for event in arrow.events
+    ]
+    return " ".join(part for part in (" | ".join(events), f"[{guards}]" * bool(guards)) if part)
 
 
 def _all(states: Iterable[DiagramState]) -> Iterable[DiagramState]:
