@@ -1,4 +1,4 @@
-"""Let a command that runs beside `statewright dev` use its database and its secret key."""
+"""Lets a command that runs beside `statewright dev` use its database and its secret key."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""End a PostgreSQL that a killed run left behind, and clear its lock file."""
+"""Ends a PostgreSQL that a killed run left behind, and clears its lock file."""
 
 import os
 import signal

@@ -40,8 +40,8 @@ class NewAsk:
 class AskOutcome(NamedTuple):
     """How an ask stands; `message` and `by`, an e-mail address, are of who ended it."""
 
-    status: str
-    on_expiry: str
+    status: ActionStatus
+    on_expiry: ActionExpiry
     message: str | None
     by: str | None
 
@@ -74,7 +74,10 @@ class AskStore:
     async def outcome(self, action_id: str) -> AskOutcome | None:
         """How an ask stands; None: there is none of that id."""
         row = await self._pool.fetchrow(ask_sql.OUTCOME, action_id)
-        return None if row is None else AskOutcome(*row)
+        if row is None:
+            return None
+        status, on_expiry, message, by = row
+        return AskOutcome(ActionStatus(status), ActionExpiry(on_expiry), message, by)
 
     async def resolve(  # noqa: PLR0917 - what of which action, by whom
         self,

@@ -20,6 +20,7 @@ from app.enums import (
 from app.flows.flow import Flow
 from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.session_model import SessionModel
+from app.goals.turn import GoalStatus
 from app.idempotency.request import check_same
 from app.sessions.store.chart_memory import ChartMemory
 
@@ -177,7 +178,7 @@ class StoredGoal:
 
     kind: str
     data: dict[str, Any]
-    status: str
+    status: GoalStatus
     message_idx: int
     tool_use_id: str | None
     output: dict[str, Any] | None
@@ -231,7 +232,10 @@ class SessionWithInvocation:
                 row["step_id"],
                 row["attempt"] or 0,
             )
-        goals = [StoredGoal(**goal) for goal in row["goals"] or []]
+        goals = [
+            StoredGoal(**goal | {"status": GoalStatus(goal["status"])})
+            for goal in row["goals"] or []
+        ]
         actions = [read_action(columns) for columns in row["open_actions"]]
         return cls(SessionHead.from_row(row), running, goals, actions)
 

@@ -77,7 +77,7 @@ async def ask_for_raise(asks: AskStore, claim: Claim, error: BudgetExceededError
         raise error
     used_up = error.used_up
     return NewAsk(
-        id=claim.waits_for if claim.waits_for and status == ActionStatus.OPEN else new_id("act"),
+        id=claim.waits_for if claim.waits_for and status is ActionStatus.OPEN else new_id("act"),
         question=used_up.question,
         answer_schema=used_up.answer_schema(),
         seconds=DEFAULT_SECONDS,
@@ -95,7 +95,9 @@ def _check_open(outcome: AskOutcome) -> None:
             text = f"{outcome.by or 'Somebody'} denied the answer{said}"
             raise NotAnsweredError(text, ErrorCode.ACTION_DENIED)
         case ActionStatus.EXPIRED:
-            cancels = outcome.on_expiry == ActionExpiry.CANCEL
+            cancels = outcome.on_expiry is ActionExpiry.CANCEL
             raise NotAnsweredError(_LATE, ErrorCode.ACTION_EXPIRED, cancels=cancels)
-        case _:
+        case ActionStatus.OPEN | ActionStatus.APPROVED | ActionStatus.ANSWERED:
+            return
+        case ActionStatus.CANCELLED:  # with the invocation, whose step this is not any more
             return

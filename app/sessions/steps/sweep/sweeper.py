@@ -48,7 +48,7 @@ async def _republish(runtime: Runtime) -> None:
 
 
 async def _start_without_redis(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
-    """While Redis does not work, start due steps here, as many as there are free slots."""
+    """Starts due steps here while Redis does not work, as many as there are free slots."""
     if runtime.redis.works:
         return
     by_queue = {worker.queue: worker for worker in workers if worker.free > 0}
