@@ -90,7 +90,7 @@ class HttpInvoker(ToolInvoker):
 
     async def _send(self, content: str, context: InvocationContext) -> httpx2.Response:
         config, asked = self._config, context.request
-        path, query = split_query(asked.path or config.path)
+        path, query = split_query(asked.path)
         body = _body(config.method, content)
         for name, value in {**body.parameters, **asked.query}.items():
             query += [(name, text) for text in query_texts(value)]
@@ -100,7 +100,7 @@ class HttpInvoker(ToolInvoker):
         try:
             return await self._client.request(
                 config.method.value,
-                config.model_copy(update={"path": path}).url(),
+                config.url(path),
                 params=httpx2.QueryParams(tuple(query)) if query else None,
                 content=body.content,
                 headers=headers,
@@ -123,7 +123,7 @@ class HttpInvoker(ToolInvoker):
         try:
             async with self._client.stream(
                 asked.method.value,
-                config.model_copy(update={"path": asked.path}).url(),
+                config.url(asked.path),
                 params=asked.query or None,
                 json=asked.body,
                 headers=headers,

@@ -3,12 +3,15 @@
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from app.invokers.http import HttpInvoker
 from app.invokers.invoker import FailureKind, InvocationContext, InvokerError, TransientInvokerError
+from app.invokers.web.http_config import RequestConfig
+from app.invokers.web.request_parts import RequestParts
 from tests.support.http_server import HttpServer, Says
 from tests.support.sinks import Sink
 
@@ -22,10 +25,11 @@ async def server() -> AsyncIterator[HttpServer]:
         yield server
 
 
-async def call(server: HttpServer, content: str = "{}", **config: Any) -> str:
+async def call(server: HttpServer, content: str = "{}", path: str = "", **config: Any) -> str:
     invoker = HttpInvoker.from_config({"base_url": server.url, "egress_allow": LOCAL, **config})
+    context = replace(CONTEXT, request=RequestParts(path))
     try:
-        return await invoker.invoke(content, CONTEXT)
+        return await invoker.invoke(content, context)
     finally:
         await invoker.close()
 
@@ -173,10 +177,6 @@ async def test_only_allowed_addresses(server: HttpServer) -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        {"path": "../admin"},
-        {"path": "a/%2e%2e/b"},
-        {"path": "a\\b"},
-        {"path": "a b"},
         {"headers": {"Host": "elsewhere"}},
         {"headers": {"X-Y": "a\r\nb: c"}},
         {"headers": {"X Y": "a"}},
@@ -190,6 +190,12 @@ async def test_only_allowed_addresses(server: HttpServer) -> None:
 def test_wrong_configs_are_refused(config: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="invalid invoker config"):
         HttpInvoker.from_config({"base_url": "http://api.example", **config})
+
+
+@pytest.mark.parametrize("path", ["../admin", "a/%2e%2e/b", "a\\b", "a b"])
+def test_paths_that_lead_elsewhere_are_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="must not hold"):
+        RequestConfig(path=path)
 
 
 @pytest.mark.parametrize("path", ["//evil.example/x", "/@evil.example", ":80@evil.example", "?a=1"])

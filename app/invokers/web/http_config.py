@@ -1,4 +1,4 @@
-"""The config of `http`: what a template says of a request, and what its ApiConnection adds."""
+"""The config of `http`: what a template says of a request, and the connection that it goes over."""
 
 import re
 from enum import StrEnum
@@ -102,7 +102,7 @@ class RequestConfig(InvokerConfig):
 
 
 class HttpConfig(InvokerConfig):
-    """A request and the connection that it goes over.
+    """A connection, and the method of the requests that go over it.
 
     Templates of manifests set `connection` (by name) and `method` beside a `RequestConfig`; the
     resolver puts the ApiConnection's members in the place of its name.
@@ -110,7 +110,6 @@ class HttpConfig(InvokerConfig):
 
     base_url: Annotated[str, Field(max_length=2_000), AfterValidator(_check_base)]
     method: HttpMethod = HttpMethod.POST
-    path: Annotated[str, Field(max_length=2_000), AfterValidator(check_path)] = ""
     headers: dict[str, SecretStr] = Field({}, max_length=100)
     auth_method: HttpAuth = HttpAuth.NONE
     api_key: SecretStr | None = None
@@ -129,11 +128,11 @@ class HttpConfig(InvokerConfig):
             check_header(name, value.get_secret_value())
         return self
 
-    def url(self) -> str:
-        """The address of the request."""
-        if not self.path or self.path.startswith("?"):
-            return self.base_url + self.path
-        return f"{self.base_url.rstrip('/')}/{self.path.lstrip('/')}"
+    def url(self, path: str) -> str:
+        """The address of a request to a path below the base."""
+        if not path:
+            return self.base_url
+        return f"{self.base_url.rstrip('/')}/{path.lstrip('/')}"
 
     def secrets(self) -> list[str]:
         """What must not be repeated in any text."""
