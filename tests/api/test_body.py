@@ -16,6 +16,7 @@ from app.errors import BadRequestError
 from app.kit.storable import MAX_DEPTH
 from app.main import create_app
 from app.settings import Settings
+from tests.support.storable import storable
 
 LIMIT = 5_000
 
@@ -118,23 +119,6 @@ def test_only_what_can_be_stored_passes(value: Any, ascii_only: bool) -> None:
         assert not storable(value)
     else:
         assert storable(value)
-
-
-def storable(value: Any) -> bool:
-    """The same in plain words: finite, 64 bits, text that is Unicode without NUL."""
-    match value:
-        case bool() | None:
-            return True
-        case int():
-            return -(2**63) <= value < 2**64
-        case float():
-            return value - value == 0
-        case str():
-            return "\x00" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
-        case dict():
-            return all(storable(part) for pair in value.items() for part in pair)
-        case _:
-            return all(storable(part) for part in value)
 
 
 async def test_a_body_over_the_limit_is_a_413(anonymous: httpx.AsyncClient) -> None:

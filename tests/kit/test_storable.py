@@ -17,6 +17,7 @@ from app.kit.storable import (
     parse_number,
     text_fault,
 )
+from tests.support.storable import storable
 
 # Whatever Python's own JSON writes and reads: lone surrogates, NaN and huge integers too.
 values = st.recursive(
@@ -29,23 +30,6 @@ values = st.recursive(
     | st.text(st.characters()),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
 )
-
-
-def storable(value: Any) -> bool:
-    """The rule in plain words: finite, 64 bits, Unicode without NUL."""
-    match value:
-        case bool() | None:
-            return True
-        case int():
-            return -(2**63) <= value < 2**64
-        case float():
-            return value - value == 0
-        case str():
-            return "\x00" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
-        case dict():
-            return all(storable(part) for pair in value.items() for part in pair)
-        case _:
-            return all(storable(part) for part in value)
 
 
 def nested(depth: int, value: Any = 1) -> Any:

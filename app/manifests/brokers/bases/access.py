@@ -20,11 +20,7 @@ class AccessBroker(StoredBroker[SpecT, RowT], Generic[SpecT, RowT]):
 
     @override
     async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> RowT:
-        changed: Any = row
-        changed.meta = manifest.metadata.stored()
-        for field, value in self.stored_spec(context, manifest).items():
-            setattr(changed, field, value)
-        changed.version += 1
+        self.declare(context, row, manifest)
         await context.db.flush()
         return row
 

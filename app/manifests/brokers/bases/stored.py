@@ -117,13 +117,18 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         made: RowT = row
         return made
 
-    @override
-    async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> RowT:
+    def declare(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> Any:
+        """Sets what the manifest declares in a row, which is of a new version then."""
         changed: Any = row
         changed.meta = manifest.metadata.stored()
         for field, value in self.stored_spec(context, manifest).items():
             setattr(changed, field, value)
         changed.version += 1
+        return changed
+
+    @override
+    async def change(self, context: Context, row: RowT, manifest: Manifest[SpecT]) -> RowT:
+        changed = self.declare(context, row, manifest)
         changed.modified = NOW
         changed.modified_by = context.caller.user_id
         await context.db.flush()
