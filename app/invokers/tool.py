@@ -66,6 +66,11 @@ class ServerTool(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
 
     @property
+    def runs_session(self) -> bool:
+        """Whether a call starts a session, which may wait for people."""
+        return self.type in {"agent", "flow"}
+
+    @property
     def repeatable(self) -> bool:
         """Whether a call whose outcome nobody knows may be made again by itself."""
         return self.effect is Effect.READ or self.idempotent

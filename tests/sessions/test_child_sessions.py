@@ -160,6 +160,26 @@ async def test_an_action_of_an_agent_below_is_shown_and_resolved_above(
     assert thread["required_actions"] == []
 
 
+async def test_people_decide_before_an_agent_that_may_wait_for_them_is_called(
+    client: httpx.AsyncClient, shop: HttpServer, database: Database
+) -> None:
+    """Nobody could decide while it runs, be it for days."""
+    own = await clerk(client)
+    thread = await waiting(client, own, "delete-order", script=f"call clerk\n{DELETE}")
+    [action] = thread["required_actions"]
+    assert (action["thread_id"], thread["status"]) == (thread["thread_id"], "roboto_turn")
+    assert await children(database, thread["thread_id"]) == []
+
+    await resolve(client, action, "approve")
+    thread = await rested(client, thread["thread_id"])
+    [below] = thread["required_actions"]
+    assert below["thread_id"] == await child(database, thread["thread_id"])
+    await resolve(client, below, "deny")
+    thread = await settled(client, thread["thread_id"])
+    assert len(shop.requests) == 1
+    assert [status for status, _ in results(thread)] == ["success", "success"]
+
+
 async def test_a_step_that_waits_for_an_agent_has_no_worker(
     client: httpx.AsyncClient, shop: HttpServer, database: Database
 ) -> None:

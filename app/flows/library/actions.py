@@ -18,6 +18,7 @@ from app.flows.library.tool_use import (
     after_interruption,
     after_results,
     next_of,
+    runnable,
 )
 from app.flows.move import ClosedAction, OpenedAction
 from app.invokers.tool import ToolResult, ToolStatus
@@ -80,7 +81,7 @@ def after_server_calls(
     """
     ended = {result.tool_use_id for result in results}
     unknown = {r.tool_use_id for r in results if r.status is ToolStatus.UNKNOWN}
-    if not unknown or any(call.can_run and call.id not in ended for call in tool_use.open):
+    if not unknown or {call.id for call in runnable(tool_use.open)} - ended:
         return after_calls(tool_use, results)
     calls: list[OpenCall] = []
     opened: list[OpenedAction] = []

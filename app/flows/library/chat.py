@@ -24,6 +24,7 @@ from app.flows.library.tool_use import (
     OfferedTool,
     Runs,
     ToolUse,
+    runnable,
 )
 from app.flows.model.session_model import SessionModel
 from app.flows.template import Spoken
@@ -95,9 +96,7 @@ class Chat(SessionModel):
         """The open calls that the service makes now."""
         calls = self.tool_use.calls
         return [
-            call.model_dump(mode="json") | {"calls": calls}
-            for call in self.tool_use.open
-            if call.can_run
+            call.model_dump(mode="json") | {"calls": calls} for call in runnable(self.tool_use.open)
         ]
 
     @property
@@ -121,7 +120,7 @@ class Chat(SessionModel):
             name: OfferedTool(
                 name,
                 tool.input_schema,
-                Runs.SERVER,
+                Runs.SESSION if tool.runs_session else Runs.SERVER,
                 replace(self.asking, seconds=tool.approval_timeout or self.approval_timeout),
                 tool.approval,
             )

@@ -28,6 +28,7 @@ class Runs(StrEnum):
 
     CLIENT = "client"
     SERVER = "server"
+    SESSION = "session"  # one of its own, which may wait for people
     NOTHING = "nothing"  # the chart answers its calls itself
 
 
@@ -53,8 +54,8 @@ class OpenCall(BaseModel):
 
     @property
     def can_run(self) -> bool:
-        """Whether the service may make it now."""
-        return self.runs is Runs.SERVER and self.action is None
+        """Whether it is the service's to make, and waits for no decision."""
+        return self.runs in {Runs.SERVER, Runs.SESSION} and self.action is None
 
     def asks(self, kind: ActionKind, tool: OfferedTool) -> tuple["OpenCall", OpenedAction]:
         """The call as it waits for an action, and that action."""
@@ -188,10 +189,14 @@ def after_results(
 def after_calls(tool_use: ToolUse, results: Sequence[ToolResult]) -> Outcome:
     """What the results of the service's calls lead to; the turn ends where one has none."""
     done = {result.tool_use_id for result in results}
-    lost = [call for call in tool_use.open if call.id not in done]
-    if not any(call.can_run for call in lost):
+    lost = {call.id for call in runnable(tool_use.open)} - done
+    if not lost:
         return after_results(tool_use, results)
-    without = [ToolResult.failed(call.id, _LOST if call.can_run else _ENDED) for call in lost]
+    without = [
+        ToolResult.failed(call.id, _LOST if call.id in lost else _ENDED)
+        for call in tool_use.open
+        if call.id not in done
+    ]
     outcome = after_results(tool_use, [*results, *without], ActionStatus.CANCELLED)
     return replace(outcome, next=Next.USER)
 
@@ -233,14 +238,26 @@ def _with_results(
 
 def _next_after_answer(open_: Sequence[OpenCall]) -> Next:
     """What needs nobody goes first: no client was asked for its part yet."""
-    return Next.TOOLS if any(call.can_run for call in open_) else next_of(open_)
+    return Next.TOOLS if runnable(open_) else next_of(open_)
+
+
+def runnable(open_: Sequence[OpenCall]) -> list[OpenCall]:
+    """The calls that the service makes now.
+
+    Nobody can decide or answer anything while they are made. So those that may take days, as what
+    they call asks people, come when nothing else is open.
+    """
+    calls = [call for call in open_ if call.can_run]
+    if len(calls) == len(open_):
+        return calls
+    return [call for call in calls if call.runs is not Runs.SESSION]
 
 
 def next_of(open_: Sequence[OpenCall]) -> Next:
     """A client that was asked must be able to answer, so nothing runs before it has."""
     if any(call.runs is Runs.CLIENT for call in open_):
         return Next.CLIENT
-    if any(call.can_run for call in open_):
+    if runnable(open_):
         return Next.TOOLS
     return Next.PEOPLE if open_ else Next.MODEL
 

@@ -131,7 +131,7 @@ class AttemptRunner:
     async def _run_tool(self, source: StepSource, claim: Claim, node: RunTool) -> Answer | Waiting:
         item = claim.scope.fields["map_value"]
         tool, call = await source.read_model(lambda model: node.call(model, item))
-        if tool.type in {"agent", "flow"}:
+        if tool.runs_session:
             result = await self._children.call_tool(claim, tool, call)
             if isinstance(result, ChildRuns):
                 return Waiting(result.session_id, result.seconds)
