@@ -13,6 +13,8 @@ from tests.ledger.driver import Book, Decision, Turn
 from tests.ledger.plan import PlannedCall
 from tests.ledger.upstream import REFUSED, World
 
+# Threads, and those of the agents that they called.
+_SESSIONS = "SELECT id FROM session WHERE id = ANY($1) OR parent_session_id = ANY($1)"
 _ACTIONS = """
 SELECT id, kind, status, arguments->>'token' AS token, resolution->>'decision' AS decision
 FROM action WHERE arguments ? 'token'"""
@@ -49,7 +51,8 @@ class Kept:
     @classmethod
     async def read(cls, system: System, book: Book) -> "Kept":
         """What there is of the run's threads."""
-        ids = list({turn.thread_id for turn in book.turns if turn.thread_id})
+        threads = list({turn.thread_id for turn in book.turns if turn.thread_id})
+        ids = [row["id"] for row in await system.query(_SESSIONS, threads)]
         return cls(
             await system.query(_ACTIONS),
             await system.query(_USAGE, ids),
@@ -113,6 +116,7 @@ class _CallOfRun:
     ) -> None:
         self._turn = turn
         self._kind = planned.kind
+        self._token = planned.token
         self._made = [call for call in made if call.outcome not in REFUSED]
         self._decisions = decisions
         self._actions = actions
@@ -148,7 +152,10 @@ class _CallOfRun:
     def _wrong_result(self, times: int, is_unknown: bool) -> Iterator[str]:
         if self._result is None or self._kind.where == "client":
             return
-        if self._result["status"] == "success" and not times and not is_unknown:
+        succeeded, is_of_agent = self._result["status"] == "success", self._kind.where == "agent"
+        if succeeded and is_of_agent and self._token not in self._result["payload"]:
+            yield f"another agent's result: {self._result['payload']!r}"
+        if succeeded and not (times or is_unknown or is_of_agent):
             yield f"never made, and its result is {self._result['payload']!r}"
         if self._turn.is_over and self._result["status"] is None and not self._turn.is_cut:
             yield "it has no result"

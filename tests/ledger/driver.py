@@ -14,7 +14,7 @@ from tests.chaos.history import Fate, Sent
 from tests.chaos.load import THREADS
 from tests.faults.load import message
 from tests.ledger.plan import PlannedCall, PlannedTurn, plan_turn
-from tests.ledger.upstream import CLIENT_TOOL, MCP_NAME, PROFILE
+from tests.ledger.upstream import CLERK, CLIENT_TOOL, MCP_NAME, PROFILE
 from tests.support.threads import Reader, text_of, transcript
 
 _ACTIONS = "/v1/ai/actions"
@@ -48,6 +48,11 @@ class Turn:
     is_over: bool = False
     has_failed: bool = False
     is_cut: bool = False
+
+    @property
+    def is_talked_over(self) -> bool:
+        """Whether the user goes on while it waits; where others' sessions run, nobody can."""
+        return self.plan.is_talked_over and not self.plan.calls_agents
 
 
 @dataclass(slots=True)
@@ -197,7 +202,7 @@ class _Thread:
             if self._reader.status in _RESTS:
                 return True
             actions = delta["required_actions"] or []
-            if actions and turn.plan.is_talked_over and _is_approval(actions):
+            if actions and turn.is_talked_over and _is_approval(actions):
                 turn.is_cut = True
                 return True
             if actions and not await self._act(turn, actions):
@@ -313,7 +318,7 @@ def _start(plan: PlannedTurn) -> dict[str, Any]:
     return {
         "messages": [message(plan.text)],
         "model_profile": PROFILE,
-        "tools": ["look", "note", "keyed", "pay", MCP_NAME],
+        "tools": ["look", "note", "keyed", "pay", MCP_NAME, CLERK],
         "client_tools": [CLIENT_TOOL],
     }
 

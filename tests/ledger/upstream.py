@@ -30,6 +30,16 @@ _SCHEMA = {
     "required": ["token"],
 }
 CLIENT_TOOL = {"name": "client_ask", "description": "Asks the user.", "input_schema": _SCHEMA}
+CLERK = {"type": "agent", "agent": "clerk"}
+_CLERK_SPEC = {
+    "variables": [{"name": "token"}, {"name": "plan"}],
+    "requestTemplate": {
+        "modelProfile": PROFILE,
+        "systemPrompt": "You work on {{token}}.",
+        "messages": [{"role": "user", "content": [{"text": "{{plan}}"}]}],
+        "tools": ["look", "note", "keyed", "pay", MCP_NAME],
+    },
+}
 _TIMEOUT = 6.0  # of a call: good answers take up to 4, and the upstream hangs for longer
 # After these the call was not made: the other side says so.
 REFUSED = frozenset({"503", "429", "429 until"})
@@ -123,6 +133,7 @@ class World:
             manifest("Provider", PROFILE, {**model, "baseUrl": f"{url}/v1"}),
             *http,
             manifest("McpServer", MCP_NAME, desk),
+            manifest("Agent", CLERK["agent"], _CLERK_SPEC),
         ]
         return [yaml.safe_dump(document) for document in documents]
 
@@ -172,14 +183,14 @@ def _at(messages: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], int]:
     raise AssertionError("nobody said what to do")
 
 
-def _tool_calls(stage: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+def _tool_calls(stage: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
     """Calls as servers write them; their ids repeat from answer to answer."""
     return [
         {
             "index": number,
             "id": f"call_{number}",
             "type": "function",
-            "function": {"name": name, "arguments": json.dumps({"token": token})},
+            "function": {"name": name, "arguments": json.dumps(arguments)},
         }
-        for number, (name, token) in enumerate(stage)
+        for number, (name, arguments) in enumerate(stage)
     ]
