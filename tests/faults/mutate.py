@@ -173,6 +173,28 @@ MUTATIONS = {
         ("test_an_ask_that_opens_as_its_invocation_is_ended_is_withdrawn",),
         "tests/sessions/test_asks.py",
     ),
+    # A worker that takes timers takes them for good.
+    "timers without a lease": Mutation(
+        (
+            (
+                _SQL,
+                "SET timer_due = clock_timestamp() + $1 * interval '1 second'",
+                "SET timer_due = NULLIF($1, $1)::text::timestamptz",
+            ),
+        ),
+        ("test_each_timer_sends_its_event_once_whoever_is_killed",),
+    ),
+    # A timer stays when its event was sent.
+    "timers sent again": Mutation(
+        (
+            (
+                "app/sessions/steps/sweep/timers.py",
+                "    change.chart = change.chart.without(timer.id)\n",
+                "",
+            ),
+        ),
+        ("test_each_timer_sends_its_event_once_whoever_is_killed",),
+    ),
     # Each command waits for a server that did not answer the one before.
     "breaker": Mutation(
         (
