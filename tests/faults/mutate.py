@@ -179,7 +179,7 @@ MUTATIONS = {
             (
                 _SQL,
                 "SET timer_due = clock_timestamp() + $1 * interval '1 second'",
-                "SET timer_due = NULLIF($1, $1)::text::timestamptz",
+                "SET timer_due = CASE WHEN $1::float8 < 0 THEN clock_timestamp() END",
             ),
         ),
         ("test_each_timer_sends_its_event_once_whoever_is_killed",),

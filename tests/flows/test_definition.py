@@ -392,6 +392,24 @@ def test_examples_have_nothing_wrong(name: str) -> None:
     assert compile_flow(name, 1, example(name), TrustedRenderer()).key == name
 
 
+async def test_booking_refuses_and_leads_back() -> None:
+    flow = compiled(example("booking"))
+    model = flow.model()
+    assert (await flow.start(model)).target == "booking asking_guests"
+    with pytest.raises(EventNotAcceptedError, match="tables for 1 to 8"):
+        await said(flow, model, "booking asking_guests", "user_input", "9")
+    entered = await said(flow, model, "booking asking_guests", "user_input", "4")
+    assert entered.target == "booking asking_postcode"
+    assert (await said(flow, model, entered.target, "question", "")).target == "answering"
+    entered = await said(flow, model, "answering", "go_on", "")
+    assert entered.target == "booking asking_postcode"
+    assert [one.timer.event for one in entered.timers] == ["give_up"]
+    with pytest.raises(EventNotAcceptedError, match="like 3511 AB"):
+        await said(flow, model, entered.target, "user_input", "Utrecht")
+    entered = await said(flow, model, entered.target, "user_input", "3511 AB")
+    assert (entered.target, fields(model)["guests"]) == ("booked", 4)
+
+
 async def test_capture_asks_again_and_gives_up() -> None:
     flow = compiled(example("capture"))
     model = flow.model()
