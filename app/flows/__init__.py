@@ -25,6 +25,7 @@ from app.flows.template import (
     RunAgent,
     RunChat,
 )
+from app.flows.timers import Timer
 
 __all__ = [
     "Ask",
@@ -46,6 +47,7 @@ __all__ = [
     "SessionMachine",
     "SessionModel",
     "State",
+    "Timer",
     "VersionedModel",
     "format_dialogue",
 ]

@@ -17,7 +17,7 @@ from app.errors import (
     public_text,
 )
 from app.flows.engines import GuardRefusal
-from app.flows.machine import SessionMachine
+from app.flows.machine import SessionMachine, recall, remembered
 from app.flows.model.session_model import SessionModel
 from app.flows.move import Move, Recording
 from app.flows.own_code import OwnCode
@@ -196,7 +196,7 @@ class Flow(FlowStates):
     ) -> Entered:
         """What an event did that the machine was sent; kept, where it is always the same."""
         if self.has_history:
-            model._history = machine.remembered()  # noqa: SLF001 - the engine's own attribute
+            model._history = remembered(machine)  # noqa: SLF001 - the engine's own attribute
         target = _encode(machine)
         recording = machine.recording or _MATRIX[self.invokes(state), self.invokes(target)]
         notes = machine.chart_notes
@@ -240,7 +240,7 @@ class Flow(FlowStates):
         subject._configuration = values  # noqa: SLF001 - the engine's own attribute
         machine = self.machine(subject, **inputs)
         if self.has_history:
-            machine.recall(model._history)  # noqa: SLF001 - the engine's own attribute
+            recall(machine, model._history)  # noqa: SLF001 - the engine's own attribute
         return machine
 
     def _refusal(

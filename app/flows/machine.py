@@ -116,21 +116,6 @@ class SessionMachine(StateChart[Any]):
         is_async = self._callbacks.has_async_callbacks
         return AsyncSessionEngine(self) if is_async else SyncSessionEngine(self)
 
-    def recall(self, history: Mapping[str, Sequence[str]]) -> None:
-        """Takes over where history states lead back to, by the ids of the states."""
-        by_id = {state.id: state for state in self.states_map.values()}
-        self.history_values = {
-            history_id: [by_id[state_id] for state_id in states if state_id in by_id]
-            for history_id, states in history.items()
-        }
-
-    def remembered(self) -> dict[str, list[str]]:
-        """Where history states lead back to now, by the ids of the states."""
-        return {
-            history_id: [state.id for state in states]
-            for history_id, states in self.history_values.items()
-        }
-
     @property
     def chart_notes(self) -> ChartNotes:
         """What the engine noted while it moved the chart."""
@@ -225,6 +210,23 @@ class SessionMachine(StateChart[Any]):
         if role not in _SPEAKERS or not isinstance(text, str):
             raise ValueError(f"say() takes a role ({', '.join(_SPEAKERS)}) and a text.")
         self.messages.append((role, text))
+
+
+def recall(machine: SessionMachine, history: Mapping[str, Sequence[str]]) -> None:
+    """Tells a machine where its history states lead back to, by the ids of the states."""
+    by_id = {state.id: state for state in machine.states_map.values()}
+    machine.history_values = {
+        history_id: [by_id[state_id] for state_id in states if state_id in by_id]
+        for history_id, states in history.items()
+    }
+
+
+def remembered(machine: SessionMachine) -> dict[str, list[str]]:
+    """Where the history states of a machine lead back to now, by the ids of the states."""
+    return {
+        history_id: [state.id for state in states]
+        for history_id, states in machine.history_values.items()
+    }
 
 
 class _Nothing:

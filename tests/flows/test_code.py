@@ -463,6 +463,43 @@ def test_what_a_session_could_not_be_put_back_into_is_refused(write_package: Wri
     assert is_found("a.Needy: every field needs a default: name")
 
 
+def test_timers_of_code_are_checked(write_package: WritePackage) -> None:
+    package = write_package(
+        {
+            "a.py": """
+                from app.flows import *
+
+                class M(SessionMachine):
+                    a = State(initial=True)
+                    b = State()
+                    c = State(final=True)
+                    go = a.to(b)
+                    done = b.to(c)
+                    templates = {
+                        "a": Render(""),
+                        "b": {"invoke": "echo", "template": ""},
+                        "c": Render(""),
+                    }
+                    timers = {
+                        "a": [Timer("go", 0.5), Timer("nothing", 5)],
+                        "b": [Timer("done", 5)],
+                        "c": [Timer("go", 5)],
+                        "d": [Timer("go", 5)],
+                    }
+
+                class Model(SessionModel):
+                    machine = M
+            """
+        }
+    )
+    found = "\n".join(faults_of(package))
+
+    assert "a timer of state 'a': seconds must be from 1 second to 366 days" in found
+    assert "state 'a' does not take 'nothing' of its timer" in found
+    for state in "bcd":
+        assert f"timers of '{state}': that is no state that waits" in found
+
+
 def test_a_package_that_is_not_there() -> None:
     (fault,) = faults_of("no_such_package_of_flows")
     assert "No module named 'no_such_package_of_flows'" in fault

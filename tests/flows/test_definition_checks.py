@@ -128,6 +128,17 @@ def test_a_timer_is_of_a_state_that_waits() -> None:
         )
 
 
+def test_the_timers_that_run_at_once_are_bounded() -> None:
+    ten = [{"delay": 60, "event": "user_input"}] * 10
+    inner: dict[str, Any] = {"transitions": [{"event": "user_input", "target": "extract"}]}
+    for level in range(6):
+        inner = {"after": ten, "states": {f"s{level}": inner | {"initial": True}}}
+    spec = changed("statechart/states/outer", inner)
+    spec["templates"]["s0"] = "x"
+
+    assert any("more than 50 timers" in text for _, text in located(check(spec).errors))
+
+
 def test_durations_may_be_written_in_several_ways() -> None:
     timers = [{"delay": delay, "event": "user_input"} for delay in (1, "90", "1h30m", "1.5d", "2w")]
     assert check(changed("statechart/states/intro/after", timers)) == Findings()

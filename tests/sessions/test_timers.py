@@ -30,7 +30,7 @@ statechart:
       states:
         asking:
           initial: true
-          after: [{delay: 1s, event: remind}, {delay: 1h, event: remind}]
+          after: [{delay: 1.5s, event: remind}, {delay: 1h, event: remind}]
           transitions:
             - event: remind
               cond: not stopped
@@ -46,7 +46,7 @@ statechart:
 templates:
   asking: Well?
   reminded: "Still there {{ reminders }}"
-  working: {invoke: echo, template: "{{ actor_input }}", config: {delay_seconds: 3.5}}
+  working: {invoke: echo, template: "{{ actor_input }}", config: {delay_seconds: 0.9}}
   closed: Closed.
 """
 
@@ -95,7 +95,7 @@ async def polled_to(session: Session, timers: int) -> None:
 async def test_a_timer_sends_its_event_once_and_only_while_its_state_is_not_left(
     client: httpx.AsyncClient, reminder: str, worker: None
 ) -> None:
-    asked, closed, again = [await Session.start(client, reminder) for _ in range(3)]
+    asked = await Session.start(client, reminder)
     assert asked.answer["next_actions"] == ["again", "hush", "work", "close"]
     assert (await asked.post("remind")).status_code == 409  # the service's alone
     assert (await asked.post("expire")).status_code == 409
@@ -106,11 +106,13 @@ async def test_a_timer_sends_its_event_once_and_only_while_its_state_is_not_left
         ("remind", "asking"),
     ]
     first = datetime.fromisoformat(timers[0]["due"])
-    assert 0 < (first - datetime.now(UTC)).total_seconds() < 1
+    assert 0 < (first - datetime.now(UTC)).total_seconds() < 1.5
     described = await post(client, "describe/session", name=asked.id)
     assert described["data"]["status"]["timers"] == timers
+    closed = await Session.start(client, reminder)
     await closed.send("close")
     assert (await closed.poll(wait=0))["timers"] is None
+    again = await Session.start(client, reminder)
     started = {timer["event"]: timer["due"] for timer in (await again.poll(wait=0))["timers"][:2]}
     await again.send("again")  # that timer starts anew, those of the states around it go on
     renewed = {timer["event"]: timer["due"] for timer in (await again.poll(wait=0))["timers"][:2]}
@@ -207,6 +209,15 @@ async def test_timers_that_nobody_stops_come_to_an_end(
             "dropped",
         ),
     ]
+
+
+async def test_a_timer_leads_to_an_invocation_and_says_nothing_for_the_user(
+    client: httpx.AsyncClient, worker: None
+) -> None:
+    session = await Session.start(client, "late")
+    assert session.answer["next_actions"] == []
+    await polled_until(session, "late")
+    assert await session.dialogue() == [("assistant", "idle"), ("assistant", "late")]
 
 
 @pytest.mark.parametrize("flow", ["timing", "async_timing"])

@@ -12,6 +12,7 @@ from app.flows.findings import Findings
 from app.flows.machine import ERROR_EVENT, SessionMachine, ending_event, is_library_event
 from app.flows.model.session_model import BUILT_IN_FIELDS, SessionModel
 from app.flows.template import Render, Template
+from app.flows.timers import checked_seconds
 
 POLL = "poll"  # what a client sends only to ask
 _NEVER_SENT = frozenset({"*", "error_execution"})
@@ -122,6 +123,42 @@ def _check_invoker(state: State, event: str, loc: Loc, findings: Findings) -> No
         )
     if any(True for _ in _eventless_targets(state)):
         findings.error(loc, f"invoker state {state.id!r} is left by its event only, not by itself")
+
+
+def check_timers(
+    machine: type[SessionMachine],
+    templates: Mapping[str, Template],
+    loc: Loc,
+    findings: Findings,
+) -> None:
+    """Each timer is of a state in which somebody is waited for, and sends what is taken there."""
+    states = {state.id: state for state in states_of(machine)}
+    for state_id, timers in machine.timers.items():
+        state = states.get(state_id)
+        if (
+            state is None
+            or state.final
+            or not isinstance(templates.get(state_id, Render("")), Render)
+        ):
+            findings.error(loc, f"timers of {state_id!r}: that is no state that waits")
+            continue
+        taken = {event for inner in _inner(state) for event in events_of(inner)}
+        for timer in timers:
+            try:
+                checked_seconds(timer.seconds)
+            except ValueError as error:
+                findings.error(loc, f"a timer of state {state_id!r}: seconds {error}")
+            if timer.event not in taken:
+                findings.error(
+                    loc, f"state {state_id!r} does not take {timer.event!r} of its timer"
+                )
+
+
+def _inner(state: State) -> Iterator[State]:
+    """A state and those in it."""
+    yield state
+    for child in state.states:
+        yield from _inner(child)
 
 
 def check_rest(

@@ -20,6 +20,7 @@ from app.flows.code.checks import (
     check_names,
     check_rest,
     check_support,
+    check_timers,
     check_values,
 )
 from app.flows.code.fingerprint import fingerprint
@@ -138,6 +139,7 @@ class _Loader:
         check_names(machine, loc, self._findings)
         check_events(machine, known, loc, self._findings)
         check_rest(machine, known, loc, self._findings)
+        check_timers(machine, known, loc, self._findings)
         return known
 
     def _folder(self, module: ModuleType) -> TemplateFolder:

@@ -8,7 +8,7 @@ from app.flows.findings import Findings
 from app.flows.machine import ERROR_EVENT
 from app.flows.manifest.chart import Chart, ChartState, ChartTimer
 from app.flows.template import Render, Template
-from app.flows.timers import MAX_PER_FLOW, MAX_PER_STATE, Timer, read_duration
+from app.flows.timers import MAX_PENDING, MAX_PER_FLOW, MAX_PER_STATE, Timer, read_duration
 
 
 def read_timers(findings: Findings, value: object, loc: Loc) -> list[ChartTimer]:
@@ -43,6 +43,9 @@ def check_timers(
     states = [state for state in chart.states.values() if state.timers]
     if sum(len(state.timers) for state in states) > MAX_PER_FLOW:
         found.error(states[0].loc, f"a flow has at most {MAX_PER_FLOW} timers")
+    for leaf in chart.leaves():
+        if sum(len(state.timers) for state in leaf.line()) > MAX_PENDING:
+            found.error(leaf.loc, f"more than {MAX_PENDING} timers would run in it")
     for state in states:
         template = templates.get(state.id)
         if state.final:

@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
-from app.errors import EventRefusedError
-from app.flows.timers import MAX_PENDING, StartedTimer
+from app.flows.timers import StartedTimer
 from app.kit.ids import new_id
 
 
@@ -68,20 +67,13 @@ class ChartMemory:
         started: Iterable[StartedTimer] = (),
         cancelled: Collection[str] = (),
     ) -> Self:
-        """After states were left and others entered.
-
-        Raises:
-            EventRefusedError: more timers would run than may at once.
-        """
+        """After states were left and others entered."""
         kept = [
             timer
             for timer in self.timers
             if timer.state not in left and timer.send_id not in cancelled
         ]
-        timers = [*kept, *map(PendingTimer.of, started)]
-        if len(timers) > MAX_PENDING:
-            raise EventRefusedError(f"More than {MAX_PENDING} timers would run in the session.")
-        return replace(self, timers=timers)
+        return replace(self, timers=[*kept, *map(PendingTimer.of, started)])
 
     def shown_timers(self) -> list[dict[str, Any]]:
         """The timers as clients see them."""

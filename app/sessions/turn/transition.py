@@ -5,7 +5,7 @@ from typing import Self
 
 from app.db.models import MessageStatus
 from app.enums import MessageRole
-from app.errors import ConflictError, EventNotAcceptedError
+from app.errors import ConflictError, EventNotAcceptedError, EventRefusedError
 from app.flows.flow import Entered, Flow
 from app.flows.machine import ERROR_EVENT
 from app.flows.model.session_model import SessionModel
@@ -13,6 +13,7 @@ from app.flows.move import Recording, TurnMessage
 from app.flows.rendering.dialogue_format import DialogueElement
 from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
+from app.flows.timers import MAX_PENDING
 from app.invokers.invoker import Finish
 from app.sessions.store.cause import CauseKind
 from app.sessions.store.change import Change
@@ -175,6 +176,8 @@ class TransitionRun:
         change, move = self.change, entered.move
         change.state = self._model.state = entered.target
         change.chart = change.chart.moved(entered.left, entered.timers, entered.cancelled)
+        if len(change.chart.timers) > MAX_PENDING:
+            raise EventRefusedError(f"More than {MAX_PENDING} timers would run in the session.")
         change.actions += move.actions
         change.messages += [
             NewMessage.text(MessageRole(role), storable(text)) for role, text in entered.messages

@@ -62,7 +62,7 @@ async def fork_thread(
     change = Change.opening(
         session_id, caller.org_id, new_session, event="fork", title=source.title
     )
-    change.state = await _first_resting_state(flow)
+    change.put_into(await _first_resting_state(flow), flow)
     change.model = source.model
     change.stored = await runtime.store.values(source.id, source.stored_keys or ())
     change.messages = [

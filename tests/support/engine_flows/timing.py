@@ -1,6 +1,6 @@
 """Flows whose hooks send events with a delay."""
 
-from app.flows import Render, SessionMachine, SessionModel, State
+from app.flows import Render, SessionMachine, SessionModel, State, Timer
 
 
 class TimingMachine(SessionMachine):
@@ -58,3 +58,24 @@ class AsyncTimingMachine(TimingMachine):
 
 class AsyncTiming(SessionModel):
     machine = AsyncTimingMachine
+
+
+class LateMachine(SessionMachine):
+    """A timer of a state leads to an invocation."""
+
+    idle = State(initial=True)
+    working = State()
+    over = State(final=True)
+    late = idle.to(working)
+    worked = working.to(over)
+
+    timers = {"idle": [Timer("late", 1)]}
+    templates = {
+        "idle": Render("idle"),
+        "working": {"invoke": "verbatim", "template": "late{{ actor_input }}"},
+        "over": Render("{{ actor_input }}"),
+    }
+
+
+class Late(SessionModel):
+    machine = LateMachine

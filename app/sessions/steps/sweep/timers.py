@@ -32,6 +32,8 @@ async def send_due(runtime: Runtime) -> None:
                 await _send(runtime, due)
             except (NotFoundError, DefinitionMismatchError):  # gone, or not this worker's to send
                 continue
+            except Exception as error:  # noqa: BLE001 - the others are not to wait for this one
+                log.warning("timer not sent yet", session_id=due.id, error=type(error).__name__)
 
 
 async def _send(runtime: Runtime, due: DueSession) -> None:
@@ -43,7 +45,8 @@ async def _send(runtime: Runtime, due: DueSession) -> None:
     try:
         change = await _sent(runtime, before, timer)
     except Exception as error:
-        if is_infrastructure(error) or isinstance(error, NotFoundError):
+        elsewhere = isinstance(error, NotFoundError | DefinitionMismatchError)
+        if elsewhere or is_infrastructure(error):
             raise
         log.info("the event of a timer was dropped", session_id=before.id, timer=timer.event)
         change = _dropped(before, timer, public_text(error))
