@@ -12,7 +12,7 @@ from app.invokers.web.http_config import HttpMethod, check_header, check_path
 from app.invokers.web.request_parts import query_texts
 
 
-class RequestPart(StrEnum):
+class ArgumentLocation(StrEnum):
     """The part of a request that an argument goes into."""
 
     PATH = "path"
@@ -49,19 +49,23 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
         InvokerError: an argument cannot go where it is to go.
     """
     method = HttpMethod(config["method"])
-    parts = config.get("arguments", {})
-    rest = RequestPart.QUERY if method in BODILESS else RequestPart.BODY
+    locations = config.get("arguments", {})
+    rest = ArgumentLocation.QUERY if method in BODILESS else ArgumentLocation.BODY
     path: str = config["path"]
-    found: dict[RequestPart, dict[str, Any]] = {part: {} for part in RequestPart}
+    found: dict[ArgumentLocation, dict[str, Any]] = {location: {} for location in ArgumentLocation}
     for name, value in arguments.items():
-        part = RequestPart.PATH if f"{{{name}}}" in path else RequestPart(parts.get(name, rest))
-        found[part][name] = value
-    for name, value in found[RequestPart.PATH].items():
+        location = (
+            ArgumentLocation.PATH
+            if f"{{{name}}}" in path
+            else ArgumentLocation(locations.get(name, rest))
+        )
+        found[location][name] = value
+    for name, value in found[ArgumentLocation.PATH].items():
         path = path.replace(f"{{{name}}}", quote(_text(name, value), safe=""))
     path, _, fixed = path.partition("?")
     if "{" in path:
         raise InvokerError(f"the path {path!r} needs an argument that is not there")
-    headers = {name: _text(name, value) for name, value in found[RequestPart.HEADER].items()}
+    headers = {name: _text(name, value) for name, value in found[ArgumentLocation.HEADER].items()}
     try:
         check_path(path)
         for name, value in headers.items():
@@ -69,8 +73,12 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
     except ValueError as error:
         raise InvokerError(f"the request cannot be sent: {error}") from None
     query: dict[str, Any] = dict(parse_qs(fixed, keep_blank_values=True))
-    query |= {name: query_texts(value) for name, value in found[RequestPart.QUERY].items()}
-    body = found[RequestPart.BODY] if rest is RequestPart.BODY or found[RequestPart.BODY] else None
+    query |= {name: query_texts(value) for name, value in found[ArgumentLocation.QUERY].items()}
+    body = (
+        found[ArgumentLocation.BODY]
+        if rest is ArgumentLocation.BODY or found[ArgumentLocation.BODY]
+        else None
+    )
     return ToolRequest(method, path, query, headers, body)
 
 

@@ -11,7 +11,7 @@ from app.errors import FieldError
 from app.flows.manifest.expression import ExpressionError, compile_expression
 from app.invokers.tool import Effect, OnLargeResult, is_reserved
 from app.invokers.web.http_config import HttpMethod, check_header, check_path
-from app.invokers.web.tool_request import BODILESS, RequestPart
+from app.invokers.web.tool_request import BODILESS, ArgumentLocation
 from app.kit.json_schema import check_schema, schema_faults
 from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
@@ -34,7 +34,7 @@ class ToolHttp(ManifestModel):
         max_length=2_000,
         examples=["/orders/{order_id}"],
     )
-    arguments: dict[str, RequestPart] = Field(
+    arguments: dict[str, ArgumentLocation] = Field(
         {},
         description="Where arguments go, by name. The others go into the query of a GET or DELETE, "
         "and into the body of any other request, which is a JSON object.",
@@ -150,8 +150,8 @@ def _faults(spec: ToolSpec) -> Iterator[FieldError]:
     """What does not fit together in a spec."""
     known: dict[str, Any] = spec.input_schema.get("properties", {})
     yield from _path_faults(spec, known)
-    for name, part in spec.http.arguments.items():
-        if fault := _part_fault(spec.http, name, part, known):
+    for name, location in spec.http.arguments.items():
+        if fault := _location_fault(spec.http, name, location, known):
             yield _fault(fault, "spec", "http", "arguments", name)
     if isinstance(spec.approval, ApprovalRule):
         try:
@@ -176,15 +176,17 @@ def _path_faults(spec: ToolSpec, known: Collection[str]) -> Iterator[FieldError]
             yield _fault(f"inputSchema must require {name!r}", "spec", "http", "path")
 
 
-def _part_fault(http: ToolHttp, name: str, part: RequestPart, known: Collection[str]) -> str | None:
+def _location_fault(
+    http: ToolHttp, name: str, location: ArgumentLocation, known: Collection[str]
+) -> str | None:
     """Why an argument cannot go where it is to go; None where it can."""
     if name not in known:
         return "inputSchema has no such property"
-    if (name in http.in_path) != (part is RequestPart.PATH):
+    if (name in http.in_path) != (location is ArgumentLocation.PATH):
         return f"the path has {'a' if name in http.in_path else 'no'} place {{{name}}}"
-    if part is RequestPart.BODY and http.method in BODILESS:
+    if location is ArgumentLocation.BODY and http.method in BODILESS:
         return f"a {http.method} has no body"
-    if part is RequestPart.HEADER:
+    if location is ArgumentLocation.HEADER:
         try:
             check_header(name, "")
         except ValueError as error:
