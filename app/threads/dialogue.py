@@ -8,7 +8,8 @@ from app.db.models import MessageStatus
 from app.enums import MessageRole
 from app.sessions.runtime import Runtime
 from app.sessions.steps.partial_output import read_partial
-from app.sessions.store.snapshot import SessionWithInvocation, StoredMessage
+from app.sessions.store.snapshot import SessionWithInvocation
+from app.sessions.store.stored_rows import StoredMessage
 from app.threads.cursor import Cursor
 from app.threads.record import message_fields
 from app.wire.messages import AgentMessageStatus

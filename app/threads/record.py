@@ -12,13 +12,8 @@ from app.flows.library.chat_machine import ON_THE_WIRE
 from app.goals.turn import GoalStatus
 from app.sessions.store.change import Change
 from app.sessions.store.goal_rows import GoalRow
-from app.sessions.store.snapshot import (
-    SessionHead,
-    SessionWithInvocation,
-    Snapshot,
-    StoredGoal,
-    StoredMessage,
-)
+from app.sessions.store.snapshot import SessionHead, SessionWithInvocation, Snapshot
+from app.sessions.store.stored_rows import StoredGoal, StoredMessage
 from app.threads.cursor import Cursor
 from app.wire.actions import ActionRecord, action_fields, activity
 from app.wire.messages import AgentMessage, AgentUsage, WireModel

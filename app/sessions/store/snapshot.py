@@ -1,6 +1,6 @@
 """A session as it was read: plain values, no queries."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
@@ -8,13 +8,8 @@ from typing import Any, NamedTuple, Self
 
 import asyncpg
 
-from app.db.models import Action, MessageStatus
+from app.db.models import Action
 from app.enums import (
-    ActionExpiry,
-    ActionKind,
-    ActionStatus,
-    Approvers,
-    MessageRole,
     ThreadVisibility,
 )
 from app.flows.flow import Flow
@@ -23,6 +18,7 @@ from app.flows.model.session_model import SessionModel
 from app.goals.turn import GoalStatus
 from app.idempotency.request import check_same
 from app.sessions.store.chart_memory import ChartMemory
+from app.sessions.store.stored_rows import StoredGoal, read_action
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,56 +130,6 @@ class PreviousAnswer:
         """
         check_same(self.request_hash, request_hash)
         return self.answer
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A message of a dialogue; blocks as on the wire.
-
-    `usage` is what the requests took by which a model made it, where it says so.
-    """
-
-    idx: int
-    role: MessageRole
-    content: list[dict[str, Any]]
-    status: MessageStatus
-    created: datetime
-    usage: dict[str, Any] | None = None
-
-    @classmethod
-    def from_row(cls, row: asyncpg.Record) -> Self:
-        """The message in a row that has its columns."""
-        role, status = MessageRole(row["role"]), MessageStatus(row["status"])
-        return cls(row["idx"], role, row["content"], status, row["created"], row["usage"])
-
-
-def read_action(columns: Mapping[str, Any]) -> Action:
-    """An action, from its columns as JSON; it belongs to no transaction."""
-    moments = {
-        name: columns[name] and datetime.fromisoformat(columns[name])
-        for name in ("created", "deadline", "resolved_at")
-    }
-    words = {
-        "kind": ActionKind(columns["kind"]),
-        "status": ActionStatus(columns["status"]),
-        "on_expiry": ActionExpiry(columns["on_expiry"]),
-        "approvers": columns["approvers"] and Approvers(columns["approvers"]),
-    }
-    return Action(**{**columns, **moments, **words})
-
-
-@dataclass(frozen=True, slots=True)
-class StoredGoal:
-    """A goal of a thread; times as JSON has them."""
-
-    kind: str
-    data: dict[str, Any]
-    status: GoalStatus
-    message_idx: int
-    tool_use_id: str | None
-    output: dict[str, Any] | None
-    created: str
-    concluded_at: str | None
 
 
 @dataclass(frozen=True, slots=True)

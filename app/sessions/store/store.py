@@ -22,11 +22,10 @@ from app.sessions.store.snapshot import (
     PreviousAnswer,
     SessionWithInvocation,
     Snapshot,
-    StoredMessage,
-    read_action,
 )
 from app.sessions.store.sql import change_sql, read_sql
 from app.sessions.store.step_store import StepStore
+from app.sessions.store.stored_rows import StoredMessage, read_action
 from app.wire.messages import plain_text
 
 

@@ -1,0 +1,68 @@
+"""Rows that belong to a session, as they were read: messages, goals, actions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import asyncpg
+
+from app.db.models import Action, MessageStatus
+from app.enums import (
+    ActionExpiry,
+    ActionKind,
+    ActionStatus,
+    Approvers,
+    MessageRole,
+)
+from app.goals.turn import GoalStatus
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message of a dialogue; blocks as on the wire.
+
+    `usage` is what the requests took by which a model made it, where it says so.
+    """
+
+    idx: int
+    role: MessageRole
+    content: list[dict[str, Any]]
+    status: MessageStatus
+    created: datetime
+    usage: dict[str, Any] | None = None
+
+    @classmethod
+    def from_row(cls, row: asyncpg.Record) -> Self:
+        """The message in a row that has its columns."""
+        role, status = MessageRole(row["role"]), MessageStatus(row["status"])
+        return cls(row["idx"], role, row["content"], status, row["created"], row["usage"])
+
+
+def read_action(columns: Mapping[str, Any]) -> Action:
+    """An action, from its columns as JSON; it belongs to no transaction."""
+    moments = {
+        name: columns[name] and datetime.fromisoformat(columns[name])
+        for name in ("created", "deadline", "resolved_at")
+    }
+    words = {
+        "kind": ActionKind(columns["kind"]),
+        "status": ActionStatus(columns["status"]),
+        "on_expiry": ActionExpiry(columns["on_expiry"]),
+        "approvers": columns["approvers"] and Approvers(columns["approvers"]),
+    }
+    return Action(**{**columns, **moments, **words})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGoal:
+    """A goal of a thread; times as JSON has them."""
+
+    kind: str
+    data: dict[str, Any]
+    status: GoalStatus
+    message_idx: int
+    tool_use_id: str | None
+    output: dict[str, Any] | None
+    created: str
+    concluded_at: str | None
