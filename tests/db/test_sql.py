@@ -14,9 +14,10 @@ import pytest
 
 import app
 from app.db.engine import Database
-from app.sessions.store.snapshot import SessionHead, Snapshot, StoredMessage
+from app.sessions.store.snapshot import SessionHead, Snapshot
 from app.sessions.store.sql import read_sql, step_sql
 from app.sessions.store.store import FailedInvocation, OverdueInvocation
+from app.sessions.store.stored_rows import StoredMessage
 
 _STATEMENT = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\s")
 # Modules whose statements are put together of parts, which have a name with an underscore.
