@@ -20,12 +20,7 @@ from app.flows.library.skills import (
     SkillBody,
     load_skill_tool,
 )
-from app.flows.library.tool_use import (
-    OfferedTool,
-    Runs,
-    ToolUse,
-    runnable,
-)
+from app.flows.library.tool_use import OfferedTool, Runs, ToolUse, runnable
 from app.flows.model.session_model import SessionModel
 from app.flows.template import Spoken
 from app.goals.kinds import declared_goals

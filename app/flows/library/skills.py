@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.enums import MessageRole
-from app.flows.library.tool_use import result_block, use_block
+from app.flows.library.call_blocks import result_block, use_block
 from app.flows.model.versioned import VersionedModel, register_model
 from app.flows.move import TurnMessage
 from app.invokers.invoker import ToolCall

@@ -10,11 +10,12 @@ from pydantic import BaseModel
 from app.enums import ActionKind, ActionStatus, MessageRole
 from app.flows.library.approval import Approval, needs_approval
 from app.flows.library.asking import Asking, PendingAction
+from app.flows.library.call_blocks import result_block, use_block
 from app.flows.move import ClosedAction, OpenedAction, TurnMessage
 from app.invokers.invoker import Answer, ToolCall
-from app.invokers.tool import ToolResult, ToolStatus, fitted
+from app.invokers.tool import ToolResult
 from app.kit.json_schema import schema_faults
-from app.wire.messages import ErrorCode, ResultStatus, error_block
+from app.wire.messages import ErrorCode, error_block
 
 # More of one answer are refused.
 MAX_CALLS = 128
@@ -274,32 +275,3 @@ def _fault(call: ToolCall, tools: Mapping[str, OfferedTool], number: int) -> str
     if faults := schema_faults(tool.input_schema, call.arguments):
         return f"The arguments do not fit the tool's schema: {'; '.join(faults)}"
     return None
-
-
-def use_block(call: ToolCall, *, refused: bool) -> dict[str, Any]:
-    """A call as it stands in the answer; one that was refused is not the client's to make."""
-    return {
-        "content_type": "tool_use",
-        "tool_name": call.name,
-        "tool_use_id": call.id,
-        "input": call.arguments,
-        "raw_request": None,
-        "answered_by_server": refused,
-    }
-
-
-def result_block(name: str, result: ToolResult, calls: int) -> dict[str, Any]:
-    """A result as it stands behind an answer with so many calls."""
-    result = fitted(result, calls)
-    # Of an unknown outcome the wire knows only that it is no success.
-    unknown = result.status is ToolStatus.UNKNOWN
-    return {
-        "content_type": "tool_result",
-        "tool_name": name,
-        "tool_use_id": result.tool_use_id,
-        "runtime_ms": result.runtime_ms,
-        "status": ResultStatus.ERROR if unknown else result.status,
-        "payload": result.payload,
-        # What the published client's events read the output from.
-        "raw_response": result.payload if isinstance(result.payload, dict) else None,
-    }
