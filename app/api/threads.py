@@ -86,11 +86,17 @@ async def list_(
     failed: Annotated[
         bool, Query(description="Only those whose last turn failed and can be retried.")
     ] = False,
+    parent_thread_id: Annotated[
+        str | None,
+        Query(description="Called by this thread; without it, those that no thread called."),
+    ] = None,
     page_token: PageToken = None,
     limit: PageSize = 50,
 ) -> Data[Page[AgentThreadRecord]]:
     """The threads that the caller may read, newest first, without their messages."""
-    request = SearchThreadsRequest(failed=failed, limit=limit, page_token=page_token)
+    request = SearchThreadsRequest(
+        failed=failed, parent_thread_id=parent_thread_id, limit=limit, page_token=page_token
+    )
     return await search(caller, db, request)
 
 

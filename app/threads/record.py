@@ -56,6 +56,9 @@ class AgentThreadRecord(WireModel):
     )
     flow: str = Field(description="Key of the flow that it runs.", examples=["chat"])
     created_from_agent_id: str | None = Field(None, description="The agent it was launched from.")
+    parent_thread_id: str | None = Field(
+        None, description="The thread that called it, where its agent is a tool of another one."
+    )
     forked_from_thread_id: str | None = Field(None, description="The thread it was forked from.")
     forked_from_message_sequence_num: int | None = Field(
         None, description="The last message that the fork took over."
@@ -123,6 +126,7 @@ def thread_fields(session: SessionHead) -> dict[str, Any]:
         "model_profile": session.model_profile,
         "flow": session.flow,
         "created_from_agent_id": session.agent_id,
+        "parent_thread_id": session.parent_session_id,
         "forked_from_thread_id": session.forked_from_id,
         "forked_from_message_sequence_num": session.forked_from_message,
     }

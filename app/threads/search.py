@@ -29,6 +29,11 @@ class SearchThreadsRequest(WireModel):
     text: str | None = Field(
         None, description="In the title or a message, in any case.", min_length=1, max_length=500
     )
+    parent_thread_id: str | None = Field(
+        None,
+        description="Called by this thread, as a tool; without it, those that no thread called.",
+        max_length=100,
+    )
     failed: bool = Field(
         default=False, description="Only those whose last turn failed and can be retried."
     )
@@ -56,6 +61,7 @@ async def search_threads(
 
 def _conditions(caller: Caller, request: SearchThreadsRequest) -> list[ColumnElement[bool]]:
     found: list[Any] = [*existing(caller), usable_by(caller)]
+    found.append(col(Session.parent_session_id).is_not_distinct_from(request.parent_thread_id))
     if request.status is not None:
         found.append(_has_status(request.status))
     if request.agent_id is not None:
@@ -104,6 +110,7 @@ def thread_record(session: Session, pinned_at: datetime | None) -> AgentThreadRe
         visibility=session.visibility,
         flow=session.flow,
         created_from_agent_id=session.agent_id,
+        parent_thread_id=session.parent_session_id,
         forked_from_thread_id=session.forked_from_id,
         forked_from_message_sequence_num=session.forked_from_message,
         pinned_at=pinned_at,

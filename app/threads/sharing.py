@@ -1,5 +1,6 @@
 """Sharing: who may read a thread, and who has it pinned."""
 
+from sqlalchemy import ColumnElement, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -16,7 +17,7 @@ from app.threads.search import thread_record
 async def set_visibility(
     db: AsyncSession, caller: Caller, thread_id: str, visibility: ThreadVisibility
 ) -> AgentThreadRecord:
-    """Opens a thread to the org, or closes it again.
+    """Opens a thread to the org, or closes it again, with those that it called.
 
     Raises:
         NotFoundError: there is no such thread.
@@ -25,6 +26,7 @@ async def set_visibility(
     thread = await _find(db, caller, thread_id)
     check_creator(caller, thread)
     thread.visibility = visibility
+    await db.exec(update(Session).where(_is_below(thread_id)).values(visibility=visibility))
     return thread_record(thread, None)
 
 
@@ -49,6 +51,14 @@ async def find_usable(db: AsyncSession, caller: Caller, thread_id: str) -> Sessi
     thread = await _find(db, caller, thread_id)
     check_usable(caller, thread)
     return thread
+
+
+def _is_below(thread_id: str) -> ColumnElement[bool]:
+    """The condition that a session was called by a thread, or by one that it called."""
+    called = select(Session.id).where(Session.parent_session_id == thread_id)
+    below = called.cte("below", recursive=True)
+    deeper = select(Session.id).join(below, col(Session.parent_session_id) == below.c.id)
+    return col(Session.id).in_(select(below.union_all(deeper).c.id))
 
 
 async def _find(db: AsyncSession, caller: Caller, thread_id: str) -> Session:

@@ -180,6 +180,33 @@ async def test_people_decide_before_an_agent_that_may_wait_for_them_is_called(
     assert [status for status, _ in results(thread)] == ["success", "success"]
 
 
+async def test_threads_that_a_thread_called_are_listed_below_it_and_read_by_who_reads_it(
+    client: httpx.AsyncClient, shop: HttpServer, database: Database
+) -> None:
+    own = await clerk(client)
+    tool = await agent(client, "manager", "call clerk\nthen", tools=[own])
+    thread = await waiting(client, tool, script="call manager\nthen")
+    thread_id = thread["thread_id"]
+    manager = await child(database, thread_id)
+    below = await child(database, manager)
+
+    assert [one["thread_id"] for one in await listed(client)] == [thread_id]
+    for above, called in ((thread_id, manager), (manager, below)):
+        [one] = await listed(client, parent_thread_id=above)
+        assert (one["thread_id"], one["parent_thread_id"]) == (called, above)
+        assert (await read(client, called))["parent_thread_id"] == above
+
+    url = f"{THREADS}/{thread_id}/visibility"
+    data(await client.post(url, json={"visibility": "org"}))
+    assert (await read(client, manager))["visibility"] == "org"
+    assert (await read(client, below))["visibility"] == "org"
+
+
+async def listed(client: httpx.AsyncClient, **params: str) -> list[dict[str, Any]]:
+    threads: list[dict[str, Any]] = data(await client.get(THREADS, params=params))["items"]
+    return threads
+
+
 async def test_a_step_that_waits_for_an_agent_has_no_worker(
     client: httpx.AsyncClient, shop: HttpServer, database: Database
 ) -> None:
