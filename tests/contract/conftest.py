@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import uvicorn
 from anyio.from_thread import start_blocking_portal
+from fastapi import FastAPI
 from roboto.http import BearerTokenDecorator, RobotoClient
 
 from app.access.service import CreatedKey, create_key
 from app.db.engine import Database
-from app.main import create_app
+from app.kit.log import configure_logging
 from app.settings import Settings
 from app.worker import serving
 
@@ -48,14 +49,13 @@ def new_key(settings: Settings, **arguments: Any) -> CreatedKey:
 
 
 @contextmanager
-def running_server(settings: Settings) -> Iterator[str]:
+def running_server(api: FastAPI) -> Iterator[str]:
     """Serve the API on a free port in a thread of its own; yields its base URL."""
     # The socket listens before the thread starts: a client that is early waits, none is refused.
     listener = socket.create_server(("127.0.0.1", 0))
     # Its thread writes a request's line when the test may be over, and pytest captures nothing.
-    # The level is the process's: an application that is made beside it must not lower it.
-    app = create_app(settings.model_copy(update={"log_level": "ERROR"}))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    configure_logging("ERROR")
+    server = uvicorn.Server(uvicorn.Config(api, log_config=None))
     thread = threading.Thread(target=server.run, args=([listener],), name="api")
     thread.start()
     try:
@@ -75,9 +75,9 @@ def running_worker(settings: Settings) -> Iterator[None]:
 
 
 @pytest.fixture
-def service(settings: Settings) -> Iterator[Service]:
+def service(api: FastAPI, settings: Settings) -> Iterator[Service]:
     """The running service, with an admin key of the org Acme."""
-    with running_server(settings) as base_url:
+    with running_server(api) as base_url:
         yield Service(base_url, settings, new_key(settings))
 
 
