@@ -149,7 +149,7 @@ class Load:
 
 
 @asynccontextmanager
-async def load(client: Client, conversations: int = 4) -> AsyncIterator[Load]:
+async def load(client: Client, conversations: int = 6) -> AsyncIterator[Load]:
     """Conversations while the block lasts; at its end each comes to the end of its turn."""
     made = Load(client, conversations)
     async with asyncio.TaskGroup() as tasks:

@@ -34,7 +34,7 @@ async def test_a_lost_job_is_published_again(system: System, client: Client) -> 
 
 
 async def test_redis_is_down_for_ten_seconds(system: System, client: Client) -> None:
-    async with load(client, 2) as talk:
+    async with load(client) as talk:
         await talk.more(6)
         await system.kill(system.valkey)
         admitted = talk.admitted
