@@ -37,6 +37,7 @@ def statewright(dev: RunningDev, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     Keywords in capitals change the environment; None removes a variable.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what `edit` leaves there goes with it
     service = {
         "STATEWRIGHT_URL": dev.state["base_url"],
         "STATEWRIGHT_API_KEY": dev.state["api_key"],
