@@ -5,6 +5,7 @@ they are. They start when the first test needs them, and leave nothing behind.
 """
 
 import gc
+import os
 import secrets
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
@@ -46,6 +47,10 @@ _TOGETHER = {
         "tests/api/test_isolation.py",
         "tests/api/test_flows.py::test_the_document",
         "tests/dev/test_containers.py",
+    ),
+    "children that render": (
+        "tests/flows/test_sandbox.py::test_a_template_is_rendered",
+        "tests/flows/test_sandbox.py::test_what_cannot_be_rendered_says_why",
     ),
     "the import of anthropic": (
         "tests/invokers/test_anthropic.py",
@@ -91,6 +96,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return _Together(config, log)
 
 
+def pytest_configure() -> None:
+    """Ask for no TLS, which the embedded server has not: a context for each connection is dear."""
+    if "database_url" not in Settings().model_fields_set:
+        os.environ.setdefault("PGSSLMODE", "disable")  # noqa: TID251 - libpq's
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if _SERVICES in config.stash:
         config.stash[_SERVICES].stop()
@@ -103,6 +114,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000, 20, 50)  # what tests make and drop is small
         gc.enable()
 
 
