@@ -225,5 +225,5 @@ async def test_a_lock_is_waited_for_once(
 
     for response in refused:
         assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-    assert 1.9 < seconds < 3.5
+    assert 1.9 < seconds < 3.9  # two waits are four
     assert (await post(client, "apply", manifest("Dataset", "d")))["data"]["operation"] == "created"

