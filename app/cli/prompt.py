@@ -13,6 +13,7 @@ from app.cli.failures import CommandError, one_line_errors
 from app.cli.printing.output import Format, FormatOption, say, say_document
 
 _WAITING = ("action_turn", "client_tool_turn")  # states in which somebody must act first
+_GOALS_FAILED = "goals_failed"
 _SECONDS = 630.0  # the service waits for as long as it is set to, ten minutes at most
 
 
@@ -40,6 +41,8 @@ def prompt(
     With --session, the text is said in a session that is there.
 
     Of an agent with an output schema, the output is printed, as JSON.
+
+    Exit code 1: the turn failed, or the agent did not achieve its goals.
     """
     with one_line_errors():
         if text == "-":
@@ -53,6 +56,8 @@ def prompt(
             _say_warnings(data)
         else:
             _say_answer(data)
+        if data["status"] == _GOALS_FAILED:
+            raise CommandError(_unachieved(data))
 
 
 def chat(
@@ -74,6 +79,8 @@ def chat(
                     continue
                 session = data["session_id"]
                 _say_answer(data)
+                if data["status"] == _GOALS_FAILED:
+                    say(_unachieved(data), err=True)
         except KeyboardInterrupt:
             pass
         if session:
@@ -117,6 +124,10 @@ def _say_warnings(data: dict[str, Any]) -> None:
         )
     if data["cut"]:
         say("The answer is cut: it, or a part of it, ended at the limit of its length.", err=True)
+
+
+def _unachieved(data: dict[str, Any]) -> str:
+    return f"The agent did not achieve its goals (session {data['session_id']})."
 
 
 def _values(pairs: Sequence[str]) -> dict[str, str]:

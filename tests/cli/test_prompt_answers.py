@@ -11,6 +11,7 @@ from typer.testing import Result
 
 from tests.cli.conftest import Statewright
 from tests.manifests.test_connections import product
+from tests.support.manifests import manifest
 from tests.support.model_server import ModelServer, Said
 
 WORDS = "my own words"  # of the user, whatever the model answers
@@ -69,6 +70,25 @@ async def test_a_cut_answer_is_printed_and_said_to_be_cut(
     assert cut.stderr.startswith("The answer is cut: ")
     answer = yaml.safe_load(document.stdout)
     assert (answer["response"], answer["cut"]) == ("Hello there.", True)
+
+
+async def test_an_agent_that_does_not_achieve_its_goals_fails_the_command(
+    statewright: Statewright, upstream: ModelServer
+) -> None:
+    run = await prompts(statewright, upstream)
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    template = {"modelProfile": "script", "outputSchema": schema}
+    agent = manifest("Agent", "counter", {"requestTemplate": template})
+    assert (await run("apply", "-f", "-", stdin=yaml.safe_dump(agent))).exit_code == 0
+
+    counted = await run("prompt", "counter", 'call submit_output {"n": 3}')
+    failed = await run("prompt", "counter", "I cannot.")
+
+    assert (counted.exit_code, counted.stdout, counted.stderr) == (0, '{"n": 3}\n', "")
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith(
+        "statewright: The agent did not achieve its goals (session ath_"
+    )
 
 
 async def prompts(statewright: Statewright, upstream: ModelServer) -> Callable[..., Any]:
