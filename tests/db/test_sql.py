@@ -15,7 +15,7 @@ import pytest
 import app
 from app.db.engine import Database
 from app.sessions.store.snapshot import SessionHead, Snapshot
-from app.sessions.store.sql import read_sql, step_sql
+from app.sessions.store.sql import change_sql, read_sql, step_sql
 from app.sessions.store.store import FailedInvocation, OverdueInvocation
 from app.sessions.store.stored_rows import StoredMessage
 
@@ -126,3 +126,11 @@ def is_of(hint: Any, kinds: tuple[type, ...]) -> bool:
     """Whether an annotation, of which None may be a part, is of one of the classes."""
     parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     return any(issubclass(get_origin(part) or part, kinds) for part in parts)
+
+
+def test_every_change_of_a_session_can_write_what_its_statechart_keeps() -> None:
+    whole = [*change_sql.OF_AGENTS, *change_sql.OF_AGENTS.values()]
+
+    assert list(change_sql.WITH_CHART) == whole
+    for statement in change_sql.WITH_CHART.values():  # made once, and written to both columns
+        assert statement.count("new_chart") == 3
