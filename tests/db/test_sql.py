@@ -27,7 +27,7 @@ _OF_PARTS = re.compile(r"_sql$")
 _CLASSES: dict[str, tuple[type, ...]] = {
     "text": (str,),
     "varchar": (str,),
-    "varchar[]": (list,),
+    "text[]": (list,),
     "int4": (int,),
     "int8": (int,),
     "timestamptz": (datetime,),

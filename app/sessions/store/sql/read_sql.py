@@ -8,7 +8,7 @@ _CLIENT_ACTED = f"cause LIKE '{CauseKind.EVENT.prefix}%'"
 # Of a session `s`: the keys of its secondary store. The values may be large, and few turns read
 # them.
 STORED_KEYS = """
-  (SELECT array_agg(w.key ORDER BY w.key) FROM session_value w WHERE w.session_id = s.id)
+  (SELECT array_agg(w.key::text ORDER BY w.key) FROM session_value w WHERE w.session_id = s.id)
     AS stored_keys"""
 
 # $1 session, $2 keys.
