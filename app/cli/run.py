@@ -56,6 +56,7 @@ def api(
     with _importing():
         import uvicorn
 
+        from app.api.http.protocol import HttpProtocol
         from app.main import create_app
 
     with one_line_errors():
@@ -65,7 +66,7 @@ def api(
             host=host or settings.api.host,
             port=port or settings.api.port,
             loop="uvloop",
-            http="httptools",
+            http=HttpProtocol,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
