@@ -28,7 +28,8 @@ class CallApproval(WrittenOrder, WireModel):
     )
 
 
-ToolApproval = TypeAliasType("ToolApproval", Literal["never", "always"] | CallApproval)
+ApprovalRule = TypeAliasType("ApprovalRule", Literal["never", "always"])
+ToolApproval = TypeAliasType("ToolApproval", ApprovalRule | CallApproval)
 
 
 class _ChildTool(WrittenOrder, WireModel):

@@ -167,6 +167,38 @@ def test_content_blocks_are_told_apart_by_their_type(shared_api: FastAPI) -> Non
     assert sorted(content["mapping"]) == ["error", "text", "tool_result", "tool_use"]
 
 
+def test_each_block_has_its_type(shared_api: FastAPI) -> None:
+    schemas = shared_api.openapi()["components"]["schemas"]
+    blocks = [name for name in schemas if name.startswith("Agent") and name.endswith("Content")]
+    assert len(blocks) == 5
+    for name in blocks:
+        assert "oneOf" in schemas[name] or "content_type" in schemas[name]["required"], name
+
+
+def test_what_is_left_out_of_a_request_is_not_null(shared_api: FastAPI) -> None:
+    for _, path, operation in operations(shared_api.openapi()):
+        for parameter in operation.get("parameters", []):
+            assert "null" not in str(parameter["schema"]), (path, parameter)
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            assert "null" not in str(content), path
+
+
+def test_what_is_applied_is_text_or_a_manifest(shared_api: FastAPI) -> None:
+    document = shared_api.openapi()
+    content = document["paths"]["/api/v1/cli/apply/"]["post"]["requestBody"]["content"]
+    assert content["application/yaml"]["schema"] == {"type": "string"}
+    assert content["application/json"]["schema"]["$ref"].endswith("/ManifestDocuments")
+    one_of = document["components"]["schemas"]["ManifestDocuments"]["anyOf"]
+    assert one_of == [{"$ref": "#/components/schemas/Manifest"}, {"type": "string"}]
+
+
+def test_unions_have_no_member_that_generators_number(shared_api: FastAPI) -> None:
+    for schema, _ in _schemas(shared_api.openapi()):
+        for choice in schema.get("anyOf", []):
+            assert choice.get("type") != "object", schema
+            assert "enum" not in choice, schema
+
+
 def test_what_a_client_may_leave_out_of_a_body_has_no_default(shared_api: FastAPI) -> None:
     schemas = shared_api.openapi()["components"]["schemas"]
     for name in (name for name in schemas if name.endswith("Request")):

@@ -57,6 +57,15 @@ async def test_json_in_all_its_forms() -> None:
     assert await load_text("{a: 1}") == [{"a": 1}]
 
 
+async def test_a_text_in_a_json_string_is_that_text() -> None:
+    """Generated clients send what they know as a string so, where the body is to be JSON."""
+    for text in ("kind: a\n---\nkind: b\n", '{"kind": "a"}', '"kind": a\n'):
+        assert await load_text(json.dumps(text)) == await load_text(text)
+    for text in ("kind: \0", json.dumps("kind: a"), "kind: \ud800", ""):
+        with pytest.raises(BadRequestError):
+            await load_text(json.dumps(text))
+
+
 async def test_syntax_errors_say_where() -> None:
     with pytest.raises(BadRequestError) as caught:
         await load_text("a: 1\nb:\n  - x\n - y\n")

@@ -1,11 +1,11 @@
 """The OpenAPI document: names that read well in generated SDKs, and errors as problems."""
 
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from typing_extensions import override
 
 from app.api.http.generated_clients import for_generators
@@ -48,8 +48,23 @@ class PromptRequest(BaseModel):
     session: str | None = Field(None, description="A session of the agent to say it in.")
 
 
+class Manifest(BaseModel):
+    """A resource as a document; `POST /api/v1/cli/json-schema/{kind}/` has the schema of a kind."""
+
+    model_config = ConfigDict(extra="allow")
+
+    apiVersion: Literal["statewright/v1"]  # noqa: N815 - as it is spelled in manifests
+    kind: str = Field(description="The kind.", examples=["Dataset"])
+    metadata: dict[str, Any] = Field(description="`name`, and labels, annotations and others.")
+    spec: dict[str, Any] | None = Field(None, description="What the kind declares.")
+
+
+class ManifestDocuments(RootModel[Manifest | str]):
+    """One document; or a text of one or more, in YAML or JSON."""
+
+
 # Schemas that no endpoint declares by itself.
-_FURTHER: tuple[type[BaseModel], ...] = (Problem, PromptRequest)
+_FURTHER: tuple[type[BaseModel], ...] = (Problem, PromptRequest, ManifestDocuments)
 
 
 class StatewrightApi(FastAPI):

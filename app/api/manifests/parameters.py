@@ -65,7 +65,7 @@ MANIFEST_BODY = {
         "description": "Documents as YAML or JSON, whatever the content type says; 256 KB at most.",
         "content": {
             "application/yaml": {"schema": {"type": "string"}, "example": _EXAMPLE},
-            "application/json": {"schema": {"type": "object"}},
+            "application/json": {"schema": {"$ref": "#/components/schemas/ManifestDocuments"}},
         },
     }
 }

@@ -59,9 +59,24 @@ def _read(raw: str | bytes) -> list[dict[str, Any]]:
         text = raw if isinstance(raw, str) else raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         refuse(f"byte {error.start} is not UTF-8")
+    text = _unquoted(text)
     if "\x00" in text:
         refuse("it holds a NUL character")
     return _documents(_values(text))
+
+
+def _unquoted(text: str) -> str:
+    """The text itself where it came as a JSON string: so generated clients send it as JSON."""
+    if not text.lstrip().startswith('"'):
+        return text
+    try:
+        value = json.loads(text)
+        value.encode()
+    except UnicodeEncodeError:
+        refuse("it holds half a character")
+    except ValueError:  # YAML whose first key is in quotes
+        return text
+    return str(value)
 
 
 def _values(text: str) -> list[Any]:
