@@ -16,6 +16,7 @@ from tests.sessions.test_yaml_flows import save
 from tests.support.flows import Session
 from tests.support.http import NewKey
 from tests.support.manifests import post
+from tests.support.threads import THREADS, Reader, data, said, texts
 
 REMINDER = """
 model:
@@ -209,6 +210,36 @@ async def test_timers_that_nobody_stops_come_to_an_end(
             "dropped",
         ),
     ]
+
+
+async def test_who_follows_a_thread_is_told_at_once(
+    api: FastAPI, client: httpx.AsyncClient, new_key: NewKey, worker: None
+) -> None:
+    spec = {
+        "statechart": {
+            "states": {
+                "asked": {
+                    "initial": True,
+                    "after": {"1s": "remind"},
+                    "transitions": [
+                        {"event": "user_message", "target": "asked"},
+                        {"event": "remind", "target": "reminded"},
+                    ],
+                },
+                "reminded": {"transitions": [{"event": "user_message", "target": "asked"}]},
+            }
+        },
+        "templates": {"asked": "Well?", "reminded": "Still there?"},
+    }
+    await save(api, await new_key(), "nagging", spec)
+    body = {"messages": [said("Hello.")], "flow": "nagging"}
+    thread = data(await client.post(THREADS, json=body), 201)
+    reader = Reader(client, thread["thread_id"])
+    await reader.poll()
+    while reader.status != "reminded":
+        await reader.poll(wait=10)
+    assert texts({"messages": reader.messages})[-1] == "Still there?"
+    assert len(reader.deltas) <= 3  # one is held until the timer sends its event
 
 
 async def test_a_timer_leads_to_an_invocation_and_says_nothing_for_the_user(
