@@ -1,4 +1,4 @@
-"""`statewright logs`, and `-f` in a process of its own."""
+"""`statewright logs`, and `-f` and `get --watch` in processes of their own."""
 
 import signal
 import subprocess
@@ -18,9 +18,11 @@ metadata: {name: watched}
 """
 
 
-@pytest.fixture
-def followed(dev: RunningDev, ok: Ok, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`logs -f` of a dataset, which writes to `followed.txt`."""
+@pytest.fixture(params=[("logs", "dataset/watched", "-f")])
+def followed(
+    request: pytest.FixtureRequest, dev: RunningDev, ok: Ok, tmp_path: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A command about a dataset, which writes to `followed.txt` until it is interrupted."""
     ok("apply", "-f", "-", stdin=DATASET)
     service = {
         "STATEWRIGHT_URL": dev.state["base_url"],
@@ -29,7 +31,7 @@ def followed(dev: RunningDev, ok: Ok, tmp_path: Path) -> Iterator[subprocess.Pop
     }
     with (tmp_path / "followed.txt").open("wb") as file:
         process = interruptible(
-            [*COMMAND, "logs", "dataset/watched", "-f"],
+            [*COMMAND, *request.param],
             env=outer_environment(service),
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -71,3 +73,24 @@ def test_only_the_last_entries(ok: Ok) -> None:
     [entry] = ok("logs", "dataset", "quiet", "--tail", "1").splitlines()
 
     assert entry.endswith("apply: unchanged")
+
+
+@pytest.mark.parametrize("followed", [("get", "datasets", "--watch", "-o", "name")], indirect=True)
+def test_watching_shows_what_is_new_or_other_or_gone(
+    followed: subprocess.Popen[bytes], ok: Ok, tmp_path: Path
+) -> None:
+    shown = tmp_path / "followed.txt"
+
+    wait_for(lambda: "dataset/watched\n" in shown.read_text(), seconds=30, what="a change")
+    ok("apply", "-f", "-", stdin=DATASET.replace("watched", "arrived"))
+    wait_for(lambda: shown.read_text().endswith("dataset/arrived\n"), seconds=30, what="a change")
+    before = shown.read_text()
+    ok("apply", "-f", "-", stdin=DATASET + "spec: {properties: {a: b}}\n")
+    wait_for(lambda: shown.read_text() == before + "dataset/watched\n", seconds=30, what="a change")
+    ok("delete", "dataset/arrived")
+    wait_for(
+        lambda: shown.read_text().endswith("dataset/arrived deleted\n"), seconds=30, what="a change"
+    )
+
+    followed.send_signal(signal.SIGINT)
+    assert followed.wait(timeout=10) == 0
