@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos ledger ledger-teeth chaos-teeth check format bench
+.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos ledger ledger-teeth chaos-teeth check format bench sdks
 
 BIN := .venv/bin
 UV := .uv/bin/uv
@@ -9,6 +9,7 @@ WORKERS ?= 4
 # The tests start dozens of processes: without it each would compile the sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 OPENAPI := tools/openapi
+SDKS := tools/sdks
 NODE := $(abspath $(OPENAPI)/.venv/bin)
 ARGS ?=
 SEED ?= 1
@@ -94,6 +95,15 @@ check-openapi: $(OPENAPI)/.complete
 $(OPENAPI)/.complete: uv.lock $(OPENAPI)/package-lock.json $(UV)
 	UV_PROJECT_ENVIRONMENT=$(OPENAPI)/.venv $(UV) sync --quiet --frozen --only-group openapi
 	cd $(OPENAPI) && PATH=$(NODE):$$PATH npm ci --loglevel=error
+	@touch $@
+
+sdks: setup $(SDKS)/.complete ## Generate SDKs by six generators, and have each drive an agent
+	$(BIN)/python -m tools.sdks.run $(ARGS)
+
+# Generators and what they run on come from PyPI and npm; a compiler of Java from Debian.
+$(SDKS)/.complete: uv.lock $(SDKS)/package-lock.json $(UV)
+	UV_PROJECT_ENVIRONMENT=$(SDKS)/.venv $(UV) sync --quiet --frozen --only-group sdks
+	cd $(SDKS) && PATH=$(abspath $(SDKS)/.venv/bin):$$PATH npm ci --loglevel=error
 	@touch $@
 
 format: setup ## Format, and fix what lint can fix

@@ -33,8 +33,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     document = folder / "openapi.json"
     document.write_text(json.dumps(create_app(Settings(dev=True, log_level="ERROR")).openapi()))
     config = folder / "config.yaml"
-    # YAML is sent as it is; the generator knows no type for it.
-    overrides = "content_type_overrides: {application/yaml: application/octet-stream}\n"
+    # The generator knows no type for YAML: it sends the text as a JSON string.
+    overrides = "content_type_overrides: {application/yaml: application/json}\n"
     config.write_text(f"post_hooks: []\n{overrides}")
     command = [
         Path(sys.executable).with_name("openapi-python-client"),
