@@ -1,7 +1,7 @@
 """What a session's statechart keeps beside its state: timers that run, and where histories lead."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -39,6 +39,12 @@ class PendingTimer:
             seconds=timer.seconds,
         )
 
+    @classmethod
+    def from_stored(cls, stored: dict[str, Any]) -> Self:
+        """A timer of the column; what a newer release adds to it is left out."""
+        known = (field_.name for field_ in fields(cls))
+        return cls(**{name: stored[name] for name in known if name in stored})
+
     def is_due(self, moment: datetime) -> bool:
         """Whether its time has come."""
         return self.due is not None and datetime.fromisoformat(self.due) <= moment
@@ -55,7 +61,7 @@ class ChartMemory:
     def from_column(cls, stored: dict[str, Any] | None) -> Self:
         """What the column `session.chart` holds."""
         given = stored or {}
-        timers = [PendingTimer(**timer) for timer in given.get("timers", ())]
+        timers = [PendingTimer.from_stored(timer) for timer in given.get("timers", ())]
         return cls(timers, given.get("history", {}))
 
     def __bool__(self) -> bool:
