@@ -36,6 +36,7 @@ def operations(output: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in output.splitlines())
 
 
+@pytest.mark.slow
 def test_the_readme_s_lines_work_beside_a_running_dev(dev: RunningDev, tmp_path: Path) -> None:
     section = README.read_text().partition("## Everything is a file\n")[2].partition("\n## ")[0]
     code = section.partition("```sh\n")[2].partition("```")[0]

@@ -35,6 +35,7 @@ def run(dev: RunningDev) -> Run:
 
 
 @pytest.mark.parametrize("words", [("manifest", "agent"), ("whoami",), ("logs", "account/dev")])
+@pytest.mark.slow
 def test_a_pipe_that_nobody_reads_ends_a_command_in_silence(
     run: Run, words: tuple[str, ...]
 ) -> None:

@@ -367,6 +367,7 @@ def compile_many(count: int, start: int) -> None:
         compile_flow("greet", index, spec, TrustedRenderer())
 
 
+@pytest.mark.slow
 def test_many_flows_leave_nothing_behind() -> None:
     compile_many(20, 0)
     gc.collect()

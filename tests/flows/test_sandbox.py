@@ -142,6 +142,7 @@ async def rendered(renderer: SandboxRenderer, text: str, context: dict[str, obje
                 return await renderer.render(text, context)
 
 
+@pytest.mark.slow
 async def test_every_attack_is_refused_or_stopped_and_nobody_notices(
     renderer: SandboxRenderer,
 ) -> None:
@@ -184,6 +185,7 @@ async def test_every_attack_is_refused_or_stopped_and_nobody_notices(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KB
 
 
+@pytest.mark.slow
 async def test_a_flood_of_attacks_holds_up_no_flow_in_use(renderer: SandboxRenderer) -> None:
     await renderer.render("in use", {})
     flood = [asyncio.create_task(renderer.render(f"{FOREVER}{n}", {})) for n in range(20)]
@@ -230,6 +232,7 @@ async def test_children_start_late_and_are_replaced() -> None:
             await gone(child)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_render_leaves_the_next_one_right(renderer: SandboxRenderer) -> None:
     await renderer.render("{{ n }}", {"n": 0})
 
@@ -309,6 +312,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_a_machine_that_is_paused_costs_no_template_its_result() -> None:
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PAUSED % WORK, stdout=subprocess.PIPE

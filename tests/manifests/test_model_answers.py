@@ -20,6 +20,9 @@ from tests.support.model_server import SHAPES, ModelServer, Said, Shape
 from tests.support.providers import load_provider
 from tests.support.threads import answered, text_of
 
+# Each of four ways of asking is three doors for forty answers.
+pytestmark = pytest.mark.slow
+
 MAX_ATTEMPTS = 2
 AT_ONCE = 4  # cases
 HELLO = "Hello there."

@@ -64,6 +64,7 @@ async def test_a_message_that_no_model_is_sent_fails_its_own_turn_only(
     assert sent(model) == ["Shorter"]
 
 
+@pytest.mark.slow
 async def test_large_messages_brick_no_thread_of_any_flow(
     client: httpx.AsyncClient, worker: None, model: OpenAiServer
 ) -> None:

@@ -282,6 +282,7 @@ async def test_tools_that_cannot_be_offered_are_left_out_and_named(
     assert len(messages) == 8
 
 
+@pytest.mark.slow
 async def test_of_ten_thousand_tools_those_are_taken_that_are_allowed(
     client: httpx.AsyncClient,
 ) -> None:
