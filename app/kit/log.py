@@ -16,15 +16,21 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 from typing_extensions import override
 
+MAX_TEXT = 32_000  # characters of one text that are kept
+
 _MASK = "***"
+_CUT = "… [cut]"
+# Read beyond what is kept: a secret that the cut goes through is whole when it is looked for.
+_MARGIN = 4_000
 _SECRET_NAME = re.compile(
     r"(secret|password|passwd|authorization|cookie|credential|api_?key$|^key$|(^|_)token$)",
     re.IGNORECASE,
 )
 _SECRET_TEXT = re.compile(
     r"swk_\w+"  # our own keys
-    r"|(?<=://)[^\s/@]*:[^\s/@]*(?=@)"  # user and password of a URL
-    r"|(?i:(?<=bearer )|(?<=token ))[\w.~+/=-]{16,}"  # credentials of an Authorization header
+    r"|(?<=://)[^\s/@:]*+:[^\s/@]*+(?=@)"  # user and password of a URL
+    # Credentials of an Authorization header.
+    r"|(?i:(?<=bearer )|(?<=token )|(?<=basic ))[\w.~+/=-]{16,}"
     r"|\bsk-[\w-]{16,}"  # keys of model providers
 )
 # These bring handlers of their own; here they go the way of all others.
@@ -36,9 +42,12 @@ _CHATTY_LOGGERS = ("httpx", "httpx2", "httpcore", "httpcore2")
 
 
 def mask(value: Any) -> Any:
-    """The value without secrets: masked by the name of a member, and by the look of a text."""
+    """The value without secrets: masked by the name of a member, and by the look of a text.
+
+    Takes time in proportion to the value, whatever it holds; long texts are cut.
+    """
     if isinstance(value, str):
-        return _SECRET_TEXT.sub(_MASK, value)
+        return _masked(value)
     if isinstance(value, Mapping):
         return {
             key: _MASK if _SECRET_NAME.search(str(key)) else mask(item)
@@ -47,6 +56,14 @@ def mask(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [mask(item) for item in value]
     return value
+
+
+def _masked(text: str) -> str:
+    if len(text) <= MAX_TEXT:
+        return _SECRET_TEXT.sub(_MASK, text)
+    seen = _SECRET_TEXT.sub(_MASK, text[: MAX_TEXT + _MARGIN])
+    # The margin goes from the end of what is masked: there alone half a secret may be left.
+    return seen[:-_MARGIN][:MAX_TEXT] + _CUT
 
 
 def configure_logging(level: str = "INFO") -> None:
@@ -129,6 +146,11 @@ def _mask_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
 
 def _dumps(value: Any, **_options: Any) -> str:
     try:
-        return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(value, default=_shown, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # half a surrogate pair, an integer over 64 bits
-        return json.dumps(value, default=repr)
+        return json.dumps(value, default=_shown)
+
+
+def _shown(value: object) -> str:
+    """What is no JSON, as a text; an error's may hold a secret as any other text may."""
+    return _masked(repr(value))
