@@ -11,7 +11,7 @@ from app.invokers.chat import ChatInvoker, ChatRequest, last_user_text
 from app.invokers.config import InvokerConfig, read_config
 from app.invokers.invoker import Answer, InvocationContext
 
-_WORD = re.compile(r"\s*\S+\s*")
+_WORD = re.compile(r"\S+\s*")
 
 
 class EchoConfig(InvokerConfig):

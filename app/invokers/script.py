@@ -12,7 +12,7 @@ from app.kit.ids import new_id
 from app.kit.storable import load_json
 
 # A line `call NAME {"an": "argument"}`; the arguments may be left out.
-_CALL = re.compile(r"^call\s+(\S+)\s*(.*)$")
+_CALL = re.compile(r"call\s+(\S+)\s*(.*)", re.DOTALL)
 _NEXT = "then"
 
 

@@ -19,6 +19,7 @@ _SIGPIPE = 141  # how a shell shows the end of a program by SIGPIPE
 _CELL = 50  # characters of a cell in the short table
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ONLY_WIDE = re.compile(r"(?:^|[a-z])(?:Id|ID)$|^id$|^description$|^created$|By$")
+_BETWEEN_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
 _ENOUGH = 2  # of a unit, before the next larger one is used
 
@@ -141,7 +142,7 @@ def age(moment: str) -> str:
 
 
 def _heading(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).upper()
+    return _BETWEEN_WORDS.sub("-", name).upper()
 
 
 def _cell(value: Any, type_: str, *, wide: bool) -> str:

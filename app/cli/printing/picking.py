@@ -13,8 +13,8 @@ import jsonpath
 
 from app.cli.failures import CommandError
 
-# A quoted text may hold braces.
-_TOKEN = re.compile(r"""\{((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^{}"'])*)\}""")
+# A quoted text may hold braces. What is not closed is a token too, which ends there.
+_TOKEN = re.compile(r"""\{((?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|[^{}"'])*+)(\}?)""")
 _Token = tuple[str, str]
 _MISSING = "<none>"
 
@@ -53,6 +53,8 @@ def _tokens(template: str) -> Iterator[_Token]:
     """(`text`, as it is) or (`code`, what is in braces)."""
     end = 0
     for found in _TOKEN.finditer(template):
+        if not found[2]:
+            break
         yield "text", _outside(template[end : found.start()])
         yield "code", found[1].strip()
         end = found.end()

@@ -35,6 +35,8 @@ from app.flows.model.versioned import VersionedModel, register_model
 from app.flows.template import Template
 from app.wire.names import FLOW_KEY_PATTERN
 
+_BETWEEN_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
 
 @lru_cache(maxsize=16)
 def load_package(package: str, taken: frozenset[str] = frozenset()) -> dict[str, Flow]:
@@ -194,8 +196,7 @@ def _name(cls: type) -> str:
 
 
 def _snake_case(name: str) -> str:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return words.lower()
+    return _BETWEEN_WORDS.sub("_", name).lower()
 
 
 def _description(model: type[SessionModel]) -> str | None:

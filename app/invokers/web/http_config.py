@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from app.invokers.config import InvokerConfig
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+# One that is not closed goes to the end: to look for the end of each anew would take for ever.
+_EXPRESSION = re.compile(r"\{\{.*?(?:(\}\})|\Z)", re.DOTALL)
 _Text = Annotated[str, Field(max_length=8_000)]
 # The client makes these itself; another value would break the request or pass for another one.
 _OWN_HEADERS = frozenset(
@@ -74,9 +75,13 @@ def check_server(url: str) -> str:
     return url
 
 
+def _without_expressions(text: str) -> str:
+    return _EXPRESSION.sub(lambda found: "x" if found[1] else found[0], text)
+
+
 def _check_path(path: str) -> str:
     """Checks what is written; the data that goes into it is encoded when it is sent."""
-    check_path(_EXPRESSION.sub("x", path))
+    check_path(_without_expressions(path))
     return path
 
 
@@ -97,7 +102,7 @@ class RequestConfig(InvokerConfig):
     @model_validator(mode="after")
     def _sendable(self) -> Self:
         for name, value in self.headers.items():
-            check_header(name, _EXPRESSION.sub("x", value))
+            check_header(name, _without_expressions(value))
         return self
 
 

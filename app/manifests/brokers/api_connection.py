@@ -16,6 +16,7 @@ from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column
 
+_UNDERSCORE = re.compile(r"_(\w)")
 _NEEDS: dict[HttpAuth, frozenset[str]] = {
     HttpAuth.NONE: frozenset(),
     HttpAuth.BASIC: frozenset({"username", "password"}),
@@ -99,4 +100,4 @@ spec:
 
 
 def _camel(fields: list[str]) -> str:
-    return ", ".join(re.sub(r"_(\w)", lambda found: found[1].upper(), field) for field in fields)
+    return ", ".join(_UNDERSCORE.sub(lambda found: found[1].upper(), field) for field in fields)

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 _MAX_PREFIX = 253
 # What a requirement may look like; commas inside brackets separate values.
-_PARTS = re.compile(r",(?![^()]*\))")
+_BRACKETS = re.compile(r"(\([^()]*\))")
 _IN = re.compile(r"(\S+)\s+(in|notin)\s*\(([^()]*)\)")
 _EQUAL = re.compile(r"([^=!\s]+)\s*(==|=|!=)\s*([^=!\s]*)")
 _EXISTS = re.compile(r"(!?)\s*([^=!\s()]+)")
@@ -85,7 +85,17 @@ def parse_selector(text: str) -> list[Requirement]:
     Raises:
         BadRequestError: says which part is wrong.
     """
-    return [_requirement(part.strip()) for part in _PARTS.split(text)]
+    return [_requirement(part.strip()) for part in _parts(text)]
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between the commas that are in no brackets."""
+    parts = [""]
+    for number, piece in enumerate(_BRACKETS.split(text)):
+        first, *more = [piece] if number % 2 else piece.split(",")  # each second is in brackets
+        parts[-1] += first
+        parts += more
+    return parts
 
 
 def _requirement(part: str) -> Requirement:
