@@ -86,7 +86,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             *cors(settings.api.cors_origins),
             Middleware(HeadMiddleware),
             Middleware(problems.ProblemMiddleware),
-            Middleware(BodyMiddleware, max_bytes=settings.api.max_body_bytes, reads=reads),
+            Middleware(
+                BodyMiddleware,
+                max_bytes=settings.api.max_body_bytes,
+                reads=reads,
+                max_head_bytes=settings.api.max_head_bytes,
+            ),
         ],
         exception_handlers={
             **dict.fromkeys(problems.HANDLED, problems.handle),

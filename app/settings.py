@@ -33,6 +33,10 @@ class ApiSettings(BaseModel):
 
     host: str = "127.0.0.1"
     port: int = 8000
+    max_head_bytes: int = Field(
+        32_768, ge=1_024, description="More in a request's address and headers gets 431"
+    )
+    head_seconds: float = Field(10.0, gt=0, description="Headers that take longer to come get 408")
     max_body_bytes: int = Field(5_000_000, gt=0, description="Larger bodies get 413 unparsed")
     body_seconds: float = Field(30.0, gt=0, description="A body that takes longer to come gets 408")
     max_wait_seconds: float = Field(30.0, gt=0, description="Upper bound of every `wait`")

@@ -56,7 +56,7 @@ def api(
     with _importing():
         import uvicorn
 
-        from app.api.http.protocol import HttpProtocol
+        from app.api.http.head_limits import bounded_protocol
         from app.main import create_app
 
     with one_line_errors():
@@ -66,7 +66,7 @@ def api(
             host=host or settings.api.host,
             port=port or settings.api.port,
             loop="uvloop",
-            http=HttpProtocol,
+            http=bounded_protocol(settings.api),
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from roboto.http import BearerTokenDecorator, RobotoClient
 
 from app.access.service import CreatedKey, create_key
-from app.api.http.protocol import HttpProtocol
+from app.api.http.head_limits import bounded_protocol
 from app.db.engine import Database
 from app.kit.log import configure_logging
 from app.settings import Settings
@@ -56,7 +56,9 @@ def running_server(api: FastAPI) -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
     # Its thread writes a request's line when the test may be over, and pytest captures nothing.
     configure_logging("ERROR")
-    server = uvicorn.Server(uvicorn.Config(api, log_config=None, http=HttpProtocol))
+    server = uvicorn.Server(
+        uvicorn.Config(api, log_config=None, http=bounded_protocol(api.state.settings.api))
+    )
     thread = threading.Thread(target=server.run, args=([listener],), name="api")
     thread.start()
     try:

@@ -22,6 +22,14 @@ from app.kit.storable import NotStorableError, load_json
 RAW_PREFIXES = ("/api/v1/cli/",)
 
 
+class HeadersTooLargeError(PayloadTooLargeError):
+    """The address and the headers are over the limit."""
+
+    status = 431
+    code = "headers-too-large"
+    title = "Request header fields too large"
+
+
 class BodyReads:
     """The bodies that are being received: each has a deadline, and none holds up the end.
 
@@ -67,15 +75,17 @@ class BodyReads:
 class BodyMiddleware:
     """Refuses what no endpoint could take, before any of them sees it."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int, reads: BodyReads) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, reads: BodyReads, max_head_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self._max_head_bytes = max_head_bytes
         self._reads = reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        _check_head(scope, self._max_head_bytes)
         _check_url(scope)
         async with self._reads.in_time():
             body = await self._read(scope, receive)
@@ -122,6 +132,16 @@ def check_json(body: bytes) -> None:
         _refuse(f"The body cannot be taken: {error.reason}.")
     except ValueError as error:
         _refuse(f"The body is not valid JSON: {error}")
+
+
+def _check_head(scope: Scope, max_bytes: int) -> None:
+    size = len(scope["raw_path"] or b"") + len(scope["query_string"])
+    for name, value in scope["headers"]:
+        size += len(name) + len(value) + len(": \r\n")
+    if size > max_bytes:
+        raise HeadersTooLargeError(
+            f"The address and the headers are larger than {max_bytes} bytes."
+        )
 
 
 def _check_url(scope: Scope) -> None:

@@ -1,0 +1,148 @@
+"""How the server reads a request's head: bounded in bytes and in time, before any of our code."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from app.api.http.body import HeadersTooLargeError
+from app.api.http.problems import problem_of
+from app.api.http.protocol import HttpProtocol
+from app.errors import BadRequestError, RequestTimeoutError, StatewrightError
+from app.settings import ApiSettings
+
+# What comes at once is fed to the parser in pieces, so that the limit is noticed on the way.
+_PIECE = 4_096
+# A refused client may go on sending for so long: a reset would take the answer from it.
+_LINGER_SECONDS = 1.0
+
+
+class BoundedProtocol(HttpProtocol):
+    """Refuses a head that is too large or too slow, and so trailers and chunk extensions.
+
+    Attributes:
+        max_head_bytes: that may come without a byte of a body, and without ending a request.
+        head_seconds: in which a head must come.
+    """
+
+    max_head_bytes: ClassVar[int]
+    head_seconds: ClassVar[float]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._awaits_head = True
+        self._unused = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._refused = False
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_deadline()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_deadline()
+        super().connection_lost(exc)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._awaits_head:
+            self._start_deadline()
+        for start in range(0, len(data), _PIECE):
+            if self._refused or self.transport.is_closing():
+                return
+            piece = data[start : start + _PIECE]
+            self._unused += len(piece)
+            super().data_received(piece)
+            if self._unused > self.max_head_bytes:
+                self._refuse(
+                    HeadersTooLargeError(
+                        f"The address and the headers are larger than {self.max_head_bytes} bytes."
+                    )
+                )
+
+    @override
+    def on_message_begin(self) -> None:
+        self._start_deadline()
+        super().on_message_begin()
+
+    @override
+    def on_headers_complete(self) -> None:
+        self._awaits_head = False
+        self._end_deadline()
+        super().on_headers_complete()
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        self._unused = 0
+        super().on_body(body)
+
+    @override
+    def on_message_complete(self) -> None:
+        self._awaits_head = True
+        self._unused = 0
+        super().on_message_complete()
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(BadRequestError(msg))
+
+    def _start_deadline(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.head_seconds, self._head_is_late)
+
+    def _end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _head_is_late(self) -> None:
+        self._deadline = None
+        if self._answers:  # what comes ahead of its turn may wait
+            self._start_deadline()
+        elif self._unused:
+            self._refuse(
+                RequestTimeoutError(
+                    f"The headers did not come within {self.head_seconds:g} seconds."
+                )
+            )
+        else:
+            self.transport.close()
+
+    @property
+    def _answers(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _refuse(self, error: StatewrightError) -> None:
+        """Answers and closes; in the middle of another answer, just closes."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        self._end_deadline()
+        self._unset_keepalive_if_required()
+        if self._answers:
+            self.transport.close()
+            return
+        answer = problem_of(error, "")
+        phrase = HTTPStatus(answer.status_code).phrase
+        fields = [*answer.raw_headers, (b"connection", b"close")]
+        head = b"".join(b"%b: %b\r\n" % field for field in fields)
+        status_line = f"HTTP/1.1 {answer.status_code} {phrase}\r\n".encode()
+        self.transport.write(b"%b%b\r\n%b" % (status_line, head, bytes(answer.body)))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+
+def bounded_protocol(settings: ApiSettings) -> type[BoundedProtocol]:
+    """The protocol with the limits of these settings, for `uvicorn.run(http=…)`."""
+
+    class Protocol(BoundedProtocol):
+        max_head_bytes = settings.max_head_bytes
+        head_seconds = settings.head_seconds
+
+    return Protocol
