@@ -8,9 +8,9 @@ from ipaddress import ip_address
 import httpx2
 import pytest
 
+from app.invokers.web.answer_heads import AnswerTooLargeError
 from app.invokers.web.egress import EgressRefusedError, is_allowed, parse_networks
 from app.invokers.web.http_client import (
-    AnswerTooLargeError,
     EncodedAnswerError,
     guarded_client,
     operator_client,

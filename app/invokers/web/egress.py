@@ -17,12 +17,43 @@ import httpcore2
 from typing_extensions import override
 
 from app.invokers.invoker import InvokerError
+from app.invokers.web.answer_heads import HeadBoundedStream
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+_UNICAST = IPv6Network("2000::/3")  # what is given out of IPv6; all else is special
+# Written out, as `is_global` misses some and differs between releases of Python.
+_NOT_PUBLIC: Sequence[Network] = [
+    ip_network(network)
+    for network in (
+        "0.0.0.0/8",  # this host
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # of carriers; 100.100.100.200 is a cloud's metadata
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # the host below a virtual machine, in Azure
+        "169.254.0.0/16",  # this link; clouds' metadata
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # of protocols; 192.0.0.192 is a cloud's metadata
+        "192.0.2.0/24",  # for documents
+        "192.31.196.0/24",  # of name servers for private addresses
+        "192.52.193.0/24",  # relays of multicast
+        "192.88.99.0/24",  # relays to IPv6
+        "192.168.0.0/16",
+        "192.175.48.0/24",  # of name servers for private addresses
+        "198.18.0.0/15",  # for measurements
+        "198.51.100.0/24",  # for documents
+        "203.0.113.0/24",  # for documents
+        "224.0.0.0/3",  # multicast, reserved, broadcast
+        "2001::/23",  # of protocols: Teredo and more
+        "2001:db8::/32",  # for documents
+        "2002::/16",  # IPv4 by relays that nobody vouches for
+        "2620:4f:8000::/48",  # of name servers for private addresses
+        "3fff::/20",  # for documents
+    )
+]
 _CONNECT_SECONDS = 10.0
 
 
@@ -40,11 +71,19 @@ def parse_networks(cidrs: Iterable[str]) -> list[Network]:
 
 
 def is_allowed(address: Address, allow: Sequence[Network]) -> bool:
-    """Whether the service may connect to `address`: it is listed, or global and not multicast."""
+    """Whether the service may connect to `address`: it is listed, or anybody's to reach."""
     address = _embedded(address)
-    return any(address in network for network in allow) or (
-        address.is_global and not address.is_multicast
-    )
+    return _is_in(address, allow) or _is_public(address)
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False
+    return address.is_global and not _is_in(address, _NOT_PUBLIC)
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
 
 
 def _embedded(address: Address) -> Address:
@@ -53,7 +92,7 @@ def _embedded(address: Address) -> Address:
         return address
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+    return address.ipv4_mapped or address
 
 
 async def resolve_with_system(host: str, port: int) -> list[str]:
@@ -90,9 +129,10 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         try:
             with anyio.fail_after(timeout or _CONNECT_SECONDS):
                 addresses = await self._checked_addresses(host, port)
-                return await self._connect_first(addresses, port, local_address, socket_options)
+                stream = await self._connect_first(addresses, port, local_address, socket_options)
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout(f"{host} did not answer in time") from error
+        return HeadBoundedStream(stream)
 
     @override
     async def connect_unix_socket(

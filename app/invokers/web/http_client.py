@@ -10,6 +10,7 @@ import httpx2
 from typing_extensions import override
 
 from app.invokers.invoker import FailureKind, InvokerError
+from app.invokers.web.answer_heads import AnswerTooLargeError, bounded_head
 from app.invokers.web.egress import (
     GuardedBackend,
     Network,
@@ -32,10 +33,6 @@ Wrap = Callable[[httpx2.AsyncBaseTransport], httpx2.AsyncBaseTransport]
 
 def _as_it_is(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncBaseTransport:
     return transport
-
-
-class AnswerTooLargeError(InvokerError):
-    """The other side sent more than we take."""
 
 
 class EncodedAnswerError(InvokerError):
@@ -121,7 +118,8 @@ class BoundedTransport(httpx2.AsyncHTTPTransport):
         request.headers["accept-encoding"] = "identity"
         try:
             async with asyncio.timeout_at(deadline):
-                response = await super().handle_async_request(request)
+                with bounded_head():
+                    response = await super().handle_async_request(request)
         except TimeoutError as error:
             raise httpx2.ReadTimeout("no answer in time", request=request) from error
         if response.headers.get("content-encoding", "identity") != "identity":

@@ -7,7 +7,8 @@ import httpx2
 
 from app.errors import BadRequestError, PayloadTooLargeError
 from app.invokers.invoker import InvokerError
-from app.invokers.web.http_client import AnswerTooLargeError, guarded_client
+from app.invokers.web.answer_heads import AnswerTooLargeError
+from app.invokers.web.http_client import guarded_client
 from app.manifests.text.document import load_text
 from app.manifests.text.limits import MAX_BYTES
 
