@@ -95,6 +95,17 @@ async def cut_off(db: DbDep) -> None:
 
 @faults.post("/commit-fails")
 async def commit_fails(db: DbDep) -> str:
+    raises = "LANGUAGE plpgsql AS $$BEGIN RAISE 'no'; END$$"
+    await sql(db, f"CREATE FUNCTION pg_temp.fail() RETURNS trigger {raises}")
+    await sql(db, "CREATE TEMP TABLE t (n int)")
+    late = "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.fail()"
+    await sql(db, f"CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t {late}")
+    await sql(db, "INSERT INTO t VALUES (1)")
+    return "saved"
+
+
+@faults.post("/commit-conflicts")
+async def commit_conflicts(db: DbDep) -> str:
     await sql(db, "CREATE TEMP TABLE t (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
     await sql(db, "INSERT INTO t VALUES (1), (1)")
     return "saved"
@@ -232,6 +243,7 @@ async def test_a_row_that_stays_locked_is_a_503(
 
 async def test_a_failed_commit_is_a_failed_request(anonymous: httpx.AsyncClient) -> None:
     problem(await anonymous.post("/commit-fails"), 500, "internal")
+    problem(await anonymous.post("/commit-conflicts"), 409, "conflict")
 
 
 async def test_an_error_rolls_the_request_back(
