@@ -21,4 +21,7 @@ def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:
         max_retries=0,
         timeout=http.timeout,
     )
+    # The SDK reads these from the environment of the worker; they are none of a tenant's server's.
+    client.auth_token = client.webhook_key = None
+    client._custom_headers = {}  # noqa: SLF001 - which have no other way past ANTHROPIC_CUSTOM_HEADERS
     return AnthropicModel(config.model_name(), provider=AnthropicProvider(anthropic_client=client))

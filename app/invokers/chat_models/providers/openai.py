@@ -21,17 +21,18 @@ def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:
     is_azure = "api-version" in config.query()  # which takes the key in a header of its own
     if is_azure:
         http.event_hooks = {"request": [_drop_bearer]}
+    headers = {"api-key": config.key()} if is_azure else {}
     client = AsyncOpenAI(
         api_key=config.key(),
         base_url=config.url(_OPENAI_URL),
         default_query=config.query(),
-        default_headers={"api-key": config.key()} if is_azure else None,
         http_client=http,
         max_retries=0,
         timeout=http.timeout,
     )
     # The SDK reads these from the environment of the worker; they are none of a tenant's server's.
-    client.organization = client.project = None
+    client.organization = client.project = client.admin_api_key = client.webhook_secret = None
+    client._custom_headers = headers  # noqa: SLF001 - which have no other way past OPENAI_CUSTOM_HEADERS
     provider = (
         OpenAICompatibleProvider("openai-compatible", openai_client=client)
         if config.base_url
