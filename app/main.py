@@ -24,6 +24,7 @@ from app.api import (
 from app.api.http import problems
 from app.api.http.body import BodyMiddleware, BodyReads
 from app.api.http.cors import cors
+from app.api.http.docs import add_docs
 from app.api.http.methods import HeadMiddleware
 from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.http.prefix import PrefixMiddleware
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         dependencies=[Depends(check_query)],
         generate_unique_id_function=operation_id,
+        docs_url=None,
         redoc_url=None,
         middleware=[  # from the outside in
             Middleware(PrefixMiddleware, prefix=settings.api.root_path),
@@ -103,6 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, responses=problems.DEFAULT_RESPONSES)
     app.include_router(health.router)
+    add_docs(app)
     return app
 
 

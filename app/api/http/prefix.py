@@ -6,7 +6,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # What our own paths begin with: a prefix may be `/api`, too, and already be stripped.
-_OWN = ("/v1/ai/", "/v1/skills", "/api/v1/cli/", "/health/", "/docs", "/openapi.json")
+_OWN = ("/v1/ai/", "/v1/skills", "/api/v1/cli/", "/health/", "/docs", "/redoc", "/openapi.json")
 
 
 class PrefixMiddleware:
