@@ -13,8 +13,10 @@ from app.api.http.protocol import HttpProtocol
 from app.errors import BadRequestError, RequestTimeoutError, StatewrightError
 from app.settings import ApiSettings
 
-# What comes at once is fed to the parser in pieces, so that the limit is noticed on the way.
-_PIECE = 4_096
+# What comes at once is fed to the parser in pieces, so that the limit is noticed on the way; of a
+# body in larger ones, as each is copied.
+_HEAD_PIECE = 4_096
+_BODY_PIECE = 65_536
 # A refused client may go on sending for so long: a reset would take the answer from it.
 _LINGER_SECONDS = 1.0
 
@@ -51,10 +53,11 @@ class BoundedProtocol(HttpProtocol):
     def data_received(self, data: bytes) -> None:
         if self._awaits_head:
             self._start_deadline()
-        for start in range(0, len(data), _PIECE):
-            if self._refused or self.transport.is_closing():
-                return
-            piece = data[start : start + _PIECE]
+        start = 0
+        while start < len(data) and not self._refused and not self.transport.is_closing():
+            size = _HEAD_PIECE if self._awaits_head else _BODY_PIECE
+            piece = data[start : start + size]
+            start += size
             self._unused += len(piece)
             super().data_received(piece)
             if self._unused > self.max_head_bytes:
