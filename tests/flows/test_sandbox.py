@@ -291,7 +291,7 @@ async def test_children_die_with_their_parent() -> None:
     await parent.wait()
 
     assert len(children) == 2
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         for child in children:
             await gone(child)
 
