@@ -12,6 +12,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from app.flows import own_code
+from app.kit.log import configure_logging
 from app.settings import Settings
 from tests.support.flows import Session
 
@@ -159,6 +160,7 @@ async def test_a_hook_that_blocks_the_event_loop_is_logged(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, flow: str, said: str
 ) -> None:
     # A logger keeps the configuration of its first use, which may have been another test's.
+    configure_logging()
     monkeypatch.setattr(own_code, "log", structlog.get_logger(own_code.__name__))
     session = await Session.start(client, flow)
     with capture_logs([merge_contextvars]) as lines:
