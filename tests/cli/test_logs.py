@@ -41,6 +41,7 @@ def followed(
     process.wait()
 
 
+@pytest.mark.slow
 def test_following_shows_what_happens_once_and_not_that_it_looks(
     followed: subprocess.Popen[bytes], ok: Ok, tmp_path: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_only_the_last_entries(ok: Ok) -> None:
 
 
 @pytest.mark.parametrize("followed", [("get", "datasets", "--watch", "-o", "name")], indirect=True)
+@pytest.mark.slow
 def test_watching_shows_what_is_new_or_other_or_gone(
     followed: subprocess.Popen[bytes], ok: Ok, tmp_path: Path
 ) -> None:

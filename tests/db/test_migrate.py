@@ -123,6 +123,7 @@ def empty_database(settings: Settings, clones: Clones) -> Iterator[str]:
     clones.drop(name)
 
 
+@pytest.mark.slow
 async def test_many_may_migrate_an_empty_database_at_once(empty_database: str) -> None:
     await asyncio.gather(*(migrate(empty_database) for _ in range(4)))
     connection = await asyncpg.connect(empty_database)

@@ -198,6 +198,7 @@ async def test_a_flood_of_attacks_holds_up_no_flow_in_use(renderer: SandboxRende
     await asyncio.wait(flood)
 
 
+@pytest.mark.slow
 async def test_a_template_that_runs_over_is_on_probation_again(renderer: SandboxRenderer) -> None:
     text = "{% for a in range(n) %}{% for b in range(n) %}{% endfor %}{% endfor %}"
     await rendered(renderer, text, {"n": 1})
@@ -280,6 +281,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_children_die_with_their_parent() -> None:
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", ORPHANS % FOREVER, stdout=subprocess.PIPE
