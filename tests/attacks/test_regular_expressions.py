@@ -18,7 +18,8 @@ import app
 _ROOT = Path(app.__file__).parent
 _SOURCES = {file.relative_to(_ROOT): file.read_text() for file in _ROOT.rglob("*.py")}
 _CHARS = 5_000
-# A linear pattern takes a hundredth of it, a quadratic one ten times as much.
+# A linear pattern takes a hundredth of it, a quadratic one ten times as much; the best of three
+# tries counts, as a collection of garbage may come into one.
 _SECONDS = 0.05
 
 # What stands in patterns for many a character.
@@ -87,7 +88,7 @@ def test_a_pattern_takes_time_in_proportion_to_the_text(
         (method, text[:40])
         for method in methods - {"pattern"}
         for text in _hostile_texts(pattern)
-        if _seconds(pattern, method, text) > _SECONDS
+        if min(_seconds(pattern, method, text) for _ in range(3)) > _SECONDS
     ]
     assert slow == []
 
