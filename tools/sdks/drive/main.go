@@ -20,7 +20,7 @@ func must[T any](value T, _ any, err error) T {
 }
 
 func text(words string) []statewright.AgentTextContent {
-	return []statewright.AgentTextContent{*statewright.NewAgentTextContent("text", words)}
+	return []statewright.AgentTextContent{*statewright.NewAgentTextContent(words)}
 }
 
 func main() {
