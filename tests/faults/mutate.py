@@ -91,6 +91,17 @@ MUTATIONS = {
         (("app/sessions/steps/leases.py", "        if locked and", "        if not locked and"),),
         ("test_a_locked_step_does_not_cost_others_their_leases",),
     ),
+    # Who looks whether a locked row is free has it before the owner who waits for it wakes up.
+    "owner waits": Mutation(
+        (
+            (
+                _STEP_SQL,
+                "AND pg_try_advisory_xact_lock(hashtextextended(t.id, 0)))",
+                "AND hashtextextended(t.id, 0) IS NOT NULL)",
+            ),
+        ),
+        ("test_a_locked_step_does_not_cost_others_their_leases",),
+    ),
     # The result of a tool's call counts whichever attempt it is of.
     "fence on tool steps": Mutation(
         (

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from app.db.engine import Database
+from app.sessions.store.sql.step_sql import CLAIM
 from app.settings import Settings
 from app.worker import serving
 from tests.faults.system import until
@@ -42,13 +43,13 @@ async def http(
 
 
 @asynccontextmanager
-async def _locked(settings: Settings, table: str, row_id: str) -> AsyncIterator[None]:
-    """Somebody else has the row while the block lasts."""
+async def _locked(settings: Settings, table: str, row_id: str) -> AsyncIterator[asyncpg.Connection]:
+    """Somebody else has the row while the block lasts: the connection that is given."""
     connection = await asyncpg.connect(settings.database_url)
     try:
         async with connection.transaction():
             await connection.execute(f"SELECT FROM {table} WHERE id = $1 FOR UPDATE", row_id)
-            yield
+            yield connection
     finally:
         await connection.close()
 
@@ -85,8 +86,10 @@ async def test_a_locked_step_does_not_cost_others_their_leases(
 
     await until(are_asked, what="all steps run")
     (locked,) = await _steps(database, threads[0])
-    async with _locked(settings, "step", locked["id"]):
+    async with _locked(settings, "step", locked["id"]) as locker:
         await asyncio.sleep(2 * settings.step.lease_seconds)
+        # Who has the row free before its waiting owner is told so does not take it over.
+        assert await locker.fetch(CLAIM, [locked["id"]], settings.step.lease_seconds) == []
         for thread_id in threads[1:]:
             (step,) = await _steps(database, thread_id)
             assert (step["status"], step["attempt"]) == ("running", 1)

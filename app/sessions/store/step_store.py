@@ -150,7 +150,10 @@ class StepStore:
     async def renew_locked(self, fence: StepFence, lease: float) -> bool:
         """Renews a lease once nobody has locked its row; False: not within a lock's timeout."""
         try:
-            await self._pool.execute(step_sql.RENEW_LOCKED, *fence, lease)
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(step_sql.OWNER_WAITS, fence.step_id)
+                await connection.execute(step_sql.LOCK_STEP, fence.step_id)
+                await connection.execute(step_sql.RENEW_LOCKED, *fence, lease)
         except asyncpg.LockNotAvailableError:
             return False
         return True

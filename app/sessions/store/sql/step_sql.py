@@ -86,9 +86,11 @@ SELECT id FROM done"""
 
 _DUE = """
   (t.status = 'queued' AND t.run_after <= clock_timestamp()
-    OR t.status = 'running' AND t.lease_until < clock_timestamp())"""
+    OR t.status = 'running' AND t.lease_until < clock_timestamp()
+      AND pg_try_advisory_xact_lock(hashtextextended(t.id, 0)))"""
 
 # $1 step ids, $2 lease in seconds. A step without a row: somebody else has it, or it is over.
+# A lapsed step whose owner waits for its row (RENEW_LOCKED) is the owner's.
 # Locked rows are skipped, so that this waits for nobody: not for others who claim or cancel.
 # A step that was running is taken over: the attempt before ended without an answer.
 CLAIM = f"""
@@ -195,8 +197,14 @@ SELECT t.id, free.id IS NOT NULL AS renewed
 FROM step t JOIN held h ON h.id = t.id AND h.attempt = t.attempt LEFT JOIN free ON free.id = t.id
 WHERE t.status = 'running'"""
 
-# $1 step, $2 attempt, $3 lease in seconds. Waits where somebody has locked the row, and so is
-# before everybody who only looks whether it is free.
+# $1 step. Who is woken when a row gets free is often later than somebody who only looks whether it
+# is free: this keeps those out (CLAIM).
+OWNER_WAITS = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+# $1 step. An UPDATE that waits for the row would write the time at which it began to wait.
+LOCK_STEP = "SELECT FROM step WHERE id = $1 FOR UPDATE"
+
+# $1 step, $2 attempt, $3 lease in seconds; after the two above, in their transaction.
 RENEW_LOCKED = """
 UPDATE step SET lease_until = clock_timestamp() + $3 * interval '1 second'
 WHERE id = $1 AND attempt = $2 AND status = 'running'"""
