@@ -37,11 +37,15 @@ class WireModel(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-class AgentTextContent(WrittenOrder, WireModel):
-    """A block of text."""
+class AgentText(WrittenOrder, WireModel):
+    """A block of text that is sent, or of an agent's template: answered as it was written."""
 
     content_type: Literal["text"] = "text"
     text: str = Field(description="The text itself.", max_length=MAX_TEXT, examples=["Hello."])
+
+
+class AgentTextContent(AgentText):
+    """A block of text of a message that is read; its type is never left out."""
 
 
 class AgentToolUseContent(WireModel):
@@ -207,7 +211,7 @@ class InitialMessage(WrittenOrder, _Envelope):
     """A message that a thread starts with: the user's, or an earlier answer. Text only."""
 
     role: Literal["user", "assistant"] = Field(description="Who speaks.")
-    content: list[AgentTextContent] = Field(
+    content: list[AgentText] = Field(
         description="Blocks of text.", min_length=1, max_length=MAX_BLOCKS
     )
 
@@ -216,7 +220,7 @@ class UserMessage(_Envelope):
     """A message that the user sends to a running thread. Text only."""
 
     role: Literal["user"] = Field("user", description="Always the user.")
-    content: list[AgentTextContent] = Field(
+    content: list[AgentText] = Field(
         description="Blocks of text.", min_length=1, max_length=MAX_BLOCKS
     )
 

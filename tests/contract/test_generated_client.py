@@ -65,7 +65,7 @@ def test_a_generated_client_drives_an_agent(service: Service, generated: ModuleT
         return answer
 
     def said(text: str, kind: Any = models.InitialMessage, **fields: Any) -> Any:
-        return kind(content=[models.AgentTextContent(text=text)], **fields)
+        return kind(content=[models.AgentText(text=text)], **fields)
 
     template = models.StartAgentThreadRequest(
         messages=[said("Tell me about {{topic}}.", role=models.InitialMessageRole.USER)]

@@ -115,13 +115,13 @@ def _loosen_union(schema: dict[str, Any]) -> None:
 def _discriminate(schemas: dict[str, Any]) -> None:
     """Says how blocks of messages are distinguished: which pydantic does by a function of ours.
 
-    By a member that each has but texts, which agents answer as they were written.
+    By a member that each has: that it may be left out of what is sent is no part of the contract.
     """
     mapping = {}
     for reference in schemas[_CONTENT]["oneOf"]:
         block = schemas[reference["$ref"].removeprefix(_SCHEMAS)]
         mapping[block["properties"][_KIND]["const"]] = reference["$ref"]
-        if _KIND not in block["required"] and block["properties"][_KIND]["const"] != "text":
+        if _KIND not in block["required"]:
             block["required"] = [_KIND, *block["required"]]
     schemas[_CONTENT]["discriminator"] = {"propertyName": _KIND, "mapping": mapping}
 

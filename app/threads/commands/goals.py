@@ -11,14 +11,14 @@ from app.flows.library.chat import KEY
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionHead
 from app.wire.goals import AgentGoal, CreateEventsGoal
-from app.wire.messages import AgentTextContent, InitialMessage
+from app.wire.messages import AgentText, InitialMessage
 from app.wire.thread_requests import SendMessageRequest, StartAgentThreadRequest
 
 DECLARED = {"goals", "output_schema"}
 
 # What the user says where a turn is declared by its goals alone.
 TURN_OF_GOALS = InitialMessage(
-    role="user", content=[AgentTextContent(text="Achieve the goals of this turn.")]
+    role="user", content=[AgentText(text="Achieve the goals of this turn.")]
 )
 _EVENTS = "event"
 

@@ -9,11 +9,8 @@ import org.openapitools.client.model.*;
 
 /** Drives the main job by the Java client of openapi-generator: `Main URL KEY NAME`. */
 public class Main {
-    private static List<AgentTextContent> text(String words) {
-        return List.of(
-                new AgentTextContent()
-                        .contentType(AgentTextContent.ContentTypeEnum.TEXT)
-                        .text(words));
+    private static List<AgentText> text(String words) {
+        return List.of(new AgentText().text(words));
     }
 
     private static List<String> settle(ThreadsApi threads, String threadId) throws Exception {

@@ -7,7 +7,7 @@ import time
 from openapi_client import ApiClient, Configuration
 from openapi_client.api import AgentsApi, ManifestsApi, ThreadsApi
 from openapi_client.models import (
-    AgentTextContent,
+    AgentText,
     CreateAgentRequest,
     InitialMessage,
     LaunchAgentRequest,
@@ -20,8 +20,8 @@ from openapi_client.models import (
 url, key, name = sys.argv[1:]
 
 
-def text(words: str) -> list[AgentTextContent]:
-    return [AgentTextContent(content_type="text", text=words)]
+def text(words: str) -> list[AgentText]:
+    return [AgentText(text=words)]
 
 
 with ApiClient(Configuration(host=url, access_token=key)) as client:

@@ -19,8 +19,8 @@ func must[T any](value T, _ any, err error) T {
 	return value
 }
 
-func text(words string) []statewright.AgentTextContent {
-	return []statewright.AgentTextContent{*statewright.NewAgentTextContent(words)}
+func text(words string) []statewright.AgentText {
+	return []statewright.AgentText{*statewright.NewAgentText(words)}
 }
 
 func main() {

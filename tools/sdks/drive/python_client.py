@@ -9,7 +9,7 @@ from statewright_client.api.agents import agents_create, agents_launch
 from statewright_client.api.manifests import manifests_apply
 from statewright_client.api.threads import threads_get, threads_send_message
 from statewright_client.models import (
-    AgentTextContent,
+    AgentText,
     CreateAgentRequest,
     InitialMessage,
     InitialMessageRole,
@@ -25,8 +25,8 @@ from statewright_client.models import (
 url, key, name = sys.argv[1:]
 
 
-def text(words: str) -> list[AgentTextContent]:
-    return [AgentTextContent(text=words)]
+def text(words: str) -> list[AgentText]:
+    return [AgentText(text=words)]
 
 
 with AuthenticatedClient(url, key, raise_on_unexpected_status=True) as client:
