@@ -5,7 +5,7 @@ so that `{{ 9**9**9 }}` would stop the process that asks for the names it uses.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from app.errors import ConflictError
 from app.flows.rendering.sandbox_child import configure, describe, sandbox_environment
 from app.flows.rendering.store_reads import reads_of_template
 from app.kit.storable import text_fault
+from app.sizes import SizeLimit, SizeLimitError, size_of
 
 # Stands for every name: what a template reads that includes others by a computed name.
 ANY_NAME = "*"
@@ -54,6 +55,7 @@ class TemplateRenderer(ABC):
         Raises:
             TemplateTimeoutError: it took too long.
             TemplateError: it cannot be rendered; the text says why, in one line.
+            SizeLimitError: what it renders would be too long.
         """
 
     def reads(self, text: str) -> frozenset[str]:
@@ -87,11 +89,25 @@ class TrustedRenderer(TemplateRenderer):
     @override
     async def render(self, text: str, context: Mapping[str, Any]) -> str:
         try:
-            return storable(self._compiled(text).render(context))
-        except TemplateError:
+            return joined(self._compiled(text).generate(context))
+        except (TemplateError, SizeLimitError):
             raise
         except Exception as error:
             raise TemplateError(describe(error)) from error
+
+
+def joined(pieces: Iterable[str]) -> str:
+    """The text of its pieces, counted as they come: data that is there once may be named often.
+
+    Raises:
+        TemplateError: the text cannot be stored.
+        SizeLimitError: it would be too long.
+    """
+    limit, kept = SizeLimit("The rendered text"), []
+    for piece in pieces:
+        limit.add(size_of(piece))
+        kept.append(piece)
+    return storable("".join(kept))
 
 
 def storable(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
-from app.flows.rendering.jinja import storable
+from app.flows.rendering.jinja import joined
 
 Parts = tuple[str | nodes.Name, ...]
 
@@ -40,9 +40,8 @@ def fill(parts: Parts, context: Mapping[str, Any]) -> str:
 
     Raises:
         TemplateError: the text cannot be stored.
+        SizeLimitError: it would be too long.
     """
-    return storable(
-        "".join(
-            part if isinstance(part, str) else str(context.get(part.name, "")) for part in parts
-        )
+    return joined(
+        part if isinstance(part, str) else str(context.get(part.name, "")) for part in parts
     )

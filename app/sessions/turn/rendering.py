@@ -83,6 +83,7 @@ class RenderSource:
         Raises:
             ValueNotLoadedError: a stored value is read that is not loaded.
             TemplateError: the template is wrong, or ran over its limits.
+            SizeLimitError: the text would be too long.
         """
         reads = self.flow.renderer.reads(text)
         data = self._given() | (extra or {})

@@ -24,6 +24,7 @@ from app.sessions.turn.limits import TurnLimits
 from app.sessions.turn.planning import new_steps
 from app.sessions.turn.rendering import ReadDialogue, RenderSource
 from app.sessions.turn.transition_input import TransitionInput, failure_message, said_by_user
+from app.sizes import SizeLimitError
 from app.wire.messages import ErrorCode, error_block, plain_text
 
 _CUT = "{} ended at the limit of its length."
@@ -223,7 +224,7 @@ class TransitionRun:
         """Renders the state's template into the dialogue; its fault is an error in the session."""
         try:
             text = await self._source().render(template.text)
-        except TemplateError as error:
+        except (TemplateError, SizeLimitError) as error:
             fault = f"Template of state {self.change.state!r}: {error}"
             self.change.error = f"{self.change.error}\n{fault}" if self.change.error else fault
             return

@@ -13,6 +13,7 @@ from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.rendering import RenderSource
 from app.sessions.turn.run import dialogue_reader
 from app.sessions.turn.stored_values import with_stored_values
+from app.sizes import SizeLimit, SizeLimitError, size_of
 
 T = TypeVar("T")
 
@@ -25,16 +26,19 @@ class StepSource:
         self._flow = flow
         self._claim = claim
         self._session = claim.session
+        self._rendered = SizeLimit("What a step renders")
 
     async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:
         """Renders one template; an error says where that is in the flow."""
         try:
-            return await self._read(lambda source: source.render(text, extra))
-        except TemplateError as error:
+            rendered = await self._read(lambda source: source.render(text, extra))
+            self._rendered.add(size_of(rendered))
+        except (TemplateError, SizeLimitError) as error:
             claim = self._claim
             step = f", step {claim.path!r}" if claim.path else ""
             place = f"Template of state {claim.state!r}{step}"
             raise type(error)(f"{place}: {error.detail}") from error
+        return rendered
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
         """The render data."""

@@ -1,0 +1,50 @@
+"""The one bound on what multiplies: counted while it is made, before its parts are put together.
+
+A short template may name a long text many times, and a map may have an item in many steps. So what
+may be so is counted part by part: a rendered text, the steps that a state starts, what they come to
+together, a session's model, what is shown of one, and a diff.
+"""
+
+from app.errors import ConflictError
+
+# Twice what a client may send at once: an event is shown whole, also beside what was there before.
+MAX_BYTES = 10_000_000
+
+
+class SizeLimitError(ConflictError):
+    """Something would be larger than the service makes, stores or shows; nothing was saved."""
+
+    code = "size-limit"
+    title = "Too large"
+
+
+class SizeLimit:
+    """How much of something there may be.
+
+    Args:
+        what: is counted, as the subject of a sentence.
+        most: bytes that it may have in all.
+    """
+
+    def __init__(self, what: str, most: int = MAX_BYTES) -> None:
+        self._what = what
+        self._most = most
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        """Counts a part.
+
+        Raises:
+            SizeLimitError: with it there are too many bytes.
+        """
+        self._size += size
+        if self._size > self._most:
+            raise SizeLimitError(
+                f"{self._what} would have more than {self._most:,} bytes.",
+                extra={"max_bytes": self._most},
+            )
+
+
+def size_of(text: str) -> int:
+    """The bytes of a text as UTF-8; half a character, which a text may hold here, counts too."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
