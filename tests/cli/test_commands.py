@@ -199,10 +199,13 @@ def test_deletion_takes_users_before_what_they_use(ok: Ok, statewright: Statewri
     ok("apply", "-f", "-", stdin=both)
 
     refused = statewright("delete", "secret", "used")
+    checked = ok("delete", "-f", "-", "--dry-run", stdin=both).splitlines()
     gone = ok("delete", "-f", "-", stdin=both)
 
     assert refused.exit_code == 1
     assert "Provider p" in refused.stderr
+    assert checked[1] == "provider/p deleted (dry run)"
+    assert checked[0].startswith("secret/used only after others: ")
     assert gone.splitlines() == ["provider/p deleted", "secret/used deleted"]
     assert statewright("delete", "-f", "-", stdin=both).exit_code == 1
     assert ok("delete", "-f", "-", "--ignore-not-found", stdin=both) == ""

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from app.cli.client import Client, open_client
+from app.cli.client import Client, ServiceError, open_client
 from app.cli.failures import CommandError, one_line_errors
-from app.cli.manifests.deletion import Named, delete_all
+from app.cli.manifests.deletion import Named, check_all, delete_all
 from app.cli.manifests.sources import FilesOption, read_sources
 from app.cli.manifests.targets import NamesArgument, SelectorOption, read_list, targets
 from app.cli.printing.output import resource_name, say
@@ -25,6 +25,9 @@ def delete(
     ignore_not_found: Annotated[
         bool, typer.Option("--ignore-not-found", help="What is not there is no error.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Let the service check all, and delete nothing.")
+    ] = False,
 ) -> None:
     """Delete resources: by name, by labels, or what manifests name; users before what they use."""
     with one_line_errors():
@@ -37,11 +40,22 @@ def delete(
                 resources = [(one.kind, one.name) for one in read_sources(filename)]
             else:
                 resources = _chosen(client, kinds, names, selector, everything=everything)
-            missing = delete_all(
-                client, resources, lambda named: say(f"{resource_name(*named)} deleted")
-            )
+            missing = (_check if dry_run else _delete)(client, resources)
         if missing and not ignore_not_found:
             raise CommandError("\n".join(error.detail for error in missing))
+
+
+def _delete(client: Client, resources: Sequence[Named]) -> list[ServiceError]:
+    return delete_all(client, resources, lambda named: say(f"{resource_name(*named)} deleted"))
+
+
+def _check(client: Client, resources: Sequence[Named]) -> list[ServiceError]:
+    return check_all(
+        client,
+        resources,
+        lambda named: say(f"{resource_name(*named)} deleted (dry run)"),
+        lambda named, error: say(f"{resource_name(*named)} only after others: {error.detail}"),
+    )
 
 
 def _chosen(

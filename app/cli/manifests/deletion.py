@@ -42,15 +42,50 @@ def delete_all(
     return missing
 
 
-def _delete(client: Client, named: Named) -> ServiceError | None:
-    """Why it cannot be deleted now; None if it was.
+def check_all(
+    client: Client,
+    resources: Sequence[Named],
+    deletable: Callable[[Named], None],
+    in_use: Callable[[Named, ServiceError], None],
+) -> list[ServiceError]:
+    """Asks the service what a deletion would do, which changes nothing.
+
+    Args:
+        client: of the service.
+        resources: in any order.
+        deletable: is called with each that would be gone.
+        in_use: is called with each that others name, which may be among the resources themselves.
+
+    Returns:
+        The errors of those that are not there.
+
+    Raises:
+        ServiceError: one can never be deleted.
+    """
+    missing: list[ServiceError] = []
+    for named in resources:
+        error = _delete(client, named, dry_run=True)
+        if error is None:
+            deletable(named)
+        elif error.status == HTTPStatus.NOT_FOUND:
+            missing.append(error)
+        else:
+            in_use(named, error)
+    return missing
+
+
+def _delete(client: Client, named: Named, *, dry_run: bool = False) -> ServiceError | None:
+    """Why it cannot be deleted now; None if it was, or would be.
 
     Raises:
         ServiceError: it never can.
     """
     kind, name = named
+    query: dict[str, str | int] = {"name": name}
+    if dry_run:
+        query["dry_run"] = "true"
     try:
-        client.ask("delete", kind, query={"name": name})
+        client.ask("delete", kind, query=query)
     except ServiceError as error:
         if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
             return error
