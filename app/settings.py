@@ -52,6 +52,22 @@ class ApiSettings(BaseModel):
     )
 
 
+class ListSettings(BaseModel):
+    """Lists and searches: connections of their own, which orgs share."""
+
+    pool_size: int = Field(6, gt=0, description="PostgreSQL connections of lists and searches")
+    org_connections: int = Field(3, gt=0, description="Most of them that one org uses at once")
+    org_waiting: int = Field(
+        50, ge=0, description="Lists and searches of one org that may wait; one more gets 429"
+    )
+    wait_seconds: float = Field(
+        5.0, gt=0, description="A list or search that waits longer for a connection gets 503"
+    )
+    statement_seconds: float = Field(
+        5.0, gt=0, description="A list or search that takes longer gets 503"
+    )
+
+
 class WorkerSettings(BaseModel):
     """The worker process."""
 
@@ -181,6 +197,7 @@ class Settings(BaseSettings):
     flows_package: str | None = Field(None, description="Python package with flows in code")
     log_level: str = "INFO"
     api: ApiSettings = ApiSettings()
+    lists: ListSettings = ListSettings()
     worker: WorkerSettings = WorkerSettings()
     step: StepSettings = StepSettings()
     session: SessionSettings = SessionSettings()

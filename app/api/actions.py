@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from app.api.deps import ChangesOfReader, DbDep, PageSize, PageToken, Reader, RuntimeDep
+from app.api.deps import ChangesOfReader, ListDb, PageSize, PageToken, Reader, RuntimeDep
 from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page, answer
 from app.enums import ActionKind, ActionStatus
@@ -20,7 +20,7 @@ ActionId = Annotated[str, Path(description="Id of an action.", examples=["act_01
 @router.get("", response_model=Data[Page[ActionRecord]])
 async def list_(
     caller: Reader,
-    db: DbDep,
+    db: ListDb,
     *,
     status: Annotated[
         ActionStatus | None, Query(description="Whether they are open, or how they ended.")

@@ -18,6 +18,7 @@ from app.api.deps import (
     Changes,
     DbDep,
     IdempotencyKey,
+    ListDb,
     PageSize,
     PageToken,
     Reader,
@@ -59,7 +60,7 @@ async def create(
 
 @router.get("", response_model_exclude_unset=True)
 async def list_(
-    caller: Reader, db: DbDep, page_token: PageToken = None, limit: PageSize = 50
+    caller: Reader, db: ListDb, page_token: PageToken = None, limit: PageSize = 50
 ) -> Data[Page[AgentRecord]]:
     """The org's agents, newest first."""
     items, token = await service.list_agents(db, caller, limit=limit, page_token=page_token)
@@ -104,7 +105,7 @@ async def delete(caller: Writer, db: Changes, agent_id: AgentId) -> None:
 @router.get("/{agent_id}/revisions", response_model_exclude_unset=True)
 async def revisions(
     caller: Reader,
-    db: DbDep,
+    db: ListDb,
     agent_id: AgentId,
     page_token: PageToken = None,
     limit: PageSize = 50,

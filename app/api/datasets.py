@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 
 from app.agents import datasets
 from app.agents.datasets import DatasetEventRecord, DatasetRecord
-from app.api.deps import DbDep, PageSize, PageToken, Reader
+from app.api.deps import DbDep, ListDb, PageSize, PageToken, Reader
 from app.api.schemas import Data, Page
 
 router = APIRouter(prefix="/v1/ai/datasets", tags=["datasets"])
@@ -23,7 +23,7 @@ async def get(caller: Reader, db: DbDep, dataset_id: DatasetId) -> Data[DatasetR
 @router.get("/{dataset_id}/events")
 async def events(
     caller: Reader,
-    db: DbDep,
+    db: ListDb,
     dataset_id: DatasetId,
     *,
     collection_id: Annotated[

@@ -92,6 +92,18 @@ CallerDep = Annotated[Caller, Security(_ApiKey())]
 Reader = Annotated[Caller, Security(_READER)]
 Writer = Annotated[Caller, Security(_WRITER)]
 
+
+async def _listing(
+    request: Request, caller: Annotated[Caller, Security(_READER)]
+) -> AsyncIterator[AsyncSession]:
+    database: Database = request.app.state.database
+    async with database.listing(caller.org_id) as db:
+        yield db
+
+
+# As `DbDep`, for lists and searches: over connections that turns do not need.
+ListDb = Annotated[AsyncSession, Depends(_listing, scope="function")]
+
 IdempotencyKey = Annotated[
     str | None,
     Header(

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from app.access.caller import KeyScope
-from app.api.deps import DbDep, FailedStep, IdempotencyKey, Reader, RuntimeDep, Wait, Writer
+from app.api.deps import FailedStep, IdempotencyKey, ListDb, Reader, RuntimeDep, Wait, Writer
 from app.api.schemas import Page
 from app.sessions.flow_api import commands
 from app.sessions.flow_api.commands import StartSession
@@ -197,7 +197,7 @@ async def model(
 async def list_user_sessions(
     caller: Reader,
     runtime: RuntimeDep,
-    db: DbDep,
+    db: ListDb,
     flow: FlowKey,
     request: UserSessionsRequest | None = None,
 ) -> Page[SessionItem]:

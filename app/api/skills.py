@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, status
 
-from app.api.deps import Changes, DbDep, PageToken, Reader, Writer
+from app.api.deps import Changes, DbDep, ListDb, PageToken, Reader, Writer
 from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page
 from app.errors import faults_within
@@ -53,7 +53,7 @@ async def create(caller: Writer, db: Changes, request: CreateSkillRequest) -> Da
 @router.get("")
 async def list_(
     caller: Reader,
-    db: DbDep,
+    db: ListDb,
     scope: Scope = None,
     page_token: PageToken = None,
     limit: SummaryPageSize = 20,
@@ -66,7 +66,7 @@ async def list_(
 
 
 @router.get("/tags")
-async def tags(caller: Reader, db: DbDep) -> Data[list[str]]:
+async def tags(caller: Reader, db: ListDb) -> Data[list[str]]:
     """The tags of all skills that the caller sees."""
     return Data(data=await service.list_tags(db, caller))
 
@@ -110,7 +110,7 @@ async def summary(caller: Reader, db: DbDep, skill_id: SkillId) -> Data[SkillSum
 
 @router.get("/id/{skill_id}/versions")
 async def list_versions(
-    caller: Reader, db: DbDep, skill_id: SkillId
+    caller: Reader, db: ListDb, skill_id: SkillId
 ) -> Data[list[SkillVersionRecord]]:
     """All versions of a skill, newest first."""
     return Data(data=await versions.list_versions(db, caller, skill_id))

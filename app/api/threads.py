@@ -7,9 +7,9 @@ from pydantic import Field
 
 from app.api.deps import (
     Changes,
-    DbDep,
     FailedStep,
     IdempotencyKey,
+    ListDb,
     PageSize,
     PageToken,
     Reader,
@@ -81,7 +81,7 @@ async def start(
 @router.get("")
 async def list_(
     caller: Reader,
-    db: DbDep,
+    db: ListDb,
     *,
     failed: Annotated[
         bool, Query(description="Only those whose last turn failed and can be retried.")
@@ -102,7 +102,7 @@ async def list_(
 
 @router.post("/search")
 async def search(
-    caller: Reader, db: DbDep, request: SearchThreadsRequest
+    caller: Reader, db: ListDb, request: SearchThreadsRequest
 ) -> Data[Page[AgentThreadRecord]]:
     """Find threads by status, agent, creator or text, newest first."""
     items, token = await search_threads(db, caller, request)

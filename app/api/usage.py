@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.api.deps import PageSize, PageToken, Reader, RuntimeDep
+from app.api.deps import ListDb, PageSize, PageToken, Reader
 from app.api.schemas import Data
 from app.kit.moment import Moment
 from app.usage.report import UsageBy, UsageReport, usage_report
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/ai/usage", tags=["usage"])
 async def get(
     *,
     caller: Reader,
-    runtime: RuntimeDep,
+    db: ListDb,
     by: Annotated[UsageBy, Query(description="What to sum by.")] = UsageBy.DAY,
     from_: Annotated[
         Moment | None, Query(alias="from", description="From this moment on; none: all before.")
@@ -30,7 +30,7 @@ async def get(
 ) -> Data[UsageReport]:
     """Sum the tokens and costs of requests to models: an admin the org's, others their own."""
     report = await usage_report(
-        runtime.database.pool,
+        db,
         caller,
         by,
         agent=agent,

@@ -18,6 +18,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from typing_extensions import override
 
 from app.db.pooler import PARAMETER, PooledConnection, is_pooled
+from app.db.shares import Shares
+from app.settings import ListSettings
 
 # A stuck transaction must never hold a session row for long: the design's two time limits.
 SERVER_SETTINGS = {
@@ -27,6 +29,9 @@ SERVER_SETTINGS = {
 }
 # Whoever waits for PostgreSQL gives up after this: for a connection, and for a statement.
 PATIENCE_SECONDS = 5.0
+# The server ends a statement by itself so long before that: the connection stays of use then, and
+# no statement outlives the process that asked.
+_MARGIN_SECONDS = 0.5
 # A statement that was given up is cancelled; a server that does not say so by then hangs.
 _CANCEL_SECONDS = 0.5
 
@@ -72,7 +77,9 @@ def plain_url(database_url: str) -> str:
     return f"postgresql{separator}{rest}"
 
 
-def _address(database_url: str) -> tuple[str, dict[str, Any]]:
+def _address(
+    database_url: str, command_timeout: float | None = PATIENCE_SECONDS
+) -> tuple[str, dict[str, Any]]:
     """A URL with libpq's parameters as asyncpg takes it: what it does not know is an option."""
     parts = urlsplit(plain_url(database_url))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -84,7 +91,11 @@ def _address(database_url: str) -> tuple[str, dict[str, Any]]:
     asked = float(seconds) if seconds.isdecimal() else 0.0  # libpq: 0 is no limit
     options: dict[str, Any] = {
         "timeout": min(asked or PATIENCE_SECONDS, PATIENCE_SECONDS),
-        "server_settings": {**SERVER_SETTINGS, "application_name": application_name},
+        "server_settings": {
+            **SERVER_SETTINGS,
+            "application_name": application_name,
+            **_statement_timeout(query.get("options", ""), command_timeout),
+        },
     }
     if is_pooled(database_url):
         options |= {
@@ -95,6 +106,15 @@ def _address(database_url: str) -> tuple[str, dict[str, Any]]:
     return parts._replace(query=urlencode(query)).geturl(), options
 
 
+def _statement_timeout(options: str, command_timeout: float | None) -> dict[str, str]:
+    """The server's own limit of a statement, where the URL does not set one."""
+    if command_timeout is None:
+        return {"statement_timeout": "0"}
+    if "statement_timeout" in options:
+        return {}
+    return {"statement_timeout": str(round((command_timeout - _MARGIN_SECONDS) * 1000))}
+
+
 async def connect(
     database_url: str, *, command_timeout: float | None = PATIENCE_SECONDS, **options: Any
 ) -> asyncpg.Connection:
@@ -103,14 +123,15 @@ async def connect(
     Args:
         database_url: any PostgreSQL URL, with any parameters of libpq's. Those that asyncpg does
             not have, such as `channel_binding`, are left out.
-        command_timeout: seconds after which a statement is given up.
+        command_timeout: seconds after which a statement is given up; by the server a bit before.
+            None, of what may take any time: neither of them gives it up.
         options: of `asyncpg.connect`.
 
     Raises:
         DatabaseUnreachableError: nobody answers there.
         asyncpg.PostgresError: the server refuses.
     """
-    url, defaults = _address(database_url)
+    url, defaults = _address(database_url, command_timeout)
     try:
         return await asyncpg.connect(
             url, command_timeout=command_timeout, **{**defaults, **options}
@@ -224,16 +245,36 @@ class Database:
         pool: asyncpg pool for the paths of a turn, which use few prepared statements.
     """
 
-    def __init__(self, engine: AsyncEngine, pool: asyncpg.Pool) -> None:
+    def __init__(
+        self, engine: AsyncEngine, lists: AsyncEngine, pool: asyncpg.Pool, shares: Shares
+    ) -> None:
         self.engine = engine
         self.pool = pool
+        self._lists = lists
+        self._shares = shares
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database_url: str, *, pool_size: int = 8) -> AsyncIterator["Database"]:
-        """Connects lazily; closes the engine and the pool at the end."""
+    async def open(
+        cls, database_url: str, *, pool_size: int = 8, lists: ListSettings | None = None
+    ) -> AsyncIterator["Database"]:
+        """Connects lazily; closes the engines and the pool at the end.
+
+        Args:
+            database_url: any PostgreSQL URL.
+            pool_size: connections for turns.
+            lists: connections for lists and searches, and how orgs share them.
+        """
+        lists = lists or ListSettings()
         engine = create_engine(
-            database_url, pool_size=5, max_overflow=15, pool_timeout=PATIENCE_SECONDS
+            database_url, pool_size=5, max_overflow=10, pool_timeout=PATIENCE_SECONDS
+        )
+        list_engine = create_engine(
+            database_url,
+            command_timeout=lists.statement_seconds + _MARGIN_SECONDS,
+            pool_size=lists.pool_size,
+            max_overflow=0,
+            pool_timeout=PATIENCE_SECONDS,
         )
         pool = _Pool(
             database_url,
@@ -250,8 +291,9 @@ class Database:
         )
         async with pool:
             try:
-                yield cls(engine, pool)
+                yield cls(engine, list_engine, pool, _shares(lists))
             finally:
+                await list_engine.dispose()
                 await engine.dispose()
 
     @asynccontextmanager
@@ -259,6 +301,33 @@ class Database:
         """One transaction: committed when the block ends, rolled back when it raises."""
         async with AsyncSession(self.engine, expire_on_commit=False) as db, db.begin():
             yield db
+
+    @asynccontextmanager
+    async def listing(self, org_id: str) -> AsyncIterator[AsyncSession]:
+        """One transaction of a list or a search of an org.
+
+        It has few connections, which turns do not need, and the orgs share them; its statements
+        end sooner.
+
+        Raises:
+            ListQuotaError: too many lists and searches of the org wait already.
+            UnavailableError: no connection became free in time.
+        """
+        async with (
+            self._shares.place(org_id),
+            AsyncSession(self._lists, expire_on_commit=False) as db,
+            db.begin(),
+        ):
+            yield db
+
+
+def _shares(lists: ListSettings) -> Shares:
+    return Shares(
+        lists.pool_size,
+        each=lists.org_connections,
+        waiting=lists.org_waiting,
+        seconds=lists.wait_seconds,
+    )
 
 
 def is_unavailable(error: BaseException) -> bool:

@@ -64,6 +64,14 @@ def is_database_failure(error: BaseException) -> bool:
     return isinstance(error, _CLIENT_ERRORS) and not isinstance(error, ValueError)
 
 
+def is_statement_timeout(error: BaseException) -> bool:
+    """Whether PostgreSQL ended a statement because it took longer than it may."""
+    if isinstance(error, DBAPIError):
+        cause = error.orig.__cause__ if error.orig else None
+        return cause is not None and is_statement_timeout(cause)
+    return isinstance(error, asyncpg.QueryCanceledError)
+
+
 def is_write_conflict(error: BaseException) -> bool:
     """Whether a row that a transaction had seen, or not seen, was deleted or made by another one.
 

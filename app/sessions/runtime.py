@@ -46,7 +46,9 @@ class Runtime:
         """Opens everything; closes it at the end. Without `listen` no wake-up is received."""
         namespace = settings.redis_namespace
         async with (
-            Database.open(settings.database_url, pool_size=pool_size) as database,
+            Database.open(
+                settings.database_url, pool_size=pool_size, lists=settings.lists
+            ) as database,
             open_redis(settings.redis_url, namespace) as redis,
             FlowCatalog.open(database, settings.flows_package) as catalog,
         ):

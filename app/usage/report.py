@@ -3,8 +3,8 @@
 from datetime import datetime
 from enum import StrEnum
 
-import asyncpg
 from pydantic import Field
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller, KeyScope
 from app.errors import BadRequestError
@@ -68,7 +68,7 @@ GROUP BY c.key ORDER BY c.key LIMIT $8"""
 
 
 async def usage_report(
-    pool: asyncpg.Pool,
+    db: AsyncSession,
     caller: Caller,
     by: UsageBy,
     *,
@@ -81,7 +81,7 @@ async def usage_report(
     """What the caller may know of: admins all of the org's, others what their own sessions took.
 
     Args:
-        pool: where the account is.
+        db: the transaction.
         caller: who asks.
         by: what is summed by.
         agent: name or id of the only agent to look at.
@@ -99,7 +99,8 @@ async def usage_report(
         raise BadRequestError(detail, errors=[{"loc": ["query", "to"], "msg": detail}])
     user = None if KeyScope.ADMIN in caller.scopes else caller.user_id
     after = _key(page_token) if page_token else None
-    rows = await pool.fetch(REPORT, caller.org_id, by, user, agent, start, end, after, limit + 1)
+    arguments = (caller.org_id, by, user, agent, start, end, after, limit + 1)
+    rows = (await (await db.connection()).exec_driver_sql(REPORT, arguments)).mappings().all()
     page, token = cut_page(rows, limit, lambda last: encode_token(last["key"]))
     items = [UsageItem.model_validate(dict(row)) for row in page]
     return UsageReport(items=items, next_token=token)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import TypeAliasType
 
 from app.api.http.methods import allow
-from app.db.failures import is_database_failure, is_write_conflict
+from app.db.failures import is_database_failure, is_statement_timeout, is_write_conflict
 from app.errors import (
     BadRequestError,
     ConflictError,
@@ -96,6 +96,13 @@ def problem_of(error: StatewrightError, instance: str) -> Response:
     return Response(content, error.status, headers, MEDIA_TYPE)
 
 
+class StatementTimeoutError(UnavailableError):
+    """PostgreSQL ended a statement of the request at its limit."""
+
+    code = "statement-timeout"
+    title = "Statement timeout"
+
+
 class _InternalError(StatewrightError):
     """A fault of ours. The log has the details, the client does not."""
 
@@ -114,6 +121,13 @@ def as_statewright_error(error: Exception) -> StatewrightError:
 
 def _public_error(error: Exception) -> StatewrightError:
     """What a client may know of an error that no code of ours raised."""
+    if is_statement_timeout(error):
+        _log.warning("a statement took too long", exc_info=error)
+        return StatementTimeoutError(
+            "The database was asked for more than it finds in the time for one request; ask for"
+            " less, or try again.",
+            retry_after=_RETRY_SECONDS,
+        )
     if isinstance(error, _UNAVAILABLE) or is_database_failure(error):
         _log.warning("a part of the service failed", exc_info=error)
         return UnavailableError(

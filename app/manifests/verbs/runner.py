@@ -33,6 +33,7 @@ PAST = {
     "prompt": "prompted",
 }
 _OK = 200
+_LISTS = ("get", "history", "logs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,10 @@ class VerbRunner:
             entry.thing = self.brokers.kind(kind)
             broker = self.brokers.find(kind)
             caller.require(broker.write_scope if changes else KeyScope.READ)
-            async with self.runtime.database.transaction() as db:
+            database = self.runtime.database
+            lists = command in _LISTS
+            begin = database.listing(caller.org_id) if lists else database.transaction()
+            async with begin as db:
                 if (before := await self.answered_before(db, keyed)) is not None:
                     return before
                 async with trial(db, dry_run=dry_run):
