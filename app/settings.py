@@ -84,7 +84,10 @@ class StepSettings(BaseModel):
     timeout_seconds: float = Field(120.0, gt=0, description="Default limit of one attempt")
     max_attempts: int = Field(4, gt=0, description="Attempts that an invoker may fail")
     max_losses: int = Field(
-        5, gt=0, description="Attempts that may end without an answer, as when a worker is killed"
+        1,
+        ge=0,
+        description="Attempts that may end without an answer, as when a worker is killed;"
+        " after one more the step is quarantined",
     )
     invocation_seconds: float = Field(
         86_400.0, gt=0, description="An invocation that takes longer fails"

@@ -60,6 +60,7 @@ class StepRowsInMemory:
             attempt=row.attempt,
             failures=row.failures,
             losses=row.losses,
+            lost_workers=0,
             max_attempts=row.step.max_attempts,
             scope=row.step.planned.scope,
             result=row.result,

@@ -213,6 +213,7 @@ def _continues(claim: Claim, started: list[NewStep], parent: Composite) -> Invoc
         attempt=1,
         failures=0,
         losses=0,
+        lost_workers=0,
         max_attempts=own.max_attempts,
         scope=own.planned.scope,
         result=None,

@@ -26,6 +26,7 @@ from app.sessions.steps.completion import (
     StepCompletion,
 )
 from app.sessions.steps.leases import LeaseLostError, Leases
+from app.sessions.steps.suspects import Suspects
 from app.sessions.store.asks import NewAsk
 from app.sessions.store.cause import Cause
 from app.sessions.store.claim import Claim
@@ -60,6 +61,7 @@ class StepRunner:
         self._settings = runtime.settings.step
         # The steps of one map become due together.
         self._claims = Batch(self._claim_all)
+        self._suspects = Suspects(self._run_suspect)
         self._completion = StepCompletion(
             runtime.store,
             queues,
@@ -70,6 +72,16 @@ class StepRunner:
     async def run(self, step_id: str) -> None:
         """Runs a step if it is due and nobody else has it, and then what follows directly."""
         claim = await self._claims(step_id)
+        if claim is None:  # it may be one whose worker was lost
+            await self._suspects.add(step_id)
+        await self._run_all(claim)
+
+    async def _run_suspect(self, step_id: str) -> None:
+        lease = self._settings.lease_seconds
+        (claim,) = await self._runtime.store.claim([step_id], lease, suspects=True)
+        await self._run_all(claim)
+
+    async def _run_all(self, claim: Claim | None) -> None:
         while claim is not None:
             with bound_contextvars(
                 step_id=claim.step_id, session_id=claim.session.id, org_id=claim.session.org_id
@@ -102,10 +114,11 @@ class StepRunner:
         return await self._settled(claim, outcome, spent)
 
     async def _outcome(self, claim: Claim, spent: Spent) -> Outcome:
-        if claim.losses > self._settings.max_losses:
+        if claim.lost_workers > self._settings.max_losses:
+            log.error("step quarantined", lost_workers=claim.lost_workers)
             return Failed(
-                f"The step was given up: {claim.losses} attempts ended without an answer, "
-                "as when a worker is killed."
+                f"The step is in quarantine: {claim.lost_workers} attempts ended without an "
+                "answer, as when a worker is killed. It is not run again by itself."
             )
         return await self._leases.run(claim, self._attempts.run(claim, spent))
 

@@ -50,10 +50,11 @@ class Claim:
     """One attempt of one step. `attempt` is its fence.
 
     `failures` counts the attempts that its invoker failed, `losses` those that ended without an
-    answer. `flow_fingerprint` is that of the code by which the state was entered. `result` is set
-    where there is nothing to run; `event` ends the invocation; `entered` is when the session
-    entered the state, which the render data show as the current time. `deadline` is when the
-    invocation ends at the latest, by the monotonic clock of this process.
+    answer, `lost_workers` the workers that were lost meanwhile. `flow_fingerprint` is that of the
+    code by which the state was entered. `result` is set where there is nothing to run; `event` ends
+    the invocation; `entered` is when the session entered the state, which the render data show as
+    the current time. `deadline` is when the invocation ends at the latest, by the monotonic clock
+    of this process.
     `waits_for` is what an attempt before this one waited for without a worker.
     `budgets` is None where nothing bounds what requests to models take.
     """
@@ -65,6 +66,7 @@ class Claim:
     attempt: int
     failures: int
     losses: int
+    lost_workers: int
     max_attempts: int
     scope: StepScope
     result: str | None
@@ -104,6 +106,7 @@ class Claim:
             attempt=row["attempt"],
             failures=row["failures"],
             losses=row["losses"],
+            lost_workers=row["lost_workers"],
             max_attempts=row["max_attempts"],
             scope=scope_of(row["step_input"]),
             result=row["step_result"],

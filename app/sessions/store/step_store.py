@@ -91,9 +91,17 @@ class StepStore:
         written = {row["id"] for row in rows}
         return [one.step_id in written for one in results]
 
-    async def claim(self, step_ids: list[str], lease: float) -> list[Claim | None]:
-        """Takes the steps that are due, or whose lease lapsed; one named twice is taken once."""
-        rows = await self._pool.fetch(step_sql.CLAIM, step_ids, lease)
+    async def claim(
+        self, step_ids: list[str], lease: float, *, suspects: bool = False
+    ) -> list[Claim | None]:
+        """Takes the steps that are due; one named twice is taken once.
+
+        Args:
+            step_ids: the steps.
+            lease: seconds.
+            suspects: takes those too whose lease lapsed, now or before: their worker was lost.
+        """
+        rows = await self._pool.fetch(step_sql.CLAIM, step_ids, lease, suspects)
         claims = {row["step_id"]: Claim.from_row(row) for row in rows}
         return [claims.pop(step_id, None) for step_id in step_ids]
 

@@ -38,9 +38,11 @@ class Step(SQLModel, table=True):
     an answer in it ended at the limit of its length. `input` is what its render sees:
     `previous_result`, map index and value. `attempt` is the fence of what a worker writes. Of the
     attempts, `failures` were failed by the invoker, which `max_attempts` bounds, and `losses` ended
-    without an answer. `protocol` is that of the process that planned it: the rules by which the row
-    is read. `waits_for` is the id of the session or action that a leaf waits for without a worker,
-    or waited for; it is looked at again at `run_after`, whatever became of that.
+    without an answer; `lost_workers` counts the workers that were lost while they ran it, and one
+    that lost any is run alone among such. `protocol` is that of the process that planned it: the
+    rules by which the row is read. `waits_for` is the id of the session or action that a leaf waits
+    for without a worker, or waited for; it is looked at again at `run_after`, whatever became of
+    that.
     """
 
     __tablename__ = "step"
@@ -72,6 +74,7 @@ class Step(SQLModel, table=True):
     attempt: int = 0
     failures: int = counter(0)
     losses: int = counter(0)
+    lost_workers: int = counter(0)
     max_attempts: int
     protocol: int = counter(1)
     remaining: int = 0

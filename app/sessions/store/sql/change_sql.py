@@ -182,7 +182,7 @@ RESUME = (
 )
 , reopened_steps AS (
   UPDATE step t SET invocation_id = i.invocation->>'id', failures = 0,
-    losses = (t.status = 'superseded' AND t.attempt > 0)::int,
+    losses = (t.status = 'superseded' AND t.attempt > 0)::int, lost_workers = 0,
     status = CASE WHEN t.status = 'done' THEN 'done' WHEN t.kind = 'leaf' THEN 'queued'
       ELSE 'waiting' END,
     error = NULL, finished_at = CASE WHEN t.status = 'done' THEN t.finished_at END,

@@ -85,11 +85,12 @@ WITH i AS MATERIALIZED (
 SELECT id FROM done"""
 
 _DUE = """
-  (t.status = 'queued' AND t.run_after <= clock_timestamp()
-    OR t.status = 'running' AND t.lease_until < clock_timestamp()
+  (t.status = 'queued' AND t.run_after <= clock_timestamp() AND ($3 OR t.lost_workers = 0)
+    OR $3 AND t.status = 'running' AND t.lease_until < clock_timestamp()
       AND pg_try_advisory_xact_lock(hashtextextended(t.id, 0)))"""
 
-# $1 step ids, $2 lease in seconds. A step without a row: somebody else has it, or it is over.
+# $1 step ids, $2 lease in seconds, $3 whether those too whose worker was lost, now or before. A
+# step without a row: somebody else has it, or it is over.
 # A lapsed step whose owner waits for its row (RENEW_LOCKED) is the owner's.
 # Locked rows are skipped, so that this waits for nobody: not for others who claim or cancel.
 # A step that was running is taken over: the attempt before ended without an answer.
@@ -101,13 +102,14 @@ WITH due AS (
 , claimed AS (
   UPDATE step t SET status = 'running', attempt = t.attempt + 1, published_at = clock_timestamp(),
     losses = t.losses + (t.status = 'running')::int,
+    lost_workers = t.lost_workers + (t.status = 'running')::int,
     lease_until = clock_timestamp() + $2 * interval '1 second'
   FROM due WHERE t.id = due.id
   RETURNING t.*
 )
-SELECT t.id AS step_id, t.path, t.attempt, t.failures, t.losses, t.max_attempts,
-  t.queue AS step_queue, t.input AS step_input, t.result AS step_result, t.waits_for,
-  v.id AS running_id,
+SELECT t.id AS step_id, t.path, t.attempt, t.failures, t.losses, t.lost_workers,
+  t.max_attempts, t.queue AS step_queue, t.input AS step_input, t.result AS step_result,
+  t.waits_for, v.id AS running_id,
   v.event AS ending_event, v.flow_fingerprint, v.input AS actor_input, v.state AS invoker_state,
   v.created AS entered,
   coalesce(extract(epoch FROM v.deadline - clock_timestamp()), 'infinity')::float8 AS seconds_left,
