@@ -58,6 +58,19 @@ class StepScope:
             "parsed_previous_result": parse_result(self.previous_result),
         }
 
+    def beyond(self, outer: "StepScope") -> "StepScope":
+        """What it has that the scope around it has not: all that is to be stored of it."""
+        known = outer.fields
+        fields = {n: v for n, v in self.fields.items() if n not in known or known[n] is not v}
+        passed_on = self.previous_result is outer.previous_result
+        return StepScope(None if passed_on else self.previous_result, fields)
+
+    def within(self, outer: "StepScope") -> "StepScope":
+        """The scope of which it is what lies beyond the one around it."""
+        result = self.previous_result
+        result = outer.previous_result if result is None else result
+        return StepScope(result, outer.fields | self.fields)
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
@@ -123,10 +136,16 @@ class Graph:
 
     def assemble(self, path: str, results: dict[str, str]) -> str:
         """The JSON of a finished parallel or map; `results` maps child paths to their results."""
+
+        # One after the other: as values they take many times as much memory as written out.
+        def written(key: str | int) -> str:
+            return _dump(parse_result(results[_join(path, key)]))
+
         node, _ = self.find(path)
         if isinstance(node, Parallel):
-            return _dump({key: parse_result(results[_join(path, key)]) for key in node.parts})
-        return _dump([parse_result(results[_join(path, i)]) for i in range(len(results))])
+            members = [f"{_dump(key)}: {written(key)}" for key in node.parts]
+            return f"{{{', '.join(members)}}}"
+        return f"[{', '.join(written(index) for index in range(len(results)))}]"
 
     def _expand(self, node: Node, path: str, queue: str, scope: StepScope) -> StepPlan:
         inner, queue = _unwrap(node, queue)

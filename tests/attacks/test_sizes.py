@@ -6,9 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
+from app.db.engine import Database
 from app.flows.rendering.jinja import SANDBOX, TrustedRenderer
 from app.flows.rendering.plain import fill, plain_parts
+from app.settings import Settings
 from app.sizes import MAX_BYTES, SizeLimitError
+from app.worker import serving
 from tests.support.flows import Session, flow_of
 from tests.support.manifests import manifest, post
 
@@ -71,3 +74,60 @@ async def test_an_event_that_a_state_shows_too_often_leaves_an_error_in_the_sess
         in (answer["error"])
     )
     assert (await session.send("show", "x"))["response"] == "x" * 500
+
+
+LONG = "x" * 50_000
+
+
+def echo(template: str) -> dict[str, Any]:
+    return {"invoke": "verbatim", "template": template}
+
+
+def mapped(path: str, field: str, part: Any) -> dict[str, Any]:
+    return {"map": {"over": path, "value_field": field, "template": part}}
+
+
+EIGHT = "`[1, 2, 3, 4, 5, 6, 7, 8]`"
+SEEN = echo("{{ long | length }}/{{ one }}")
+INNER = mapped(EIGHT, "one", {"chain": [SEEN, echo("{{ previous_result }}")]})
+ONE = echo("{{ previous_result | length }}/{{ one }}")
+SHARED = {
+    "a map inside a map": mapped("[actor_input]", "long", INNER),
+    "a chain before a map": {
+        "chain": [
+            echo("{{ actor_input }}"),
+            mapped(EIGHT, "one", {"parallel": {"a": ONE, "b": ONE}}),
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("template", SHARED.values(), ids=SHARED.keys())
+async def test_what_many_steps_see_is_stored_once(
+    client: httpx.AsyncClient, database: Database, settings: Settings, template: Any
+) -> None:
+    await post(client, "apply", manifest("Flow", "shared", flow_of(template)))
+    session = await Session.start(client, "shared")
+    async with serving(settings):
+        answer = await session.send("user_input", LONG)
+    assert answer["error"] is None
+    assert answer["response"].count("50000/") in (8, 16), answer["response"][:300]
+
+    stored = await database.pool.fetchval("SELECT sum(length(input::text)) FROM step")
+    assert stored < 2 * len(LONG)
+
+
+async def test_steps_are_planned_until_they_are_too_large(client: httpx.AsyncClient) -> None:
+    """Each of the outer steps has its own inner ones, with the same long item."""
+    inner = mapped("[actor_input]", "long", echo("{{ long | length }}"))
+    template = mapped(EIGHT, "a", mapped(EIGHT, "b", mapped(EIGHT, "c", inner)))
+    await post(client, "apply", manifest("Flow", "maps", flow_of(template)))
+    session = await Session.start(client, "maps")
+
+    refused = await session.post("user_input", LONG)
+
+    assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (409, "size-limit")
+    assert refused.json()["detail"] == (
+        f"The steps that start at once would have more than {MOST} bytes."
+    )
+    assert (await session.post("user_input", "x")).status_code == 200

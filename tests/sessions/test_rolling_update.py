@@ -1,6 +1,7 @@
 """Two workers with different flows, as while a new release is rolled out."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import cast
 
@@ -12,7 +13,8 @@ from app.db.engine import Database
 from app.sessions.store.protocol import PROTOCOL
 from app.settings import Settings
 from app.worker import serving
-from tests.support.flows import Session, WritePackage
+from tests.support.flows import Session, WritePackage, flow_of
+from tests.support.manifests import manifest, post
 
 
 @pytest.fixture
@@ -151,3 +153,31 @@ async def test_a_step_of_a_newer_protocol_waits_for_a_newer_worker(
             while session.answer["next_actions"] == ["poll"]:
                 await session.poll()
     assert session.answer["error"] is None
+
+
+async def test_steps_that_the_release_before_stored_with_all_that_they_see_are_run(
+    client: httpx.AsyncClient, database: Database, settings: Settings
+) -> None:
+    part = {"chain": ["{{ outer }}/{{ inner }}", "<{{ previous_result }}>"]}
+    inner = {"map": {"over": "`[1, 2]`", "value_field": "inner", "template": part}}
+    outer = {"map": {"over": "`[3, 4]`", "value_field": "outer", "template": inner}}
+    await post(client, "apply", manifest("Flow", "in_maps", flow_of(outer)))
+    session = await Session.start(client, "in_maps")
+    await session.post("user_input")
+    assert await database.pool.fetchval("SELECT max(protocol) FROM step") == PROTOCOL
+    steps = await database.pool.fetch("SELECT id, path FROM step WHERE path <> ''")
+    for id_, path in steps:
+        places = [int(part) for part in path.split("/")[1:3]]
+        seen = {"outer": 3 + places[0], "inner": 1 + places[-1], "map_index": places[-1]}
+        if len(places) == 1:
+            del seen["inner"]
+        whole = {"previous_result": None, "fields": json.dumps(seen)}
+        await database.pool.execute(
+            "UPDATE step SET protocol = 2, input = $2 WHERE id = $1", id_, whole
+        )
+
+    async with serving(settings), asyncio.timeout(10):
+        while session.answer["next_actions"] == ["poll"] or not session.answer["response"]:
+            await session.poll()
+
+    assert session.answer["response"] == '[["<3/1>", "<3/2>"], ["<4/1>", "<4/2>"]]'

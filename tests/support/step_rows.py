@@ -8,6 +8,7 @@ from typing import cast
 
 from app.db.models import StepStatus
 from app.enums import StepKind
+from app.flows.graph import StepScope
 from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.new_rows import NewStep, StepFence
 from app.sessions.store.snapshot import Snapshot
@@ -62,7 +63,7 @@ class StepRowsInMemory:
             losses=row.losses,
             lost_workers=0,
             max_attempts=row.step.max_attempts,
-            scope=row.step.planned.scope,
+            scope=self._scope(row),
             result=row.result,
             invocation_id=row.step.invocation_id,
             flow_fingerprint=None,
@@ -149,4 +150,9 @@ class StepRowsInMemory:
     def _composite(self, row: Row) -> Composite:
         planned = row.step.planned
         kind, left = planned.kind, row.remaining
-        return Composite(row.step.id, planned.path, kind, left, planned.scope, row.cut)
+        return Composite(row.step.id, planned.path, kind, left, self._scope(row), row.cut)
+
+    def _scope(self, row: Row) -> StepScope:
+        """What a step sees: of its row, and of those of the composites above it."""
+        above = self.rows.get(row.step.parent_id or "")
+        return row.step.own.within(StepScope() if above is None else self._scope(above))

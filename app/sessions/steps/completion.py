@@ -158,9 +158,8 @@ class StepCompletion:
             plan = graph.follow(parent.path, rise.path, parent.scope, rise.value.text)
             if plan.result is None:
                 rise.to_come = plan.to_come
-                ids = {path: composite.id for path, composite in known.items()}
                 invocation_id = rise.claim.invocation_id
-                steps = new_steps(graph, plan, invocation_id, ids, self._max_attempts)
+                steps = new_steps(graph, plan, invocation_id, known, self._max_attempts)
                 self._claim_one(steps)
                 return _CompositeContinues(steps)
             rise.value = replace(rise.value, text=plan.result)

@@ -1,6 +1,7 @@
 """A claimed step: this worker's, until its lease lapses."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -33,14 +34,20 @@ class Composite:
         return cls(step.id, planned.path, planned.kind, planned.remaining, planned.scope)
 
     @classmethod
-    def from_row(cls, row: asyncpg.Record, prefix: str = "") -> Self:
-        """The composite in a row that has its columns, each named with the prefix."""
+    def from_row(cls, row: asyncpg.Record, outer: StepScope, prefix: str = "") -> Self:
+        """The composite in a row that has its columns, each named with the prefix.
+
+        Args:
+            row: has the columns.
+            outer: the scope of the composite above it.
+            prefix: of the columns' names.
+        """
         return cls(
             id=row[f"{prefix}id"],
             path=row[f"{prefix}path"],
             kind=StepKind(row[f"{prefix}kind"]),
             remaining=row[f"{prefix}remaining"],
-            scope=scope_of(row[f"{prefix}input"]),
+            scope=_scope_of(row[f"{prefix}input"], outer),
             cut=row[f"{prefix}cut"],
         )
 
@@ -98,17 +105,21 @@ class Claim:
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
         """The claim in a row that the claiming statement returns."""
+        outer = StepScope()
+        for stored in row["outer_inputs"] or ():
+            outer = _scope_of(stored, outer)
+        parent = Composite.from_row(row, outer, "parent_") if row["parent_id"] else None
         return cls(
             step_id=row["step_id"],
             queue=row["step_queue"],
             path=row["path"],
-            parent=Composite.from_row(row, "parent_") if row["parent_id"] else None,
+            parent=parent,
             attempt=row["attempt"],
             failures=row["failures"],
             losses=row["losses"],
             lost_workers=row["lost_workers"],
             max_attempts=row["max_attempts"],
-            scope=scope_of(row["step_input"]),
+            scope=_scope_of(row["step_input"], parent.scope if parent else StepScope()),
             result=row["step_result"],
             invocation_id=row["running_id"],
             flow_fingerprint=row["flow_fingerprint"],
@@ -123,6 +134,20 @@ class Claim:
         )
 
 
-def scope_of(stored: dict[str, Any]) -> StepScope:
-    """A step's scope as it was stored."""
-    return StepScope(stored["previous_result"], orjson.loads(stored["fields"]))
+def composites_of(rows: Iterable[asyncpg.Record]) -> dict[str, Composite]:
+    """The open composites of an invocation, by path: each with those above it among the rows."""
+    found: dict[str, Composite] = {}
+    for row in sorted(rows, key=lambda row: len(row["path"])):
+        above = found.get(row["path"].rpartition("/")[0])
+        outer = StepScope() if above is None else above.scope
+        found[row["path"]] = Composite.from_row(row, outer)
+    return found
+
+
+def _scope_of(stored: dict[str, Any], outer: StepScope) -> StepScope:
+    """A step's scope as it was stored, below that of the composite above it.
+
+    An earlier release stored all of it: that hides what is above it, which is a part of it.
+    """
+    own = StepScope(stored["previous_result"], orjson.loads(stored["fields"]))
+    return own.within(outer)

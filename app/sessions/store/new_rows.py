@@ -7,9 +7,10 @@ import orjson
 
 from app.db.models import MessageStatus, StepStatus
 from app.enums import MessageRole, StepKind, ThreadVisibility
-from app.flows.graph import PlannedStep
+from app.flows.graph import PlannedStep, StepScope
 from app.kit.ids import new_id
-from app.sessions.store.protocol import PROTOCOL
+from app.sessions.store.protocol import PROTOCOL, WHOLE_SCOPE
+from app.sizes import size_of
 
 
 class DueStep(NamedTuple):
@@ -79,14 +80,32 @@ class ClientEvent:
 
 @dataclass(slots=True)
 class NewStep:
-    """A step to be stored; with a lease (in seconds) it is claimed by who stores it."""
+    """A step to be stored; with a lease (in seconds) it is claimed by who stores it.
+
+    Of its scope is stored what lies beyond `outer`, that of the composite above it: what many steps
+    see is there once.
+    """
 
     id: str
     invocation_id: str
     parent_id: str | None
     planned: PlannedStep
     max_attempts: int
+    outer: StepScope
     lease: float | None = None
+    own: StepScope = field(init=False)
+    # As text: jsonb holds no NUL, which an item of a map may.
+    fields: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.own = self.planned.scope.beyond(self.outer)
+        self.fields = orjson.dumps(self.own.fields)
+
+    @property
+    def size(self) -> int:
+        """The bytes of what is stored of it that others may have too."""
+        texts = (self.own.previous_result, self.planned.result)
+        return len(self.fields) + sum(size_of(text) for text in texts if text is not None)
 
     @property
     def is_composite(self) -> bool:
@@ -115,12 +134,11 @@ class NewStep:
             "attempt": 0 if self.lease is None else 1,
             "lease": self.lease,
             "max_attempts": self.max_attempts,
-            "protocol": PROTOCOL,
+            "protocol": WHOLE_SCOPE if self.outer == StepScope() else PROTOCOL,
             "remaining": self.planned.remaining,
             "input": {
-                "previous_result": self.planned.scope.previous_result,
-                # As text: jsonb holds no NUL, which an item of a map may.
-                "fields": orjson.dumps(self.planned.scope.fields).decode(),
+                "previous_result": self.own.previous_result,
+                "fields": self.fields.decode(),
             },
             "result": self.planned.result,
         }

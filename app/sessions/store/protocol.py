@@ -6,8 +6,12 @@ protocols from `OLDEST` to their own; a newer step waits for a newer worker. So 
 can be rolling, a release knows the protocol of the release before.
 """
 
-PROTOCOL = 2
+PROTOCOL = 3
 OLDEST = 1
+
+# Of rows whose `input` is all that a step sees, since the composite above it sees nothing. In newer
+# ones it is what lies beyond that of the composites above.
+WHOLE_SCOPE = 2
 
 # Of a step `t`: whether this release knows its protocol.
 KNOWN_SQL = f"t.protocol BETWEEN {OLDEST} AND {PROTOCOL}"

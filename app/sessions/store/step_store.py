@@ -7,13 +7,17 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from app.sessions.store.claim import Claim, Composite
+from app.sessions.store.claim import Claim, Composite, composites_of
 from app.sessions.store.new_rows import DueStep, NewStep, StepFence
 from app.sessions.store.outcome import Superseded
 from app.sessions.store.sql import change_sql, read_sql, step_sql
+from app.sizes import SizeLimit
 
 # Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
 _TRIES = 3
+
+# Bytes of the results of one map: 128 calls of tools, each with a result of 256 KB, go through.
+_MAX_RESULTS = 40_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +192,22 @@ class StepStore:
     async def composites(self, invocation_id: str) -> dict[str, Composite]:
         """The open composites of an invocation, by path."""
         rows = await self._pool.fetch(read_sql.COMPOSITES, invocation_id)
-        return {row["path"]: Composite.from_row(row) for row in rows}
+        return composites_of(rows)
 
     async def results(self, composite_id: str) -> dict[str, str]:
-        """The results of a composite's children that are done, by path."""
-        rows = await self._pool.fetch(read_sql.RESULTS, composite_id)
+        """The results of a composite's children that are done, by path.
+
+        Raises:
+            SizeLimitError: together they are too much.
+        """
+        rows = await self._pool.fetch(read_sql.RESULTS, composite_id, _MAX_RESULTS)
+        limit = SizeLimit("What the steps come to together", _MAX_RESULTS)
+        limit.add(rows[0]["total"] if rows else 0)
         return {row["path"]: row["result"] for row in rows}
 
     async def call_results(self, invocation_id: str) -> list[str]:
         """The results, so far, of an invocation whose steps are calls of tools."""
-        rows = await self._pool.fetch(read_sql.CALL_RESULTS, invocation_id)
+        rows = await self._pool.fetch(read_sql.CALL_RESULTS, invocation_id, _MAX_RESULTS)
         return [row["result"] for row in rows]
 
     async def _write(self, statement: str, document: dict[str, Any], *model: bytes) -> bool:

@@ -1,34 +1,45 @@
 """The steps that an invocation starts with, and those that follow one that ended."""
 
+from collections.abc import Mapping
+
 from app.enums import StepKind
 from app.flows.graph import DEFAULT_QUEUE, Graph, PlannedStep, StepPlan, StepScope
 from app.flows.template import Invoke
 from app.kit.ids import new_id
+from app.sessions.store.claim import Composite
 from app.sessions.store.new_rows import NewStep
+from app.sizes import SizeLimit
 
 
 def new_steps(
     graph: Graph,
     plan: StepPlan,
     invocation_id: str,
-    parents: dict[str, str],
+    above: Mapping[str, Composite],
     max_attempts: int,
 ) -> list[NewStep]:
-    """The steps of a plan. `parents` maps the paths of composites that are there to their ids.
+    """The steps of a plan. `above` has the composites that are there, by path.
 
     A plan with nothing to run becomes one step that carries its result: a worker ends it.
+
+    Raises:
+        SizeLimitError: what is to be stored of them is too much.
     """
     done = PlannedStep("", StepKind.LEAF, DEFAULT_QUEUE, StepScope(), result=plan.result)
-    planned = plan.steps or [done]
-    ids = dict(parents)
+    composites = dict(above)
+    limit = SizeLimit("The steps that start at once")
     steps = []
-    for step in planned:
-        ids[step.path] = new_id("stp")
+    for step in plan.steps or [done]:
         attempts = max_attempts
         if step.kind is StepKind.LEAF and step.result is None:
             attempts = _attempts(graph, step.path, max_attempts)
-        parent = ids.get(step.path.rpartition("/")[0]) if step.path else None
-        steps.append(NewStep(ids[step.path], invocation_id, parent, step, attempts))
+        parent = composites.get(step.path.rpartition("/")[0]) if step.path else None
+        parent_id, outer = (parent.id, parent.scope) if parent else (None, StepScope())
+        new = NewStep(new_id("stp"), invocation_id, parent_id, step, attempts, outer)
+        limit.add(new.size)
+        if new.is_composite:
+            composites[step.path] = Composite.of(new)
+        steps.append(new)
     return steps
 
 

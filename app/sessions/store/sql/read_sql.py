@@ -88,13 +88,24 @@ COMPOSITES = """
 SELECT id, path, kind, remaining, cut, input FROM step
 WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""
 
-RESULTS = "SELECT path, result FROM step WHERE parent_id = $1 AND status = 'done'"
+# $1 parallel or map, $2 bytes that its results may have together; where they have more, none is
+# given.
+RESULTS = """
+SELECT path, total, CASE WHEN total <= $2 THEN result END AS result
+FROM (
+  SELECT path, result, sum(octet_length(result)) OVER () AS total
+  FROM step WHERE parent_id = $1 AND status = 'done'
+) r"""
 
-# $1 invocation whose steps are calls of tools: the results that there are.
+# $1 invocation whose steps are calls of tools, $2 bytes that the results may have together: those
+# that there are, the first ones if they have more.
 CALL_RESULTS = """
-SELECT result FROM step
-WHERE invocation_id = $1 AND kind = 'leaf' AND status = 'done' AND result IS NOT NULL
-ORDER BY id"""
+SELECT result FROM (
+  SELECT id, result, sum(octet_length(result)) OVER (ORDER BY id) AS total
+  FROM step
+  WHERE invocation_id = $1 AND kind = 'leaf' AND status = 'done' AND result IS NOT NULL
+) r
+WHERE total <= $2 ORDER BY id"""
 
 # What model requests took together; nothing where there were none. Costs in two currencies have no
 # sum.

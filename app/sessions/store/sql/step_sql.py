@@ -89,6 +89,15 @@ _DUE = """
     OR $3 AND t.status = 'running' AND t.lease_until < clock_timestamp()
       AND pg_try_advisory_xact_lock(hashtextextended(t.id, 0)))"""
 
+# Of the composites above the composite `p`, from the outside in.
+_OUTER_INPUTS = """(
+  WITH RECURSIVE above AS (
+    SELECT a.parent_id, a.input, 1 AS distance FROM step a WHERE a.id = p.parent_id
+    UNION ALL
+    SELECT a.parent_id, a.input, b.distance + 1 FROM above b JOIN step a ON a.id = b.parent_id
+  )
+  SELECT json_agg(input ORDER BY distance DESC) FROM above)"""
+
 # $1 step ids, $2 lease in seconds, $3 whether those too whose worker was lost, now or before. A
 # step without a row: somebody else has it, or it is over.
 # A lapsed step whose owner waits for its row (RENEW_LOCKED) is the owner's.
@@ -115,7 +124,8 @@ SELECT t.id AS step_id, t.path, t.attempt, t.failures, t.losses, t.lost_workers,
   coalesce(extract(epoch FROM v.deadline - clock_timestamp()), 'infinity')::float8 AS seconds_left,
   s.*, o.budget AS org_budget, {STORED_KEYS}, t.parent_id, p.path AS parent_path,
   p.kind AS parent_kind, p.remaining AS parent_remaining, p.cut AS parent_cut,
-  p.input AS parent_input
+  p.input AS parent_input,
+  CASE WHEN p.parent_id IS NOT NULL THEN {_OUTER_INPUTS} END AS outer_inputs
 FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.id = t.session_id
   JOIN org o ON o.id = s.org_id
   LEFT JOIN step p ON p.id = t.parent_id"""
