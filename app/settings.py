@@ -74,6 +74,9 @@ class WorkerSettings(BaseModel):
     concurrency: int = Field(20, gt=0, description="Steps of each queue that a worker runs at once")
     queues: CommaList[str] = Field(default=["default"], description="Queues that the worker serves")
     pool_size: int = Field(8, gt=0, description="PostgreSQL connections of the hot path")
+    suspects: int = Field(
+        1, gt=0, description="Steps that lost a worker of which another runs so many at once"
+    )
     drain_seconds: int = Field(30, ge=0, description="How long SIGTERM waits for running steps")
 
 

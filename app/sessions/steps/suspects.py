@@ -14,24 +14,25 @@ class Suspects:
 
     Args:
         run: runs the step of an id, if it is due and nobody else has it.
+        at_once: how many run at once; with more than one, each that runs is to blame.
     """
 
-    def __init__(self, run: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, run: Callable[[str], Awaitable[None]], at_once: int) -> None:
         self._run = run
+        self._free = at_once
         self._waiting: dict[str, None] = {}
-        self._is_running = False
 
     async def add(self, step_id: str) -> None:
-        """Lets a step wait for its turn; where none runs, runs all that wait."""
+        """Lets a step wait for its turn; where one more may run, runs all that wait."""
         if len(self._waiting) < _MOST:
             self._waiting[step_id] = None
-        if self._is_running:
+        if not self._free:
             return
-        self._is_running = True
+        self._free -= 1
         try:
             while self._waiting:
                 first = next(iter(self._waiting))
                 del self._waiting[first]
                 await self._run(first)
         finally:
-            self._is_running = False
+            self._free += 1
