@@ -16,6 +16,7 @@ from app.api.http.keyed import begin, keyed_request
 from app.api.http.org_header import check_org
 from app.db.engine import Database
 from app.idempotency.request import KeyedRequest
+from app.kit.tenant import work_for
 from app.sessions.runtime import Runtime
 from app.settings import Settings
 
@@ -41,6 +42,7 @@ class _ApiKey(SecurityBase):
         secret_key = runtime.settings.security.secret_key.get_secret_value()
         authorization = request.headers.get("authorization")
         caller = await authenticate(request.app.state.keys, secret_key, authorization)
+        work_for(caller.org_id)
         bind_contextvars(org_id=caller.org_id, user_id=caller.user_id, key_id=caller.key_id)
         check_org(caller, request.headers)
         if self._scope is not None:

@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from typing_extensions import override
 
 from app.db.pooler import PARAMETER, PooledConnection, is_pooled
-from app.db.shares import Shares
+from app.db.shares import ListPlaces
 from app.settings import ListSettings
 
 # A stuck transaction must never hold a session row for long: the design's two time limits.
@@ -246,7 +246,7 @@ class Database:
     """
 
     def __init__(
-        self, engine: AsyncEngine, lists: AsyncEngine, pool: asyncpg.Pool, shares: Shares
+        self, engine: AsyncEngine, lists: AsyncEngine, pool: asyncpg.Pool, shares: ListPlaces
     ) -> None:
         self.engine = engine
         self.pool = pool
@@ -321,8 +321,8 @@ class Database:
             yield db
 
 
-def _shares(lists: ListSettings) -> Shares:
-    return Shares(
+def _shares(lists: ListSettings) -> ListPlaces:
+    return ListPlaces(
         lists.pool_size,
         each=lists.org_connections,
         waiting=lists.org_waiting,

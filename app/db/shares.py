@@ -1,12 +1,12 @@
-"""Places that orgs share: no org has all of them, and none waits behind the crowd of another."""
+"""Places for lists and searches, which orgs share; who asks for too many, or too long, is told."""
 
 import asyncio
-from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
 from app.errors import StatewrightError, UnavailableError
+from app.kit.shares import Shares
 
 
 class ListQuotaError(StatewrightError):
@@ -17,7 +17,7 @@ class ListQuotaError(StatewrightError):
     title: ClassVar[str] = "Quota exceeded"
 
 
-class Shares:
+class ListPlaces:
     """Places for lists and searches, given out in turns by org.
 
     Args:
@@ -28,12 +28,9 @@ class Shares:
     """
 
     def __init__(self, places: int, *, each: int, waiting: int, seconds: float) -> None:
-        self._free = places
-        self._each = min(each, places)
+        self._shares = Shares(places, each=each)
         self._most_waiting = waiting
         self._seconds = seconds
-        self._held: Counter[str] = Counter()
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # in the order of their turns
 
     @asynccontextmanager
     async def place(self, org_id: str) -> AsyncIterator[None]:
@@ -43,74 +40,22 @@ class Shares:
             ListQuotaError: too many of its requests wait already.
             UnavailableError: none became free in time.
         """
-        await self._take(org_id)
-        try:
-            yield
-        finally:
-            self._give_back(org_id)
-
-    async def _take(self, org_id: str) -> None:
-        if self._may_have(org_id):
-            self._grant(org_id)
-            return
-        queue = self._waiting.setdefault(org_id, deque())
-        if len(queue) >= self._most_waiting:
+        shares = self._shares
+        if not shares.may_have(org_id) and shares.waiting(org_id) >= self._most_waiting:
             raise ListQuotaError(
                 f"{self._most_waiting} lists and searches of this org wait already, as many as may"
                 " (quota: lists and searches at once); try again.",
                 extra={"quota": "lists", "limit": self._most_waiting},
                 retry_after=1,
             )
-        turn = asyncio.get_running_loop().create_future()
-        queue.append(turn)
         try:
             async with asyncio.timeout(self._seconds):
-                await turn
+                await shares.take(org_id)
         except TimeoutError:
-            self._leave(org_id, turn)
             raise UnavailableError(
                 "Too many lists and searches are at work; try again.", retry_after=1
             ) from None
-        except asyncio.CancelledError:
-            self._leave(org_id, turn)
-            raise
-
-    def _may_have(self, org_id: str) -> bool:
-        return self._free > 0 and self._held[org_id] < self._each
-
-    def _grant(self, org_id: str) -> None:
-        self._free -= 1
-        self._held[org_id] += 1
-
-    def _leave(self, org_id: str, turn: "asyncio.Future[None]") -> None:
-        """Takes back a wait that is over, or the place that it was given just then."""
-        if not turn.cancelled():
-            self._give_back(org_id)
-            return
-        queue = self._waiting[org_id]
-        queue.remove(turn)
-        if not queue:
-            del self._waiting[org_id]
-
-    def _give_back(self, org_id: str) -> None:
-        self._free += 1
-        self._held[org_id] -= 1
-        if not self._held[org_id]:
-            del self._held[org_id]
-        self._next_turn()
-
-    def _next_turn(self) -> None:
-        """Gives the free place to the org whose turn it is, of those that may have one more."""
-        for org_id in list(self._waiting):
-            queue = self._waiting[org_id]
-            if self._may_have(org_id):
-                turn = next((one for one in queue if not one.done()), None)
-                if turn is None:
-                    continue
-                queue.remove(turn)
-                self._grant(org_id)
-                turn.set_result(None)
-                del self._waiting[org_id]
-                if queue:
-                    self._waiting[org_id] = queue  # behind the others
-                return
+        try:
+            yield
+        finally:
+            shares.give_back(org_id)

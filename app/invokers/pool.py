@@ -25,6 +25,8 @@ from app.invokers.sync import SyncInvoker, SyncInvokerLike
 from app.invokers.tool import ServerTool, ToolInvoker
 from app.invokers.web.http_client import check_certificates
 from app.kit.registry import Registry, discover
+from app.kit.shares import Shares
+from app.kit.tenant import tenant
 from app.settings import LlmSettings
 
 MAX_IDLE = 256
@@ -57,9 +59,8 @@ class PooledInvoker(Invoker):
         self._invoker: Invoker | None = None
         made = self._opened()
         self.pool_size = made.pool_size
-        self._gate: AbstractAsyncContextManager[Any] = (
-            asyncio.Semaphore(self.pool_size) if self.pool_size else nullcontext()
-        )
+        places = self.pool_size
+        self._places = Shares(places, each=places) if places else None  # in turns by org
         self._calls = 0
         self._retired = False
 
@@ -80,7 +81,7 @@ class PooledInvoker(Invoker):
 
     @override
     async def invoke(self, content: str, context: InvocationContext) -> Answer:
-        async with self._in_use(), self._gate:
+        async with self._in_use(), self._place():
             answer = await self._guarded(lambda invoker: invoker.invoke(content, context))
             return answer if isinstance(answer, Answer) else Answer(result_text(answer))
 
@@ -93,7 +94,7 @@ class PooledInvoker(Invoker):
         invoker = self._opened()
         if not isinstance(invoker, ChatInvoker):
             raise InvokerError(f"{self._name!r} is no chat model.")
-        async with self._in_use(), self._gate:
+        async with self._in_use(), self._place():
             return await guarded(invoker.ask(request, context), self._name)
 
     async def call(
@@ -103,7 +104,7 @@ class PooledInvoker(Invoker):
         invoker = self._opened()
         if not isinstance(invoker, ToolInvoker):
             raise InvokerError(f"{self._name!r} runs no tools.")
-        async with self._in_use(), self._gate:
+        async with self._in_use(), self._place():
             return await guarded(invoker.call(tool, arguments, context), self._name)
 
     @override
@@ -112,6 +113,9 @@ class PooledInvoker(Invoker):
         self._retired = True
         if self.is_idle:
             await self._shut()
+
+    def _place(self) -> AbstractAsyncContextManager[None]:
+        return self._places.place(tenant()) if self._places else nullcontext()
 
     @asynccontextmanager
     async def _in_use(self) -> AsyncIterator[None]:

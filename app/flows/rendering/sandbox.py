@@ -2,7 +2,7 @@
 
 Two lanes keep unknown templates apart from proven ones: a template runs in the probation lane
 until it was once rendered in time, then in the proven lane, and goes back when it runs over. So a
-flood of templates that never end holds up other new ones, but no flow that is in use.
+flood of templates that never end holds up other new ones of its org, but no flow that is in use.
 
 Processor time and memory alone show a bad template: the kernel ends the child that uses too much.
 A child that is killed from outside, does not start or does not get to run (a machine that is
@@ -33,6 +33,8 @@ from app.flows.rendering.jinja import (
     TemplateTimeoutError,
     storable,
 )
+from app.kit.shares import Shares
+from app.kit.tenant import tenant
 
 START_SECONDS = 20.0
 _TOO_LONG = "the template took too long and was stopped"
@@ -107,11 +109,11 @@ class SandboxRenderer(TemplateRenderer):
 
 
 class _Lane:
-    """A few children and the queue in front of them."""
+    """A few children, and the queue in front of them, in which orgs take turns."""
 
     def __init__(self, limits: SandboxLimits, size: int) -> None:
         self._limits = limits
-        self._free = asyncio.Semaphore(size)
+        self._places = Shares(size, each=size)
         self._idle: list[_Child] = []
         self._children: set[_Child] = set()
         self._closed = False
@@ -123,7 +125,7 @@ class _Lane:
             TemplateError: the template takes too much, or a child crashes on it each time.
             RendererLostError: both were lost for reasons that are not the template's.
         """
-        async with self._free:
+        async with self._places.place(tenant()):
             with suppress(_ChildLostError):
                 return await self._ask_a_child(request, self._idle.pop() if self._idle else None)
             try:

@@ -1,7 +1,5 @@
 """Where the service may connect to: global addresses, and what the operator allows beside them."""
 
-import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from ipaddress import (
     IPv4Address,
@@ -18,6 +16,7 @@ from typing_extensions import override
 
 from app.invokers.invoker import InvokerError
 from app.invokers.web.answer_heads import HeadBoundedStream
+from app.invokers.web.resolver import RESOLVER
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -95,13 +94,6 @@ def _embedded(address: Address) -> Address:
     return address.ipv4_mapped or address
 
 
-async def resolve_with_system(host: str, port: int) -> list[str]:
-    """The addresses of `host`, as the operating system finds them."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(info[4][0]) for info in found))
-
-
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
     """Resolves a host, requires every address to be allowed, and connects to a checked address.
 
@@ -112,7 +104,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         resolve: gives the addresses of a host; may raise OSError.
     """
 
-    def __init__(self, allow: Sequence[Network], resolve: Resolve = resolve_with_system) -> None:
+    def __init__(self, allow: Sequence[Network], resolve: Resolve = RESOLVER) -> None:
         self._allow = allow
         self._resolve = resolve
         self._inner = httpcore2.AnyIOBackend()

@@ -16,8 +16,8 @@ from app.invokers.web.egress import (
     Network,
     Resolve,
     parse_networks,
-    resolve_with_system,
 )
+from app.invokers.web.resolver import RESOLVER
 
 MAX_ANSWER_BYTES = 10_000_000
 MAX_SECONDS = 600.0
@@ -57,7 +57,7 @@ def guarded_client(
     *,
     max_bytes: int = MAX_ANSWER_BYTES,
     max_seconds: float = MAX_SECONDS,
-    resolve: Resolve = resolve_with_system,
+    resolve: Resolve = RESOLVER,
     wrap: Wrap = _as_it_is,
 ) -> httpx2.AsyncClient:
     """A client for addresses that tenants name: it reaches global ones and those in `allow`.

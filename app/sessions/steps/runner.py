@@ -9,6 +9,7 @@ from structlog.contextvars import bound_contextvars
 
 from app.invokers.invoker import Answer
 from app.kit.batch import Batch
+from app.kit.tenant import work_for
 from app.queue.keys import partial_key, partial_keys
 from app.sessions.runtime import Runtime
 from app.sessions.steps.attempts.attempt import AttemptRunner
@@ -61,7 +62,7 @@ class StepRunner:
         self._settings = runtime.settings.step
         # The steps of one map become due together.
         self._claims = Batch(self._claim_all)
-        self._suspects = Suspects(self._run_suspect)
+        self._suspects = Suspects(self._run_suspect, runtime.settings.worker.suspects)
         self._completion = StepCompletion(
             runtime.store,
             queues,
@@ -96,6 +97,7 @@ class StepRunner:
 
     async def _run_claim(self, claim: Claim) -> Following:
         """Runs one attempt, and writes its outcome."""
+        work_for(claim.session.org_id)
         spent = Spent()
         try:
             outcome = await self._outcome(claim, spent)
