@@ -1,6 +1,5 @@
 """The invoker `http`: sends the content to an HTTP API and gives back the body of the answer."""
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,11 +19,12 @@ from app.invokers.invoker import (
 from app.invokers.tool import MAX_RESULT_CHARS, ServerTool, ToolInvoker, tool_payload
 from app.invokers.web.answer_text import answer_text
 from app.invokers.web.egress import parse_networks
+from app.invokers.web.failure_texts import failure_text
 from app.invokers.web.http_client import EncodedAnswerError, failure_kind, guarded_client
 from app.invokers.web.http_config import HttpAuth, HttpConfig, HttpMethod, plain
 from app.invokers.web.oauth import OauthTokens
-from app.invokers.web.request_parts import NO_PARTS, RequestParts, query_texts, split_query
-from app.invokers.web.secret_texts import without_secrets
+from app.invokers.web.request_parts import RequestParts, query_texts, split_query
+from app.invokers.web.secret_texts import SecretMask
 from app.invokers.web.statuses import status_error
 from app.invokers.web.tool_request import BODILESS, ToolRequest, tool_request
 from app.kit.storable import clean_text, text_fault
@@ -50,6 +50,8 @@ class HttpInvoker(ToolInvoker):
         self._config = config
         self._client = guarded_client(config.egress_allow)
         self._tokens = OauthTokens(config, self._client)
+        self._masked: tuple[str, ...] = ()
+        self._mask = SecretMask(())
 
     @classmethod
     @override
@@ -66,7 +68,7 @@ class HttpInvoker(ToolInvoker):
         if response.status_code == httpx2.codes.UNAUTHORIZED and self._tokens.forget():
             response = await self._send(content, context)  # the token was withdrawn early
         self._refuse_failure(response, context.request)
-        text = self._text(response)
+        text = self._of_answers().text(self._text(response))
         await context.emit(text)
         return text
 
@@ -78,10 +80,11 @@ class HttpInvoker(ToolInvoker):
         response, body = await self._request(asked, context)
         if response.status_code == httpx2.codes.UNAUTHORIZED and self._tokens.forget():
             response, body = await self._request(asked, context)  # the token was withdrawn early
-        text = self._clean(answer_text(response, body))
+        text = answer_text(response, body)
         if response.is_success:
-            return tool_payload(text, tool.on_large_result)
-        said = f"the API answered {response.status_code}: {text[:_MAX_ERROR]}"
+            return tool_payload(_masked(text, self._of_answers(), body), tool.on_large_result)
+        clean = clean_text(_masked(text, self._of_errors(asked.headers), body))
+        said = f"the API answered {response.status_code}: {clean[:_MAX_ERROR]}"
         raise status_error(said, response.status_code, response.headers)
 
     @override
@@ -106,12 +109,11 @@ class HttpInvoker(ToolInvoker):
                 headers=headers,
                 timeout=min(config.timeout, context.timeout),
             )
-        except httpx2.InvalidURL:
-            raise InvokerError("the address of the request is no URL") from None
+        except _NOT_SENDABLE:
+            raise InvokerError("the request cannot be sent: its address is no URL") from None
         except httpx2.HTTPError as error:
-            reason = self._clean(str(error) or type(error).__name__, asked)
             raise TransientInvokerError(
-                f"the API did not answer: {reason}", kind=failure_kind(error)
+                f"the API did not answer: {failure_text(error)}", kind=failure_kind(error)
             ) from None
 
     async def _request(
@@ -136,12 +138,11 @@ class HttpInvoker(ToolInvoker):
             raise InvokerError(f"the request was made, but {error}") from None
         except _NOT_SENT as error:
             raise TransientInvokerError(
-                f"the API could not be reached: {self._clean(str(error))}", kind=failure_kind(error)
+                f"the API could not be reached: {failure_text(error)}", kind=failure_kind(error)
             ) from None
         except httpx2.HTTPError as error:
-            reason = self._clean(str(error) or type(error).__name__)
             raise UnknownOutcomeError(
-                f"the API did not answer: {reason}", kind=failure_kind(error)
+                f"the API did not answer: {failure_text(error)}", kind=failure_kind(error)
             ) from None
         except OSError as error:  # of the connection, past the client
             raise UnknownOutcomeError(
@@ -152,7 +153,7 @@ class HttpInvoker(ToolInvoker):
         self, asked: Mapping[str, str], context: InvocationContext
     ) -> dict[str, str]:
         """Those of a request; the connection's own are not the request's to set."""
-        own = {name: value.get_secret_value() for name, value in self._config.headers.items()}
+        own = {name: plain(value) for name, value in self._config.headers.items()}
         fixed = {"Idempotency-Key": context.step_id, **own, **await self._authorization()}
         taken = {name.lower() for name in fixed}
         return {n: v for n, v in asked.items() if n.lower() not in taken} | fixed
@@ -161,7 +162,7 @@ class HttpInvoker(ToolInvoker):
         config = self._config
         match config.auth_method:
             case HttpAuth.BASIC:
-                return {"Authorization": f"Basic {self._basic()}"}
+                return {"Authorization": f"Basic {config.basic()}"}
             case HttpAuth.TOKEN:
                 return {"Authorization": f"Bearer {plain(config.api_key)}"}
             case HttpAuth.OAUTH:
@@ -173,25 +174,33 @@ class HttpInvoker(ToolInvoker):
         status = response.status_code
         if response.is_success:
             return
-        # Cleaned before it is cut, which could leave half of a secret.
-        text = f"the API answered {status}: {self._clean(response.text, asked)[:_MAX_TEXT]}"
-        raise status_error(text, status, response.headers)
+        clean = clean_text(self._of_errors(asked.headers).text(response.text))
+        raise status_error(
+            f"the API answered {status}: {clean[:_MAX_TEXT]}", status, response.headers
+        )
 
     def _text(self, response: httpx2.Response) -> str:
         if text_fault(response.text) is not None:
             raise InvokerError("the API's answer is no text", kind=FailureKind.ANSWER)
         return response.text
 
-    def _clean(self, text: str, asked: RequestParts = NO_PARTS) -> str:
-        """The text without what must not be repeated, however it is written in JSON or a header."""
-        secrets = [*self._config.secrets(), *self._tokens.known(), *asked.headers.values()]
-        if self._config.auth_method is HttpAuth.BASIC:
-            secrets.append(self._basic())
-        return clean_text(without_secrets(text, secrets))
+    def _of_answers(self) -> SecretMask:
+        """The mask of what the API answers: made anew when there is a new token."""
+        secrets = (*self._config.secrets(), *self._tokens.known())
+        if secrets != self._masked:
+            self._masked, self._mask = secrets, SecretMask(secrets)
+        return self._mask
 
-    def _basic(self) -> str:
-        pair = f"{plain(self._config.username)}:{plain(self._config.password)}"
-        return base64.b64encode(pair.encode()).decode()
+    def _of_errors(self, asked: Mapping[str, str]) -> SecretMask:
+        """The mask of what the API says of a failure: no header is repeated."""
+        own = map(plain, self._config.headers.values())
+        secrets = (*self._config.secrets(), *self._tokens.known(), *own, *asked.values())
+        return SecretMask.of_errors(secrets)
+
+
+def _masked(text: str, mask: SecretMask, body: bytes) -> str:
+    """The text of a body, of which the end may be missing: half a secret is left out there."""
+    return mask.text(text) if len(body) < _MAX_BYTES else mask.stream().feed(text)
 
 
 async def _beginning(response: httpx2.Response) -> bytes:

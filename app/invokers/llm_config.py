@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, HttpUrl, SecretStr, UrlConstraints, model_validator
 
 from app.invokers.config import InvokerConfig
+from app.kit.credential import is_sendable
 from app.settings import LlmSettings
 
 # Whoever names one of these names a connection of their own, and gets nothing of the operator's.
@@ -56,6 +57,10 @@ class LlmConfig(InvokerConfig):
         """The API key. Servers without keys exist, but the SDKs insist on one."""
         return self.api_key.get_secret_value() if self.api_key else _NO_KEY
 
+    def secrets(self) -> list[str]:
+        """What must not be repeated in any text."""
+        return [self.api_key.get_secret_value()] if self.api_key else []
+
     def url(self, default: str) -> str:
         """The base URL, or the provider's own; never one from the environment."""
         return str(self.base_url).partition("?")[0] if self.base_url else default
@@ -74,6 +79,8 @@ class LlmConfig(InvokerConfig):
             raise ValueError("base_url and api_key need a provider")
         if self.provider is not None and self.model is None:
             raise ValueError("a provider needs a model")
+        if self.api_key is not None and not is_sendable(self.api_key.get_secret_value()):
+            raise ValueError("api_key must be printable ASCII, without blanks at its ends")
         return self
 
 

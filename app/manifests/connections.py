@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import asyncpg
+from pydantic import SecretStr
 
 from app.access.crypto import DecryptionError, SecretLocation, Vault
 from app.invokers.config import InvokerConfig
@@ -174,7 +175,7 @@ def _refuse_others(config: Mapping[str, Any], model: type[InvokerConfig], whose:
 def _with_secrets(headers: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
     """The headers of a connection, each with its secret in place of the secret's name."""
     return {
-        name: secrets[value["secret"]] if isinstance(value, dict) else value
+        name: SecretStr(secrets[value["secret"]]) if isinstance(value, dict) else value
         for name, value in headers.items()
     }
 

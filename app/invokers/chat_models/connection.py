@@ -32,6 +32,7 @@ from app.invokers.chat_models.reasoning import kept_reasoning, source_of
 from app.invokers.invoker import Answer, InvocationContext
 from app.invokers.llm_config import LlmConfig
 from app.invokers.web.http_client import guarded_client, operator_client
+from app.invokers.web.secret_texts import SecretMask
 
 # How long a server that answered whole where a stream was asked for is asked for none.
 WHOLE_SECONDS = 300.0
@@ -50,7 +51,8 @@ class LlmConnection:
             f"{providers.__name__}.{config.provider}"
         ).chat_model
         self._model = make(config, self._http)
-        self._key = config.key()
+        self._answers = SecretMask(config.secrets())
+        self._errors = SecretMask.of_errors(config.secrets())
         self._source = source_of(config)
         self._parameters = cast(ModelSettings, config.parameters.model_dump(exclude_none=True))
         self._stream = config.stream
@@ -77,10 +79,15 @@ class LlmConnection:
         try:
             asked = self._forced(messages, settings, parameters, request.must_call)
             async with aclosing(asked) as pieces:
+                stream = self._answers.stream()
                 async for piece in pieces:
-                    yield piece
+                    text = stream.end() if isinstance(piece, Answer) else stream.feed(piece)
+                    if text:
+                        yield text
+                    if isinstance(piece, Answer):
+                        yield piece
         except Exception as error:  # noqa: BLE001 - three libraries' errors become the contract's
-            raise as_invoker_error(error, self._key) from None
+            raise as_invoker_error(error, self._errors) from None
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -162,7 +169,7 @@ class LlmConnection:
     def _end(
         self, response: ModelResponse, spoken: str, asked: ModelRequestParameters, text: AnswerText
     ) -> Answer:
-        end = end_of(response, spoken, asked, reasoned=text.reasoned)
-        if not end.calls:
+        end = end_of(response, spoken, asked, self._answers, reasoned=text.reasoned)
+        if not end.calls or (kept := kept_reasoning(response.parts, self._source)) is None:
             return end
-        return replace(end, reasoning=kept_reasoning(response.parts, self._source))
+        return replace(end, reasoning=self._answers.text(kept))

@@ -1,6 +1,6 @@
 """Whatever a model request raised, as an error of the invoker contract, without the API key."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import httpx2
 from pydantic_ai.exceptions import (
@@ -15,7 +15,9 @@ from pydantic_ai.exceptions import (
 from app.invokers.chat_models.answers import UpstreamError
 from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError
 from app.invokers.web.http_client import failure_kind
+from app.invokers.web.secret_texts import SecretMask
 from app.invokers.web.statuses import may_pass, status_error
+from app.kit.storable import clean_text
 
 _MAX_TEXT = 500
 _MAX_FAULTS = 10
@@ -32,36 +34,43 @@ _TRANSIENT_WORDS = {
     "timeout_error": 504,
     "timeout": 504,
 }
+# The first that an error is one of.
+_TEXTS: Sequence[tuple[tuple[type[Exception], ...], str]] = (
+    ((ModelRequestTimeout, httpx2.TimeoutException), "no answer in time"),
+    ((ModelConnectionError, httpx2.HTTPError), "the connection failed"),
+    ((ContentFilterError,), "the answer was withheld by the provider's content filter"),
+    ((UserError,), "its provider does not take what is asked for"),
+)
 
 
-def as_invoker_error(error: Exception, api_key: str) -> InvokerError:
+def as_invoker_error(error: Exception, mask: SecretMask) -> InvokerError:
     """The error that the step sees.
 
     Args:
         error: what pydantic-ai, an SDK or the HTTP client raised.
-        api_key: is taken out of the text, should the other side repeat it.
+        mask: takes out the secrets that the server was sent.
     """
     for cause in causes(error):
         if isinstance(cause, InvokerError):  # of our own HTTP client, wrapped by the SDK
             return cause
         if isinstance(cause, UpstreamError):
-            return _from_body(cause.body, api_key)
+            return _from_body(cause.body, mask)
     if isinstance(error, ModelHTTPError):
-        return _from_status(error, api_key)
-    text = _clean(_plain_text(error), api_key)
+        return _from_status(error, mask)
+    text = _clean(_plain_text(error), mask)
     if _may_pass(error):
         return TransientInvokerError(f"the model did not answer: {text}", kind=_kind(error))
     return InvokerError(f"the model request failed: {text}")
 
 
-def _from_status(error: ModelHTTPError, api_key: str) -> InvokerError:
-    text = f"the model answered {error.status_code}: {_clean(_upstream_text(error.body), api_key)}"
+def _from_status(error: ModelHTTPError, mask: SecretMask) -> InvokerError:
+    text = f"the model answered {error.status_code}: {_clean(_upstream_text(error.body), mask)}"
     return status_error(text, error.status_code, error.headers or {})
 
 
-def _from_body(body: object, api_key: str) -> InvokerError:
+def _from_body(body: object, mask: SecretMask) -> InvokerError:
     """An error that came with status 200: what it says decides whether it may pass."""
-    text = f"the model answered with an error: {_clean(_upstream_text(body), api_key)}"
+    text = f"the model answered with an error: {_clean(_upstream_text(body), mask)}"
     statuses = [status for word in _codes(body) if (status := _status_of(word))]
     passing = [status for status in statuses if may_pass(status)]
     if passing:
@@ -114,17 +123,14 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _plain_text(error: Exception) -> str:
-    """The error's own text; where that may quote an answer that could not be read, ours."""
+    """What the server says in a stream; of all else, our own words and none of a library."""
     if _is_redirect(error):
         return "it redirects elsewhere, and redirects are not followed"
-    if isinstance(error, ModelRequestTimeout | httpx2.TimeoutException):
-        return "no answer in time"
-    if isinstance(error, ModelConnectionError | httpx2.HTTPError):
-        return "the connection failed"
-    if isinstance(error, UserError) or (isinstance(error, ModelAPIError) and error.in_stream):
+    for types, text in _TEXTS:
+        if isinstance(error, types):
+            return text
+    if isinstance(error, ModelAPIError) and error.in_stream:
         return error.message
-    if isinstance(error, ContentFilterError):
-        return "the answer was withheld by the provider's content filter"
     return "its answer cannot be read"
 
 
@@ -148,7 +154,6 @@ def _upstream_text(body: object) -> str:
             return "no further explanation"
 
 
-def _clean(text: str, api_key: str) -> str:
-    if api_key:
-        text = text.replace(api_key, "***")
+def _clean(text: str, mask: SecretMask) -> str:
+    text = clean_text(mask.text(text))
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"

@@ -8,6 +8,7 @@ from pydantic_ai.messages import ModelResponse, ThinkingPart, ToolCallPart
 from pydantic_ai.models import ModelRequestParameters
 
 from app.invokers.invoker import Answer, Finish, InvokerError, ToolCall, Usage
+from app.invokers.web.secret_texts import SecretMask
 from app.kit.ids import new_id
 from app.kit.storable import clean_text, load_json
 
@@ -16,7 +17,12 @@ _MAX_NAME = 200
 
 
 def end_of(
-    response: ModelResponse, text: str, asked: ModelRequestParameters, *, reasoned: bool
+    response: ModelResponse,
+    text: str,
+    asked: ModelRequestParameters,
+    mask: SecretMask,
+    *,
+    reasoned: bool,
 ) -> Answer:
     """Why an answer ended, which tools it calls and what it cost; without its text.
 
@@ -24,6 +30,7 @@ def end_of(
         response: what the model gave.
         text: the text of the answer.
         asked: what the request offered.
+        mask: takes out the secrets that the server was sent.
         reasoned: whether there was reasoning in the text, which is no part of it any more.
 
     Raises:
@@ -31,13 +38,13 @@ def end_of(
     """
     details, usage = response.provider_details or {}, _usage(response)
     if refusal := details.get("refusal"):
-        reason = f"the model refused to answer: {str(refusal)[:_MAX_REFUSAL]}"
+        reason = f"the model refused to answer: {mask.text(str(refusal))[:_MAX_REFUSAL]}"
         raise InvokerError(reason, usage=usage)
     if response.finish_reason == "content_filter":
         reason = "the answer was withheld by the provider's content filter"
         raise InvokerError(reason, usage=usage)
     # What nobody offered is no call: the answer is its text.
-    calls = tuple(_calls(response)) if asked.function_tools else ()
+    calls = tuple(_calls(response, mask)) if asked.function_tools else ()
     if not text.strip() and not calls:
         reason = f"the model gave no answer: {_reason(response, reasoned=reasoned)}"
         raise InvokerError(reason, usage=usage)
@@ -45,12 +52,13 @@ def end_of(
     return Answer("", finish, calls, usage)
 
 
-def _calls(response: ModelResponse) -> Iterator[ToolCall]:
+def _calls(response: ModelResponse, mask: SecretMask) -> Iterator[ToolCall]:
     cut = response.finish_reason == "length"
     for part in response.parts:
         if isinstance(part, ToolCallPart):
-            arguments = _arguments(part, none="" if cut else "{}")
-            yield ToolCall(new_id("tu"), clean_text(part.tool_name)[:_MAX_NAME], arguments)
+            arguments = mask.value(_arguments(part, none="" if cut else "{}"))
+            name = clean_text(mask.text(part.tool_name))[:_MAX_NAME]
+            yield ToolCall(new_id("tu"), name, arguments)
 
 
 def _arguments(part: ToolCallPart, *, none: str) -> dict[str, Any] | None:

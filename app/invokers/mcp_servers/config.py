@@ -5,7 +5,13 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.invokers.config import InvokerConfig
-from app.invokers.web.http_config import check_header, check_server, plain
+from app.invokers.web.http_config import (
+    HeaderValue,
+    check_header,
+    check_server,
+    plain,
+    secret_headers,
+)
 
 
 class McpConfig(InvokerConfig):
@@ -13,7 +19,7 @@ class McpConfig(InvokerConfig):
 
     url: Annotated[str, Field(max_length=2_000), AfterValidator(check_server)]
     token: SecretStr | None = None
-    headers: dict[str, SecretStr] = Field({}, max_length=100)
+    headers: dict[str, HeaderValue] = Field({}, max_length=100)
     egress_allow: tuple[str, ...] = Field(
         default=(), description="CIDRs that may be reached beside global addresses"
     )
@@ -33,5 +39,5 @@ class McpConfig(InvokerConfig):
 
     def secrets(self) -> list[str]:
         """What must not be repeated in any text."""
-        held = [self.token, *self.headers.values()]
-        return [plain(secret) for secret in held if secret is not None]
+        token = [] if self.token is None else [plain(self.token)]
+        return token + secret_headers(self.headers)

@@ -42,7 +42,7 @@ from app.invokers.mcp_servers.listing import ListedTool, TooManyToolsError, read
 from app.invokers.mcp_servers.wire import Wire
 from app.invokers.tool import ServerTool, tool_payload
 from app.invokers.web.http_client import guarded_client
-from app.invokers.web.secret_texts import without_secrets
+from app.invokers.web.secret_texts import SecretMask
 from app.kit.storable import clean_text
 
 KEY = "statewright/idempotency-key"
@@ -70,6 +70,8 @@ class McpConnection:
 
     def __init__(self, config: McpConfig) -> None:
         self._config = config
+        self._answers = SecretMask(config.secrets())
+        self._errors = SecretMask.of_errors(config.secrets())
 
     async def call(
         self, tool: ServerTool, arguments: dict[str, Any], context: InvocationContext
@@ -86,10 +88,10 @@ class McpConnection:
             result = await session.send_request(request, _RESULT)
         if isinstance(result, InputRequiredResult):
             raise InvokerError("the tool asks for more than its arguments, which is not supported")
-        text = self._clean(result_text(result.content, result.structured_content))
+        text = result_text(result.content, result.structured_content, self._answers)
         if result.is_error:
-            raise InvokerError(f"the tool failed: {text[:_MAX_ERROR]}")
-        return tool_payload(text, tool.on_large_result)
+            raise InvokerError(f"the tool failed: {self._error_text(text)}")
+        return tool_payload(self._answers.text(text), tool.on_large_result)
 
     async def tools(self, wanted: frozenset[str] | None, seconds: float) -> list[ListedTool]:
         """The tools that the server offers.
@@ -117,7 +119,7 @@ class McpConnection:
         params: PaginatedRequestParams | None = None
         for _ in range(_MAX_PAGES):
             page = await session.send_request(ListToolsRequest(params=params), ListToolsResult)
-            found = read_tools(found, page.tools, wanted)
+            found = read_tools(found, page.tools, wanted, self._answers)
             if page.next_cursor is None:
                 return found
             params = PaginatedRequestParams(cursor=page.next_cursor)
@@ -166,7 +168,7 @@ class McpConnection:
         if isinstance(error, InvokerError):
             return error
         if isinstance(error, MCPError) and error.code not in _CLIENTS_OWN:
-            said = self._clean(error.message)[:_MAX_ERROR]
+            said = self._error_text(error.message)
             return InvokerError(f"the MCP server refused the call: {said}")
         if (failure := wire.error()) is not None:
             return failure
@@ -174,8 +176,8 @@ class McpConnection:
             return InvokerError(f"the MCP server answered with the error {error.code}")
         return wire.unreadable()
 
-    def _clean(self, text: str) -> str:
-        return clean_text(without_secrets(text, self._config.secrets()))
+    def _error_text(self, text: str) -> str:
+        return clean_text(self._errors.text(text))[:_MAX_ERROR]
 
 
 def _leaves(error: Exception) -> list[Exception]:

@@ -15,12 +15,17 @@ from mcp_types import (
     TextResourceContents,
 )
 
+from app.invokers.web.secret_texts import SecretMask
+
 _MAX_NOTE = 200
 
 
-def result_text(content: Sequence[ContentBlock], structured: Any) -> str:
-    """The blocks as one text; JSON where the tool gave some back beside them."""
-    text = "\n".join(_text(block) for block in content)
+def result_text(content: Sequence[ContentBlock], structured: Any, mask: SecretMask) -> str:
+    """The blocks as one text; JSON where the tool gave some back beside them.
+
+    What is cut is masked before; the whole is not yet.
+    """
+    text = "\n".join(_text(block, mask) for block in content)
     if structured is None:
         return text
     if not text or _is_same(text, structured):
@@ -29,23 +34,23 @@ def result_text(content: Sequence[ContentBlock], structured: Any) -> str:
     return json.dumps(both, ensure_ascii=False)
 
 
-def _text(block: ContentBlock) -> str:
+def _text(block: ContentBlock, mask: SecretMask) -> str:
     """A text as it is; of anything else, a note that it was there."""
     match block:
         case TextContent():
             return block.text
         case ResourceLink():
-            return _note("a link to a resource", block.uri)
+            return _note("a link to a resource", mask.text(block.uri))
         case EmbeddedResource():
-            return _resource_text(block.resource)
+            return _resource_text(block.resource, mask)
         case ImageContent() | AudioContent():
-            return _note(f"an {block.type}", block.mime_type)
+            return _note(f"an {block.type}", mask.text(block.mime_type))
 
 
-def _resource_text(resource: TextResourceContents | BlobResourceContents) -> str:
+def _resource_text(resource: TextResourceContents | BlobResourceContents, mask: SecretMask) -> str:
     if isinstance(resource, TextResourceContents):
         return resource.text
-    return _note("a resource that is no text", resource.uri)
+    return _note("a resource that is no text", mask.text(resource.uri))
 
 
 def _note(what: str, which: str) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field
 
 from app.invokers.invoker import InvokerError
+from app.invokers.web.secret_texts import SecretMask
 from app.kit.json_schema import check_schema
-from app.kit.storable import clean_text, text_fault
+from app.kit.storable import check_json, clean_text, text_fault
 
 if TYPE_CHECKING:  # slow to load
     from mcp_types import Tool
@@ -40,9 +41,18 @@ class TooManyToolsError(InvokerError):
 
 
 def read_tools(
-    before: Sequence[ListedTool], page: Iterable["Tool"], wanted: frozenset[str] | None
+    before: Sequence[ListedTool],
+    page: Iterable["Tool"],
+    wanted: frozenset[str] | None,
+    mask: SecretMask,
 ) -> list[ListedTool]:
     """The tools of the pages before, and those of one more.
+
+    Args:
+        before: those that were read.
+        page: as the server lists them.
+        wanted: names of those that are looked for; None for all.
+        mask: takes out the secrets that the server was sent.
 
     Raises:
         TooManyToolsError: names should be chosen.
@@ -56,27 +66,33 @@ def read_tools(
                 f"the MCP server has more than {MAX_TOOLS} tools: name those that are wanted in "
                 "allowedTools"
             )
-        found.append(_listed(tool))
+        found.append(_listed(tool, mask))
     return found
 
 
-def _listed(tool: "Tool") -> ListedTool:
-    if (fault := _fault(tool)) is not None:
-        return ListedTool(name=clean_text(tool.name)[:MAX_NAME], fault=fault)
-    hints = tool.annotations
+def _listed(tool: "Tool", mask: SecretMask) -> ListedTool:
+    name, hints = mask.text(tool.name), tool.annotations
+    try:
+        schema = _checked(tool, mask)
+    except ValueError as fault:
+        return ListedTool(name=clean_text(name)[:MAX_NAME], fault=str(fault))
     return ListedTool(
-        name=tool.name,
-        description=clean_text(tool.description or "")[:MAX_DESCRIPTION],
-        input_schema=tool.input_schema,
+        name=name,
+        description=clean_text(mask.text(tool.description or ""))[:MAX_DESCRIPTION],
+        input_schema=schema,
         is_read_only=hints is not None and hints.read_only_hint is True,
     )
 
 
-def _fault(tool: "Tool") -> str | None:
+def _checked(tool: "Tool", mask: SecretMask) -> dict[str, Any]:
+    """The schema of a tool, masked before an error can quote it.
+
+    Raises:
+        ValueError: the tool cannot be offered.
+    """
     if not tool.name or len(tool.name) > MAX_NAME or text_fault(tool.name) is not None:
-        return "its name is not usable"
-    try:
-        check_schema(tool.input_schema)
-    except ValueError as error:
-        return str(error)
-    return None
+        raise ValueError("its name is not usable")
+    check_json(tool.input_schema)
+    schema: dict[str, Any] = mask.value(tool.input_schema)
+    check_schema(schema)
+    return schema

@@ -1,14 +1,18 @@
 """The config of `http`: what a template says of a request, and the connection that it goes over."""
 
+import base64
 import re
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.invokers.config import InvokerConfig
 
+# What a header is called that says who sends a request.
+CREDENTIAL = re.compile(r"authorization|cookie|token|secret|key|password|credential", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # One that is not closed goes to the end: to look for the end of each anew would take for ever.
 _EXPRESSION = re.compile(r"\{\{.*?(?:(\}\})|\Z)", re.DOTALL)
@@ -17,6 +21,10 @@ _Text = Annotated[str, Field(max_length=8_000)]
 _OWN_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"}
 )
+
+
+# Texts are shown; a header of a credential is secret even so.
+HeaderValue: TypeAlias = str | SecretStr
 
 
 class HttpMethod(StrEnum):
@@ -38,9 +46,18 @@ class HttpAuth(StrEnum):
     OAUTH = "oauth"
 
 
-def plain(secret: SecretStr | None) -> str:
+def plain(secret: HeaderValue | None) -> str:
     """The secret itself; none is empty."""
-    return secret.get_secret_value() if secret is not None else ""
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret or ""
+
+
+def secret_headers(headers: Mapping[str, HeaderValue]) -> list[str]:
+    """The values of headers that must not be repeated in any text."""
+    return [
+        plain(value)
+        for name, value in headers.items()
+        if isinstance(value, SecretStr) or CREDENTIAL.search(name)
+    ]
 
 
 def check_header(name: str, value: str) -> None:
@@ -115,7 +132,7 @@ class HttpConfig(InvokerConfig):
 
     base_url: Annotated[str, Field(max_length=2_000), AfterValidator(_check_base)]
     method: HttpMethod = HttpMethod.POST
-    headers: dict[str, SecretStr] = Field({}, max_length=100)
+    headers: dict[str, HeaderValue] = Field({}, max_length=100)
     auth_method: HttpAuth = HttpAuth.NONE
     api_key: SecretStr | None = None
     username: SecretStr | None = None
@@ -130,8 +147,13 @@ class HttpConfig(InvokerConfig):
     @model_validator(mode="after")
     def _sendable(self) -> Self:
         for name, value in self.headers.items():
-            check_header(name, value.get_secret_value())
+            check_header(name, plain(value))
+        check_header("Authorization", f"Bearer {plain(self.api_key)}")
         return self
+
+    def basic(self) -> str:
+        """User and password, as they are sent in one."""
+        return base64.b64encode(self._pair().encode()).decode()
 
     def url(self, path: str) -> str:
         """The address of a request to a path below the base."""
@@ -141,5 +163,11 @@ class HttpConfig(InvokerConfig):
 
     def secrets(self) -> list[str]:
         """What must not be repeated in any text."""
-        held = [self.api_key, self.password, self.username, *self.headers.values()]
-        return [secret.get_secret_value() for secret in held if secret is not None]
+        held = [self.api_key, self.password, self.username]
+        found = [plain(secret) for secret in held if secret is not None]
+        if self.username is not None:
+            found.append(self._pair())
+        return found + secret_headers(self.headers)
+
+    def _pair(self) -> str:
+        return f"{plain(self.username)}:{plain(self.password)}"

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from app.catalog.mcp_tools import LISTED, SEPARATOR, offer, server_tools
 from app.db.models import Resource
-from app.errors import FieldError, error_text
+from app.errors import FieldError, public_text
 from app.invokers.config import read_config
 from app.invokers.invoker import InvokerError
 from app.invokers.mcp import open_connection
@@ -173,7 +173,8 @@ spec:
         try:
             tools = await _listed(context, spec)
         except (InvokerError, ValueError) as error:  # the latter: a header's Secret cannot be sent
-            text = f"its tools are not known: {error_text(str(error))}; apply it again"
+            why = public_text(error, shown=(ValueError,))
+            text = f"its tools are not known: {why}; apply it again"
             fault: FieldError = {"loc": ["spec", "url"], "msg": text}
             return replace(applied, warnings=[*applied.warnings, fault])
         offered = offer(applied.name, tools)

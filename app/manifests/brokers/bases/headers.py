@@ -1,19 +1,14 @@
 """Headers that a manifest declares; those with a credential take it from a Secret."""
 
-import re
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, Field
 
 from app.errors import Loc
-from app.invokers.web.http_config import check_header
+from app.invokers.web.http_config import CREDENTIAL, check_header
 from app.manifests.model.field_types import SecretName
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
-
-_CREDENTIAL = re.compile(
-    r"authorization|cookie|token|secret|key|password|credential", re.IGNORECASE
-)
 
 
 class SecretHeader(ManifestModel):
@@ -25,7 +20,7 @@ class SecretHeader(ManifestModel):
 def _plain_headers(headers: dict[str, str | SecretHeader]) -> dict[str, str | SecretHeader]:
     for name, value in headers.items():
         check_header(name, value if isinstance(value, str) else "")
-        if isinstance(value, str) and _CREDENTIAL.search(name):
+        if isinstance(value, str) and CREDENTIAL.search(name):
             raise ValueError("a header with a credential takes it from a Secret: {secret: NAME}")
     return headers
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.errors import error_text
+from app.errors import error_text, public_text
 from app.invokers.invoker import (
     FailureKind,
     InvocationContext,
@@ -63,7 +63,7 @@ class ToolRunner:
                 raise CallAgainError(str(error), retry_after=error.retry_after) from None
             result = _without_answer(call, tool, error)
         except ValueError as error:  # what the connection says leads to no invoker
-            result = ToolResult.failed(call.id, error_text(str(error)))
+            result = ToolResult.failed(call.id, public_text(error, shown=(ValueError,)))
         result.runtime_ms = round((time.monotonic() - started) * 1000)
         return result
 
