@@ -1,35 +1,27 @@
 """What a chat model is sent: messages, which may be read from a text, and tools."""
 
-import json
-import re
 from abc import abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
 import orjson
-import yaml
 from typing_extensions import override
 
+from app.invokers.chat_content import Role, read_messages
 from app.invokers.invoker import (
     Answer,
     Finish,
     InvocationContext,
     Invoker,
     InvokerError,
+    MarkedText,
     ToolCall,
     Usage,
 )
 
-Role = Literal["system", "user", "assistant"]
-
 MAX_CHARACTERS = 4_000_000
 MAX_MESSAGES = 10_000
 _MAX_ESCAPED = 12  # YAML and JSON write one character in so many at the most
-
-_ROLES = frozenset(get_args(Role))
-# `tojson` writes an emoji as two escapes, which JSON allows and libyaml refuses.
-_SURROGATE_PAIR = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +86,23 @@ class ChatInvoker(Invoker):
 
     @override
     async def invoke(self, content: str, context: InvocationContext) -> Answer:
-        return await self.ask(ChatRequest(parse_chat(content)), context)
+        messages = read_chat(MarkedText(content, context.values))
+        return await self.ask(ChatRequest(messages), context)
 
 
-def parse_chat(content: str) -> list[ChatMessage]:
+def read_chat(content: MarkedText) -> list[ChatMessage]:
     """Reads a YAML or JSON list of `{role, content}`; any other text is one user message.
 
-    Contents are taken as they are written: `content: yes` is the text "yes".
+    See `read_messages` of `chat_content`.
 
     Raises:
-        InvokerError: the content is over `MAX_CHARACTERS` or `MAX_MESSAGES`.
+        InvokerError: the content is over `MAX_CHARACTERS` or `MAX_MESSAGES`, or a value stands
+            where only the template's own text can.
     """
-    if len(content) > _MAX_ESCAPED * MAX_CHARACTERS:
+    if len(content.text) > _MAX_ESCAPED * MAX_CHARACTERS:
         raise InvokerError(f"the content is longer than {MAX_CHARACTERS:,} characters")
-    messages = _parse_list(content) or [ChatMessage("user", content)]
+    read = read_messages(content) or [("user", content.text)]
+    messages = [ChatMessage(role, text) for role, text in read]
     check_size(messages)
     return messages
 
@@ -169,74 +164,3 @@ def _joined(first: ChatMessage, second: ChatMessage) -> ChatMessage:
 def last_user_text(messages: list[ChatMessage]) -> str:
     """The most recent thing the user said, or the empty string."""
     return next((message.content for message in reversed(messages) if message.is_of_user), "")
-
-
-def _parse_list(content: str) -> list[ChatMessage] | None:
-    """The messages, or None when the text is not a list of them."""
-    start = content.lstrip()[:1]
-    if start == "[" and (messages := _parse_json(content)):
-        return messages
-    if start not in {"-", "[", "#"}:
-        return None
-    try:
-        return _parse_yaml(content)
-    except yaml.YAMLError:
-        repaired = _SURROGATE_PAIR.sub(lambda pair: json.loads(f'"{pair[0]}"'), content)
-    try:
-        return _parse_yaml(repaired) if repaired != content else None
-    except yaml.YAMLError:
-        return None
-
-
-def _parse_json(content: str) -> list[ChatMessage] | None:
-    try:
-        items = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
-    messages = [_message(item) for item in items] if isinstance(items, list) else []
-    return None if None in messages else cast(list[ChatMessage], messages)
-
-
-def _parse_yaml(content: str) -> list[ChatMessage] | None:
-    """Walks the parser's events and stops at the first that a list of messages does not have.
-
-    Nothing is built from the document, so nesting, aliases and tags cost nothing.
-    """
-    events = yaml.parse(content, Loader=yaml.CSafeLoader)
-    for expected in (yaml.StreamStartEvent, yaml.DocumentStartEvent, yaml.SequenceStartEvent):
-        if not isinstance(next(events, None), expected):
-            return None
-    messages: list[ChatMessage] = []
-    for event in events:
-        if isinstance(event, yaml.SequenceEndEvent):
-            return messages if _only_one_document(events) else None
-        message = (
-            _message(_read_mapping(events)) if isinstance(event, yaml.MappingStartEvent) else None
-        )
-        if message is None:
-            return None
-        messages.append(message)
-    return None
-
-
-def _read_mapping(events: Iterator[yaml.Event]) -> dict[str, str] | None:
-    """A mapping of scalars, whose start was read; None when it holds anything else."""
-    scalars: list[str] = []
-    for event in events:
-        if isinstance(event, yaml.MappingEndEvent):
-            return dict(zip(scalars[::2], scalars[1::2], strict=True))
-        if not isinstance(event, yaml.ScalarEvent) or len(scalars) == 4:  # noqa: PLR2004 - two pairs
-            return None
-        scalars.append(event.value)
-    return None
-
-
-def _only_one_document(events: Iterator[yaml.Event]) -> bool:
-    return [type(event) for event in events] == [yaml.DocumentEndEvent, yaml.StreamEndEvent]
-
-
-def _message(item: object) -> ChatMessage | None:
-    match item:
-        case {"role": str(role), "content": str(text), **others} if role in _ROLES and not others:
-            return ChatMessage(cast(Role, role), text)
-    return None

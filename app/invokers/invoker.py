@@ -1,10 +1,10 @@
 """The contract of an invoker: text in, text out, with the step's id as idempotency key."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic_core import to_json
 
@@ -146,6 +146,46 @@ class Answer:
     reasoning: str | None = None
 
 
+class Value(NamedTuple):
+    """Where a value stands; `dialogue` says that it is the dialogue of the session, as YAML."""
+
+    start: int
+    end: int
+    dialogue: bool = False
+
+
+class MarkedText(NamedTuple):
+    """A text with its values, in order; all that is in none of them is the template's own."""
+
+    text: str
+    values: tuple[Value, ...] = ()
+
+    @classmethod
+    def read(cls, text: str, mark: str, dialogue: str = "") -> Self:
+        """The text without its marks.
+
+        Args:
+            text: with `mark` before and behind each value.
+            mark: what no value holds, as nobody could know it.
+            dialogue: the value that is the session's dialogue, if it is shown.
+        """
+        pieces, values, end = text.split(mark), list[Value](), 0
+        for index, piece in enumerate(pieces):
+            start, end = end, end + len(piece)
+            if index % 2 and piece:
+                values.append(Value(start, end, dialogue != "" and piece == dialogue))
+        return cls("".join(pieces), tuple(values))
+
+    def pieces(self) -> Iterator[tuple[str, Value | None]]:
+        """The text in its pieces, each with the value that it is."""
+        end = 0
+        for value in self.values:
+            yield self.text[end : value.start], None
+            yield self.text[value.start : value.end], value
+            end = value.end
+        yield self.text[end:], None
+
+
 def result_text(result: object) -> str:
     """What somebody's own code gave back, as a step's result: a text as it is, all else as JSON.
 
@@ -169,6 +209,7 @@ class InvocationContext:
         timeout: seconds that the attempt may take.
         emit: takes each new piece of output as it is generated.
         request: what the template says of an HTTP request beside its body.
+        values: of what a chat model is sent, the parts that are not the template's own text.
     """
 
     step_id: str
@@ -176,6 +217,7 @@ class InvocationContext:
     timeout: float = 120.0
     emit: Callable[[str], Awaitable[None]] = discard
     request: RequestParts = NO_PARTS
+    values: tuple[Value, ...] = ()
 
 
 class Invoker(ABC):

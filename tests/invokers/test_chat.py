@@ -14,9 +14,9 @@ from app.invokers.chat import (
     ChatMessage,
     alternating,
     last_user_text,
-    parse_chat,
+    read_chat,
 )
-from app.invokers.invoker import InvokerError
+from app.invokers.invoker import InvokerError, MarkedText
 
 # What YAML can carry: it has no control characters and no lone surrogates.
 TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]))
@@ -25,12 +25,16 @@ CHATS = st.lists(
 )
 
 
+def read(content: str) -> list[ChatMessage]:
+    return read_chat(MarkedText(content))
+
+
 def as_dicts(chat: list[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"role": role, "content": content} for role, content in chat]
 
 
 def as_tuples(content: str) -> list[tuple[str, str]]:
-    return [(message.role, message.content) for message in parse_chat(content)]
+    return [(message.role, message.content) for message in read(content)]
 
 
 @given(CHATS)
@@ -82,7 +86,7 @@ def test_contents_are_taken_as_written() -> None:
     ],
 )
 def test_anything_else_is_one_user_message(content: str) -> None:
-    assert parse_chat(content) == [ChatMessage("user", content)]
+    assert read(content) == [ChatMessage("user", content)]
 
 
 @pytest.mark.parametrize(
@@ -90,20 +94,20 @@ def test_anything_else_is_one_user_message(content: str) -> None:
 )
 def test_deep_nesting_is_plain_text_at_once(content: str) -> None:
     started = time.process_time()
-    assert parse_chat(content) == [ChatMessage("user", content)]
+    assert read(content) == [ChatMessage("user", content)]
     assert time.process_time() - started < 5  # parsed in depth, they would take minutes
 
 
 def test_content_is_bounded() -> None:
     with pytest.raises(InvokerError, match="characters"):
-        parse_chat("x" * (MAX_CHARACTERS + 1))
+        read("x" * (MAX_CHARACTERS + 1))
     with pytest.raises(InvokerError, match="messages"):
-        parse_chat("- {role: user, content: x}\n" * (MAX_MESSAGES + 1))
+        read("- {role: user, content: x}\n" * (MAX_MESSAGES + 1))
 
 
 def test_last_user_text() -> None:
     chat = "- {role: user, content: a}\n- {role: user, content: b}\n- {role: assistant, content: c}"
-    assert last_user_text(parse_chat(chat)) == "b"
+    assert last_user_text(read(chat)) == "b"
     assert last_user_text([ChatMessage("system", "only")]) == ""
 
 

@@ -4,8 +4,9 @@ Nothing here evaluates a template while checking it: jinja2's own `meta` module 
 so that `{{ 9**9**9 }}` would stop the process that asks for the names it uses.
 """
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +16,21 @@ from jinja2 import Environment, FileSystemLoader, nodes
 from typing_extensions import override
 
 from app.errors import ConflictError
-from app.flows.rendering.sandbox_child import configure, describe, sandbox_environment
+from app.flows.rendering.sandbox_child import (
+    MarkingEnvironment,
+    configure,
+    describe,
+    sandbox_environment,
+)
 from app.flows.rendering.store_reads import reads_of_template
 from app.kit.storable import text_fault
-from app.sizes import SizeLimit, SizeLimitError, size_of
 
 # Stands for every name: what a template reads that includes others by a computed name.
 ANY_NAME = "*"
 
 SANDBOX = sandbox_environment()
+_MAKES_VALUES = (nodes.Macro, nodes.AssignBlock, nodes.CallBlock, nodes.FilterBlock)
+_ROLE = re.compile(r"""\brole["']?\s*:""")
 _Reference = nodes.Include | nodes.Import | nodes.FromImport | nodes.Extends
 
 
@@ -49,13 +56,17 @@ class TemplateRenderer(ABC):
     """Renders Jinja2 text. One instance serves many sessions at once."""
 
     @abstractmethod
-    async def render(self, text: str, context: Mapping[str, Any]) -> str:
+    async def render(self, text: str, context: Mapping[str, Any], mark: str = "") -> str:
         """Fills the template; a name that the context lacks renders as nothing.
+
+        Args:
+            text: the template.
+            context: its values, by name.
+            mark: is written before and behind each value; see `MarkedText`.
 
         Raises:
             TemplateTimeoutError: it took too long.
             TemplateError: it cannot be rendered; the text says why, in one line.
-            SizeLimitError: what it renders would be too long.
         """
 
     def reads(self, text: str) -> frozenset[str]:
@@ -74,12 +85,13 @@ class TrustedRenderer(TemplateRenderer):
     """
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
-        self.environment = configure(
-            Environment(  # noqa: S701 - the output is text for people and models, not HTML
-                loader=FileSystemLoader(list(folders)), auto_reload=False
-            )
-        )
+        loader = FileSystemLoader(list(folders))
+        # Without escapes: the output is text for people and models, not HTML.
+        self.environment = configure(Environment(loader=loader, auto_reload=False))  # noqa: S701
         self._compiled = lru_cache(maxsize=1024)(self.environment.from_string)
+        self._marking = MarkingEnvironment(loader=loader, auto_reload=False)
+        configure(self._marking)
+        self._compiled_marking = lru_cache(maxsize=1024)(self._marking.from_string)
         self._reads = lru_cache(maxsize=1024)(partial(variables_of, environment=self.environment))
 
     @override
@@ -87,27 +99,15 @@ class TrustedRenderer(TemplateRenderer):
         return self._reads(text)
 
     @override
-    async def render(self, text: str, context: Mapping[str, Any]) -> str:
+    async def render(self, text: str, context: Mapping[str, Any], mark: str = "") -> str:
         try:
-            return joined(self._compiled(text).generate(context))
-        except (TemplateError, SizeLimitError):
+            self._marking.mark = mark
+            template = self._compiled_marking(text) if mark else self._compiled(text)
+            return storable(template.render(context))
+        except TemplateError:
             raise
         except Exception as error:
             raise TemplateError(describe(error)) from error
-
-
-def joined(pieces: Iterable[str]) -> str:
-    """The text of its pieces, counted as they come: data that is there once may be named often.
-
-    Raises:
-        TemplateError: the text cannot be stored.
-        SizeLimitError: it would be too long.
-    """
-    limit, kept = SizeLimit("The rendered text"), []
-    for piece in pieces:
-        limit.add(size_of(piece))
-        kept.append(piece)
-    return storable("".join(kept))
 
 
 def storable(text: str) -> str:
@@ -164,6 +164,25 @@ def variables_of(text: str, environment: Environment = SANDBOX) -> frozenset[str
                 waiting.extend(_sources(targets - seen, environment))
                 seen |= targets
     return frozenset(names)
+
+
+@lru_cache(maxsize=4096)
+def makes_messages(text: str) -> bool:
+    """Whether all that a template writes are values, and they are made to be messages.
+
+    Messages that a macro, a block or an expression makes look like what a user says.
+    """
+    try:
+        tree = SANDBOX.parse(text)
+    except (jinja2.TemplateSyntaxError, RecursionError, ValueError):
+        return False
+    inner = list(tree.find_all(_MAKES_VALUES))
+    written = [data for node in inner for data in node.find_all(nodes.TemplateData)]
+    own = {id(data) for data in written}
+    if any(data.data.strip() for data in tree.find_all(nodes.TemplateData) if id(data) not in own):
+        return False
+    keys = [key.value for pair in tree.find_all(nodes.Pair) for key in pair.find_all(nodes.Const)]
+    return "role" in keys or any(_ROLE.search(data.data) for data in written)
 
 
 @lru_cache(maxsize=4096)

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
-from app.flows.rendering.jinja import joined
+from app.flows.rendering.jinja import storable
 
 Parts = tuple[str | nodes.Name, ...]
 
@@ -35,13 +35,20 @@ def plain_parts(text: str, environment: Environment) -> Parts | None:
     return tuple(parts)
 
 
-def fill(parts: Parts, context: Mapping[str, Any]) -> str:
+def fill(parts: Parts, context: Mapping[str, Any], mark: str = "") -> str:
     """What Jinja would render; a name that the context lacks is nothing.
+
+    Args:
+        parts: the template.
+        context: its values, by name.
+        mark: is written before and behind each value; see `MarkedText`.
 
     Raises:
         TemplateError: the text cannot be stored.
-        SizeLimitError: it would be too long.
     """
-    return joined(
-        part if isinstance(part, str) else str(context.get(part.name, "")) for part in parts
+    return storable(
+        "".join(
+            part if isinstance(part, str) else f"{mark}{context.get(part.name, '')}{mark}"
+            for part in parts
+        )
     )

@@ -74,9 +74,9 @@ class SandboxRenderer(TemplateRenderer):
         self._proven: OrderedDict[int, None] = OrderedDict()  # hashes of texts
 
     @override
-    async def render(self, text: str, context: Mapping[str, Any]) -> str:
+    async def render(self, text: str, context: Mapping[str, Any], mark: str = "") -> str:
         try:
-            request = orjson.dumps([text, context])
+            request = orjson.dumps([text, context, mark])
         except TypeError as error:
             raise TemplateError(f"the template's data is not JSON: {error}") from None
         key = hash(text)

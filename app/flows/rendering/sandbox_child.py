@@ -1,9 +1,10 @@
 """The child process that renders one untrusted template at a time; `sandbox` starts and kills it.
 
 Run by its path, so that nothing of the service is imported: it starts fast and holds no secrets.
-A frame is four bytes of length, big-endian, and a body. Asked with the JSON list [text, context],
-it answers `+` and the rendered text, or `-` and one line that says what is wrong. A template that
-takes too much processor time or memory ends the process: by SIGPROF, or with `OUT_OF_MEMORY`.
+A frame is four bytes of length, big-endian, and a body. Asked with the JSON list [text, context,
+mark], where a mark that is not "" goes around each value, it answers `+` and the rendered text, or
+`-` and one line that says what is wrong. A template that takes too much processor time or memory
+ends the process: by SIGPROF, or with `OUT_OF_MEMORY`.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from collections import OrderedDict
 from typing import Any, BinaryIO
 
 import orjson
-from jinja2 import Environment, Template, TemplateError, TemplateSyntaxError, Undefined
+from jinja2 import Environment, Template, TemplateError, TemplateSyntaxError, Undefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from typing_extensions import override
@@ -24,6 +25,7 @@ from typing_extensions import override
 OUT_OF_MEMORY = 77
 MAX_CACHED_CHARS = 500_000
 MAX_MESSAGE_CHARS = 300
+_BLOCK = "_value_of_a_block"  # the name of what a call or filter block makes
 
 # Makes Python and jinja2 load what they load on first use: later no file can be opened.
 WARM_UP = r"{{ '\N{BULLET}'|pprint|wordwrap }}{{ {}|tojson(2) }}{{ missing.member }}"
@@ -44,6 +46,54 @@ def configure(environment: Environment) -> Environment:
     return environment
 
 
+class MarkingEnvironment(Environment):
+    """Writes `mark` before and behind each value, which is then not taken for the template's text.
+
+    What a macro, a call or a filter makes is a value as a whole.
+    """
+
+    mark = ""
+
+    def marked(self, value: object) -> str:
+        """The value as it is written."""
+        text = str(value).replace(self.mark, "")  # a block may have written some within
+        return f"{self.mark}{text}{self.mark}"
+
+    @override
+    def _generate(
+        self, source: nodes.Template, name: Any, filename: Any, defer_init: bool = False
+    ) -> str:
+        source.body = self._marked_body(source.body)
+        source.set_environment(self)
+        return super()._generate(source, name, filename, defer_init)
+
+    def _marked_body(self, body: list[nodes.Node]) -> list[nodes.Node]:
+        marked: list[nodes.Node] = []
+        for node in body:
+            if isinstance(node, nodes.Output):
+                node.nodes = [_marked_part(part) for part in node.nodes]
+            elif isinstance(node, nodes.CallBlock | nodes.FilterBlock):
+                place = {"lineno": node.lineno}
+                target = nodes.Name(_BLOCK, "store", **place)
+                marked.append(nodes.AssignBlock(target, None, [node], **place))
+                value = nodes.Name(_BLOCK, "load", **place)
+                marked.append(nodes.Output([_marked_part(value)], **place))
+                continue
+            elif not isinstance(node, nodes.Macro | nodes.AssignBlock):
+                for field in ("body", "elif_", "else_"):
+                    if inner := getattr(node, field, None):
+                        setattr(node, field, self._marked_body(inner))
+            marked.append(node)
+        return marked
+
+
+def _marked_part(part: nodes.Expr) -> nodes.Expr:
+    if isinstance(part, nodes.TemplateData):
+        return part
+    function = nodes.EnvironmentAttribute("marked", lineno=part.lineno)
+    return nodes.Call(function, [part], [], None, None, lineno=part.lineno)
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
     @override
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
@@ -51,9 +101,20 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         raise SecurityError(f"{attribute!r} of a {type(obj).__name__} is not for templates")
 
 
+class _MarkingSandbox(MarkingEnvironment, _Sandbox):
+    pass
+
+
 def sandbox_environment() -> Environment:
     """No attribute walks, nothing that changes the context, and no other template to load."""
     return configure(_Sandbox(cache_size=0))
+
+
+def marking_sandbox() -> MarkingEnvironment:
+    """A sandbox that marks values."""
+    environment = _MarkingSandbox(cache_size=0)
+    configure(environment)
+    return environment
 
 
 def describe(error: Exception) -> str:
@@ -85,14 +146,15 @@ class Renderer:
 
     def __init__(self, max_output_bytes: int) -> None:
         self._environment = sandbox_environment()
+        self._marking = marking_sandbox()
         self._max_output = max_output_bytes
-        self._compiled: OrderedDict[str, Template] = OrderedDict()
+        self._compiled: OrderedDict[tuple[str, bool], Template] = OrderedDict()
         self._chars = 0
 
     def answer(self, body: bytes) -> bytes:
         """Renders a request; every fault but a lack of memory is an answer."""
         try:
-            text, context = orjson.loads(body)
+            text, context, self._marking.mark = orjson.loads(body)
             return b"+" + self._render(text, context)
         except MemoryError:
             raise
@@ -110,14 +172,16 @@ class Renderer:
         return b"".join(pieces)
 
     def _template(self, text: str) -> Template:
-        template = self._compiled.get(text)
+        key = text, bool(self._marking.mark)
+        template = self._compiled.get(key)
         if template is None:
-            template = self._compiled[text] = self._environment.from_string(text)
+            environment = self._marking if self._marking.mark else self._environment
+            template = self._compiled[key] = environment.from_string(text)
             self._chars += len(text)
             while self._chars > MAX_CACHED_CHARS:
-                self._chars -= len(self._compiled.popitem(last=False)[0])
+                self._chars -= len(self._compiled.popitem(last=False)[0][0])
         else:
-            self._compiled.move_to_end(text)
+            self._compiled.move_to_end(key)
         return template
 
 
@@ -156,7 +220,8 @@ def main(memory_bytes: int, max_output_bytes: int, cpu_seconds: float) -> None:
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
     renderer = Renderer(max_output_bytes)
-    renderer.answer(orjson.dumps([WARM_UP, {}]))
+    for mark in ("", "mark"):
+        renderer.answer(orjson.dumps([WARM_UP, {}, mark]))
     confine(memory_bytes)
     try:
         with contextlib.suppress(BrokenPipeError):

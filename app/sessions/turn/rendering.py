@@ -1,5 +1,6 @@
 """What templates see of a session, loaded only as far as a template reads it."""
 
+import secrets
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,17 +14,22 @@ from app.flows.model.secondary_store import ValueNotLoadedError
 from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import SerializationError
 from app.flows.rendering.dialogue_format import DialogueElement, format_dialogue
-from app.flows.rendering.jinja import ANY_NAME, SANDBOX
+from app.flows.rendering.jinja import ANY_NAME, SANDBOX, TemplateError, makes_messages
 from app.flows.rendering.plain import fill, plain_parts
 from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import select
 from app.flows.template import Node, map_paths
+from app.invokers.invoker import MarkedText
 
 log = get_logger(__name__)
 
 # The dialogue as far back as templates are shown it, oldest first.
 ReadDialogue = Callable[[], Awaitable[list[DialogueElement]]]
 
+_MESSAGES_OF_VALUES = (
+    "a macro, a block or an expression makes the messages, which are data then: write "
+    "`- role: …` and `content: {{ … }}` as text of the template itself"
+)
 _DIALOGUE = {"chat_history", "dialogue", ANY_NAME}
 
 
@@ -85,15 +91,34 @@ class RenderSource:
             TemplateError: the template is wrong, or ran over its limits.
             SizeLimitError: the text would be too long.
         """
+        return await self._rendered(text, await self._read(text, extra))
+
+    async def render_marked(self, text: str, extra: dict[str, Any] | None = None) -> MarkedText:
+        """Renders one template, and says what of the text are values; see `render`."""
+        if makes_messages(text):
+            raise TemplateError(_MESSAGES_OF_VALUES)
+        data, mark = await self._read(text, extra), secrets.token_hex(16)
+        rendered = await self._rendered(text, data, mark)
+        return MarkedText.read(rendered, mark, data.get("chat_history", ""))
+
+    async def _read(self, text: str, extra: dict[str, Any] | None) -> dict[str, Any]:
+        """What a template reads.
+
+        Raises:
+            ValueNotLoadedError: a stored value is read that is not loaded.
+        """
         reads = self.flow.renderer.reads(text)
         data = self._given() | (extra or {})
         if not reads <= data.keys():
             data = await self.data(reads) | (extra or {})
         if ANY_NAME not in reads:
             data = {name: value for name, value in data.items() if name in reads}
+        return data
+
+    async def _rendered(self, text: str, data: dict[str, Any], mark: str = "") -> str:
         if (parts := plain_parts(text, SANDBOX)) is not None:
-            return fill(parts, data)
-        return await self.flow.renderer.render(text, data)
+            return fill(parts, data, mark)
+        return await self.flow.renderer.render(text, data, mark)
 
     def _given(self) -> dict[str, Any]:
         """What is known without the model and the dialogue."""

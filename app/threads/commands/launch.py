@@ -8,7 +8,7 @@ from app.agents.record import AgentRecord
 from app.agents.resolve import resolve_agent
 from app.agents.service import get_agent_by_name
 from app.errors import BadRequestError
-from app.invokers.chat import parse_chat
+from app.invokers.chat import read_chat
 from app.sessions.runtime import Runtime
 from app.sessions.steps.attempts.children import AgentCall, ChatCall, ChildCall, FlowCall
 from app.sessions.store.change import Change
@@ -121,7 +121,7 @@ def _chat_request(claim: Claim, call: ChatCall) -> StartAgentThreadRequest:
     Raises:
         BadRequestError: what it is asked is empty, or too long.
     """
-    said = parse_chat(call.content)
+    said = read_chat(call.content)
     system = "\n\n".join(message.content for message in said if message.role == "system")
     try:
         return StartAgentThreadRequest.model_validate(

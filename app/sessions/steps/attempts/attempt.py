@@ -15,6 +15,7 @@ from app.flows.template import Ask, Call, Converse, Invoke, RetryPolicy, RunAgen
 from app.invokers.invoker import (
     Answer,
     InvokerError,
+    MarkedText,
 )
 from app.invokers.pool import Invokers
 from app.invokers.tool import fitted
@@ -145,17 +146,18 @@ class AttemptRunner:
     ) -> Answer | Waiting:
         """The result of a step that a session of its own gives, once it has."""
         seen = claim.scope.visible()
+        starts = claim.waits_for is None  # what was asked stays: only the session's start reads it
 
         async def rendered(text: str) -> str:
-            # What was asked stays: only the start of the session reads it.
-            return storable(await source.render(text, seen)) if claim.waits_for is None else ""
+            return await source.render(text, seen) if starts else ""
 
         call: AgentCall | ChatCall
         if isinstance(node, RunAgent):
             values = {name: await rendered(text) for name, text in node.values.items()}
             call = AgentCall(node.agent, values)
         else:
-            call = ChatCall(node.profile, await rendered(node.text), node.tools)
+            asked = await source.render_marked(node.text, seen) if starts else MarkedText("")
+            call = ChatCall(node.profile, asked, node.tools)
         outcome = await self._children.run(claim, call, node.timeout)
         if isinstance(outcome, ChildRuns):
             return Waiting(outcome.session_id, outcome.seconds)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import orjson
 
 from app.errors import PublicError, error_text, public_text
-from app.invokers.invoker import InvokerError, ToolCall
+from app.invokers.invoker import InvokerError, MarkedText, ToolCall
 from app.invokers.tool import ServerTool, ToolResult, ToolStatus, tool_payload
 from app.kit.ids import derived_id
 from app.sessions.runtime import Runtime
@@ -46,7 +46,7 @@ class ChatCall:
     """A model that a step asks, with tools; `content` is what an invoker of models takes."""
 
     profile: str
-    content: str
+    content: MarkedText
     tools: Sequence[str | dict[str, Any]]
 
 

@@ -69,7 +69,10 @@ class InvokerRunner:
             parts, config = await request_parts(config, lambda text: source.render(text, seen))
         name, config = await self._connections.resolve(claim.session.org_id, node.invoker, config)
         invoker = self._invokers.resolve(name, config, trusted=trusted)
-        content = await source.render(node.text, seen)
+        if name in MODELS or "." in name:  # a class of the operator's may be a model too
+            content, values = await source.render_marked(node.text, seen)
+        else:
+            content, values = await source.render(node.text, seen), ()
         await invoker.prepare()
         if name in MODELS:
             try:
@@ -82,7 +85,7 @@ class InvokerRunner:
             spent,
             node.invoker,
             timeout,
-            lambda context: invoker.invoke(content, replace(context, request=parts)),
+            lambda context: invoker.invoke(content, replace(context, request=parts, values=values)),
         )
         return replace(answer, text=storable(answer.text))
 

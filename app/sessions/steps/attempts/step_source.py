@@ -7,13 +7,13 @@ from app.flows.flow import Flow
 from app.flows.graph import Graph
 from app.flows.rendering.jinja import TemplateError
 from app.flows.template import Node
+from app.invokers.invoker import MarkedText
 from app.sessions.runtime import Runtime
 from app.sessions.store.claim import Claim
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.rendering import RenderSource
 from app.sessions.turn.run import dialogue_reader
 from app.sessions.turn.stored_values import with_stored_values
-from app.sizes import SizeLimit, SizeLimitError, size_of
 
 T = TypeVar("T")
 
@@ -26,19 +26,23 @@ class StepSource:
         self._flow = flow
         self._claim = claim
         self._session = claim.session
-        self._rendered = SizeLimit("What a step renders")
 
     async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:
         """Renders one template; an error says where that is in the flow."""
+        return await self._placed(lambda source: source.render(text, extra))
+
+    async def render_marked(self, text: str, extra: dict[str, Any] | None = None) -> MarkedText:
+        """Renders one template, and says what of the text are values; see `render`."""
+        return await self._placed(lambda source: source.render_marked(text, extra))
+
+    async def _placed(self, render: Callable[[RenderSource], Awaitable[T]]) -> T:
         try:
-            rendered = await self._read(lambda source: source.render(text, extra))
-            self._rendered.add(size_of(rendered))
-        except (TemplateError, SizeLimitError) as error:
+            return await self._read(render)
+        except TemplateError as error:
             claim = self._claim
             step = f", step {claim.path!r}" if claim.path else ""
             place = f"Template of state {claim.state!r}{step}"
             raise type(error)(f"{place}: {error.detail}") from error
-        return rendered
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
         """The render data."""
