@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos ledger ledger-teeth chaos-teeth check format bench sdks
+.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos ledger ledger-teeth chaos-teeth attacks check format bench sdks
 
 BIN := .venv/bin
 UV := .uv/bin/uv
@@ -63,6 +63,9 @@ compat: setup ## Run an earlier commit's API and worker beside this tree's: make
 
 chaos-teeth: setup ## Show that the chaos run finds it when a safeguard is off
 	$(BIN)/python -m tests.chaos.teeth $(ARGS)
+
+attacks: setup ## Attack a running service at full size, and show what that costs: make attacks ARGS="search maps"
+	$(BIN)/python -m tests.attacks.full.run $(ARGS)
 
 CHECKS := check-format check-lint check-types check-imports check-migrations check-openapi
 .PHONY: $(CHECKS)

@@ -26,7 +26,8 @@ _QUIET = {"STATEWRIGHT_LOG_LEVEL": "WARNING"}
 class Stack:
     """A running `statewright dev`. `state` is its dev.json."""
 
-    def __init__(self, state: dict[str, Any], db: asyncpg.Connection) -> None:
+    def __init__(self, state: dict[str, Any], db: asyncpg.Connection, data_dir: Path) -> None:
+        self.data_dir = data_dir
         self.base: str = state["base_url"]
         self.token: str = state["api_key"]
         self.database_url: str = state["database_url"]
@@ -37,7 +38,13 @@ class Stack:
             "postgres": [pids["postgres"]],
             "redis": [pids["redis"]],
         }
-        self.meter = Meter({role: [pid for pid in ids if pid] for role, ids in roles.items()}, db)
+        self.pids = {role: [pid for pid in ids if pid] for role, ids in roles.items()}
+        self.meter = Meter(self.pids, db)
+        self._db = db
+
+    async def execute(self, sql: str, *arguments: object) -> None:
+        """Writes rows that the service itself would take long to make."""
+        await self._db.execute(sql, *arguments)
 
 
 @asynccontextmanager
@@ -57,7 +64,7 @@ async def running_stack(
             state = json.loads(state_file.read_text())
             db = await asyncpg.connect(state["database_url"])
             try:
-                yield Stack(state, db)
+                yield Stack(state, db, data_dir)
             finally:
                 await db.close()
 
