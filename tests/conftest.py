@@ -53,6 +53,7 @@ _TOGETHER = {
         "tests/flows/test_sandbox.py::test_what_cannot_be_rendered_says_why",
     ),
     "the import of anthropic": (
+        "tests/attacks/test_regular_expressions.py",
         "tests/invokers/test_anthropic.py",
         "tests/invokers/test_model_answers.py",
         "tests/manifests/test_model_answers.py",
