@@ -16,8 +16,8 @@ import app
 _ROOT = Path(app.__file__).parent
 _SOURCES = {file.relative_to(_ROOT): file.read_text() for file in _ROOT.rglob("*.py")}
 _CHARS = 5_000
-# A linear pattern takes a hundredth of it, a quadratic one ten times as much; it has three tries, as
-# a collection of garbage may come into one.
+# A linear pattern takes a hundredth of it, a quadratic one ten times as much; it has three tries,
+# as a collection of garbage may come into one.
 _SECONDS = 0.05
 
 # What stands in patterns for many a character.

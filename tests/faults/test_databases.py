@@ -89,7 +89,7 @@ async def test_a_locked_step_does_not_cost_others_their_leases(
     async with _locked(settings, "step", locked["id"]) as locker:
         await asyncio.sleep(2 * settings.step.lease_seconds)
         # Who has the row free before its waiting owner is told so does not take it over.
-        assert await locker.fetch(CLAIM, [locked["id"]], settings.step.lease_seconds) == []
+        assert await locker.fetch(CLAIM, [locked["id"]], 2.0, True) == []
         for thread_id in threads[1:]:
             (step,) = await _steps(database, thread_id)
             assert (step["status"], step["attempt"]) == ("running", 1)
