@@ -13,6 +13,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.kit.credential import Credential, HeaderCredential
+
 DEV_SECRET_KEY = "statewright-dev-only"  # noqa: S105 - a marker that production start-up refuses
 
 _Item = TypeVar("_Item")
@@ -153,7 +155,7 @@ class LlmSettings(BaseModel):
     provider: str | None = Field(None, description="openai, anthropic, …; none means `echo`")
     base_url: str | None = None
     model: str | None = None
-    api_key: SecretStr | None = None
+    api_key: HeaderCredential | None = None
     stream: bool = Field(default=True, description="Ask for answers as a stream")
     echo_delay_seconds: float = Field(0.0, ge=0, description="Pause between words of `echo`")
 
@@ -167,10 +169,10 @@ class LlmSettings(BaseModel):
 class SecuritySettings(BaseModel):
     """Keys and what may leave the service."""
 
-    secret_key: SecretStr = Field(
+    secret_key: Credential = Field(
         default=SecretStr(DEV_SECRET_KEY), description="Keys the HMAC of API keys"
     )
-    encryption_keys: CommaList[SecretStr] = Field(
+    encryption_keys: CommaList[Credential] = Field(
         default=[], description="`id:base64` of 32 bytes each; the first encrypts, all decrypt"
     )
     egress_allow: CommaList[str] = Field(
@@ -182,7 +184,11 @@ class Settings(BaseSettings):
     """Everything that differs between deployments."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STATEWRIGHT_", env_nested_delimiter="__", extra="ignore", populate_by_name=True
+        env_prefix="STATEWRIGHT_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     database_url: str = Field(
@@ -226,11 +232,13 @@ class Settings(BaseSettings):
 class ClientSettings(BaseSettings):
     """Where the commands that speak HTTP find the service; a profile file has the same fields."""
 
-    model_config = SettingsConfigDict(env_prefix="STATEWRIGHT_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="STATEWRIGHT_", extra="ignore", hide_input_in_errors=True
+    )
 
     url: str | None = Field(None, description="Address of the API")
     context: str | None = Field(None, description="Name of a context of the profile file")
-    api_key: SecretStr | None = None
+    api_key: HeaderCredential | None = None
     config_home: Path = Field(default=Path("~/.config"), validation_alias="XDG_CONFIG_HOME")
     editor: str = Field(default="vi", validation_alias=AliasChoices("VISUAL", "EDITOR"))
 

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from app.cli.failures import CommandError
+from app.kit.credential import HeaderCredential
 from app.settings import ClientSettings
 
 _DEV_FILE = Path(".statewright/dev.json")
@@ -30,7 +31,7 @@ class Profile(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     url: str = Field(validation_alias=AliasChoices("url", "base_url"))
-    api_key: SecretStr | None = Field(
+    api_key: HeaderCredential | None = Field(
         None, validation_alias=AliasChoices("api_key", "apiKey", "key")
     )
 
@@ -41,7 +42,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
     url: str | None = Field(None, validation_alias=AliasChoices("url", "base_url"))
-    api_key: SecretStr | None = Field(
+    api_key: HeaderCredential | None = Field(
         None, validation_alias=AliasChoices("api_key", "apiKey", "key")
     )
     contexts: dict[str, Profile] = {}
@@ -159,8 +160,18 @@ def read_config(file: Path) -> Config | None:
         raise CommandError(f"{file} cannot be read.") from None
     try:
         return Config.model_validate(yaml.safe_load(content))
-    except (yaml.YAMLError, ValidationError):
-        raise CommandError(f"{file} must hold `url: …` and `apiKey: …`, or contexts.") from None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise CommandError(_file_fault(file, error)) from None
+
+
+def _file_fault(file: Path, error: Exception) -> str:
+    """What is wrong with a profile file; nothing of it is repeated."""
+    if isinstance(error, ValidationError):
+        for fault in error.errors(include_url=False, include_input=False):
+            if "api_key" in fault["loc"] or "apiKey" in fault["loc"] or "key" in fault["loc"]:
+                named = ".".join(str(part) for part in fault["loc"])
+                return f"{file}: {named}: {fault['msg'].removeprefix('Value error, ')}."
+    return f"{file} must hold `url: …` and `apiKey: …`, or contexts."
 
 
 def _running_dev() -> Profile | None:

@@ -25,5 +25,12 @@ def _checked(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _sendable(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().isascii():
+        raise ValueError("must have ASCII characters only, as it goes out in a header")
+    return secret
+
+
 # A key or a password that somebody wrote into a file, a variable or a manifest.
 Credential: TypeAlias = Annotated[SecretStr, AfterValidator(_checked)]
+HeaderCredential: TypeAlias = Annotated[Credential, AfterValidator(_sendable)]

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from typing_extensions import override
 
 from app.access.crypto import DecryptionError, EncryptionKeyError, SecretLocation
 from app.db.models import Secret
 from app.errors import BadRequestError
+from app.kit.credential import Credential
 from app.kit.moment import Moment
 from app.manifests.brokers.bases.stored import COLUMNS, StoredBroker, attribute
 from app.manifests.context import Context
@@ -24,7 +25,7 @@ _VALUE = "/spec/config/value"
 class SecretConfig(ManifestModel):
     """The value and how long it may be used."""
 
-    value: SecretStr | None = Field(
+    value: Credential | None = Field(
         None,
         description="Never shown again. Left out, a secret that is there keeps its value.",
         min_length=1,
