@@ -8,7 +8,6 @@ from structlog import get_logger
 from app.access.caller import Caller
 from app.db.failures import is_database_failure
 from app.errors import (
-    ConflictError,
     EventNotAcceptedError,
     NotFoundError,
     PublicError,
@@ -31,11 +30,8 @@ from app.sessions.turn.transition_input import TransitionInput, failure_message
 log = get_logger(__name__)
 
 
-class TurnTooLongError(ConflictError):
+class TurnTooLongError(PublicError):
     """One event led to invocation after invocation, and none of them to a client."""
-
-    code = "turn-too-long"
-    title = "Turn too long"
 
 
 async def ending_change(

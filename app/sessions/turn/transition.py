@@ -5,7 +5,7 @@ from typing import Self
 
 from app.db.models import MessageStatus
 from app.enums import MessageRole
-from app.errors import ConflictError, EventNotAcceptedError, EventRefusedError
+from app.errors import EventNotAcceptedError, EventRefusedError
 from app.flows.flow import Entered, Flow
 from app.flows.machine import ERROR_EVENT
 from app.flows.model.session_model import SessionModel
@@ -30,11 +30,8 @@ from app.wire.messages import ErrorCode, error_block, plain_text
 _CUT = "{} ended at the limit of its length."
 
 
-class EndlessFailureError(ConflictError):
+class EndlessFailureError(Exception):
     """Invoker states lead only to each other: no event leads a failure out of them."""
-
-    code = "endless-failure"
-    title = "No way out of a failure"
 
 
 class TransitionRun:
