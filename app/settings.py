@@ -73,7 +73,13 @@ class ListSettings(BaseModel):
 class WorkerSettings(BaseModel):
     """The worker process."""
 
-    concurrency: int = Field(20, gt=0, description="Steps of each queue that a worker runs at once")
+    concurrency: int = Field(25, gt=0, description="Steps of each queue that a worker runs at once")
+    org_share: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Part of them that one org has at the most; others share the rest in turn",
+    )
     queues: CommaList[str] = Field(default=["default"], description="Queues that the worker serves")
     pool_size: int = Field(8, gt=0, description="PostgreSQL connections of the hot path")
     suspects: int = Field(

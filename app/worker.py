@@ -59,6 +59,7 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
                 queue,
                 run_step=runner.run,
                 concurrency=settings.worker.concurrency,
+                org_share=settings.worker.org_share,
             )
             for queue in settings.worker.queues
         ]

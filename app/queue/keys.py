@@ -2,13 +2,24 @@
 
 
 def queue_key(namespace: str, queue: str) -> str:
-    """The sorted set of steps by the time at which they are due."""
+    """What the keys of a queue start with.
+
+    Followed by `:of:` and a party, it is the sorted set of that party's steps by the time at which
+    they are due. A party is an org, or what of an org can wait for others: all but the first steps
+    of a large map. The release before this one had all steps in two sets: in the key itself, and in
+    that of `old_bulk_key`.
+    """
     return f"{namespace}:queue:{queue}"
 
 
-def bulk_key(namespace: str, queue: str) -> str:
-    """The sorted set of what can wait for others: all but the first steps of a large map."""
+def old_bulk_key(namespace: str, queue: str) -> str:
+    """Where the release before this one had what can wait for others."""
     return f"{queue_key(namespace, queue)}:bulk"
+
+
+def turns_key(namespace: str, queue: str) -> str:
+    """The sorted set of the parties by when it is their turn."""
+    return f"{queue_key(namespace, queue)}:turns"
 
 
 def wake_key(namespace: str, queue: str) -> str:

@@ -7,28 +7,32 @@ from redis.exceptions import RedisError
 from structlog import get_logger
 
 from app.kit.redis import LimitedRedis
-from app.queue.keys import bulk_key, queue_key, wake_channel, wake_key
+from app.queue.keys import queue_key, turns_key, wake_channel, wake_key
 
 _EXPIRES_MS = 3_600_000  # of a queue that nobody serves
-_FIRST = 20  # steps of one publish that do not wait for others
+_FIRST = 20  # steps of one org and publish that do not wait for others
 
 log = get_logger(__name__)
 
 # One script, since each command of a pipeline costs the client as much as this whole one. A step
 # that is in its queue already keeps its place. Times are Redis', whose clock is the same for all.
-# KEYS: the queue, its bulk, its wake list, then a lock and keys that nobody needs soon. ARGV: the
-# channel, its message or "", the lock's token or "", a delay in ms, how many steps go before the
-# bulk, when a queue expires, then the steps.
+# KEYS: the queue, the turns of its parties, its wake list, then a lock and keys that nobody needs
+# soon. ARGV: the channel, its message or "", the lock's token or "", a delay in ms, how many steps
+# of an org go before those that can wait, when a queue expires, then each step and its org.
 _PUBLISH = """
 local time = redis.call('time')
 local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[4]
-local added = false
-for i = 7, #ARGV do
-  local bulk = i - 7 >= tonumber(ARGV[5])
-  local place, other = KEYS[bulk and 2 or 1], KEYS[bulk and 1 or 2]
-  if not redis.call('zscore', other, ARGV[i]) then
-    redis.call('zadd', place, 'LT', due, ARGV[i])
-    redis.call('pexpire', place, ARGV[6] + ARGV[4])
+local added, count = false, {}
+for i = 7, #ARGV, 2 do
+  local step, org = ARGV[i], ARGV[i + 1]
+  count[org] = (count[org] or 0) + 1
+  local party, other = org, org .. ':bulk'
+  if count[org] > tonumber(ARGV[5]) then party, other = other, party end
+  if not redis.call('zscore', KEYS[1] .. ':of:' .. other, step) then
+    for key, member in pairs({[KEYS[1] .. ':of:' .. party] = step, [KEYS[2]] = party}) do
+      redis.call('zadd', key, 'LT', due, member)
+      redis.call('pexpire', key, ARGV[6] + ARGV[4])
+    end
     added = true
   end
 end
@@ -51,14 +55,14 @@ class StepQueue:
 
     async def publish(
         self,
-        steps: Iterable[tuple[str, str]],
+        steps: Iterable[tuple[str, str, str]],
         *,
         delay: float = 0.0,
         wake: str | None = None,
         unlock: tuple[str, str] | None = None,
         outdated: Iterable[str] = (),
     ) -> None:
-        """Publishes steps, given as (step id, queue), best effort; nearly always in one round trip.
+        """Publishes steps, given as (id, queue, org), best effort; nearly always in one round trip.
 
         A step that is in its queue already is not added again.
 
@@ -69,9 +73,10 @@ class StepQueue:
             unlock: a lock that is released in it, and its holder's token.
             outdated: keys that are gone a second later, when who reads them now has done so.
         """
-        by_queue: dict[str, list[str]] = defaultdict(list)
-        for step_id, queue in steps:
-            by_queue[queue].append(step_id)
+        steps = list(steps)
+        by_queue: dict[str, list[str]] = defaultdict(list)  # ids of steps and orgs, in turns
+        for step_id, queue, org_id in steps:
+            by_queue[queue] += (step_id, org_id)
         outdated = tuple(outdated)
         if not by_queue and wake is None and unlock is None and not outdated:
             return
@@ -84,15 +89,14 @@ class StepQueue:
         except (RedisError, OSError) as error:
             log.warning("publish failed", error=type(error).__name__)
             if not delay:
-                due = [(step_id, queue) for queue, ids in by_queue.items() for step_id in ids]
                 self._redis.when_it_works(
-                    lambda: self.publish(due, wake=wake, unlock=unlock, outdated=outdated)
+                    lambda: self.publish(steps, wake=wake, unlock=unlock, outdated=outdated)
                 )
 
     async def _send(  # noqa: PLR0917 - the script's parameters
         self,
         queue: str,
-        step_ids: list[str],
+        members: list[str],
         delay_ms: int,
         wake: str | None = None,
         unlock: tuple[str, str] | None = None,
@@ -100,11 +104,11 @@ class StepQueue:
     ) -> None:
         namespace = self._namespace
         lock, token = unlock or (f"{namespace}:lock:", "")
-        keys = [key(namespace, queue) for key in (queue_key, bulk_key, wake_key)]
+        keys = [key(namespace, queue) for key in (queue_key, turns_key, wake_key)]
         await self._publish(
             keys=[*keys, lock, *outdated],
             args=[
                 *(wake_channel(namespace), wake or "", token, delay_ms, _FIRST, _EXPIRES_MS),
-                *step_ids,
+                *members,
             ],
         )

@@ -1,7 +1,7 @@
 """Takes due steps from one queue as soon as they are due, and outlives any fault of Redis."""
 
 import asyncio
-import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from app.kit.redis import LimitedRedis
 from app.kit.tasks import end_tasks
-from app.queue.keys import bulk_key, queue_key, wake_key
+from app.queue.keys import old_bulk_key, queue_key, turns_key, wake_key
 
 log = get_logger(__name__)
 
@@ -21,29 +21,53 @@ _POLL_SECONDS = 0.25
 _AWAY_SECONDS = 0.5
 _GATHER_SECONDS = 0.003
 
-# Up to ARGV[1] steps that are due leave the queue KEYS[1] and its bulk KEYS[2]: nobody else gets
-# them. ARGV[2] of them are the bulk's, if it has so many: neither keeps the other waiting. If more
-# are due, another worker is woken for them, by the list KEYS[3].
+# Up to ARGV[1] steps that are due leave the queue KEYS[1]: nobody else gets them. Its parties, in
+# KEYS[2] by when it is their turn, give one after the other; whoever gave is the last then. An org
+# gets a slot while it has none, or less than the share ARGV[2] of those that it has or could have;
+# from ARGV[3] on, orgs and how many slots they have. If more are due, another worker is woken for
+# them, by the list KEYS[3]; the answer begins with whether that is so. From KEYS[4] on: where the
+# release before this one publishes.
 _TAKE = """
 local time = redis.call('time')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local taken = {}
-local function take(queue, most)
-  if most <= 0 then return end
-  for _, id in ipairs(redis.call('zrangebyscore', queue, '-inf', now, 'LIMIT', 0, most)) do
-    redis.call('zrem', queue, id)
-    taken[#taken + 1] = id
+local free, share = tonumber(ARGV[1]), tonumber(ARGV[2])
+local has, taken = {}, {0}
+for i = 3, #ARGV, 2 do has[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local function take(key, org)
+  local id = redis.call('zrangebyscore', key, '-inf', now, 'LIMIT', 0, 1)[1]
+  if not id then return false end
+  redis.call('zrem', key, id)
+  taken[#taken + 1], taken[#taken + 2] = id, org
+  has[org], free = (has[org] or 0) + 1, free - 1
+  return true
+end
+local gave, more = {}, true
+local parties = redis.call('zrangebyscore', KEYS[2], '-inf', now, 'LIMIT', 0, 500)
+while more and free > 0 do
+  more = false
+  for _, party in ipairs(parties) do
+    local org = string.match(party, '^[^:]*')
+    local slots = has[org] or 0
+    if free > 0 and gave[party] ~= 0 and (slots == 0 or slots + 1 <= share * (slots + free)) then
+      gave[party] = take(KEYS[1] .. ':of:' .. party, org) and 1 or 0
+      more = more or gave[party] == 1
+    end
   end
 end
-local free = tonumber(ARGV[1])
-take(KEYS[2], tonumber(ARGV[2]))
-take(KEYS[1], free - #taken)
-take(KEYS[2], free - #taken)
-for _, queue in ipairs({KEYS[1], KEYS[2]}) do
-  if redis.call('zcount', queue, '-inf', now) > 0 then
-    redis.call('lpush', KEYS[3], '1')
-    redis.call('ltrim', KEYS[3], 0, 99)
-  end
+for party, _ in pairs(gave) do
+  local first = redis.call('zrange', KEYS[1] .. ':of:' .. party, 0, 0, 'WITHSCORES')
+  if first[2] then redis.call('zadd', KEYS[2], math.max(now, tonumber(first[2])), party)
+  else redis.call('zrem', KEYS[2], party) end
+end
+for i = 4, #KEYS do
+  while free > 0 and take(KEYS[i], '') do end
+end
+for i = 2, #KEYS do
+  if i ~= 3 and redis.call('zcount', KEYS[i], '-inf', now) > 0 then taken[1] = 1 end
+end
+if taken[1] == 1 and #taken > 1 then
+  redis.call('lpush', KEYS[3], '1')
+  redis.call('ltrim', KEYS[3], 0, 99)
 end
 return taken"""
 
@@ -63,6 +87,7 @@ class QueueWorker(Worker):
         run_step: runs the step of an id, if it is due and nobody else has it; what goes wrong is
             in the step's row.
         concurrency: steps that run at once.
+        org_share: the part of the slots that one org has at the most, of those that no other has.
     """
 
     def __init__(
@@ -73,6 +98,7 @@ class QueueWorker(Worker):
         *,
         run_step: Callable[[str], Awaitable[None]],
         concurrency: int,
+        org_share: float = 1.0,
     ) -> None:
         async def job(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 - as arq calls it
             await run_step(*args)
@@ -86,7 +112,11 @@ class QueueWorker(Worker):
         )
         self.queue = queue
         self._redis = redis
-        self._keys = [self.queue_name, bulk_key(namespace, queue), wake_key(namespace, queue)]
+        keys = (queue_key, turns_key, wake_key, queue_key, old_bulk_key)
+        self._keys = [key(namespace, queue) for key in keys]
+        self._org_share = org_share
+        self._held: Counter[str] = Counter()  # slots by org
+        self._left_some = False  # due, which another slot will be for
         self._take = redis.register_script(_TAKE)
         self._notified = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -102,11 +132,18 @@ class QueueWorker(Worker):
         """The steps that run."""
         return list(self._running)
 
-    def start(self, step_id: str) -> None:
+    def has_slot(self, org_id: str) -> bool:
+        """Whether a step of the org can be started now."""
+        held = self._held[org_id]
+        could_have = held + self.free
+        return self.free > 0 and (not held or held + 1 <= self._org_share * could_have)
+
+    def start(self, step_id: str, org_id: str) -> None:
         """Runs a step, whether or not it is in the queue."""
         task = asyncio.create_task(self._run(step_id))
         self._running.add(task)
-        task.add_done_callback(self._end)
+        self._held[org_id] += 1
+        task.add_done_callback(lambda task: self._end(task, org_id))
         if not self.free:
             self._has_room.clear()
 
@@ -121,7 +158,7 @@ class QueueWorker(Worker):
                         await self._notified.wait()
                 except TimeoutError:
                     pass
-                if not self._has_room.is_set():
+                if self._left_some or not self._has_room.is_set():
                     # Slots that are taken together come free together: one claim for all of them.
                     await asyncio.sleep(_GATHER_SECONDS)
                 self._notified.clear()
@@ -137,10 +174,13 @@ class QueueWorker(Worker):
 
     async def _take_steps(self) -> None:
         """Takes what is due out of the queue, as much as there are free slots, and starts it."""
-        free = self.free
-        for_bulk = (free + random.randint(0, 1)) // 2  # noqa: S311 - half of them, also of one
-        for step_id in await self._take(keys=self._keys, args=[free, for_bulk]):
-            self.start(step_id.decode())
+        held = [part for pair in self._held.items() for part in pair]
+        left_some, *taken = await self._take(
+            keys=self._keys, args=[self.free, self._org_share, *held]
+        )
+        self._left_some = bool(left_some)
+        for step_id, org_id in zip(taken[::2], taken[1::2], strict=True):
+            self.start(step_id.decode(), org_id.decode())
         if self.free:
             self._has_room.set()
 
@@ -164,7 +204,10 @@ class QueueWorker(Worker):
             # A step that could not even be claimed: the sweeper publishes it again.
             log.warning("step not run", step_id=step_id, exc_info=error)
 
-    def _end(self, task: asyncio.Task[None]) -> None:
+    def _end(self, task: asyncio.Task[None], org_id: str) -> None:
         self._running.discard(task)
-        if not self._has_room.is_set():
+        self._held[org_id] -= 1
+        if not self._held[org_id]:
+            del self._held[org_id]
+        if self._left_some or not self._has_room.is_set():
             self._notified.set()  # steps may be waiting for the slot

@@ -92,8 +92,9 @@ async def test_a_step_is_due_by_the_clocks_of_redis_and_postgresql(
         clock.setattr(time, "time_ns", lambda: real_ns() + int(fast * 1e9))
         await start(client, "Hi")
 
+    org_id = await database.pool.fetchval("SELECT id FROM org")
     ((_, due),) = await redis.zrange(
-        f"{settings.redis_namespace}:queue:default", 0, -1, withscores=True
+        f"{settings.redis_namespace}:queue:default:of:{org_id}", 0, -1, withscores=True
     )
     seconds, micros = await redis.time()
     assert due <= seconds * 1000 + micros / 1000

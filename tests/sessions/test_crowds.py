@@ -59,19 +59,19 @@ async def test_what_nobody_serves_keeps_no_lost_step_waiting(
             await lost.poll()
 
     assert lost.answer["response"] == '["lost"]'
-    assert not await redis.exists(f"{settings.redis_namespace}:queue:nobody")
+    assert not [key async for key in redis.scan_iter(f"{settings.redis_namespace}:queue:nobody*")]
 
 
 async def test_a_step_that_is_published_often_runs_once(
     client: httpx.AsyncClient, settings: Settings, database: Database, redis: Redis
 ) -> None:
     session = await started(client, "given", numbers(60))
-    steps = await database.pool.fetch("SELECT id, queue FROM step WHERE kind = 'leaf'")
+    steps = await database.pool.fetch("SELECT id, queue, org_id FROM step WHERE kind = 'leaf'")
     await redis.unlink(*[key async for key in redis.scan_iter(f"{settings.redis_namespace}:*")])
     queue = StepQueue(redis, settings.redis_namespace)
     for step in steps:
         for _ in range(4):
-            await queue.publish([(step["id"], step["queue"])])
+            await queue.publish([tuple(step)])
 
     wide = settings.worker.model_copy(update={"concurrency": 40})
     async with serving(settings.model_copy(update={"worker": wide})):

@@ -158,7 +158,7 @@ class SessionsInMemory(StepRowsInMemory):
                 composite = step.step.is_composite
                 step.status = StepStatus.WAITING if composite else StepStatus.QUEUED
         due = [
-            DueStep(step.step.id, step.step.planned.queue)
+            DueStep(step.step.id, step.step.planned.queue, change.org_id)
             for step in self._steps(new.id)
             if step.status is StepStatus.QUEUED
         ]
@@ -174,7 +174,7 @@ class SessionsInMemory(StepRowsInMemory):
             return Superseded()
         row = self.rows[fence.step_id]
         row.status, row.failures = StepStatus.QUEUED, row.failures + failures
-        return DueStep(fence.step_id, row.step.planned.queue)
+        return DueStep(fence.step_id, row.step.planned.queue, "org")
 
     async def idle(self, _after: str, _most: int) -> list[IdleSession]:
         if self.running is not None:

@@ -201,7 +201,7 @@ class StepCompletion:
 def _continues(claim: Claim, started: list[NewStep], parent: Composite) -> InvocationContinues:
     own = next((step for step in started if step.lease is not None), None)
     if own is None:
-        return InvocationContinues(due_steps(started))
+        return InvocationContinues(due_steps(started, claim.session.org_id))
     above = {step.id: Composite.of(step) for step in started if step.is_composite}
     claimed = replace(
         claim,
@@ -218,4 +218,4 @@ def _continues(claim: Claim, started: list[NewStep], parent: Composite) -> Invoc
         result=None,
         waits_for=None,
     )
-    return InvocationContinues(due_steps(started), claimed)
+    return InvocationContinues(due_steps(started, claim.session.org_id), claimed)

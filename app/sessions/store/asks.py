@@ -104,4 +104,7 @@ class AskStore:
 
 
 def _asked(rows: Sequence[asyncpg.Record]) -> list[AskedStep]:
-    return [AskedStep(DueStep(row["step_id"], row["queue"]), row["session_id"]) for row in rows]
+    return [
+        AskedStep(DueStep(row["step_id"], row["queue"], row["org_id"]), row["session_id"])
+        for row in rows
+    ]

@@ -143,7 +143,7 @@ class Change:
     @property
     def due(self) -> list[DueStep]:
         """The steps that a worker may take once it is committed."""
-        return due_steps(self.steps)
+        return due_steps(self.steps, self.org_id)
 
     def add_goals(self, changes: Sequence[GoalChange]) -> None:
         """Takes over changes of goals; those that are new are declared by the last message."""

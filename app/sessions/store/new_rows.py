@@ -18,6 +18,7 @@ class DueStep(NamedTuple):
 
     step_id: str
     queue: str
+    org_id: str
 
 
 class StepFence(NamedTuple):
@@ -178,7 +179,7 @@ class NewSession:
     ttl: int | None = None
 
 
-def due_steps(steps: list[NewStep]) -> list[DueStep]:
+def due_steps(steps: list[NewStep], org_id: str) -> list[DueStep]:
     """Those of new steps that a worker may take."""
     queued = (step for step in steps if step.status is StepStatus.QUEUED)
-    return [DueStep(step.id, step.planned.queue) for step in queued]
+    return [DueStep(step.id, step.planned.queue, org_id) for step in queued]

@@ -113,10 +113,8 @@ class StepStore:
         self, fence: StepFence, delay: float, error: str, *, failures: int, losses: int = 0
     ) -> DueStep | Superseded:
         """Gives a step up for a later attempt."""
-        queue: str | None = await self._pool.fetchval(
-            step_sql.PUT_BACK, *fence, delay, error, failures, losses
-        )
-        return Superseded() if queue is None else DueStep(fence.step_id, queue)
+        row = await self._pool.fetchrow(step_sql.PUT_BACK, *fence, delay, error, failures, losses)
+        return Superseded() if row is None else DueStep(*row)
 
     async def suspend(
         self, fence: StepFence, waits_for: str, seconds: float, invocation_seconds: float
@@ -139,7 +137,7 @@ class StepStore:
             waited_for: ids of sessions and actions that may be what they wait for.
         """
         rows = await self._fetch(step_sql.WAKE, waited_for)
-        return [DueStep(row["id"], row["queue"]) for row in rows]
+        return [DueStep(*row) for row in rows]
 
     async def waits(self, after: str, most: int) -> list[Wait]:
         """What steps wait for, or waited for when they ended, by id, after the one `after`."""
@@ -179,7 +177,7 @@ class StepStore:
             pause: seconds between the sweeps of a queue.
         """
         rows = await self._pool.fetch(step_sql.SWEEP, republish, sorted(queues), pause)
-        return [DueStep(row["id"], row["queue"]) for row in rows]
+        return [DueStep(*row) for row in rows]
 
     async def take_due(self, republish: float, free: dict[str, int]) -> list[DueStep]:
         """The same of each queue, as many as it has free slots, whoever swept it when."""
@@ -187,7 +185,7 @@ class StepStore:
             return []
         queues, most = list(free), list(free.values())
         rows = await self._pool.fetch(step_sql.TAKE_DUE, republish, queues, most)
-        return [DueStep(row["id"], row["queue"]) for row in rows]
+        return [DueStep(*row) for row in rows]
 
     async def composites(self, invocation_id: str) -> dict[str, Composite]:
         """The open composites of an invocation, by path."""

@@ -187,7 +187,7 @@ class SessionStore(StepStore):
         """Lets a failed invocation go on as the new one of the change."""
         document = change.document(resumes=failed.id)
         rows = await self._change(_statement(change_sql.RESUME, change), document, change.model)
-        due = [DueStep(row["id"], row["queue"]) for row in rows]
+        due = [DueStep(*row) for row in rows]
         return Resumed(due) if due else Superseded()
 
     async def expire(self, most: int) -> int:

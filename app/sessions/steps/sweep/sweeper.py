@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from structlog import get_logger
@@ -44,6 +45,11 @@ async def _republish(runtime: Runtime) -> None:
         settings.step.republish_seconds, settings.worker.queues, settings.step.sweep_seconds / 2
     )
     if steps:
+        log.warning(
+            "due steps were not taken",
+            queues=dict(Counter(step.queue for step in steps)),
+            orgs=len({step.org_id for step in steps}),
+        )
         await runtime.queue.publish(steps)
 
 
@@ -53,8 +59,9 @@ async def _start_without_redis(runtime: Runtime, workers: Sequence[QueueWorker])
         return
     by_queue = {worker.queue: worker for worker in workers if worker.free > 0}
     free = {queue: worker.free for queue, worker in by_queue.items()}
-    for step_id, queue in await runtime.store.take_due(_DIRECT_SECONDS, free):
-        by_queue[queue].start(step_id)
+    for step_id, queue, org_id in await runtime.store.take_due(_DIRECT_SECONDS, free):
+        if by_queue[queue].has_slot(org_id):  # others are looked at again, behind those of others
+            by_queue[queue].start(step_id, org_id)
 
 
 async def _expire(runtime: Runtime) -> None:

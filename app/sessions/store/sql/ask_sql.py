@@ -31,13 +31,14 @@ _ENDED = """
     published_at = clock_timestamp()
   FROM guard g WHERE t.id = g.step_id
 )
-SELECT step_id, queue, session_id FROM guard"""
+SELECT step_id, queue, org_id, session_id FROM guard"""
 
 # $1 action, $2 org, $3 its new status, $4 what was decided, $5 by whom, $6 the step's result if it
 # is the answer. No row: the action is not open any more, or its step does not wait.
 RESOLVE = """
 WITH guard AS (
-  SELECT a.id, t.id AS step_id, t.queue, t.session_id FROM step t JOIN action a ON a.step_id = t.id
+  SELECT a.id, t.id AS step_id, t.queue, t.org_id, t.session_id
+  FROM step t JOIN action a ON a.step_id = t.id
   WHERE a.id = $1 AND a.org_id = $2 AND a.status = 'open' AND t.waits_for = a.id
     AND t.status = 'waiting'
   FOR UPDATE OF t, a
@@ -46,7 +47,8 @@ WITH guard AS (
 # Those whose time is up.
 EXPIRE = """
 WITH guard AS (
-  SELECT a.id, t.id AS step_id, t.queue, t.session_id FROM step t JOIN action a ON a.step_id = t.id
+  SELECT a.id, t.id AS step_id, t.queue, t.org_id, t.session_id
+  FROM step t JOIN action a ON a.step_id = t.id
   WHERE a.status = 'open' AND a.deadline < clock_timestamp() AND t.waits_for = a.id
     AND t.status = 'waiting'
   ORDER BY a.deadline LIMIT 100 FOR UPDATE OF t, a SKIP LOCKED

@@ -189,7 +189,7 @@ RESUME = (
     waits_for = CASE WHEN t.status = 'done' THEN t.waits_for END,
     run_after = clock_timestamp(), published_at = clock_timestamp()
   FROM guard g, i WHERE t.invocation_id = g.invocation_id
-  RETURNING t.id, t.queue, t.status
+  RETURNING t.id, t.queue, t.org_id, t.status
 )
 , undone_values AS (
   -- What the failure's transition stored: the rows of one statement share their transaction, as
@@ -214,7 +214,7 @@ RESUME = (
   RETURNING s.id, s.org_id, s.version
 )"""
     + WRITES
-    + "\nSELECT id, queue FROM reopened_steps WHERE status = 'queued'"
+    + "\nSELECT id, queue, org_id FROM reopened_steps WHERE status = 'queued'"
 )
 
 # The same statements for changes that write something of these: each part costs even where it is

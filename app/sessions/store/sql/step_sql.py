@@ -137,7 +137,7 @@ UPDATE step SET status = 'queued', lease_until = NULL, error = $4, failures = fa
   run_after = clock_timestamp() + $3 * interval '1 second',
   published_at = clock_timestamp() + $3 * interval '1 second'
 WHERE id = $1 AND attempt = $2 AND status = 'running'
-RETURNING queue"""
+RETURNING id, queue, org_id"""
 
 # $1 step, $2 attempt, $3 what it waits for, $4 seconds after which it is looked at all the same, $5
 # seconds that its invocation may take then. A waiting leaf has no lease, and nobody claims it.
@@ -173,7 +173,7 @@ WAKE = f"""
 UPDATE step t SET status = 'queued', run_after = clock_timestamp(), published_at = clock_timestamp()
 WHERE t.waits_for = ANY($1::text[]) AND t.status = 'waiting'
   AND (t.run_after <= clock_timestamp() OR NOT {_AWAITED})
-RETURNING t.id, t.queue"""
+RETURNING t.id, t.queue, t.org_id"""
 
 # Of a step `t` that waited for something when its invocation ended.
 _ENDED_WAITING = "t.waits_for IS NOT NULL AND t.status IN ('superseded', 'failed')"
@@ -252,9 +252,9 @@ _STALE = f"""
 )
 , published_steps AS (
   UPDATE step t SET published_at = clock_timestamp() FROM stale s WHERE t.id = s.id AND s.is_open
-  RETURNING t.id, t.queue, s.lost
+  RETURNING t.id, t.queue, t.org_id, s.lost
 )
-SELECT id, queue FROM published_steps ORDER BY lost DESC"""
+SELECT id, queue, org_id FROM published_steps ORDER BY lost DESC"""
 
 # $2 queues in order, $3 seconds between the sweeps of a queue, whoever sweeps it. What nobody
 # serves must not keep the others waiting.
