@@ -139,6 +139,14 @@ class SessionSettings(BaseModel):
     )
 
 
+class FlowSettings(BaseModel):
+    """Flows that are declared as manifests."""
+
+    max_compiled_bytes: int = Field(
+        256_000_000, ge=0, description="Memory of the flows that a process keeps compiled"
+    )
+
+
 class JournalSettings(BaseModel):
     """The record of every verb."""
 
@@ -219,6 +227,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     step: StepSettings = StepSettings()
     session: SessionSettings = SessionSettings()
+    flow: FlowSettings = FlowSettings()
     journal: JournalSettings = JournalSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     llm: LlmSettings = LlmSettings()

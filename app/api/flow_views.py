@@ -8,9 +8,10 @@ from pydantic_core import core_schema
 from typing_extensions import override
 
 from app.access.caller import Caller
+from app.catalog.catalog import FlowSummary
 from app.errors import BadRequestError, NotFoundError
 from app.flows.flow import Flow
-from app.flows.outline import StateOutline, outline
+from app.flows.outline import outline
 from app.sessions.runtime import Runtime
 from app.sessions.visibility import check_usable
 
@@ -92,29 +93,29 @@ async def flow_of_session(
     return flow, session.state
 
 
-def flow_item(flow: Flow) -> FlowItem:
+def flow_item(flow: FlowSummary) -> FlowItem:
     """A flow as lists show it."""
-    return FlowItem(**_head(flow, outline(flow)))
+    return FlowItem(**_head(flow))
 
 
 def flow_record(flow: Flow) -> FlowRecord:
     """A flow with all that clients may know."""
     states = outline(flow)
     return FlowRecord(
-        **_head(flow, states),
+        **_head(FlowSummary.of(flow)),
         model=flow.model.model_json_schema(schema_generator=_OwnFields),
         states=[FlowState.model_validate(state, from_attributes=True) for state in states],
         events=list(dict.fromkeys(event for state in states for event in state.events)),
     )
 
 
-def _head(flow: Flow, states: list[StateOutline]) -> dict[str, Any]:
+def _head(flow: FlowSummary) -> dict[str, Any]:
     return {
         "key": flow.key,
         "revision": flow.revision,
         "description": flow.description,
         "source": "manifest" if flow.revision else "code",
-        "number_of_states": len(states),
+        "number_of_states": flow.number_of_states,
     }
 
 

@@ -43,7 +43,8 @@ async def get(
     caller: Reader, runtime: RuntimeDep, flow: FlowKey, revision: Revision = None
 ) -> FlowRecord:
     """A flow: its states, its events, the schema of its model."""
-    return flow_views.flow_record(await flow_views.flow_at(runtime, caller, flow, revision))
+    found = await flow_views.flow_at(runtime, caller, flow, revision)
+    return await to_thread.run_sync(flow_views.flow_record, found)
 
 
 @router.get("/{flow}/diagram", response_class=Response, responses=_DIAGRAM_RESPONSES)

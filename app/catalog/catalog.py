@@ -1,22 +1,19 @@
 """The flows that sessions run: those of the product, of the user's package, and of manifests."""
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Self
 
-from structlog import get_logger
-
+from app.catalog.compiled import CompiledFlows, FlowSource
 from app.db.engine import Database
-from app.errors import BadRequestError, DefinitionMismatchError, FieldError, NotFoundError
+from app.errors import BadRequestError, FieldError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.library import code_flows
-from app.flows.manifest.compile import compile_flow
+from app.flows.manifest.chart_source import number_of_states as states_in
+from app.flows.outline import number_of_states
 from app.flows.rendering.sandbox import SandboxRenderer
-
-log = get_logger(__name__)
-
-_MAX_COMPILED = 512
+from app.settings import FlowSettings
 
 _NEWEST = """
 SELECT CASE WHEN NOT deleted THEN revision END FROM flow_revision
@@ -24,34 +21,57 @@ WHERE org_id = $1 AND key = $2 ORDER BY revision DESC LIMIT 1"""
 _ONE = """
 SELECT spec, description FROM flow_revision WHERE org_id = $1 AND key = $2 AND revision = $3"""
 _ALL = """
-SELECT key, revision FROM (
-  SELECT DISTINCT ON (key) key, revision, deleted FROM flow_revision
-  WHERE org_id = $1 ORDER BY key, revision DESC
+SELECT key, revision, description, number_of_states,
+  CASE WHEN number_of_states IS NULL THEN spec->'statechart' END AS statechart
+FROM (
+  SELECT DISTINCT ON (key) key, revision, description, number_of_states, spec, deleted
+  FROM flow_revision WHERE org_id = $1 ORDER BY key, revision DESC
 ) newest WHERE NOT deleted"""
 
 
+@dataclass(frozen=True, slots=True)
+class FlowSummary:
+    """A flow as lists show it; `revision` is 0 of flows in code."""
+
+    key: str
+    revision: int
+    description: str | None
+    number_of_states: int
+
+    @classmethod
+    def of(cls, flow: Flow) -> Self:
+        """The summary of a compiled flow."""
+        return cls(flow.key, flow.revision, flow.description, number_of_states(flow))
+
+
 class FlowCatalog:
-    """Finds flows by org, key and revision; those of manifests are compiled once a process.
+    """Finds flows by org, key and revision.
 
     Args:
-        renderer: renders the templates of manifests.
+        database: has those of manifests.
+        compiled: compiles them.
         package: the user's package with flows in code.
     """
 
     def __init__(
-        self, database: Database, renderer: SandboxRenderer, package: str | None = None
+        self, database: Database, compiled: CompiledFlows, package: str | None = None
     ) -> None:
         self._database = database
-        self._renderer = renderer
+        self._compiled = compiled
         self._in_code = code_flows(package)
-        self._compiled: OrderedDict[tuple[str, str, int], Flow] = OrderedDict()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database: Database, package: str | None = None) -> AsyncIterator[Self]:
+    async def open(
+        cls, database: Database, settings: FlowSettings, package: str | None = None
+    ) -> AsyncIterator[Self]:
         """The catalog of a process; flows in code, also those of `package`, are checked here."""
         async with SandboxRenderer() as renderer:
-            yield cls(database, renderer, package)
+            compiled = CompiledFlows(renderer, settings.max_compiled_bytes)
+            try:
+                yield cls(database, compiled, package)
+            finally:
+                compiled.close()
 
     @property
     def keys_in_code(self) -> frozenset[str]:
@@ -85,32 +105,27 @@ class FlowCatalog:
             raise _missing(key)
         return await self._manifest(org_id, key, revision)
 
-    async def all(self, org_id: str) -> list[Flow]:
-        """The flows that an org can run, each at its newest revision, by key.
+    async def all(self, org_id: str) -> list[FlowSummary]:
+        """The flows that an org can run, each at its newest revision, by key; none is compiled.
 
-        One that was saved by an older release and does not compile any more is left out.
+        So one that was saved by an older release is there too if it does not compile any more.
         """
-        flows = list(self._in_code.values())
-        for row in await self._database.pool.fetch(_ALL, org_id):
-            try:
-                flows.append(await self._manifest(org_id, row["key"], row["revision"]))
-            except DefinitionMismatchError as error:
-                log.warning("flow does not compile", flow=row["key"], error=error.detail)
-        return sorted(flows, key=lambda flow: flow.key)
+        found = [FlowSummary.of(flow) for flow in self._in_code.values()]
+        for key, revision, description, number, chart in await self._database.pool.fetch(
+            _ALL, org_id
+        ):
+            number_of_states = states_in(chart) if number is None else number
+            found.append(FlowSummary(key, revision, description, number_of_states))
+        return sorted(found, key=lambda flow: flow.key)
 
     async def _manifest(self, org_id: str, key: str, revision: int) -> Flow:
-        place = (org_id, key, revision)
-        flow = self._compiled.get(place)
-        if flow is None:
-            row = await self._database.pool.fetchrow(_ONE, *place)
+        async def read() -> FlowSource:
+            row = await self._database.pool.fetchrow(_ONE, org_id, key, revision)
             if row is None:
                 raise _missing(key)
-            flow = compile_flow(key, revision, row["spec"], self._renderer, row["description"])
-            self._compiled[place] = flow
-            if len(self._compiled) > _MAX_COMPILED:
-                self._compiled.popitem(last=False)
-        self._compiled.move_to_end(place)
-        return flow
+            return FlowSource(row["spec"], row["description"])
+
+        return await self._compiled.get(org_id, key, revision, read)
 
 
 def _missing(key: str) -> NotFoundError:

@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.access.caller import Caller
 from app.db.models import FlowRevision
 from app.errors import BadRequestError, FieldError
+from app.flows.manifest.chart_source import number_of_states
 from app.flows.manifest.compile import check_flow_async
 
 
@@ -63,6 +64,7 @@ async def save_flow(
         description=description,
         meta=meta,
         spec=spec,
+        number_of_states=number_of_states(spec["statechart"]),
         created_by=caller.user_id,
     )
     db.add(saved)

@@ -70,6 +70,11 @@ def outline(flow: Flow) -> list[StateOutline]:
     return [_state(flow, state, path) for state, path in _walk(flow.machine.states, [])]
 
 
+def number_of_states(flow: Flow) -> int:
+    """How many states a flow has, history states and those inside others too."""
+    return sum(1 for _ in _walk(flow.machine.states, []))
+
+
 def _walk(states: Iterable[State], around: list[str]) -> Iterator[tuple[State, list[str]]]:
     for state in states:
         path = [*around, state.id]

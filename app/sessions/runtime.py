@@ -50,7 +50,7 @@ class Runtime:
                 settings.database_url, pool_size=pool_size, lists=settings.lists
             ) as database,
             open_redis(settings.redis_url, namespace) as redis,
-            FlowCatalog.open(database, settings.flows_package) as catalog,
+            FlowCatalog.open(database, settings.flow, settings.flows_package) as catalog,
         ):
             store = SessionStore(database.pool)
             async with Wakeups.open(redis, namespace, store.changed, listen=listen) as wakeups:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.flows.rendering.dialogue_format import format_dialogue
-from app.flows.rendering.jinja import SANDBOX, TrustedRenderer
+from app.flows.rendering.jinja import TrustedRenderer
 from app.flows.rendering.plain import fill, plain_parts
 from app.invokers.chat import read_chat
 from app.invokers.invoker import InvokerError, MarkedText
@@ -62,7 +62,7 @@ async def sent(template: str, said: str) -> list[tuple[str, str]]:
         "chat_history": format_dialogue([("user", said)]),
         "dialogue": [{"role": "user", "content": said}],
     }
-    parts = plain_parts(template, SANDBOX)
+    parts = plain_parts(template)
     if parts is None:
         text = await TrustedRenderer().render(template, data, MARK)
     else:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.db.engine import Database
-from app.flows.rendering.jinja import SANDBOX, TrustedRenderer
+from app.flows.rendering.jinja import TrustedRenderer
 from app.flows.rendering.plain import fill, plain_parts
 from app.settings import Settings
 from app.sizes import MAX_BYTES, SizeLimitError
@@ -31,7 +31,7 @@ class Long:
 
 
 async def rendered_plain(text: str, context: dict[str, Any]) -> str:
-    parts = plain_parts(text, SANDBOX)
+    parts = plain_parts(text)
     assert parts is not None
     return fill(parts, context)
 

@@ -21,7 +21,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=6).map("".join), VALUES, VALUES)
 def test_a_plain_template_renders_as_jinja_does(text: str, a: object, b: object) -> None:
     context = {"a": a, "b": b}
-    parts = plain_parts(text, SANDBOX)
+    parts = plain_parts(text)
     assert parts is not None
     assert fill(parts, context) == SANDBOX.from_string(text).render(context)
 
@@ -41,4 +41,4 @@ def test_a_plain_template_renders_as_jinja_does(text: str, a: object, b: object)
     ],
 )
 def test_anything_else_is_not_plain(text: str) -> None:
-    assert plain_parts(text, SANDBOX) is None
+    assert plain_parts(text) is None

@@ -11,6 +11,7 @@ from app.db.models.columns import created_at, key_order, written_json
 class FlowRevision(SQLModel, table=True):
     """`spec` has `model`, `statechart` and `templates`; revisions count from 1.
 
+    `number_of_states` is for lists; None where the release before saved it.
     `deleted`: from this revision on there is no such flow; sessions keep the one they run.
     """
 
@@ -23,6 +24,7 @@ class FlowRevision(SQLModel, table=True):
     meta: dict[str, Any] | None = written_json(nullable=True)
     key_order: dict[str, list[str]] | None = key_order()
     spec: dict[str, Any] = written_json()
+    number_of_states: int | None = None
     deleted: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
     created: datetime = created_at()
     created_by: str

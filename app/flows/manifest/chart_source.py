@@ -18,6 +18,11 @@ def library_chart(statechart: dict[str, Any]) -> dict[str, Any]:
     return {**statechart, "states": _states(statechart["states"])}
 
 
+def number_of_states(statechart: dict[str, Any]) -> int:
+    """How many states it has, history states and those inside others too."""
+    return _count(statechart["states"])
+
+
 def refusals(statechart: dict[str, Any]) -> dict[str | tuple[str, str, str], str]:
     """What clients read of guards that refuse: by state, events and guard, as it is written."""
     return {
@@ -38,6 +43,13 @@ def timers(statechart: dict[str, Any]) -> dict[str, list[Timer]]:
         for state_id, state in _all_states(statechart["states"])
         if state.get(TIMERS)
     }
+
+
+def _count(states: dict[str, Any]) -> int:
+    inner = [state for state in states.values() if state]
+    return len(states) + sum(
+        _count(state.get("states") or {}) + len(state.get("history") or {}) for state in inner
+    )
 
 
 def _states(states: dict[str, Any]) -> dict[str, Any]:

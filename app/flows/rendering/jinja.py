@@ -6,7 +6,7 @@ so that `{{ 9**9**9 }}` would stop the process that asks for the names it uses.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,11 +24,19 @@ from app.flows.rendering.sandbox_child import (
 )
 from app.flows.rendering.store_reads import reads_of_template
 from app.kit.storable import text_fault
+from app.kit.weighed_cache import WeighedCache
+from app.sizes import SizeLimit, SizeLimitError, size_of
 
 # Stands for every name: what a template reads that includes others by a computed name.
 ANY_NAME = "*"
 
 SANDBOX = sandbox_environment()
+
+# Characters of the templates of which a process keeps each thing that it found in them.
+MAX_PARSED = 16_000_000
+_READS: WeighedCache[str, frozenset[str]] = WeighedCache(MAX_PARSED)
+_MAKES_MESSAGES: WeighedCache[str, bool] = WeighedCache(MAX_PARSED)
+
 _MAKES_VALUES = (nodes.Macro, nodes.AssignBlock, nodes.CallBlock, nodes.FilterBlock)
 _ROLE = re.compile(r"""\brole["']?\s*:""")
 _Reference = nodes.Include | nodes.Import | nodes.FromImport | nodes.Extends
@@ -67,6 +75,7 @@ class TemplateRenderer(ABC):
         Raises:
             TemplateTimeoutError: it took too long.
             TemplateError: it cannot be rendered; the text says why, in one line.
+            SizeLimitError: what it renders would be too long.
         """
 
     def reads(self, text: str) -> frozenset[str]:
@@ -103,11 +112,25 @@ class TrustedRenderer(TemplateRenderer):
         try:
             self._marking.mark = mark
             template = self._compiled_marking(text) if mark else self._compiled(text)
-            return storable(template.render(context))
-        except TemplateError:
+            return joined(template.generate(context))
+        except (TemplateError, SizeLimitError):
             raise
         except Exception as error:
             raise TemplateError(describe(error)) from error
+
+
+def joined(pieces: Iterable[str]) -> str:
+    """The text of its pieces, counted as they come: data that is there once may be named often.
+
+    Raises:
+        TemplateError: the text cannot be stored.
+        SizeLimitError: it would be too long.
+    """
+    limit, kept = SizeLimit("The rendered text"), []
+    for piece in pieces:
+        limit.add(size_of(piece))
+        kept.append(piece)
+    return storable("".join(kept))
 
 
 def storable(text: str) -> str:
@@ -166,12 +189,19 @@ def variables_of(text: str, environment: Environment = SANDBOX) -> frozenset[str
     return frozenset(names)
 
 
-@lru_cache(maxsize=4096)
 def makes_messages(text: str) -> bool:
     """Whether all that a template writes are values, and they are made to be messages.
 
     Messages that a macro, a block or an expression makes look like what a user says.
     """
+    makes = _MAKES_MESSAGES.get("", text)
+    if makes is None:
+        makes = _makes_messages(text)
+        _MAKES_MESSAGES.put("", text, makes, len(text))
+    return makes
+
+
+def _makes_messages(text: str) -> bool:
     try:
         tree = SANDBOX.parse(text)
     except (jinja2.TemplateSyntaxError, RecursionError, ValueError):
@@ -185,9 +215,12 @@ def makes_messages(text: str) -> bool:
     return "role" in keys or any(_ROLE.search(data.data) for data in written)
 
 
-@lru_cache(maxsize=4096)
 def _sandbox_reads(text: str) -> frozenset[str]:
-    return variables_of(text)
+    reads = _READS.get("", text)
+    if reads is None:
+        reads = variables_of(text)
+        _READS.put("", text, reads, len(text))
+    return reads
 
 
 def _walk(tree: nodes.Node) -> Iterator[nodes.Node]:

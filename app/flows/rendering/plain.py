@@ -1,22 +1,32 @@
 """Templates that only put names into text: rendered at once, since they cannot take long."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
-from app.flows.rendering.jinja import storable
+from app.flows.rendering.jinja import MAX_PARSED, SANDBOX, joined
+from app.kit.weighed_cache import WeighedCache
 
 Parts = tuple[str | nodes.Name, ...]
 
 
-@lru_cache(maxsize=4096)
-def plain_parts(text: str, environment: Environment) -> Parts | None:
+_PARSED: WeighedCache[str, tuple[Parts | None]] = WeighedCache(MAX_PARSED)
+
+
+def plain_parts(text: str) -> Parts | None:
     """The pieces of text and the names between them; None for a template that does anything else.
 
-    A name that the environment itself gives a meaning (`range`, `dict`, …) is not plain.
+    A name that the sandbox itself gives a meaning (`range`, `dict`, …) is not plain.
     """
+    kept = _PARSED.get("", text)
+    if kept is None:
+        kept = (_parse(text, SANDBOX),)
+        _PARSED.put("", text, kept, len(text))
+    return kept[0]
+
+
+def _parse(text: str, environment: Environment) -> Parts | None:
     try:
         body = environment.parse(text).body
     except (TemplateSyntaxError, RecursionError, ValueError):
@@ -45,10 +55,9 @@ def fill(parts: Parts, context: Mapping[str, Any], mark: str = "") -> str:
 
     Raises:
         TemplateError: the text cannot be stored.
+        SizeLimitError: it would be too long.
     """
-    return storable(
-        "".join(
-            part if isinstance(part, str) else f"{mark}{context.get(part.name, '')}{mark}"
-            for part in parts
-        )
+    return joined(
+        part if isinstance(part, str) else f"{mark}{context.get(part.name, '')}{mark}"
+        for part in parts
     )

@@ -1,10 +1,11 @@
 """What templates see of a session, loaded only as far as a template reads it."""
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from structlog import get_logger
 
@@ -14,13 +15,14 @@ from app.flows.model.secondary_store import ValueNotLoadedError
 from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import SerializationError
 from app.flows.rendering.dialogue_format import DialogueElement, format_dialogue
-from app.flows.rendering.jinja import ANY_NAME, SANDBOX, TemplateError, makes_messages
+from app.flows.rendering.jinja import ANY_NAME, TemplateError, makes_messages
 from app.flows.rendering.plain import fill, plain_parts
 from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import select
 from app.flows.template import Node, map_paths
 from app.invokers.invoker import MarkedText
 
+T = TypeVar("T")
 log = get_logger(__name__)
 
 # The dialogue as far back as templates are shown it, oldest first.
@@ -30,6 +32,9 @@ _MESSAGES_OF_VALUES = (
     "a macro, a block or an expression makes the messages, which are data then: write "
     "`- role: …` and `content: {{ … }}` as text of the template itself"
 )
+# Characters of a template up to which it is parsed within 20 ms.
+_LONG_TEXT = 4_000
+
 _DIALOGUE = {"chat_history", "dialogue", ANY_NAME}
 
 
@@ -95,7 +100,7 @@ class RenderSource:
 
     async def render_marked(self, text: str, extra: dict[str, Any] | None = None) -> MarkedText:
         """Renders one template, and says what of the text are values; see `render`."""
-        if makes_messages(text):
+        if await _off_loop(makes_messages, text):
             raise TemplateError(_MESSAGES_OF_VALUES)
         data, mark = await self._read(text, extra), secrets.token_hex(16)
         rendered = await self._rendered(text, data, mark)
@@ -107,7 +112,7 @@ class RenderSource:
         Raises:
             ValueNotLoadedError: a stored value is read that is not loaded.
         """
-        reads = self.flow.renderer.reads(text)
+        reads = await _off_loop(self.flow.renderer.reads, text)
         data = self._given() | (extra or {})
         if not reads <= data.keys():
             data = await self.data(reads) | (extra or {})
@@ -116,7 +121,7 @@ class RenderSource:
         return data
 
     async def _rendered(self, text: str, data: dict[str, Any], mark: str = "") -> str:
-        if (parts := plain_parts(text, SANDBOX)) is not None:
+        if (parts := await _off_loop(plain_parts, text)) is not None:
             return fill(parts, data, mark)
         return await self.flow.renderer.render(text, data, mark)
 
@@ -137,3 +142,8 @@ class RenderSource:
         paths = " ".join(map_paths(node))
         reads = {name for name in _DIALOGUE if name in paths} | reads_of_paths(paths)
         return Graph(node, await self.data(reads) if paths else {}, select)
+
+
+async def _off_loop(look: Callable[[str], T], text: str) -> T:
+    """What is found in a template; in a thread, where it may have to be parsed for long."""
+    return await asyncio.to_thread(look, text) if len(text) > _LONG_TEXT else look(text)

@@ -14,8 +14,10 @@ from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.rendering import RenderSource
 from app.sessions.turn.run import dialogue_reader
 from app.sessions.turn.stored_values import with_stored_values
+from app.sizes import SizeLimit, SizeLimitError, size_of
 
 T = TypeVar("T")
+TextT = TypeVar("TextT", bound=str | MarkedText)
 
 
 class StepSource:
@@ -26,6 +28,7 @@ class StepSource:
         self._flow = flow
         self._claim = claim
         self._session = claim.session
+        self._rendered = SizeLimit("What a step renders")
 
     async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:
         """Renders one template; an error says where that is in the flow."""
@@ -35,14 +38,17 @@ class StepSource:
         """Renders one template, and says what of the text are values; see `render`."""
         return await self._placed(lambda source: source.render_marked(text, extra))
 
-    async def _placed(self, render: Callable[[RenderSource], Awaitable[T]]) -> T:
+    async def _placed(self, render: Callable[[RenderSource], Awaitable[TextT]]) -> TextT:
         try:
-            return await self._read(render)
-        except TemplateError as error:
+            rendered = await self._read(render)
+            text = rendered if isinstance(rendered, str) else rendered.text
+            self._rendered.add(size_of(text))
+        except (TemplateError, SizeLimitError) as error:
             claim = self._claim
             step = f", step {claim.path!r}" if claim.path else ""
             place = f"Template of state {claim.state!r}{step}"
             raise type(error)(f"{place}: {error.detail}") from error
+        return rendered
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
         """The render data."""
