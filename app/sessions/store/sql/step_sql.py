@@ -130,7 +130,7 @@ FROM claimed t JOIN invocation v ON v.id = t.invocation_id JOIN session s ON s.i
   JOIN org o ON o.id = s.org_id
   LEFT JOIN step p ON p.id = t.parent_id"""
 
-# $1 step id, $2 attempt, $3 delay in seconds, $4 error, $5 failures to count.
+# $1 step id, $2 attempt, $3 delay in seconds, $4 error, $5 failures and $6 losses to count.
 PUT_BACK = """
 UPDATE step SET status = 'queued', lease_until = NULL, error = $4, failures = failures + $5,
   losses = losses + $6,
