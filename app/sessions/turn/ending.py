@@ -57,9 +57,8 @@ async def _ending_change(
 ) -> tuple[Change, str | None]:
     if ended.error is None:
         try:
-            answer = ended
             run = await transition_run(
-                runtime, flow, before, answer, lambda run: run.send(answer.event)
+                runtime, flow, before, ended, lambda run: run.send(ended.event)
             )
             if run.change.invocation is not None:
                 await _check_length(runtime, before)
