@@ -127,8 +127,10 @@ class StepStore:
             seconds: after which it is run again, whatever became of that.
             invocation_seconds: that its invocation may take then.
         """
-        statement = step_sql.SUSPEND
-        return bool(await self._fetch(statement, *fence, waits_for, seconds, invocation_seconds))
+        rows = await self._pool.fetch(
+            step_sql.SUSPEND, *fence, waits_for, seconds, invocation_seconds
+        )
+        return bool(rows)
 
     async def wake(self, waited_for: Sequence[str]) -> list[DueStep]:
         """Queues the steps for which what they wait for has come, or whose time is up.
@@ -136,16 +138,17 @@ class StepStore:
         Args:
             waited_for: ids of sessions and actions that may be what they wait for.
         """
-        rows = await self._fetch(step_sql.WAKE, waited_for)
+        rows = await self._pool.fetch(step_sql.WAKE, waited_for)
         return [DueStep(*row) for row in rows]
 
     async def waits(self, after: str, most: int) -> list[Wait]:
         """What steps wait for, or waited for when they ended, by id, after the one `after`."""
-        return [Wait(*row) for row in await self._fetch(step_sql.WAITS, after, most)]
+        return [Wait(*row) for row in await self._pool.fetch(step_sql.WAITS, after, most)]
 
     async def ended_waits(self, invocation_id: str) -> list[Wait]:
         """What the steps of an invocation waited for when it ended."""
-        return [Wait(*row) for row in await self._fetch(step_sql.ENDED_WAITS, invocation_id)]
+        rows = await self._pool.fetch(step_sql.ENDED_WAITS, invocation_id)
+        return [Wait(*row) for row in rows]
 
     async def forget_wait(self, waited_for: str) -> None:
         """Notes that nothing has to be done any more about what an ended step waited for."""
@@ -212,15 +215,14 @@ class StepStore:
         return bool(await self._change(statement, document, *model))
 
     async def _change(self, statement: str, document: Any, *model: bytes) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record]
         for _ in range(_TRIES - 1):
             try:
-                return await self._fetch(statement, document, *model)
+                rows = await self._pool.fetch(statement, document, *model)
             except asyncpg.DeadlockDetectedError:
                 continue
-        return await self._fetch(statement, document, *model)
-
-    async def _fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        rows: list[asyncpg.Record] = await self._pool.fetch(statement, *arguments)
+            return rows
+        rows = await self._pool.fetch(statement, document, *model)
         return rows
 
     async def take_timers(self, lease_seconds: float, most: int) -> list[DueSession]:
