@@ -1,4 +1,4 @@
-"""Places for lists and searches, which orgs share; who asks for too many, or too long, is told."""
+"""Places for lists and searches, which orgs share, and what is answered when none is free."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -25,8 +25,7 @@ from app.invokers.sync import SyncInvoker, SyncInvokerLike
 from app.invokers.tool import ServerTool, ToolInvoker
 from app.invokers.web.http_client import check_certificates
 from app.kit.registry import Registry, discover
-from app.kit.shares import Shares
-from app.kit.tenant import tenant
+from app.kit.shares import Shares, tenant
 from app.settings import LlmSettings
 
 MAX_IDLE = 256

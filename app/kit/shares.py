@@ -1,10 +1,26 @@
-"""Places that orgs share: no org has all of them, and none waits behind the crowd of another."""
+"""Places that orgs share: no org has all of them, and none waits behind the crowd of another.
+
+Who asks for one far below where the caller is known asks for the org that its task works for.
+"""
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from itertools import count
+
+_tenant: ContextVar[str] = ContextVar("tenant", default="")
+
+
+def work_for(org_id: str) -> None:
+    """Notes the org for the rest of this task, and for the tasks that it starts."""
+    _tenant.set(org_id)
+
+
+def tenant() -> str:
+    """The id of the org that was noted; empty for the service's own work."""
+    return _tenant.get()
 
 
 class Shares:

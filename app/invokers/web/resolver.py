@@ -10,8 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from ipaddress import ip_address
 
-from app.kit.shares import Shares
-from app.kit.tenant import tenant
+from app.kit.shares import Shares, tenant
 
 LookUp = Callable[[str, int], list[str]]
 

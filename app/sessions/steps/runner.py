@@ -9,7 +9,7 @@ from structlog.contextvars import bound_contextvars
 
 from app.invokers.invoker import Answer
 from app.kit.batch import Batch
-from app.kit.tenant import work_for
+from app.kit.shares import work_for
 from app.queue.keys import partial_key, partial_keys
 from app.sessions.runtime import Runtime
 from app.sessions.steps.attempts.attempt import AttemptRunner
