@@ -11,8 +11,8 @@ from structlog import get_logger
 
 from app.access.crypto import Vault
 from app.invokers.pool import Invokers
+from app.kit.concurrency.tasks import end_tasks
 from app.kit.log import configure_logging
-from app.kit.tasks import end_tasks
 from app.manifests.connections import ManifestConnections
 from app.manifests.retention import sweep_old_rows
 from app.queue.worker import QueueWorker

@@ -9,7 +9,7 @@ from typing import Self
 import asyncpg
 
 from app.db.listen import listen
-from app.kit.tasks import end_tasks
+from app.kit.concurrency.tasks import end_tasks
 
 # The channel on which the trigger of table `api_key` says which key changed or was deleted.
 CHANNEL = "statewright_api_key"

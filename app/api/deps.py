@@ -16,7 +16,7 @@ from app.api.http.keyed import begin, keyed_request
 from app.api.http.org_header import check_org
 from app.db.engine import Database
 from app.idempotency.request import KeyedRequest
-from app.kit.shares import work_for
+from app.kit.concurrency.shares import work_for
 from app.sessions.runtime import Runtime
 from app.settings import Settings
 

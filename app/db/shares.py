@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import ClassVar
 
 from app.errors import StatewrightError, UnavailableError
-from app.kit.shares import Shares
+from app.kit.concurrency.shares import Shares
 
 
 class ListQuotaError(StatewrightError):

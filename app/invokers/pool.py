@@ -24,8 +24,8 @@ from app.invokers.llm_config import complete_config
 from app.invokers.sync import SyncInvoker, SyncInvokerLike
 from app.invokers.tool import ServerTool, ToolInvoker
 from app.invokers.web.http_client import check_certificates
+from app.kit.concurrency.shares import Shares, tenant
 from app.kit.registry import Registry, discover
-from app.kit.shares import Shares, tenant
 from app.settings import LlmSettings
 
 MAX_IDLE = 256

@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from structlog import get_logger
 from typing_extensions import override
 
-from app.kit.tasks import end_tasks
+from app.kit.concurrency.tasks import end_tasks
 
 log = get_logger(__name__)
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 from redis.exceptions import RedisError
 from structlog import get_logger
 
+from app.kit.concurrency.tasks import end_tasks
 from app.kit.redis import LimitedRedis
-from app.kit.tasks import end_tasks
 from app.queue.keys import wake_channel
 from app.queue.subscription import Subscription
 

@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 from structlog import get_logger
 from typing_extensions import override
 
+from app.kit.concurrency.tasks import end_tasks
 from app.kit.redis import LimitedRedis
-from app.kit.tasks import end_tasks
 from app.queue.keys import old_bulk_key, queue_key, turns_key, wake_key
 
 log = get_logger(__name__)

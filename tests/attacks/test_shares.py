@@ -9,7 +9,7 @@ import pytest
 from app.flows.rendering.jinja import TemplateTimeoutError
 from app.flows.rendering.sandbox import SandboxLimits, SandboxRenderer
 from app.invokers.web.resolver import Resolver
-from app.kit.shares import Shares, work_for
+from app.kit.concurrency.shares import Shares, work_for
 
 _ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
-from app.kit.tasks import end_tasks
+from app.kit.concurrency.tasks import end_tasks
 
 HALF_SENT = "half of this was sent"
 

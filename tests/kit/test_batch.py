@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.kit.batch import Batch
+from app.kit.concurrency.batch import Batch
 
 
 class Doubler:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.kit.tasks import end_tasks
+from app.kit.concurrency.tasks import end_tasks
 
 
 async def stubborn(started: asyncio.Event, swallows: int) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import httpx
 
-from app.kit.tasks import end_tasks
+from app.kit.concurrency.tasks import end_tasks
 from tests.chaos import audit
 from tests.chaos.audit import Audit
 from tests.chaos.client import ChaosClient

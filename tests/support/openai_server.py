@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from app.kit.tasks import end_tasks
+from app.kit.concurrency.tasks import end_tasks
 from tests.support.local_server import LocalServer
 
 DEFAULT_TEXT = "Hello from the test model."

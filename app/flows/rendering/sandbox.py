@@ -33,7 +33,7 @@ from app.flows.rendering.jinja import (
     TemplateTimeoutError,
     storable,
 )
-from app.kit.shares import Shares, tenant
+from app.kit.concurrency.shares import Shares, tenant
 
 START_SECONDS = 20.0
 _TOO_LONG = "the template took too long and was stopped"

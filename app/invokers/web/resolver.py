@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from ipaddress import ip_address
 
-from app.kit.shares import Shares, tenant
+from app.kit.concurrency.shares import Shares, tenant
 
 LookUp = Callable[[str, int], list[str]]
 

@@ -8,7 +8,7 @@ from app.db.models import StepStatus
 from app.enums import StepKind
 from app.flows.graph import Graph
 from app.invokers.invoker import Answer, Finish
-from app.kit.batch import Batch
+from app.kit.concurrency.batch import Batch
 from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.new_rows import DueStep, NewStep, StepFence, due_steps
 from app.sessions.store.outcome import Superseded

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from structlog import get_logger
 
-from app.kit.tasks import end_tasks
+from app.kit.concurrency.tasks import end_tasks
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import StepFence
 from app.sessions.store.store import SessionStore

@@ -8,8 +8,8 @@ from structlog import get_logger
 from structlog.contextvars import bound_contextvars
 
 from app.invokers.invoker import Answer
-from app.kit.batch import Batch
-from app.kit.shares import work_for
+from app.kit.concurrency.batch import Batch
+from app.kit.concurrency.shares import work_for
 from app.queue.keys import partial_key, partial_keys
 from app.sessions.runtime import Runtime
 from app.sessions.steps.attempts.attempt import AttemptRunner

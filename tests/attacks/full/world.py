@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from app.kit.tasks import end_tasks
+from app.kit.concurrency.tasks import end_tasks
 from app.settings import environment_with
 from bench.stack import Stack, running_stack
 from tests.support.threads import THREADS, said

@@ -1,0 +1,1 @@
+"""What tasks of one process have to do with each other: batches, shares, ends."""
