@@ -2,14 +2,20 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, literal_column
+from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column
 from sqlmodel import col, select
 
-from app.db.models import Action, Session, Step, Transition
+from app.db.models import Action, Event, Session, Step, Transition, User
 from app.manifests.context import Context
 from app.sessions.store.cause import Cause
 from app.sessions.store.sql.read_sql import ACTION_IS_TRUE
 from app.sessions.visibility import existing, usable_by
+
+# What a client sent: its transition's cause names it.
+_EVENT_OF_CAUSE = and_(
+    col(Event.id) == func.split_part(col(Transition.cause), ":", 2),
+    col(Event.session_id) == col(Transition.session_id),
+)
 
 
 async def session_events(
@@ -27,8 +33,10 @@ async def _transitions(
     context: Context, which: ColumnElement[bool], limit: int
 ) -> list[dict[str, Any]]:
     query = (
-        select(Transition)
+        select(Transition, User.email, Event.created_by)
         .join(Session, col(Session.id) == col(Transition.session_id))
+        .join(Event, _EVENT_OF_CAUSE, isouter=True)
+        .join(User, col(User.id) == col(Event.created_by), isouter=True)
         .where(*existing(context.caller), usable_by(context.caller), which)
         .order_by(col(Transition.created).desc())
         .limit(limit)
@@ -37,12 +45,14 @@ async def _transitions(
         {
             "time": row.created,
             "type": "event",
-            "text": f"{row.event}: {row.source or '(start)'} → {row.target}" + _note(row),
+            "text": f"{row.event}: {row.source or '(start)'} → {row.target}"
+            + (f", by {email or user_id}" if user_id else "")
+            + _note(row),
             "status": _status(row),
             "by": row.session_id,
             "key": Cause.parse(row.cause).id,
         }
-        for row in await context.db.exec(query)
+        for row, email, user_id in await context.db.exec(query)
     ]
 
 

@@ -181,4 +181,5 @@ def message_fields(message: StoredMessage) -> dict[str, Any]:
         "status": message.status,
         "created": message.created,
     }
-    return fields if message.usage is None else fields | {"usage": message.usage}
+    known = {"usage": message.usage, "created_by": message.created_by}
+    return fields | {name: value for name, value in known.items() if value is not None}

@@ -205,6 +205,9 @@ class AgentMessage(_Envelope):
     usage: AgentUsage | None = Field(
         None, description="What its generation took, with attempts that failed."
     )
+    created_by: str | None = Field(
+        None, description="Id of the user who wrote it; null where nobody did."
+    )
 
 
 class InitialMessage(WrittenOrder, _Envelope):

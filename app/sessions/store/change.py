@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from app.enums import MessageRole
 from app.flows.model.session_model import SessionModel
 from app.flows.move import ClosedAction, OpenedAction
 from app.flows.states import FlowStates
@@ -171,7 +172,10 @@ class Change:
             "error": self.error,
             "title": self.title,
             "message_count": self.message_count,
-            "messages": [m.row(idx) for idx, m in enumerate(self.messages, self.messages_before)],
+            "messages": [
+                message.row(idx) | {"created_by": self._author(message)}
+                for idx, message in enumerate(self.messages, self.messages_before)
+            ],
             "growth": self.growth and self.growth.row(self.messages_before - 1),
             "stored": [
                 {"key": key, "payload": base64.b64encode(payload).decode()}
@@ -190,3 +194,12 @@ class Change:
             **goal_columns(self.goals),
             **extra,
         }
+
+    def _author(self, message: NewMessage) -> str | None:
+        """The user who wrote a message; copies of one say it, all others come with an event."""
+        if message.role is not MessageRole.USER:
+            return None
+        is_fork = self.new_session is not None and self.new_session.forked_from_id is not None
+        if is_fork or self.client_event is None:
+            return message.created_by
+        return self.client_event.created_by

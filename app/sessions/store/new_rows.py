@@ -33,7 +33,8 @@ class NewMessage:
     """A message to append to the dialogue; blocks as on the wire.
 
     `made_by` is the attempt that generated it; `reasoning` is what its model is sent back with the
-    results of its calls, which no reader sees.
+    results of its calls, which no reader sees. `created_by` is the user who wrote it, where
+    that is another than who sends the event of the change.
     """
 
     role: MessageRole
@@ -41,6 +42,7 @@ class NewMessage:
     status: MessageStatus = MessageStatus.COMPLETED
     made_by: StepFence | None = None
     reasoning: str | None = None
+    created_by: str | None = None
 
     @classmethod
     def text(cls, role: MessageRole, text: str) -> Self:

@@ -22,7 +22,8 @@ from app.goals.turn import GoalStatus
 class StoredMessage:
     """A message of a dialogue; blocks as on the wire.
 
-    `usage` is what the requests took by which a model made it, where it says so.
+    `usage` is what the requests took by which a model made it, where it says so; `created_by` the
+    user who wrote it.
     """
 
     idx: int
@@ -31,12 +32,20 @@ class StoredMessage:
     status: MessageStatus
     created: datetime
     usage: dict[str, Any] | None = None
+    created_by: str | None = None
 
     @classmethod
     def from_row(cls, row: asyncpg.Record) -> Self:
         """The message in a row that has its columns."""
-        role, status = MessageRole(row["role"]), MessageStatus(row["status"])
-        return cls(row["idx"], role, row["content"], status, row["created"], row["usage"])
+        return cls(
+            row["idx"],
+            MessageRole(row["role"]),
+            row["content"],
+            MessageStatus(row["status"]),
+            row["created"],
+            row["usage"],
+            row["created_by"],
+        )
 
 
 def read_action(columns: Mapping[str, Any]) -> Action:

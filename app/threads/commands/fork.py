@@ -66,7 +66,7 @@ async def fork_thread(
     change.model = source.model
     change.stored = await runtime.store.values(source.id, source.stored_keys or ())
     change.messages = [
-        NewMessage(message.role, message.content, message.status)
+        NewMessage(message.role, message.content, message.status, created_by=message.created_by)
         for message in messages[: last_message + 1]
     ]
     return await open_thread(runtime, caller, change, new_session, identity)

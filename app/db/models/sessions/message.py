@@ -30,6 +30,7 @@ class Message(SQLModel, table=True):
     `step_id` and `attempt` name what generated it, so that a reader who followed the partial
     output knows whether this is how it ended. `reasoning` is what the model of an answer that
     calls tools is sent back with their results, as its connection wrote it; no reader sees it.
+    `created_by` is the user who wrote it; None where nobody did.
     """
 
     __tablename__ = "message"
@@ -45,4 +46,5 @@ class Message(SQLModel, table=True):
     step_id: str | None = None
     attempt: int | None = None
     reasoning: str | None = None
+    created_by: str | None = None
     created: datetime = created_at()

@@ -126,7 +126,7 @@ HAVING count(*) > 0"""
 SESSION_USAGE = _USAGE.format(condition="u.session_id = $1")
 
 MESSAGES = f"""
-SELECT m.idx, m.role, m.content, m.status, m.created,
+SELECT m.idx, m.role, m.content, m.status, m.created, m.created_by,
   ({_USAGE.format(condition="u.step_id = m.step_id")}) AS usage
 FROM message m WHERE m.session_id = $1 AND m.idx >= $2 ORDER BY m.idx"""
 

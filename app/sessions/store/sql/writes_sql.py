@@ -13,10 +13,12 @@ WRITES = """
   FROM changed c, i
 )
 , new_messages AS (
-  INSERT INTO message (session_id, idx, org_id, role, content, status, step_id, attempt, reasoning)
-  SELECT c.id, m.idx, c.org_id, m.role, m.content, m.status, m.step_id, m.attempt, m.reasoning
+  INSERT INTO message (session_id, idx, org_id, role, content, status, step_id, attempt, reasoning,
+    created_by)
+  SELECT c.id, m.idx, c.org_id, m.role, m.content, m.status, m.step_id, m.attempt, m.reasoning,
+    m.created_by
   FROM changed c, i, jsonb_to_recordset(i.messages) AS m(idx bigint, role text, content jsonb,
-    status text, step_id text, attempt int, reasoning text)
+    status text, step_id text, attempt int, reasoning text, created_by text)
 )
 , new_values AS (
   INSERT INTO session_value (session_id, key, org_id, payload)
