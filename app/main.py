@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
@@ -22,13 +22,14 @@ from app.api import (
     usage,
 )
 from app.api.http import problems
-from app.api.http.body import BodyMiddleware, BodyReads
+from app.api.http.body import BodyReads
 from app.api.http.cors import cors
 from app.api.http.docs import add_docs
+from app.api.http.head import HeadLimitMiddleware
 from app.api.http.methods import HeadMiddleware
 from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
 from app.api.http.prefix import PrefixMiddleware
-from app.api.http.query import check_query
+from app.api.http.quotas import Quotas
 from app.api.http.request_log import RequestLogMiddleware
 from app.api.manifests import about
 from app.api.manifests import endpoints as manifests
@@ -69,7 +70,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     configure_logging(settings.log_level)
     check_llm_settings(settings.llm, settings.security.egress_allow)  # as workers do
     code_flows(settings.flows_package)  # what is wrong with them is raised before anything starts
-    reads = BodyReads(settings.api.body_seconds)
     app = StatewrightApi(
         title="Statewright",
         version=version("statewright"),
@@ -78,7 +78,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         contact={"name": "The maintainers of Statewright"},
         openapi_tags=TAGS,
         lifespan=_lifespan,
-        dependencies=[Depends(check_query)],
         generate_unique_id_function=operation_id,
         docs_url=None,
         redoc_url=None,
@@ -88,12 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             *cors(settings.api.cors_origins),
             Middleware(HeadMiddleware),
             Middleware(problems.ProblemMiddleware),
-            Middleware(
-                BodyMiddleware,
-                max_bytes=settings.api.max_body_bytes,
-                reads=reads,
-                max_head_bytes=settings.api.max_head_bytes,
-            ),
+            Middleware(HeadLimitMiddleware, max_bytes=settings.api.max_head_bytes),
         ],
         exception_handlers={
             **dict.fromkeys(problems.HANDLED, problems.handle),
@@ -101,7 +95,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         },
     )
     app.state.settings = settings
-    app.state.body_reads = reads
     for router in ROUTERS:
         app.include_router(router, responses=problems.DEFAULT_RESPONSES)
     app.include_router(health.router)
@@ -122,8 +115,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.redis = runtime.redis
         vault = Vault(settings.security.encryption_keys)
         app.state.manifests = ManifestService(runtime, vault)
-        reads: BodyReads = app.state.body_reads
-        with when_asked_to_stop(runtime.wakeups.end_waits), when_asked_to_stop(reads.end):
+        app.state.quotas = Quotas(settings.requests)
+        with (
+            BodyReads.open(settings.api.body_seconds) as reads,
+            when_asked_to_stop(runtime.wakeups.end_waits),
+            when_asked_to_stop(reads.end),
+        ):
+            app.state.body_reads = reads
             yield
 
 

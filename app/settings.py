@@ -39,7 +39,12 @@ class ApiSettings(BaseModel):
         32_768, ge=1_024, description="More in a request's address and headers gets 431"
     )
     head_seconds: float = Field(10.0, gt=0, description="Headers that take longer to come get 408")
-    max_body_bytes: int = Field(5_000_000, gt=0, description="Larger bodies get 413 unparsed")
+    max_body_bytes: int = Field(
+        5_000_000, gt=0, description="Larger bodies get 413; of most endpoints, over 64 KB"
+    )
+    max_body_values: int = Field(
+        50_000, gt=0, description="JSON with more values in it gets 400 unparsed"
+    )
     body_seconds: float = Field(30.0, gt=0, description="A body that takes longer to come gets 408")
     max_wait_seconds: float = Field(30.0, gt=0, description="Upper bound of every `wait`")
     pool_size: int = Field(16, gt=0, description="PostgreSQL connections of the hot path")
@@ -67,6 +72,24 @@ class ListSettings(BaseModel):
     )
     statement_seconds: float = Field(
         5.0, gt=0, description="A list or search that takes longer gets 503"
+    )
+
+
+class RequestSettings(BaseModel):
+    """What one org may take of one process of the API; over it, 429."""
+
+    org_per_second: float = Field(2_000.0, gt=0, description="Requests of an org, each second")
+    burst_seconds: float = Field(
+        20.0, ge=0, description="Requests of so many seconds may come at once"
+    )
+    org_at_once: int = Field(
+        500, gt=0, description="Requests of an org that are answered, or held by a `wait`, at once"
+    )
+    org_body_bytes: int = Field(
+        100_000_000, gt=0, description="Bytes of the bodies of those requests"
+    )
+    key_share: float = Field(
+        0.5, gt=0, le=1, description="Of the requests of an org, those that one key may send"
     )
 
 
@@ -224,6 +247,7 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     api: ApiSettings = ApiSettings()
     lists: ListSettings = ListSettings()
+    requests: RequestSettings = RequestSettings()
     worker: WorkerSettings = WorkerSettings()
     step: StepSettings = StepSettings()
     session: SessionSettings = SessionSettings()

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from app.api.deps import ChangesOfReader, ListDb, PageSize, PageToken, Reader, RuntimeDep
+from app.api.http.body import LARGE_BODY
 from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page, answer
 from app.enums import ActionKind, ActionStatus
@@ -47,7 +48,7 @@ async def get(caller: Reader, runtime: RuntimeDep, action_id: ActionId) -> Respo
     return answer(await read_action(runtime, caller, action_id))
 
 
-@router.post("/{action_id}/resolve", response_model=Data[ActionRecord])
+@router.post("/{action_id}/resolve", response_model=Data[ActionRecord], openapi_extra=LARGE_BODY)
 async def resolve(
     caller: Reader,
     runtime: RuntimeDep,

@@ -25,6 +25,7 @@ from app.api.deps import (
     RuntimeDep,
     Writer,
 )
+from app.api.http.body import LARGE_BODY
 from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page, answer
 from app.errors import faults_within
@@ -46,7 +47,12 @@ AgentId = Annotated[str, Path(description="Id of an agent.", examples=["agt_01k8
 _in_body = partial(faults_within, "body")
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, response_model_exclude_unset=True)
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    response_model_exclude_unset=True,
+    openapi_extra=LARGE_BODY,
+)
 async def create(
     caller: Writer, runtime: RuntimeDep, db: Changes, request: CreateAgentRequest
 ) -> Data[AgentRecord]:
@@ -83,7 +89,7 @@ async def get(caller: Reader, db: DbDep, agent_id: AgentId) -> Data[AgentRecord]
     return Data(data=await service.get_agent(db, caller, agent_id))
 
 
-@router.put("/{agent_id}", response_model_exclude_unset=True)
+@router.put("/{agent_id}", response_model_exclude_unset=True, openapi_extra=LARGE_BODY)
 async def update(
     caller: Writer, runtime: RuntimeDep, db: Changes, agent_id: AgentId, request: UpdateAgentRequest
 ) -> Data[AgentRecord]:
@@ -121,6 +127,7 @@ async def revisions(
     "/{agent_id}/launch",
     status_code=status.HTTP_201_CREATED,
     response_model=Data[AgentThreadRecord],
+    openapi_extra=LARGE_BODY,
 )
 async def launch(
     caller: Writer,
@@ -142,7 +149,7 @@ async def launch(
     return answer(record, status.HTTP_201_CREATED)
 
 
-@router.post("/{agent_id}/preview", response_model_exclude_unset=True)
+@router.post("/{agent_id}/preview", response_model_exclude_unset=True, openapi_extra=LARGE_BODY)
 async def preview(
     caller: Reader, db: DbDep, agent_id: AgentId, request: LaunchAgentRequest
 ) -> Data[StartAgentThreadRequest]:

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Path, Query
 from app.agents import datasets
 from app.agents.datasets import DatasetEventRecord, DatasetRecord
 from app.api.deps import DbDep, ListDb, PageSize, PageToken, Reader
+from app.api.http.route import ApiRoute
 from app.api.schemas import Data, Page
 
-router = APIRouter(prefix="/v1/ai/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/ai/datasets", tags=["datasets"], route_class=ApiRoute)
 
 DatasetId = Annotated[str, Path(description="Id of a dataset.", examples=["ds_01k8zq5d3v"])]
 

@@ -4,50 +4,16 @@ from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request, Security
-from fastapi.openapi.models import HTTPBearer
-from fastapi.security.base import SecurityBase
 from redis.asyncio import Redis
 from sqlmodel.ext.asyncio.session import AsyncSession
-from structlog.contextvars import bind_contextvars
 
-from app.access.authenticate import authenticate
 from app.access.caller import Caller, KeyScope
+from app.api.http.api_key import ApiKey
 from app.api.http.keyed import begin, keyed_request
-from app.api.http.org_header import check_org
 from app.db.engine import Database
 from app.idempotency.request import KeyedRequest
-from app.kit.concurrency.shares import work_for
 from app.sessions.runtime import Runtime
 from app.settings import Settings
-
-
-class _ApiKey(SecurityBase):
-    """Finds the caller by the API key of the request; declared in the OpenAPI document.
-
-    One dependency that reads the request itself: each further one is paid for by every request.
-
-    Args:
-        scope: what the key must be allowed to do; None for any valid key.
-    """
-
-    def __init__(self, scope: KeyScope | None = None) -> None:
-        self.scheme_name = "ApiKey"
-        self.model = HTTPBearer(
-            description="An API key: `Authorization: Bearer KEY`. `Token KEY` is taken too."
-        )
-        self._scope = scope
-
-    async def __call__(self, request: Request) -> Caller:
-        runtime: Runtime = request.app.state.runtime
-        secret_key = runtime.settings.security.secret_key.get_secret_value()
-        authorization = request.headers.get("authorization")
-        caller = await authenticate(request.app.state.keys, secret_key, authorization)
-        work_for(caller.org_id)
-        bind_contextvars(org_id=caller.org_id, user_id=caller.user_id, key_id=caller.key_id)
-        check_org(caller, request.headers)
-        if self._scope is not None:
-            caller.require(self._scope)
-        return caller
 
 
 async def _settings(request: Request) -> Settings:
@@ -88,9 +54,9 @@ DbDep = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 
 
 # Any valid key. Most endpoints want one of the next two instead.
-_READER = _ApiKey(KeyScope.READ)
-_WRITER = _ApiKey(KeyScope.WRITE)
-CallerDep = Annotated[Caller, Security(_ApiKey())]
+_READER = ApiKey(KeyScope.READ)
+_WRITER = ApiKey(KeyScope.WRITE)
+CallerDep = Annotated[Caller, Security(ApiKey())]
 Reader = Annotated[Caller, Security(_READER)]
 Writer = Annotated[Caller, Security(_WRITER)]
 
@@ -116,7 +82,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def _changes(api_key: _ApiKey) -> Callable[..., AsyncIterator[AsyncSession]]:
+def _changes(api_key: ApiKey) -> Callable[..., AsyncIterator[AsyncSession]]:
     """The request's one transaction, where it changes something: once for each idempotency key."""
 
     async def transaction(

@@ -10,11 +10,12 @@ from app.api.deps import Reader, RuntimeDep
 from app.api.flow_views import FlowItem, FlowRecord
 from app.api.http.accept import choose
 from app.api.http.problems import problem_responses
+from app.api.http.route import ApiRoute
 from app.api.schemas import Page
 from app.api.sessions import FlowKey
 from app.flows.diagram.diagram import mermaid, svg
 
-router = APIRouter(prefix="/v1/ai/flows", tags=["flows"])
+router = APIRouter(prefix="/v1/ai/flows", tags=["flows"], route_class=ApiRoute)
 
 SVG = "image/svg+xml"
 DIAGRAM_TYPES = [SVG, "text/vnd.mermaid", "text/plain"]

@@ -13,11 +13,12 @@ from redis.exceptions import RedisError
 
 from app.api.deps import DatabaseDep, RedisDep, SettingsDep
 from app.api.http.problems import problem_responses
+from app.api.http.route import ApiRoute
 from app.db.engine import UNAVAILABLE
 from app.db.migrate import is_migrated
 from app.errors import UnavailableError
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(prefix="/health", tags=["health"], route_class=ApiRoute)
 
 _NO_KEY: dict[str, Any] = {"security": []}
 _CHECK_SECONDS = 2.0

@@ -9,6 +9,8 @@ from typing_extensions import TypeAliasType
 
 from app.access.caller import KeyScope
 from app.api.deps import FailedStep, IdempotencyKey, ListDb, Reader, RuntimeDep, Wait, Writer
+from app.api.http.body import LARGE_BODY
+from app.api.http.route import ApiRoute
 from app.api.schemas import Page
 from app.sessions.flow_api import commands
 from app.sessions.flow_api.commands import StartSession
@@ -18,7 +20,7 @@ from app.sessions.flow_api.user_info import UserInfo
 from app.sessions.turn.admission import EventRequest
 from app.wire.messages import WireModel
 
-router = APIRouter(prefix="/v1/ai/{flow}", tags=["sessions"])
+router = APIRouter(prefix="/v1/ai/{flow}", tags=["sessions"], route_class=ApiRoute)
 
 FlowKey = Annotated[
     str, Path(description="Key of a flow.", max_length=63, examples=["chat"], alias="flow")
@@ -96,7 +98,7 @@ def _body(answer: dict[str, Any]) -> Response:
     return Response(orjson.dumps(answer), media_type="application/json")
 
 
-@router.post("/start_session", response_model=AIResponse)
+@router.post("/start_session", response_model=AIResponse, openapi_extra=LARGE_BODY)
 async def start_session(
     caller: Writer,
     runtime: RuntimeDep,
@@ -114,7 +116,7 @@ async def start_session(
     return _body(await commands.start_session(runtime, caller, flow, start))
 
 
-@router.post("/start_ephemeral_session", response_model=AIResponse)
+@router.post("/start_ephemeral_session", response_model=AIResponse, openapi_extra=LARGE_BODY)
 async def start_ephemeral_session(
     caller: Writer,
     runtime: RuntimeDep,
@@ -150,7 +152,7 @@ async def retry(
     )
 
 
-@router.post("/event", response_model=AIResponse)
+@router.post("/event", response_model=AIResponse, openapi_extra=LARGE_BODY)
 async def event(
     caller: Reader,
     runtime: RuntimeDep,

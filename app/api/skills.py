@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, status
 
 from app.api.deps import Changes, DbDep, ListDb, PageToken, Reader, Writer
+from app.api.http.body import max_body
 from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page
 from app.errors import faults_within
@@ -26,6 +27,8 @@ from app.skills.record import (
 
 router = APIRouter(prefix="/v1/skills", tags=["skills"], route_class=KeyedRoute)
 
+_CONTENT = max_body(2_000_000)  # as JSON: a body of 256 KB, and topics
+
 SkillId = Annotated[str, Path(description="Id of a skill.", examples=["sk_01k8zq5d3v"])]
 Version = Annotated[VersionNumber, Path(description="Number of a version.", examples=[1])]
 Scope = Annotated[
@@ -43,7 +46,7 @@ SummaryPageSize = Annotated[int, Query(ge=1, le=50, description="Most items of o
 _in_body = partial(faults_within, "body")
 
 
-@router.post("/create", status_code=status.HTTP_201_CREATED)
+@router.post("/create", status_code=status.HTTP_201_CREATED, openapi_extra=_CONTENT)
 async def create(caller: Writer, db: Changes, request: CreateSkillRequest) -> Data[SkillRecord]:
     """Create a skill with its version 1, which the author's models are offered."""
     with _in_body():
@@ -87,7 +90,7 @@ async def get(caller: Reader, db: DbDep, skill_id: SkillId) -> Data[SkillRecord]
     return Data(data=await service.get_skill(db, caller, skill_id))
 
 
-@router.put("/id/{skill_id}")
+@router.put("/id/{skill_id}", openapi_extra=max_body(262_144))
 async def update(
     caller: Writer, db: Changes, skill_id: SkillId, request: UpdateSkillMetadataRequest
 ) -> Data[SkillRecord]:
@@ -116,7 +119,11 @@ async def list_versions(
     return Data(data=await versions.list_versions(db, caller, skill_id))
 
 
-@router.post("/id/{skill_id}/versions", status_code=status.HTTP_201_CREATED)
+@router.post(
+    "/id/{skill_id}/versions",
+    status_code=status.HTTP_201_CREATED,
+    openapi_extra=_CONTENT,
+)
 async def create_version(
     caller: Writer, db: Changes, skill_id: SkillId, request: CreateSkillVersionRequest
 ) -> Data[SkillVersionRecord]:
@@ -133,7 +140,7 @@ async def get_version(
     return Data(data=await versions.get_version(db, caller, skill_id, version))
 
 
-@router.put("/id/{skill_id}/versions/{version}")
+@router.put("/id/{skill_id}/versions/{version}", openapi_extra=_CONTENT)
 async def update_version(
     caller: Writer,
     db: Changes,

@@ -17,6 +17,7 @@ from app.api.deps import (
     Wait,
     Writer,
 )
+from app.api.http.body import LARGE_BODY, max_body
 from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page, answer
 from app.enums import ThreadVisibility
@@ -66,6 +67,7 @@ class PinThreadRequest(WireModel):
     "",
     status_code=status.HTTP_201_CREATED,
     response_model=Data[AgentThreadRecord],
+    openapi_extra=LARGE_BODY,
 )
 async def start(
     caller: Writer,
@@ -139,6 +141,7 @@ async def delta(
 @router.post(
     "/{thread_id}/messages",
     response_model=Data[AgentThreadRecord],
+    openapi_extra=LARGE_BODY,
 )
 async def send_message(
     caller: Writer,
@@ -154,6 +157,7 @@ async def send_message(
 @router.post(
     "/{thread_id}/tool-results",
     response_model=Data[AgentThreadRecord],
+    openapi_extra=LARGE_BODY,
 )
 async def submit_tool_results(
     caller: Writer,
@@ -231,7 +235,7 @@ async def pin(caller: Writer, db: Changes, thread_id: ThreadId, request: PinThre
     await sharing.set_pinned(db, caller, thread_id, pinned=request.pinned)
 
 
-@router.post("/{thread_id}/messages/{message_number}/feedback")
+@router.post("/{thread_id}/messages/{message_number}/feedback", openapi_extra=max_body(262_144))
 async def submit_feedback(
     caller: Writer,
     db: Changes,

@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.api.deps import ListDb, PageSize, PageToken, Reader
+from app.api.http.route import ApiRoute
 from app.api.schemas import Data
 from app.kit.moment import Moment
 from app.usage.report import UsageBy, UsageReport, usage_report
 
-router = APIRouter(prefix="/v1/ai/usage", tags=["usage"])
+router = APIRouter(prefix="/v1/ai/usage", tags=["usage"], route_class=ApiRoute)
 
 
 @router.get("")

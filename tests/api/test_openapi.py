@@ -222,3 +222,10 @@ def test_the_default_secret_key_is_for_dev_only(settings: Settings) -> None:
     with pytest.raises(DefaultSecretKeyError, match="STATEWRIGHT_SECURITY__SECRET_KEY"):
         create_app(production)
     assert create_app(production.model_copy(update={"dev": True}))
+
+
+def test_what_a_body_may_have_is_declared(api: FastAPI) -> None:
+    paths = api.openapi()["paths"]
+    assert paths["/v1/ai/threads"]["post"]["x-max-body-bytes"] == 5_000_000
+    assert paths["/api/v1/cli/apply/"]["post"]["x-max-body-bytes"] == 256 * 1024
+    assert {"413", "429"} <= paths["/v1/ai/threads/search"]["post"]["responses"].keys()

@@ -1,14 +1,14 @@
 """What a request may carry: bounded, JSON that every part of the service can store and send."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import NoReturn
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NoReturn, Self, TypeVar
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import Request
+from typing_extensions import override
 
-from app.api.http.prefix import own_path
 from app.errors import (
     BadRequestError,
     PayloadTooLargeError,
@@ -16,18 +16,54 @@ from app.errors import (
     StoppingError,
     UnsupportedMediaTypeError,
 )
-from app.kit.storable import NotStorableError, load_json
+from app.kit.storable import NotStorableError, check_values, load_json
 
-# These take YAML, whatever the content type says, and check it themselves.
-RAW_PREFIXES = ("/api/v1/cli/",)
+DEFAULT_BYTES = 65_536  # of a body, where a route says nothing else
+_BYTES_MEMBER = "x-max-body-bytes"
+
+# What is more takes milliseconds to read, and is read beside the event loop.
+_LIGHT_BYTES = 65_536
+_LIGHT_VALUES = 500
+_THREADS = 2  # with more, the event loop would wait longer for its turn
+
+_T = TypeVar("_T")
 
 
-class HeadersTooLargeError(PayloadTooLargeError):
-    """The address and the headers are over the limit."""
+def max_body(size: int, **members: Any) -> dict[str, Any]:
+    """The `openapi_extra=` of a route that takes bodies of so many bytes."""
+    return {_BYTES_MEMBER: size, **members}
 
-    status = 431
-    code = "headers-too-large"
-    title = "Request header fields too large"
+
+LARGE_BODY = max_body(5_000_000)  # where texts of people or models are in it
+
+
+def max_bytes_of(openapi_extra: dict[str, Any] | None) -> int:
+    """How many bytes a route takes."""
+    size: int = (openapi_extra or {}).get(_BYTES_MEMBER, DEFAULT_BYTES)
+    return size
+
+
+class JsonRequest(Request):
+    """A request whose body is there, read and made into what its endpoint takes.
+
+    Args:
+        request: the request.
+        content: its body.
+        value: what the framework gets as the JSON of the body.
+    """
+
+    def __init__(self, request: Request, content: bytes, value: Any) -> None:
+        super().__init__(request.scope, request.receive)
+        self._content = content
+        self._value = value
+
+    @override
+    async def body(self) -> bytes:
+        return self._content
+
+    @override
+    async def json(self) -> Any:
+        return self._value
 
 
 class BodyReads:
@@ -35,12 +71,21 @@ class BodyReads:
 
     Args:
         seconds: in which a body must come.
+        threads: make something of large ones.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, threads: ThreadPoolExecutor) -> None:
         self._seconds = seconds
+        self._threads = threads
         self._deadlines: set[asyncio.Timeout] = set()
         self._stopping = False
+
+    @classmethod
+    @contextmanager
+    def open(cls, seconds: float) -> Iterator[Self]:
+        """Receives bodies while the block lasts."""
+        with ThreadPoolExecutor(_THREADS, "bodies") as threads:
+            yield cls(seconds, threads)
 
     def end(self) -> None:
         """Ends all of them: the process stops."""
@@ -49,14 +94,35 @@ class BodyReads:
         for deadline in self._deadlines:
             deadline.reschedule(now)
 
-    @asynccontextmanager
-    async def in_time(self) -> AsyncIterator[None]:
-        """Bounds one.
+    async def read(self, request: Request, max_bytes: int, took: Callable[[int], None]) -> bytes:
+        """The body of a request.
+
+        Args:
+            request: of which nothing was read yet.
+            max_bytes: that it may have.
+            took: called with the size of each piece; what it raises ends the reading.
 
         Raises:
+            UnsupportedMediaTypeError: it is compressed.
+            PayloadTooLargeError: it is larger; one that says so was not read at all.
             RequestTimeoutError: it did not come in time.
             StoppingError: the process stops.
         """
+        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            # What is compressed could unpack to any size.
+            raise UnsupportedMediaTypeError("Send the body as it is, without Content-Encoding.")
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > max_bytes:
+            _refuse_size(max_bytes)
+        async with self._in_time():
+            return await _received(request, max_bytes, took)
+
+    async def in_thread(self, make: Callable[[], _T]) -> _T:
+        """What is made of a body that takes long to read, beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, make)
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
         deadline = asyncio.timeout(0 if self._stopping else self._seconds)
         try:
             async with deadline:
@@ -72,98 +138,49 @@ class BodyReads:
             self._deadlines.discard(deadline)
 
 
-class BodyMiddleware:
-    """Refuses what no endpoint could take, before any of them sees it."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int, reads: BodyReads, max_head_bytes: int) -> None:
-        self.app = app
-        self.max_bytes = max_bytes
-        self._max_head_bytes = max_head_bytes
-        self._reads = reads
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        _check_head(scope, self._max_head_bytes)
-        _check_url(scope)
-        async with self._reads.in_time():
-            body = await self._read(scope, receive)
-        if body is None:  # the client went away
-            return
-        if body and not own_path(scope).startswith(RAW_PREFIXES):
-            check_json(body)
-        await self.app(scope, _replay(body, receive), send)
-
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        headers = Headers(scope=scope)
-        if headers.get("content-encoding", "identity").strip().lower() != "identity":
-            # What is compressed could unpack to any size.
-            raise UnsupportedMediaTypeError("Send the body as it is, without Content-Encoding.")
-        declared = headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self.max_bytes:
-            self._refuse_size()
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self.max_bytes:
-                self._refuse_size()
-            if not message.get("more_body", False):
-                return b"".join(chunks)
-
-    def _refuse_size(self) -> NoReturn:
-        raise PayloadTooLargeError(f"The body is larger than {self.max_bytes} bytes.")
+def is_light(content: bytes) -> bool:
+    """Whether JSON is read in no time."""
+    return len(content) <= _LIGHT_BYTES and content.count(b",") <= _LIGHT_VALUES
 
 
-def check_json(body: bytes) -> None:
-    """Refuses a body that is not JSON, or that could not be stored and sent again as it is.
+def parse_json(content: bytes, max_values: int) -> Any:
+    """The value of a body; it could be stored and sent again as it is.
 
     Raises:
-        BadRequestError: says which.
+        BadRequestError: it is not JSON, or not such; says which.
     """
     try:
-        load_json(body)
+        check_values(content, max_values)
+        return load_json(content)
     except NotStorableError as error:
         _refuse(f"The body cannot be taken: {error.reason}.")
     except ValueError as error:
         _refuse(f"The body is not valid JSON: {error}")
 
 
-def _check_head(scope: Scope, max_bytes: int) -> None:
-    size = len(scope["raw_path"] or b"") + len(scope["query_string"])
-    for name, value in scope["headers"]:
-        size += len(name) + len(value) + len(": \r\n")
-    if size > max_bytes:
-        raise HeadersTooLargeError(
-            f"The address and the headers are larger than {max_bytes} bytes."
-        )
+async def _received(request: Request, max_bytes: int, took: Callable[[int], None]) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequestError("The client went away before its body had come.")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            _refuse_size(max_bytes)
+        if chunk:
+            took(len(chunk))
+            chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
 
 
-def _check_url(scope: Scope) -> None:
-    if "\x00" in scope["path"]:
-        _refuse("The path holds a NUL character (%00).", "path")
-    if b"%00" in scope["query_string"]:
-        _refuse("The query holds a NUL character (%00).", "query")
+def _refuse_size(max_bytes: int) -> NoReturn:
+    raise PayloadTooLargeError(
+        f"The body is larger than {max_bytes} bytes, the most that this endpoint takes."
+    )
 
 
-def _refuse(msg: str, place: str = "body") -> NoReturn:
-    raise BadRequestError(msg, errors=[{"loc": [place], "msg": msg}])
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """The body as one message, then what the server still has to say."""
-    sent = False
-
-    async def replayed() -> Message:
-        nonlocal sent
-        if sent:
-            return await receive()
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replayed
+def _refuse(msg: str) -> NoReturn:
+    raise BadRequestError(msg, errors=[{"loc": ["body"], "msg": msg}])

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from app.api.http.body import HeadersTooLargeError
+from app.api.http.head import HeadersTooLargeError
 from app.api.http.problems import problem_of
 from app.api.http.protocol import HttpProtocol
 from app.errors import BadRequestError, RequestTimeoutError, StatewrightError

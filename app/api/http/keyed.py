@@ -5,23 +5,20 @@ the key up first; `KeyedRoute` writes the answer in the same transaction. A requ
 costs nothing.
 """
 
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from fastapi.routing import APIRoute
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import override
 
 from app.access.caller import Caller
+from app.api.http.route import ApiRoute, Handler
 from app.idempotency.answers import Answers, KeptAnswer
 from app.idempotency.request import KeyedRequest, request_hash
-
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class AnsweredBeforeError(Exception):
@@ -50,11 +47,7 @@ async def keyed_request(request: Request, caller: Caller, key: str) -> KeyedRequ
 
     The same JSON written otherwise is the same request.
     """
-    body = await request.body()
-    try:
-        asked = orjson.loads(body) if body else None
-    except orjson.JSONDecodeError:
-        asked = body.decode(errors="replace")
+    asked = getattr(request.state, "json_body", None) or _asked(await request.body())
     hash_ = request_hash(
         request.method,
         request.url.path,
@@ -63,6 +56,14 @@ async def keyed_request(request: Request, caller: Caller, key: str) -> KeyedRequ
         sorted(caller.scopes),
     )
     return KeyedRequest(caller.org_id, caller.user_id, key, hash_)
+
+
+def _asked(body: bytes) -> Any:
+    """What a body that its endpoint reads itself asks for."""
+    try:
+        return orjson.loads(body) if body else None
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace")
 
 
 async def begin(
@@ -82,7 +83,7 @@ async def begin(
     request.state.keeper = _Keeper(answers, db, keyed)
 
 
-class KeyedRoute(APIRoute):
+class KeyedRoute(ApiRoute):
     """Writes the answers of requests with a key, and gives those that are stored."""
 
     @override

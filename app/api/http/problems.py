@@ -24,6 +24,7 @@ from app.errors import (
     FieldError,
     StatewrightError,
     UnavailableError,
+    error_text,
 )
 from app.kit.paging import PageTokenError
 
@@ -33,6 +34,14 @@ _log = structlog.get_logger(__name__)
 
 _UNAVAILABLE = (RedisConnectionError, RedisTimeoutError)
 _RETRY_SECONDS = 1
+
+# Of a problem: what is wrong with an input may be as long as the input, many times.
+_MAX_BYTES = 250_000
+_MAX_FAULTS = 100
+_MAX_FAULT_CHARS = 50_000
+_MAX_KEYS = 50
+_MAX_KEY = 200
+_MAX_MSG = 2_000
 
 
 ProblemKey = TypeAliasType("ProblemKey", str | int)
@@ -56,7 +65,9 @@ class Problem(BaseModel):
     status: int = Field(description="The HTTP status")
     detail: str = Field(description="What went wrong this time, for people")
     instance: str | None = Field(None, description="Path of the request")
-    errors: list[ProblemError] | None = Field(None, description="For bad input: each fault")
+    errors: list[ProblemError] | None = Field(
+        None, description="For bad input: each fault; the first of many"
+    )
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -71,29 +82,44 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 # What every endpoint that needs a key may answer.
-DEFAULT_RESPONSES = problem_responses(400, 401, 403, 404, 409, 413, 503)
+DEFAULT_RESPONSES = problem_responses(400, 401, 403, 404, 409, 413, 429, 503)
 
 
 def problem_of(error: StatewrightError, instance: str) -> Response:
     """The problem document of an error, with the headers that go with its status."""
-    document = {
-        **error.extra,
+    document: dict[str, Any] = {
         "type": f"urn:statewright:problem:{error.code}",
         "title": error.title,
         "status": error.status,
-        "detail": error.detail,
+        "detail": error_text(error.detail),
         "instance": instance,
     }
     if error.errors:
-        document["errors"] = error.errors
+        document["errors"] = _bounded(error.errors)
     headers = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     # default=str: an error must be rendered even if someone put an odd value into `extra`.
-    content = orjson.dumps(document, default=str)
+    content = orjson.dumps(error.extra | document, default=str)
+    if len(content) > _MAX_BYTES:
+        content = orjson.dumps(document)
     return Response(content, error.status, headers, MEDIA_TYPE)
+
+
+def _bounded(faults: list[FieldError]) -> list[FieldError]:
+    """The first of the faults, which is where somebody begins to put them right."""
+    shown: list[FieldError] = []
+    left = _MAX_FAULT_CHARS
+    for fault in faults[:_MAX_FAULTS]:
+        loc = [part[:_MAX_KEY] if isinstance(part, str) else part for part in fault["loc"]]
+        short: FieldError = {**fault, "loc": loc[:_MAX_KEYS], "msg": fault["msg"][:_MAX_MSG]}
+        left -= len(short["msg"]) + sum(len(str(part)) for part in short["loc"])
+        if left < 0:
+            break
+        shown.append(short)
+    return shown
 
 
 class StatementTimeoutError(UnavailableError):
@@ -144,19 +170,20 @@ def _public_error(error: Exception) -> StatewrightError:
 
 def _bad_request(error: RequestValidationError) -> BadRequestError:
     """All faults of an input, the first also in words."""
+    faults = error.errors()
     errors: list[FieldError] = [
         {
             "loc": list(fault["loc"]),
             "msg": fault["msg"].removeprefix("Value error, "),
             "type": fault["type"],
         }
-        for fault in error.errors()
+        for fault in faults[:_MAX_FAULTS]
     ]
     if isinstance(error.body, bytes):
         detail = "Send the body as JSON, with the header `Content-Type: application/json`."
     else:
-        place = ".".join(str(part) for part in errors[0]["loc"])
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        place = ".".join(str(part)[:_MAX_KEY] for part in errors[0]["loc"][:_MAX_KEYS])
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         detail = f"{place}: {errors[0]['msg']}{more}"
     return BadRequestError(detail, errors=errors)
 

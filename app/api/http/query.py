@@ -1,9 +1,9 @@
 """Refuses query parameters that an endpoint does not have, in place of passing over them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from fastapi import Request
 from fastapi.dependencies.models import Dependant
+from starlette.requests import Request
 
 from app.errors import BadRequestError, FieldError
 
@@ -11,7 +11,7 @@ _MAX_ERRORS = 50
 _MAX_NAME = 100  # characters of a name: enough to find it
 
 
-async def check_query(request: Request) -> None:
+def check_query(request: Request, known: Collection[str]) -> None:
     """Requires that the endpoint declares each query parameter of the request.
 
     A misspelt `dry_run` would otherwise do what was only to be tried.
@@ -21,7 +21,6 @@ async def check_query(request: Request) -> None:
     """
     if not request.scope["query_string"]:
         return
-    known = set(_names(request.scope["route"].dependant))
     unknown = [name[:_MAX_NAME] for name in request.query_params if name not in known]
     if unknown:
         takes = ", ".join(sorted(known)) or "none"
@@ -32,8 +31,8 @@ async def check_query(request: Request) -> None:
         raise BadRequestError(f"{unknown[0]!r}: {msg}.", errors=errors)
 
 
-def _names(dependant: Dependant) -> Iterator[str]:
+def query_names(dependant: Dependant) -> Iterator[str]:
     """The query parameters of an endpoint and of all that it depends on."""
     yield from (field.alias for field in dependant.query_params)
     for inner in dependant.dependencies:
-        yield from _names(inner)
+        yield from query_names(inner)

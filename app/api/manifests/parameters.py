@@ -4,9 +4,11 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query
 
+from app.api.http.body import max_body
 from app.errors import BadRequestError
 from app.manifests.model.selector import MAX_SELECTOR
 from app.manifests.registry import all_brokers
+from app.manifests.text.limits import MAX_BYTES
 
 Kind = Annotated[
     str, Path(description="A kind in any case, singular or plural.", examples=["agents"])
@@ -59,19 +61,21 @@ metadata:
   name: example
 spec: {}
 """
-MANIFEST_BODY = {
-    "requestBody": {
+MANIFEST_BODY = max_body(
+    MAX_BYTES,
+    requestBody={
         "required": True,
         "description": "Documents as YAML or JSON, whatever the content type says; 256 KB at most.",
         "content": {
             "application/yaml": {"schema": {"type": "string"}, "example": _EXAMPLE},
             "application/json": {"schema": {"$ref": "#/components/schemas/ManifestDocuments"}},
         },
-    }
-}
-PROMPT_BODY = {
-    "requestBody": {
+    },
+)
+PROMPT_BODY = max_body(
+    MAX_BYTES,
+    requestBody={
         "required": True,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/PromptRequest"}}},
-    }
-}
+    },
+)

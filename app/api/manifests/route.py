@@ -1,16 +1,15 @@
 """The route class of the manifest endpoints: completes their errors, and clears the key cache."""
 
 import re
-from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import ClassVar
 
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import override
 
 from app.api.http.problems import as_statewright_error, handle
+from app.api.http.route import ApiRoute, Handler
 from app.errors import NotFoundError, StatewrightError
 from app.manifests.model.envelope import API_VERSION
 from app.manifests.registry import all_brokers
@@ -19,15 +18,15 @@ _COMMAND = re.compile(r"/api/v1/cli(?:/([A-Za-z_-]*))?")
 
 _CHANGES = frozenset({"apply", "delete", "deploy", "undeploy"})
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-
-class ManifestRoute(APIRoute):
+class ManifestRoute(ApiRoute):
     """Adds `api`, `thing`, `metadata` and `description` to each error.
 
     After a verb that changes resources it also clears the cache of API keys, so that a key that
     was deleted or changed is looked up again by the next request.
     """
+
+    takes_json: ClassVar[bool] = False  # YAML, whatever the content type says
 
     @override
     def get_route_handler(self) -> Handler:

@@ -1,0 +1,153 @@
+"""How much of the process one org, and one of its keys, may take.
+
+Counted in the memory of each process of the API: a request costs no round trip.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from app.access.caller import Caller
+from app.errors import QuotaExceededError
+from app.settings import RequestSettings
+
+_AT_ONCE_RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Count:
+    """What an org or a key takes now.
+
+    Attributes:
+        at_once: its requests that are being answered.
+        paid_until: until when its requests so far last at the rate that it may have.
+        body_bytes: of the bodies of those requests.
+        reading: held while a large body is read: others of the same org wait.
+    """
+
+    at_once: int = 0
+    paid_until: float = 0.0
+    body_bytes: int = 0
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What a `_Count` may come to."""
+
+    whose: str
+    per_second: float
+    at_once: int
+    burst_seconds: float
+
+
+class Quotas:
+    """The counts of all orgs and keys that send requests now."""
+
+    def __init__(self, settings: RequestSettings) -> None:
+        burst, share = settings.burst_seconds, settings.key_share
+        per_second, at_once = settings.org_per_second, settings.org_at_once
+        self._of_org = _Bounds("org", per_second, at_once, burst)
+        self._of_key = _Bounds("key", per_second * share, max(1, int(at_once * share)), burst)
+        self._max_body_bytes = settings.org_body_bytes
+        self._orgs: dict[str, _Count] = {}
+        self._keys: dict[str, _Count] = {}
+
+    def admit(self, caller: Caller) -> "Admission":
+        """Counts a request of the caller's; it is at its end when the block is.
+
+        Raises:
+            QuotaExceededError: it is one too many.
+        """
+        org = self._orgs.get(caller.org_id) or self._orgs.setdefault(caller.org_id, _Count())
+        key = self._keys.get(caller.key_id) or self._keys.setdefault(caller.key_id, _Count())
+        now = time.monotonic()
+        _check(key, self._of_key, now)
+        _check(org, self._of_org, now)
+        _pay(key, self._of_key, now)
+        _pay(org, self._of_org, now)
+        return Admission(self, caller, org, key)
+
+    def release(self, caller: Caller, org: _Count, key: _Count) -> None:
+        """Counts a request of the caller's no more; who has nothing to pay is forgotten."""
+        org.at_once -= 1
+        key.at_once -= 1
+        now = time.monotonic()
+        if not org.at_once and org.paid_until <= now:
+            del self._orgs[caller.org_id]
+        if not key.at_once and key.paid_until <= now:
+            del self._keys[caller.key_id]
+
+    def check_body_bytes(self, org: _Count) -> None:
+        """Refuses a body with which the org has too many bytes here.
+
+        Raises:
+            QuotaExceededError: it has.
+        """
+        if org.body_bytes > self._max_body_bytes:
+            raise QuotaExceededError(
+                "org-body-bytes",
+                f"The bodies of this org's requests come to more than {self._max_body_bytes:,} "
+                "bytes at once.",
+                retry_after=_AT_ONCE_RETRY_SECONDS,
+            )
+
+
+class Admission:
+    """One request that is counted."""
+
+    def __init__(self, quotas: Quotas, caller: Caller, org: _Count, key: _Count) -> None:
+        self._quotas = quotas
+        self._caller = caller
+        self._org = org
+        self._key = key
+        self._body_bytes = 0
+
+    def __enter__(self) -> "Admission":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._org.body_bytes -= self._body_bytes
+        self._quotas.release(self._caller, self._org, self._key)
+
+    @property
+    def reading(self) -> asyncio.Lock:
+        """Held while a large body of the org is read."""
+        return self._org.reading
+
+    def take_bytes(self, size: int) -> None:
+        """Counts bytes of its body.
+
+        Raises:
+            QuotaExceededError: they are too many, with those of other requests of the org.
+        """
+        self._body_bytes += size
+        self._org.body_bytes += size
+        self._quotas.check_body_bytes(self._org)
+
+
+def _check(count: _Count, bounds: _Bounds, now: float) -> None:
+    if count.at_once >= bounds.at_once:
+        raise QuotaExceededError(
+            f"{bounds.whose}-requests-at-once",
+            f"This {bounds.whose} has {bounds.at_once:,} requests that are being answered, the "
+            "most that it may have at once.",
+            retry_after=_AT_ONCE_RETRY_SECONDS,
+        )
+    if count.paid_until - now > bounds.burst_seconds:
+        raise QuotaExceededError(
+            f"{bounds.whose}-requests-per-second",
+            f"This {bounds.whose} sends more than {bounds.per_second:g} requests per second.",
+            retry_after=count.paid_until - now - bounds.burst_seconds,
+        )
+
+
+def _pay(count: _Count, bounds: _Bounds, now: float) -> None:
+    count.at_once += 1
+    count.paid_until = max(count.paid_until, now) + 1 / bounds.per_second
