@@ -24,6 +24,7 @@ from app.sessions.store.snapshot import (
     Snapshot,
 )
 from app.sessions.store.sql import change_sql, read_sql
+from app.sessions.store.sql.change_sql import Form, Forms
 from app.sessions.store.step_store import StepStore
 from app.sessions.store.stored_rows import StoredMessage, read_action
 from app.wire.messages import plain_text
@@ -140,12 +141,10 @@ class SessionStore(StepStore):
 
     async def start(self, change: Change) -> Started | NotStarted:
         """Writes a new session."""
-        statement, fence = change_sql.START, {}
+        forms, fence = change_sql.START, {}
         if change.started_by is not None:
-            statement, fence = change_sql.START_CHILD, change.started_by._asdict()
-        rows = await self._change(
-            _statement(statement, change), change.document(**fence), change.model
-        )
+            forms, fence = change_sql.START_CHILD, change.started_by._asdict()
+        rows = await self._change(_statement(forms, change), change.document(**fence), change.model)
         return Started(rows[0]["created"]) if rows else NotStarted()
 
     async def admit(self, change: Change) -> bool:
@@ -273,10 +272,10 @@ class SessionStore(StepStore):
         below = await self._pool.fetch(read_sql.ACTIONS_BELOW, row["id"])
         return [read_action(action["action"]) for action in below]
 
-    async def _write_event(self, statement: str, change: Change, document: dict[str, Any]) -> bool:
+    async def _write_event(self, forms: Forms, change: Change, document: dict[str, Any]) -> bool:
         """Writes a change that may have a client's event."""
         try:
-            return await self._write(_statement(statement, change), document, change.model)
+            return await self._write(_statement(forms, change), document, change.model)
         except asyncpg.UniqueViolationError:
             # The same idempotency key was admitted at this moment: to be read again.
             return False
@@ -288,7 +287,5 @@ class SessionStore(StepStore):
         return row
 
 
-def _statement(statement: str, change: Change) -> str:
-    if change.is_of_agent:
-        statement = change_sql.OF_AGENTS[statement]
-    return change_sql.WITH_CHART[statement] if change.writes_chart else statement
+def _statement(forms: Forms, change: Change) -> str:
+    return forms[Form(change.is_of_agent, change.writes_chart)]

@@ -5,6 +5,10 @@ are locked in the order session, invocation, step. A statement that returns no r
 the fence (the session's version, the step's attempt) had moved on.
 """
 
+from collections.abc import Mapping
+from itertools import product
+from typing import NamedTuple
+
 from app.sessions.store.sql.writes_sql import AGENT_WRITES, NEW_STEPS, WRITES
 from app.sessions.visibility import EXPIRED_SQL, NOT_EXPIRED_SQL
 
@@ -18,11 +22,12 @@ WITH i AS MATERIALIZED (
     new_session jsonb, budget jsonb, refusal text, chart jsonb,
     step_id text, attempt int, result text, closes text, closed_as text, closed_error text,
     resumes text, new_goals json, changed_goals json, datasets jsonb, dataset_events jsonb)
-)"""
+){new_chart}"""
 
 _SET_SESSION = """
   SET state = i.state, model = $2, version = s.version + 1, invocation_id = i.invocation->>'id',
-    task_error = i.error, message_count = i.message_count, modified = clock_timestamp(),
+    task_error = i.error, message_count = i.message_count,
+    modified = clock_timestamp(){set_chart},
     budget = coalesce(i.budget, s.budget)"""
 
 # What the statechart keeps; the times of its timers are made here, by the database's clock.
@@ -39,31 +44,66 @@ _NEW_CHART = """
     CROSS JOIN LATERAL (
       SELECT coalesce(t.due, clock_timestamp() + t.seconds * interval '1 second') AS due) d) p
 )"""
-_SET_CHART = """chart = (SELECT kept FROM new_chart),
-    timer_due = (SELECT due FROM new_chart)"""
-_CHART_VALUES = "(SELECT kept FROM new_chart), (SELECT due FROM new_chart)"
+# By the names that they have in the statements.
+_CHART_PARTS = {
+    "new_chart": _NEW_CHART,
+    "set_chart": """, chart = (SELECT kept FROM new_chart),
+    timer_due = (SELECT due FROM new_chart)""",
+    "chart_columns": ", chart, timer_due",
+    "chart_values": ", (SELECT kept FROM new_chart), (SELECT due FROM new_chart)",
+}
 
-_END = "\nSELECT version FROM changed"
+
+class Form(NamedTuple):
+    """What a statement writes that most changes have not: each part costs even where it is empty.
+
+    Attributes:
+        of_agent: what only turns of agents write (`AGENT_WRITES`).
+        with_chart: what the session's statechart keeps, or kept before.
+    """
+
+    of_agent: bool
+    with_chart: bool
+
+
+# A statement in each of its forms.
+Forms = Mapping[Form, str]
+
+
+def _forms(statement: str) -> Forms:
+    """The forms of a statement that names in braces what they differ in."""
+    return {
+        Form(of_agent, with_chart): statement.format(
+            writes=WRITES + AGENT_WRITES if of_agent else WRITES,
+            **{name: part if with_chart else "" for name, part in _CHART_PARTS.items()},
+        )
+        for of_agent, with_chart in product((False, True), repeat=2)
+    }
+
+
+_WRITES = "{writes}" + NEW_STEPS.format(guard="changed")
+_END = _WRITES + "\nSELECT version FROM changed"
 
 _NEW_SESSION = """
 , changed AS (
   INSERT INTO session (id, org_id, flow, flow_revision, state, model, version, invocation_id,
     task_error, message_count, title, visibility, model_profile, budget, user_info, agent_id,
-    agent_revision, forked_from_id, forked_from_message, expires_at, created_by{columns})
+    agent_revision, forked_from_id, forked_from_message{{chart_columns}}, expires_at,
+    created_by{columns})
   SELECT i.session_id, i.org_id, n.flow, n.flow_revision, i.state, $2, 1, i.invocation->>'id',
     i.error, i.message_count, i.title, n.visibility, n.model_profile, n.budget, n.user_info,
-    n.agent_id,
-    n.agent_revision, n.forked_from_id, n.forked_from_message, {expires_at}, n.created_by{values}
+    n.agent_id, n.agent_revision, n.forked_from_id, n.forked_from_message{{chart_values}},
+    {expires_at}, n.created_by{values}
   FROM i{parent}, jsonb_to_record(i.new_session) AS n(flow text, flow_revision int, visibility text,
     model_profile text, budget jsonb, user_info jsonb, agent_id text, agent_revision int,
     forked_from_id text, forked_from_message int, ttl int, created_by text)
   ON CONFLICT (id) DO NOTHING
   RETURNING id, org_id, version, created
 )"""
-_STARTED = WRITES + NEW_STEPS.format(guard="changed") + "\nSELECT version, created FROM changed"
+_STARTED = _WRITES + "\nSELECT version, created FROM changed"
 
 # A new session with its first messages, and the event that it was started with, if any.
-START = (
+START = _forms(
     _INPUT
     + _NEW_SESSION.format(
         columns="",
@@ -76,7 +116,7 @@ START = (
 
 # The same by a step, which waits for it: both or neither, so that however often the step is run
 # there is one such session, and none that nobody knows of.
-START_CHILD = (
+START_CHILD = _forms(
     _INPUT
     + """
 , parent AS (
@@ -98,7 +138,7 @@ START_CHILD = (
 )
 
 # An event that a client sent: the session must still be at the version that was read.
-ADMIT = (
+ADMIT = _forms(
     _INPUT
     + f"""
 , changed AS (
@@ -106,8 +146,6 @@ ADMIT = (
   FROM i WHERE s.id = i.session_id AND s.org_id = i.org_id AND s.version = i.version
   RETURNING s.id, s.org_id, s.version
 )"""
-    + WRITES
-    + NEW_STEPS.format(guard="changed")
     + _END
 )
 
@@ -162,14 +200,14 @@ _CLOSED = f"""
 )"""
 
 # The last step of an invocation: its result, the invocation's end and its event, all or nothing.
-COMPLETE = _INPUT + _OWN_STEP + _CLOSED + WRITES + NEW_STEPS.format(guard="changed") + _END
+COMPLETE = _forms(_INPUT + _OWN_STEP + _CLOSED + _END)
 
 # The end of an invocation from outside (cancel): its open steps are superseded.
-CLOSE = _INPUT + _NO_STEP + _CLOSED + WRITES + NEW_STEPS.format(guard="changed") + _END
+CLOSE = _forms(_INPUT + _NO_STEP + _CLOSED + _END)
 
 # A failed invocation goes on as a new one: its steps that are done keep their results. One that was
 # cut short may have had its effect: that counts as a loss.
-RESUME = (
+RESUME = _forms(
     _INPUT
     + """
 , guard AS (
@@ -209,29 +247,13 @@ RESUME = (
 , changed AS (
   UPDATE session s
   SET state = i.state, model = $2, version = s.version + 1,
-    invocation_id = i.invocation->>'id', task_error = NULL, modified = clock_timestamp()
+    invocation_id = i.invocation->>'id', task_error = NULL, modified = clock_timestamp(){set_chart}
   FROM guard g, i WHERE s.id = g.id
   RETURNING s.id, s.org_id, s.version
 )"""
-    + WRITES
+    + "{writes}"
     + "\nSELECT id, queue, org_id FROM reopened_steps WHERE status = 'queued'"
 )
-
-# The same statements for changes that write something of these: each part costs even where it is
-# empty, and most changes have none of them.
-OF_AGENTS = {
-    statement: statement.replace(WRITES, WRITES + AGENT_WRITES)
-    for statement in (START, START_CHILD, ADMIT, COMPLETE, CLOSE, RESUME)
-}
-
-# The same statements for sessions whose statechart keeps something, or did before.
-WITH_CHART = {
-    statement: statement.replace(_INPUT, _INPUT + _NEW_CHART)
-    .replace("modified = clock_timestamp()", f"modified = clock_timestamp(), {_SET_CHART}")
-    .replace("forked_from_message, expires_at", "forked_from_message, chart, timer_due, expires_at")
-    .replace("n.forked_from_message, ", f"n.forked_from_message, {_CHART_VALUES}, ")
-    for statement in (*OF_AGENTS, *OF_AGENTS.values())
-}
 
 # $1 seconds, $2 how many: sessions in which the time of a timer has come and nothing runs. Whoever
 # gets one has it for so long, and loses it to another when that is over.
