@@ -134,6 +134,20 @@ class StepSettings(BaseModel):
     )
 
 
+class LimitSettings(BaseModel):
+    """What flows of tenants may ask for; those in code are the operator's."""
+
+    timeout_seconds: float = Field(600.0, gt=0, description="Longest timeout of one attempt")
+    attempts: int = Field(10, gt=0, description="Most attempts of one step")
+    queues: CommaList[str] = Field(
+        default=["default"], description="Queues that they may name; `*`: all"
+    )
+
+    def allows_queue(self, name: str) -> bool:
+        """Whether flows of tenants may name a queue."""
+        return name in self.queues or "*" in self.queues
+
+
 class SessionSettings(BaseModel):
     """Running conversations."""
 
@@ -250,6 +264,7 @@ class Settings(BaseSettings):
     requests: RequestSettings = RequestSettings()
     worker: WorkerSettings = WorkerSettings()
     step: StepSettings = StepSettings()
+    limits: LimitSettings = LimitSettings()
     session: SessionSettings = SessionSettings()
     flow: FlowSettings = FlowSettings()
     journal: JournalSettings = JournalSettings()

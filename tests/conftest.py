@@ -159,6 +159,7 @@ def settings(clones: Clones) -> Iterator[Settings]:
             backoff_max_seconds=0.2,
         ),
         security={"encryption_keys": [_TEST_KEY]},
+        limits={"queues": ["*"]},
     )
     clones.give_back(database)
     clones.forget(prefix)

@@ -16,6 +16,7 @@ from app.manifests.broker import Broker
 from app.manifests.brokers.bases.flow_templates import (
     agents,
     check_calls,
+    check_limits,
     invokes,
     refuse_keys,
     unserved_queues,
@@ -183,6 +184,7 @@ spec:
     @override
     async def create(self, context: Context, manifest: Manifest[FlowSpec]) -> FlowRevision:
         refuse_keys(manifest.spec.templates)
+        check_limits(manifest.spec.templates, context.runtime.settings.limits)
         stored = manifest.metadata.stored()
         description = stored.pop("description", None)
         providers = await context.brokers.names(context, "Provider")

@@ -11,6 +11,7 @@ from app.errors import FieldError, Loc
 from app.manifests.context import Context
 from app.manifests.model.envelope import bad_manifest
 from app.queue.live_workers import unserved_text
+from app.settings import LimitSettings
 
 
 async def check_calls(context: Context, templates: dict[str, Any]) -> None:
@@ -55,6 +56,46 @@ def refuse_keys(templates: dict[str, Any]) -> None:
         if isinstance(config, dict) and "api_key" in config:
             msg = "a key has no place in a flow: invoke a Provider by its name"
             raise bad_manifest([{"loc": [*place, "config", "api_key"], "msg": msg}])
+
+
+def check_limits(templates: dict[str, Any], limits: LimitSettings) -> None:
+    """Holds what templates ask for to what the operator allows.
+
+    Raises:
+        BadRequestError: one asks for too much, or for a queue that is not for tenants.
+    """
+    loc = ("spec", "templates")
+    faults = [
+        fault for place, leaf in invokes(templates, loc) for fault in _excess(place, leaf, limits)
+    ]
+    faults += [
+        {"loc": [*place, "queue"], "msg": _queue_refusal(name, limits)}
+        for place, name in _queues(templates, loc)
+        if not limits.allows_queue(name)
+    ]
+    if faults:
+        raise bad_manifest(faults)
+
+
+def _excess(place: Loc, leaf: dict[str, Any], limits: LimitSettings) -> Iterator[FieldError]:
+    """What is too much of what an invoker's template asks for."""
+    retry = leaf.get("retry")
+    attempts = retry.get("maximum_attempts") if isinstance(retry, dict) else None
+    # With tools its session waits without a worker, for as long as it takes.
+    timeout = None if leaf.get("tools") is not None else leaf.get("timeout")
+    asked: list[tuple[Loc, Any, float, str]] = [
+        (("timeout",), timeout, limits.timeout_seconds, "seconds"),
+        (("retries",), leaf.get("retries"), limits.attempts - 1, "retries"),
+        (("retry", "maximum_attempts"), attempts, limits.attempts, "attempts"),
+    ]
+    for at, value, most, unit in asked:
+        if isinstance(value, int | float) and value > most:
+            msg = f"this service allows {most:g} {unit} at the most"
+            yield {"loc": [*place, *at], "msg": msg}
+
+
+def _queue_refusal(name: str, limits: LimitSettings) -> str:
+    return f"queue {name!r} is not for flows of manifests; those are: {', '.join(limits.queues)}"
 
 
 def invokes(templates: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from structlog import get_logger
@@ -69,6 +70,7 @@ class AttemptRunner:
         try:
             flow, node = await self._flows.find(claim)
             policy = _policy_of(node)
+            claim = claim if flow.trusted else self._within_limits(claim)
             result = await self._result(flow, claim, node, spent)
             return result if isinstance(result, Waiting | NewAsk) else Answered(result)
         except asyncio.CancelledError:
@@ -90,6 +92,13 @@ class AttemptRunner:
         """The step graph of the claim's invocation."""
         flow, _ = await self._flows.find(claim)
         return await StepSource(self._runtime, flow, claim).graph(flow.node(claim.state))
+
+    def _within_limits(self, claim: Claim) -> Claim:
+        """The claim with what a tenant's flow may have: the flow may be older than the limits."""
+        limits = self._runtime.settings.limits
+        if not limits.allows_queue(claim.queue):
+            raise InvokerError(f"Queue {claim.queue!r} is not for flows of manifests.")
+        return replace(claim, max_attempts=min(claim.max_attempts, limits.attempts))
 
     async def _result(
         self, flow: Flow, claim: Claim, node: Unwrapped, spent: Spent

@@ -80,6 +80,8 @@ class InvokerRunner:
             except BudgetExceededError as error:
                 return await ask_for_raise(self._runtime.asks, claim, error)
         timeout = node.timeout or self._settings.timeout_seconds
+        if not trusted:  # what was stored may be from before the limit
+            timeout = min(timeout, self._runtime.settings.limits.timeout_seconds)
         answer = await self._called(
             claim,
             spent,
