@@ -101,10 +101,12 @@ async def admit(
         return response
 
     key = request.idempotency_key
-    return await once(runtime, caller, session_id, key, request.hash, allow=allow, write=write)
+    return await change_once(
+        runtime, caller, session_id, key, request.hash, allow=allow, write=write
+    )
 
 
-async def once(
+async def change_once(
     runtime: Runtime,
     caller: Caller,
     session_id: str,

@@ -19,7 +19,7 @@ from app.sessions.store.outcome import Resumed, Superseded
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.store.sql import read_sql
 from app.sessions.store.store import FailedInvocation
-from app.sessions.turn.admission import once
+from app.sessions.turn.admission import change_once
 
 RETRY_EVENT = "retry"
 _MOST_PATHS = 10  # that an error lists
@@ -98,7 +98,9 @@ async def retry_invocation(
                 await runtime.queue.publish(due, wake=session_id)
                 return response
 
-    return await once(runtime, caller, session_id, idempotency_key, hash_, allow=allow, write=write)
+    return await change_once(
+        runtime, caller, session_id, idempotency_key, hash_, allow=allow, write=write
+    )
 
 
 async def _failed(runtime: Runtime, before: Snapshot, step: str | None) -> FailedInvocation:
