@@ -38,7 +38,7 @@ class InvocationContinues:
 
 @dataclass(frozen=True, slots=True)
 class _CompositeEnds:
-    """A composite is done with what has risen into it, which stands for its own result now."""
+    """A composite is done with what it was given, which stands for its own result now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class StepRows(Protocol):
 
 
 @dataclass(slots=True)
-class _Rise:
-    """How far the answer of a step has risen: it stands at `path` as `value`.
+class _Progress:
+    """How far up the step graph the answer of a step is: it stands at `path` as `value`.
 
     Attributes:
         graph: makes the invocation's step graph; asked only where its templates are needed.
@@ -126,52 +126,52 @@ class StepCompletion:
         """Writes a step's answer, unless the whole invocation ends with it."""
         known = {claim.parent.path: claim.parent} if claim.parent is not None else {}
         while True:
-            rise = _Rise(claim, graph, claim.path, answer)
-            while rise.path:
-                above = rise.path.rpartition("/")[0]
+            progress = _Progress(claim, graph, claim.path, answer)
+            while progress.path:
+                above = progress.path.rpartition("/")[0]
                 if above not in known:
                     known = await self._rows.composites(claim.invocation_id)
                 parent = known.get(above)
                 if parent is None:
                     return Superseded()
-                outcome = await self._complete_parent(rise, parent, known)
+                outcome = await self._complete_parent(progress, parent, known)
                 if isinstance(outcome, _CompositeEnds):
                     continue
-                if await self._write(rise, answer.text, parent, outcome.started):
-                    return _continues(claim, outcome.started, replace(parent, cut=rise.cut))
+                if await self._write(progress, answer.text, parent, outcome.started):
+                    return _continues(claim, outcome.started, replace(parent, cut=progress.cut))
                 break
             else:
-                return InvocationEnds(rise.value)
+                return InvocationEnds(progress.value)
             # A sibling finished meanwhile, so that this one may be the last now; or it is lost.
             if not await self._rows.renew([claim.fence], self._lease):
                 return Superseded()
             known = {}
 
     async def _complete_parent(
-        self, rise: _Rise, parent: Composite, known: dict[str, Composite]
+        self, progress: _Progress, parent: Composite, known: dict[str, Composite]
     ) -> _CompositeEnds | _CompositeContinues:
-        """Rises above `parent` if that ends it."""
+        """Goes on above `parent` if that ends it."""
         if parent.cut:
-            rise.value = replace(rise.value, finish=Finish.LENGTH)
+            progress.value = replace(progress.value, finish=Finish.LENGTH)
         if parent.kind is StepKind.CHAIN:
-            graph = await rise.graph()
-            plan = graph.follow(parent.path, rise.path, parent.scope, rise.value.text)
+            graph = await progress.graph()
+            plan = graph.follow(parent.path, progress.path, parent.scope, progress.value.text)
             if plan.result is None:
-                rise.to_come = plan.to_come
-                invocation_id = rise.claim.invocation_id
+                progress.to_come = plan.to_come
+                invocation_id = progress.claim.invocation_id
                 steps = new_steps(graph, plan, invocation_id, known, self._max_attempts)
                 self._claim_one(steps)
                 return _CompositeContinues(steps)
-            rise.value = replace(rise.value, text=plan.result)
+            progress.value = replace(progress.value, text=plan.result)
         elif parent.remaining > 1:
             return _CompositeContinues()
         else:
             results = await self._rows.results(parent.id)
-            whole = results | {rise.path: rise.value.text}
-            text = (await rise.graph()).assemble(parent.path, whole)
-            rise.value = Answer(text, rise.value.finish)
-        rise.done.append((parent.id, rise.value.text))
-        rise.path = parent.path
+            whole = results | {progress.path: progress.value.text}
+            text = (await progress.graph()).assemble(parent.path, whole)
+            progress.value = Answer(text, progress.value.finish)
+        progress.done.append((parent.id, progress.value.text))
+        progress.path = parent.path
         return _CompositeEnds()
 
     def _claim_one(self, steps: list[NewStep]) -> None:
@@ -182,18 +182,18 @@ class StepCompletion:
                 return
 
     async def _write(
-        self, rise: _Rise, result: str, parent: Composite, started: list[NewStep]
+        self, progress: _Progress, result: str, parent: Composite, started: list[NewStep]
     ) -> bool:
-        claim = rise.claim
-        if not started and not rise.done:
-            return await self._counts(ChildResult(*claim.fence, result, parent.id, rise.cut))
+        claim = progress.claim
+        if not started and not progress.done:
+            return await self._counts(ChildResult(*claim.fence, result, parent.id, progress.cut))
         return await self._rows.advance(
             claim,
             result,
             parent_id=parent.id,
-            to_come=rise.to_come,
-            cut=rise.cut,
-            composites=rise.done,
+            to_come=progress.to_come,
+            cut=progress.cut,
+            composites=progress.done,
             steps=started,
         )
 

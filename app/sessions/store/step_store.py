@@ -69,10 +69,10 @@ class StepStore:
         Args:
             claim: the step.
             result: what its invoker gave back.
-            parent_id: where the result's rise ends: a parallel or map that loses an open child
+            parent_id: where the result stops: a parallel or map that loses an open child
                 and keeps another; or a chain that goes on with `steps`.
             to_come: how many more steps that chain needs at least.
-            cut: whether an answer in what has risen to `parent_id` is cut.
+            cut: whether an answer in what came up to `parent_id` is cut.
             composites: (id, result) of composites that are done with this step.
             steps: what starts now.
         """
