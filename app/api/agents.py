@@ -32,7 +32,7 @@ from app.errors import faults_within
 from app.idempotency.request import request_hash
 from app.sessions.turn.opening import StartIdentity
 from app.threads.commands.launch import prepare_launch
-from app.threads.commands.start import Launch, launch_thread
+from app.threads.commands.start import ThreadStart, start_prepared_thread
 from app.threads.record import AgentThreadRecord
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
@@ -137,15 +137,17 @@ async def launch(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Fill the agent's placeholders and start a thread from the result."""
-    asked = request_hash(agent_id, request.model_dump(mode="json"))
+    hash_ = request_hash(agent_id, request.model_dump(mode="json"))
 
-    async def prepare() -> Launch:
+    async def prepare() -> ThreadStart:
         async with runtime.database.transaction() as db:
             agent = await service.get_agent(db, caller, agent_id)
             with _in_body():
                 return await prepare_launch(db, caller, agent, request)
 
-    record = await launch_thread(runtime, caller, StartIdentity(idempotency_key, asked), prepare)
+    record = await start_prepared_thread(
+        runtime, caller, StartIdentity(idempotency_key, hash_), prepare
+    )
     return answer(record, status.HTTP_201_CREATED)
 
 

@@ -13,7 +13,7 @@ from app.manifests.model.envelope import valid_input
 from app.manifests.model.metadata import ManifestModel
 from app.sessions.visibility import select_sessions
 from app.threads.commands.launch import prepare_launch
-from app.threads.commands.start import Launch
+from app.threads.commands.start import ThreadStart
 from app.wire.messages import InitialMessage
 from app.wire.thread_requests import LaunchAgentRequest, SendMessageRequest
 
@@ -37,7 +37,7 @@ class Reply:
     request: SendMessageRequest
 
 
-async def launch_of(context: Context, agent: AgentRecord, body: dict[str, Any]) -> Launch:
+async def launch_of(context: Context, agent: AgentRecord, body: dict[str, Any]) -> ThreadStart:
     """The launch for a prompt.
 
     A variable named `prompt` takes the text; without one, the text is the last message.

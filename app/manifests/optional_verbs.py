@@ -6,7 +6,7 @@ from app.errors import VerbNotImplementedError
 from app.manifests.context import Context
 from app.manifests.launch import Reply
 from app.manifests.model.table import Table
-from app.threads.commands.start import Launch
+from app.threads.commands.start import ThreadStart
 
 
 class OptionalVerbs:
@@ -42,7 +42,7 @@ class OptionalVerbs:
         """A manifest that says what a resource was at a revision; None: at the one before."""
         self.not_supported("undo")
 
-    async def prompt(self, context: Context, name: str, body: dict[str, Any]) -> Launch:
+    async def prompt(self, context: Context, name: str, body: dict[str, Any]) -> ThreadStart:
         """The launch for a prompt; the conversation itself needs no transaction."""
         self.not_supported("prompt")
 

@@ -27,7 +27,7 @@ from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column, Table
 from app.manifests.session_log import session_events
-from app.threads.commands.start import Launch
+from app.threads.commands.start import ThreadStart
 from app.wire.budget import Budget
 from app.wire.names import FLOW_KEY_PATTERN
 from app.wire.thread_requests import StartAgentThreadRequest
@@ -164,7 +164,7 @@ spec:
         }
 
     @override
-    async def prompt(self, context: Context, name: str, body: dict[str, Any]) -> Launch:
+    async def prompt(self, context: Context, name: str, body: dict[str, Any]) -> ThreadStart:
         row = await self._deployed(context, name)
         record = await service.get_agent(context.db, context.caller, row.id)
         return await launch_of(context, record, body)

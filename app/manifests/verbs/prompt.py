@@ -10,7 +10,7 @@ from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
 from app.sessions.turn.opening import StartIdentity
-from app.threads.commands.start import Launch, launch_thread
+from app.threads.commands.start import ThreadStart, start_prepared_thread
 from app.threads.record import last_output
 from app.wire.messages import is_cut, plain_text
 
@@ -31,14 +31,14 @@ async def prompt_agent(
     runtime: Runtime,
     caller: Caller,
     identity: StartIdentity,
-    prepare: Callable[[], Awaitable[Launch]],
+    prepare: Callable[[], Awaitable[ThreadStart]],
     entry: Entry,
 ) -> dict[str, Any]:
     """Starts the session, and waits for its answer; see `read_answer`.
 
     The same prompt again, by its key, waits for the same session.
     """
-    started = await launch_thread(runtime, caller, identity, prepare)
+    started = await start_prepared_thread(runtime, caller, identity, prepare)
     return await read_answer(runtime, caller, started["thread_id"], entry)
 
 

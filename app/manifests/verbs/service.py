@@ -21,7 +21,7 @@ from app.manifests.verbs.runner import Answer, VerbRunner, answer, trial
 from app.sessions.runtime import Runtime
 from app.sessions.turn.opening import StartIdentity
 from app.threads.commands.send import send_message
-from app.threads.commands.start import Launch
+from app.threads.commands.start import ThreadStart
 
 _OK = 200
 
@@ -285,7 +285,7 @@ class ManifestService:
                 await keep(verbs.runtime.database, entry, _OK)
                 return answer(entry, data)
 
-            async def prepare() -> Launch:
+            async def prepare() -> ThreadStart:
                 async with verbs.runtime.database.transaction() as db:
                     broker = verbs.brokers.find("Agent")
                     return await broker.prompt(verbs.context(db, caller), name, document)

@@ -18,7 +18,7 @@ from app.sessions.turn.opening import open_child
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
 from app.threads.commands.goals import with_turn_of_goals
-from app.threads.commands.start import Launch, thread_opening
+from app.threads.commands.start import ThreadStart, thread_opening
 from app.wire.messages import InitialMessage
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
@@ -27,26 +27,26 @@ async def prepare_launch(
     db: AsyncSession,
     caller: Caller,
     agent: AgentRecord,
-    values: LaunchAgentRequest,
+    launch: LaunchAgentRequest,
     *,
     message: InitialMessage | None = None,
-) -> Launch:
+) -> ThreadStart:
     """Fills an agent's placeholders; nothing is started, and no transaction waits for what is.
 
     Args:
         db: the transaction that reads.
         caller: who launches.
         agent: as it is stored.
-        values: for its placeholders.
+        launch: has values for its placeholders.
         message: said after the messages of the template.
 
     Raises:
         BadRequestError: the agent's variables need other values.
     """
-    request = await resolve_agent(db, caller, agent, values)
+    request = await resolve_agent(db, caller, agent, launch)
     if message is not None:
         request = request.model_copy(update={"messages": [*request.messages, message]})
-    return Launch(with_turn_of_goals(request), agent.agent_id, agent.revision, values.budget)
+    return ThreadStart(with_turn_of_goals(request), agent.agent_id, agent.revision, launch.budget)
 
 
 class SessionOpener:
@@ -63,19 +63,19 @@ class SessionOpener:
             await open_child(self._runtime, caller, change, call.input)
             return
         if isinstance(call, ChatCall):
-            launched = Launch(_chat_request(claim, call))
+            start = ThreadStart(_chat_request(claim, call))
         else:
-            launched = await self._launched(caller, claim, call)
+            start = await self._launched(caller, claim, call)
         change, _ = await thread_opening(
             self._runtime,
             caller,
-            launched,
+            start,
             child_id,
             claim.fence,
         )
         await open_child(self._runtime, caller, change, "")
 
-    async def _launched(self, caller: Caller, claim: Claim, call: AgentCall) -> Launch:
+    async def _launched(self, caller: Caller, claim: Claim, call: AgentCall) -> ThreadStart:
         try:
             launch = LaunchAgentRequest.model_validate(
                 {"values": call.values, "visibility": claim.session.visibility}

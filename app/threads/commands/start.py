@@ -31,7 +31,7 @@ _TITLE_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class ThreadStart:
     """A thread to be started, and the agent that it is of, if it is of one.
 
     The budget in `request` is then the agent's, and `budget` the launch's own. Where `request` has
@@ -59,32 +59,32 @@ async def start_thread(
     """
     request = with_turn_of_goals(request)
 
-    async def given() -> Launch:
-        return Launch(request)
+    async def prepare() -> ThreadStart:
+        return ThreadStart(request)
 
-    return await launch_thread(
-        runtime, caller, StartIdentity(idempotency_key, _hash(request)), given
+    return await start_prepared_thread(
+        runtime, caller, StartIdentity(idempotency_key, _hash(request)), prepare
     )
 
 
-async def launch_thread(
+async def start_prepared_thread(
     runtime: Runtime,
     caller: Caller,
     identity: StartIdentity,
-    prepare: Callable[[], Awaitable[Launch]],
+    prepare: Callable[[], Awaitable[ThreadStart]],
 ) -> dict[str, Any]:
-    """Starts a thread from what `prepare` makes of an agent; see `start_thread`."""
+    """Starts what `prepare` prepares, unless its key did before; see `start_thread`."""
     if (before := await opened_before(runtime, caller, identity)) is not None:
         return record_with_times(before)
-    launch = await prepare()
-    change, new_session = await thread_opening(runtime, caller, launch, identity.session_id(caller))
+    start = await prepare()
+    change, new_session = await thread_opening(runtime, caller, start, identity.session_id(caller))
     return await open_thread(runtime, caller, change, new_session, identity)
 
 
 async def thread_opening(
     runtime: Runtime,
     caller: Caller,
-    launch: Launch,
+    start: ThreadStart,
     session_id: str,
     started_by: StepFence | None = None,
 ) -> tuple[Change, NewSession]:
@@ -93,21 +93,21 @@ async def thread_opening(
     Args:
         runtime: of the process.
         caller: whose thread it is.
-        launch: what it starts with.
+        start: what it starts with.
         session_id: its id.
         started_by: the attempt of a step that starts it, if one does.
 
     Raises:
         BadRequestError: the org has no such flow, or not these tools.
     """
-    request = launch.request
+    request = start.request
     flow = await _flow(runtime, caller, request.flow)
     tools = await resolve_tools(runtime, caller, flow.key, request.tools)
     await check_model_profile(runtime.database, caller.org_id, request.model_profile)
-    own, agent_s = launch.budget, request.budget
-    if launch.agent_id is None:
-        own, agent_s = agent_s, None
-    for budget in (own, agent_s):
+    own_budget, agent_budget = start.budget, request.budget
+    if start.agent_id is None:
+        own_budget, agent_budget = agent_budget, None
+    for budget in (own_budget, agent_budget):
         await check_budget_prices(runtime, caller, flow.key, request.model_profile, budget)
     check_takes_skills(flow.key, request)
     skills = await skills_of_start(runtime, caller, request) if flow.key == KEY else {}
@@ -116,10 +116,10 @@ async def thread_opening(
         flow_revision=flow.revision,
         visibility=request.visibility,
         model_profile=request.model_profile,
-        budget=session_budget(own, agent_s),
+        budget=session_budget(own_budget, agent_budget),
         created_by=caller.user_id,
-        agent_id=launch.agent_id,
-        agent_revision=launch.agent_revision,
+        agent_id=start.agent_id,
+        agent_revision=start.agent_revision,
     )
     await check_goals(runtime, caller, request.goals)
     title = _title(request.messages)
@@ -127,7 +127,7 @@ async def thread_opening(
         session_id, caller.org_id, new_session, event="start", title=title, started_by=started_by
     )
     resolved = {"server_tools": tools, **skills}
-    if any(budget is not None and budget.bounds_steps for budget in (own, agent_s)):
+    if any(budget is not None and budget.bounds_steps for budget in (own_budget, agent_budget)):
         resolved["max_steps"] = None
     await _enter(runtime, flow, request, change, resolved)
     return change, new_session
