@@ -54,6 +54,7 @@ _TOGETHER = {
     ),
     "the import of anthropic": (
         "tests/attacks/test_regular_expressions.py",
+        "tests/attacks/test_secret_echo.py",
         "tests/invokers/test_anthropic.py",
         "tests/invokers/test_model_answers.py",
         "tests/manifests/test_model_answers.py",

@@ -56,6 +56,8 @@ class LlmInvoker(ChatInvoker):
                 "any other needs its extra of pydantic-ai-slim and a file in "
                 f"{providers.__name__}"
             )
+        if parsed.provider is not None and not parsed.url():
+            raise ValueError(f"provider {parsed.provider!r} needs a base_url")
         parse_networks(parsed.egress_allow)
         return cls(parsed)
 

@@ -16,6 +16,9 @@ RESERVED_FIELDS = frozenset({"operator_owned", "egress_allow"})
 
 _NO_KEY = "no-key"
 
+# Where providers are asked that are given no base URL.
+OWN_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
+
 BaseUrl = Annotated[HttpUrl, UrlConstraints(max_length=2000)]
 
 
@@ -61,9 +64,11 @@ class LlmConfig(InvokerConfig):
         """What must not be repeated in any text."""
         return [self.api_key.get_secret_value()] if self.api_key else []
 
-    def url(self, default: str) -> str:
+    def url(self) -> str:
         """The base URL, or the provider's own; never one from the environment."""
-        return str(self.base_url).partition("?")[0] if self.base_url else default
+        if self.base_url:
+            return str(self.base_url).partition("?")[0]
+        return OWN_URLS.get(self.provider or "", "")
 
     def query(self) -> dict[str, object]:
         """The query of the base URL, which belongs behind the path of each request."""

@@ -1,6 +1,6 @@
 """Resolves the Providers, ApiConnections and Secrets that templates name, when a step runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
@@ -12,6 +12,7 @@ from app.invokers.invoker import InvokerError
 from app.invokers.pool import built_in_invokers
 from app.invokers.template_config import HttpTemplateConfig, ProviderTemplateConfig
 from app.invokers.tool import ServerTool
+from app.manifests.model.secret_hosts import HostRule, secret_uses
 
 _RESOURCE = "SELECT spec FROM resource WHERE org_id = $1 AND kind = $2 AND name = $3"
 
@@ -26,7 +27,7 @@ WITH used AS (
   WHERE org_id = $1 AND name = ANY($2)
     AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
 )
-SELECT name, key_id, ciphertext,
+SELECT name, key_id, ciphertext, allowed_hosts, hosts, coalesce(value_by, created_by) AS giver,
   expires_at IS NOT NULL AND expires_at <= clock_timestamp() AS expired
 FROM secret WHERE org_id = $1 AND name = ANY($2)
 """
@@ -81,9 +82,7 @@ class ManifestConnections:
             InvokerError: a secret is not there, or cannot be used.
         """
         headers: dict[str, Any] = spec["headers"]
-        named = [value["secret"] for value in headers.values() if isinstance(value, dict)]
-        named += [spec["auth"]] if "auth" in spec else []
-        secrets = await self._secrets(org_id, named)
+        secrets = await self._secrets(org_id, "McpServer", spec)
         return {
             "url": spec["url"],
             "token": secrets[spec["auth"]] if "auth" in spec else None,
@@ -99,7 +98,7 @@ class ManifestConnections:
     async def _llm(self, org_id: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         spec = await self._spec(org_id, "Provider", name)
         _refuse_others(config, ProviderTemplateConfig, f"Provider {name!r}")
-        secrets = await self._secrets(org_id, [spec["apiKey"]] if "apiKey" in spec else [])
+        secrets = await self._secrets(org_id, "Provider", spec)
         parameters = {_snake(key): value for key, value in spec["parameters"].items()}
         return {
             "model": spec["model"],
@@ -117,11 +116,10 @@ class ManifestConnections:
             raise InvokerError("config.connection must be the name of an ApiConnection")
         _refuse_others(config, HttpTemplateConfig, f"ApiConnection {name!r}")
         own = {key: value for key, value in config.items() if key != "connection"}
-        connection = (await self._spec(org_id, "ApiConnection", name))["connection"]
+        spec = await self._spec(org_id, "ApiConnection", name)
+        connection = spec["connection"]
         headers: dict[str, Any] = connection.get("headers", {})
-        named = [connection[field] for field in _CREDENTIALS if field in connection]
-        named += [value["secret"] for value in headers.values() if isinstance(value, dict)]
-        secrets = await self._secrets(org_id, named)
+        secrets = await self._secrets(org_id, "ApiConnection", spec)
         plain = {_snake(key): value for key, value in connection.items() if key != "headers"}
         keys = {
             _snake(field): secrets[connection[field]]
@@ -141,20 +139,23 @@ class ManifestConnections:
             raise InvokerError(f"There is no {kind} {name!r}.")
         return spec
 
-    async def _secrets(self, org_id: str, names: Iterable[str]) -> dict[str, str]:
-        """The values of secrets, by name."""
-        unique = list(dict.fromkeys(names))
-        if not unique:
+    async def _secrets(self, org_id: str, kind: str, spec: Mapping[str, Any]) -> dict[str, str]:
+        """The values of the secrets that a connection names, by name."""
+        uses = secret_uses(kind, spec)
+        if not uses:
             return {}
-        rows = await self._pool.fetch(_SECRETS, org_id, unique)
-        found = {row["name"]: self._open(org_id, row) for row in rows}
-        if missing := [name for name in unique if name not in found]:
+        rows = await self._pool.fetch(_SECRETS, org_id, list(uses))
+        found = {row["name"]: self._open(org_id, row, uses[row["name"]]) for row in rows}
+        if missing := [name for name in uses if name not in found]:
             raise InvokerError(f"There is no Secret {missing[0]!r}.")
         return found
 
-    def _open(self, org_id: str, row: asyncpg.Record) -> str:
+    def _open(self, org_id: str, row: asyncpg.Record, hosts: frozenset[str]) -> str:
         if row["expired"]:
             raise InvokerError(f"Secret {row['name']!r} has expired.")
+        rule = HostRule(row["allowed_hosts"], row["hosts"], row["giver"])
+        if outside := rule.outside(hosts):
+            raise InvokerError(f"Secret {row['name']!r} may not be sent to {outside[0]}.")
         place = SecretLocation(org_id, "Secret", row["name"])
         try:
             return self._vault.decrypt(row["key_id"], row["ciphertext"], place)

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from app.invokers.web.http_config import HttpAuth
+from app.manifests.brokers.bases.connection import ConnectionBroker
 from app.manifests.brokers.bases.headers import Headers, header_references
-from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
+from app.manifests.brokers.bases.resource import spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
 from app.manifests.model.field_types import BaseUrl, SecretName
 from app.manifests.model.metadata import ManifestModel
@@ -61,7 +62,7 @@ class ApiConnectionSpec(ManifestModel):
     connection: Connection
 
 
-class ApiConnectionBroker(ResourceBroker[ApiConnectionSpec]):
+class ApiConnectionBroker(ConnectionBroker[ApiConnectionSpec]):
     """The `http` invoker names it in its `config: {connection: NAME}`."""
 
     kind: ClassVar[str] = "ApiConnection"

@@ -19,8 +19,9 @@ from app.invokers.mcp_servers.config import McpConfig
 from app.invokers.mcp_servers.listing import MAX_NAME, MAX_TOOLS, ListedTool
 from app.invokers.tool import Effect, OnLargeResult
 from app.manifests.applied import Applied
+from app.manifests.brokers.bases.connection import ConnectionBroker
 from app.manifests.brokers.bases.headers import Headers, header_references
-from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
+from app.manifests.brokers.bases.resource import spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
 from app.manifests.brokers.bases.tool_rules import ApprovalTimeout, OnLarge
 from app.manifests.connections import ManifestConnections
@@ -97,7 +98,7 @@ class McpServerSpec(ManifestModel):
     )
 
 
-class McpServerBroker(ResourceBroker[McpServerSpec]):
+class McpServerBroker(ConnectionBroker[McpServerSpec]):
     """Agents, threads and messages name it, or `SERVER__TOOL`, in their `tools`.
 
     Its tools are looked up by each apply, once that is committed. A server that cannot be reached

@@ -11,7 +11,8 @@ from app.agents.prices import agents_in_need_of_prices
 from app.invokers.llm import provider_names
 from app.invokers.llm_config import LlmParameters
 from app.invokers.pool import built_in_invokers
-from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
+from app.manifests.brokers.bases.connection import ConnectionBroker
+from app.manifests.brokers.bases.resource import spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
 from app.manifests.context import Context
 from app.manifests.model.envelope import Envelope, Manifest, bad_manifest
@@ -73,7 +74,7 @@ class ProviderSpec(ManifestModel):
         return type_
 
 
-class ProviderBroker(ResourceBroker[ProviderSpec]):
+class ProviderBroker(ConnectionBroker[ProviderSpec]):
     """A template's `invoke: NAME` sends to the provider of that name."""
 
     kind: ClassVar[str] = "Provider"
@@ -115,6 +116,7 @@ spec:
 
     @override
     async def check_applied(self, context: Context, manifest: Manifest[ProviderSpec]) -> None:
+        await super().check_applied(context, manifest)
         if manifest.spec.prices is not None:
             return
         org_id, name = context.caller.org_id, manifest.name

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from typing_extensions import override
 
+from app.access.caller import KeyScope
 from app.access.crypto import DecryptionError, EncryptionKeyError, SecretLocation
 from app.db.models import Secret
-from app.errors import BadRequestError
+from app.errors import BadRequestError, ForbiddenError
+from app.invokers.web.hosts import check_host
 from app.kit.credential import Credential
 from app.kit.moment import Moment
+from app.manifests.brokers.bases.connection import host_rule, may_point
 from app.manifests.brokers.bases.stored import COLUMNS, StoredBroker, attribute
 from app.manifests.context import Context
 from app.manifests.model.diff import FieldChange, masked
@@ -20,6 +24,14 @@ from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.table import Column
 
 _VALUE = "/spec/config/value"
+_Host: TypeAlias = Annotated[str, Field(max_length=300), AfterValidator(check_host)]
+
+
+class UsableBy(StrEnum):
+    """The scope of the keys that may name a Secret in connections."""
+
+    WRITE = "write"
+    ADMIN = "admin"
 
 
 class SecretConfig(ManifestModel):
@@ -33,6 +45,18 @@ class SecretConfig(ManifestModel):
     )
     expiration_date: Moment | None = Field(
         None, description="From then on it is not used, such as 2030-01-31T12:00:00Z."
+    )
+
+    allowed_hosts: list[_Host] | None = Field(
+        None,
+        description="Where it may be sent, as `api.example.com` or with a port. Left out: to the "
+        "hosts of the connections that an admin, or who gave the value, points with it.",
+        max_length=50,
+        examples=[["api.example.com"]],
+    )
+    usable_by: UsableBy = Field(
+        UsableBy.WRITE,
+        description="admin: only a key with this scope may change it or name it in connections.",
     )
 
 
@@ -76,37 +100,62 @@ spec:
         return await super().create(context, manifest)
 
     @override
+    async def change(self, context: Context, row: Secret, manifest: Manifest[SecretSpec]) -> Secret:
+        self._require_right(context, row)
+        config = manifest.spec.config
+        rules = (config.allowed_hosts, config.usable_by)
+        if rules != (row.allowed_hosts, row.usable_by) and config.value is None:
+            _require_giver(context, row)
+        return await super().change(context, row, manifest)
+
+    @override
+    async def remove(self, context: Context, row: Secret) -> None:
+        self._require_right(context, row)
+        await super().remove(context, row)
+
+    def _require_right(self, context: Context, row: Secret) -> None:
+        if row.usable_by == UsableBy.ADMIN and context.caller.has(self.write_scope):
+            context.caller.require(KeyScope.ADMIN)
+
+    @override
     def stored_spec(self, context: Context, manifest: Manifest[SecretSpec]) -> dict[str, Any]:
         config = manifest.spec.config
-        stored: dict[str, Any] = {"expires_at": config.expiration_date}
+        stored: dict[str, Any] = {
+            "expires_at": config.expiration_date,
+            "allowed_hosts": config.allowed_hosts,
+            "usable_by": config.usable_by.value,
+        }
         if config.value is not None:
             place = SecretLocation(context.caller.org_id, self.kind, manifest.name)
             try:
                 key_id, sealed = context.vault.encrypt(config.value.get_secret_value(), place)
             except EncryptionKeyError as error:
                 raise BadRequestError(str(error)) from None
-            stored |= {"key_id": key_id, "ciphertext": sealed}
+            stored |= {"key_id": key_id, "ciphertext": sealed, "value_by": context.caller.user_id}
         return stored
 
     @override
     def normal_spec(self, manifest: Manifest[SecretSpec]) -> dict[str, Any]:
-        expiry = manifest.spec.config.expiration_date
-        return {"config": {"expirationDate": expiry} if expiry else {}}
+        config = manifest.spec.config
+        return _shown(config.expiration_date, config.allowed_hosts, config.usable_by)
 
     @override
     async def spec_of(self, context: Context, row: Secret) -> dict[str, Any]:
-        return {"config": {"expirationDate": row.expires_at} if row.expires_at else {}}
+        return _shown(row.expires_at, row.allowed_hosts, row.usable_by)
 
     @override
     async def changes(
         self, context: Context, row: Secret, manifest: Manifest[SecretSpec]
     ) -> list[FieldChange]:
-        """Who may not write does not learn whether a value is the one that is there."""
+        """Only an admin, and who gave the value, learn whether one is that which is there."""
         value = manifest.spec.config.value
         found = await super().changes(context, row, manifest)
         if not context.caller.has(self.write_scope):
             return found
-        if value is not None and value.get_secret_value() != self._value_of(context, row):
+        if value is None:
+            return found
+        known = may_point(context, row) and self._value_of(context, row)
+        if value.get_secret_value() != known:
             found.append(masked(_VALUE, "replace"))
         return found
 
@@ -119,6 +168,7 @@ spec:
         now = datetime.now(UTC)
         return {
             **await super().status_of(context, row),
+            "hosts": host_rule(row).hosts,
             "lastUsed": row.last_used_at,
             "expired": bool(row.expires_at and row.expires_at <= now),
         }
@@ -131,3 +181,21 @@ spec:
             )
         except DecryptionError:
             return None
+
+
+def _shown(expiry: datetime | None, hosts: list[str] | None, usable_by: str) -> dict[str, Any]:
+    """The spec as it is shown: without the value, and without what is the default."""
+    config: dict[str, Any] = {"expirationDate": expiry} if expiry else {}
+    if hosts is not None:
+        config["allowedHosts"] = hosts
+    if usable_by != UsableBy.WRITE:
+        config["usableBy"] = usable_by
+    return {"config": config}
+
+
+def _require_giver(context: Context, row: Secret) -> None:
+    if not may_point(context, row):
+        raise ForbiddenError(
+            f"Changing where Secret {row.name!r} may be sent, or who may use it, needs an API key "
+            "with scope 'admin', or one of who gave its value."
+        )

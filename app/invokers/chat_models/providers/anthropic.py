@@ -8,14 +8,12 @@ from pydantic_ai.providers.anthropic import AnthropicProvider
 
 from app.invokers.llm_config import LlmConfig
 
-_ANTHROPIC_URL = "https://api.anthropic.com"
-
 
 def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:
     """The model at `config.base_url`, or at Anthropic's own when there is none."""
     client = AsyncAnthropic(
         api_key=config.key(),
-        base_url=config.url(_ANTHROPIC_URL),
+        base_url=config.url(),
         default_query=config.query(),
         http_client=http,
         max_retries=0,

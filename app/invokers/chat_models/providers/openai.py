@@ -10,7 +10,6 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
 from app.invokers.llm_config import LlmConfig
 
-_OPENAI_URL = "https://api.openai.com/v1"
 # `AnswerText` takes off reasoning in tags. pydantic-ai knows tags only as pieces of their own, and
 # takes the answer for reasoning where a piece holds the closing tag and more: it must know none.
 _PROFILE = OpenAIModelProfile(thinking_tags=("\x00<", "\x00>"))
@@ -24,7 +23,7 @@ def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:
     headers = {"api-key": config.key()} if is_azure else {}
     client = AsyncOpenAI(
         api_key=config.key(),
-        base_url=config.url(_OPENAI_URL),
+        base_url=config.url(),
         default_query=config.query(),
         http_client=http,
         max_retries=0,
