@@ -11,6 +11,7 @@ from typing import Any
 
 from app.enums import StepKind
 from app.errors import ConflictError
+from app.flows.scope import StepScope, parse_result
 from app.flows.template import (
     Ask,
     Call,
@@ -24,8 +25,8 @@ from app.flows.template import (
     RunAgent,
     RunChat,
     RunTool,
+    map_paths,
 )
-from app.kit.storable import load_json
 
 # Most steps that one state starts at once: what a client sends may say how many.
 MAX_STEPS = 10_000
@@ -40,36 +41,6 @@ class TooManyStepsError(ConflictError):
 
     code = "too-many-steps"
     title = "Too many steps"
-
-
-@dataclass(frozen=True, slots=True)
-class StepScope:
-    """What a step's render sees beside the session's data: a result before it, a map's item."""
-
-    previous_result: str | None = None
-    fields: dict[str, Any] = field(default_factory=dict)
-
-    def visible(self) -> dict[str, Any]:
-        """As render data."""
-        if self.previous_result is None:
-            return self.fields
-        return self.fields | {
-            "previous_result": self.previous_result,
-            "parsed_previous_result": parse_result(self.previous_result),
-        }
-
-    def beyond(self, outer: "StepScope") -> "StepScope":
-        """What it has that the scope around it has not: all that is to be stored of it."""
-        known = outer.fields
-        fields = {n: v for n, v in self.fields.items() if n not in known or known[n] is not v}
-        passed_on = self.previous_result is outer.previous_result
-        return StepScope(None if passed_on else self.previous_result, fields)
-
-    def within(self, outer: "StepScope") -> "StepScope":
-        """The scope of which it is what lies beyond the one around it."""
-        result = self.previous_result
-        result = outer.previous_result if result is None else result
-        return StepScope(result, outer.fields | self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +84,13 @@ class Graph:
         self._root = root
         self._data = data
         self._select = select
+        # By identity, with the texts, so that no other gets the identity of one.
+        self._visible: dict[int, tuple[str, dict[str, Any]]] = {}
+
+    @property
+    def selects(self) -> bool:
+        """Whether planning evaluates JMESPaths, which may take long."""
+        return bool(map_paths(self._root))
 
     def start(self) -> StepPlan:
         """What entering the state starts."""
@@ -203,7 +181,7 @@ class Graph:
         return StepPlan([PlannedStep(path, kind, queue, scope, len(parts) - len(results)), *below])
 
     def _items(self, node: Map, scope: StepScope) -> dict[str, tuple[Node, StepScope]]:
-        found = self._select(node.over, self._data | scope.visible())
+        found = self._select(node.over, self._data | self._seen(scope) | scope.fields)
         items = found if isinstance(found, list) else [] if found is None else [found]
         return {
             str(i): (
@@ -216,18 +194,19 @@ class Graph:
             for i, item in enumerate(items)
         }
 
+    def _seen(self, scope: StepScope) -> dict[str, Any]:
+        """The result before, which is parsed once for all the maps that see it."""
+        text = scope.previous_result
+        if text is None:
+            return {}
+        if id(text) not in self._visible:
+            self._visible[id(text)] = (text, StepScope(text).visible())
+        return self._visible[id(text)][1]
+
 
 def _bound(steps: int) -> None:
     if steps > MAX_STEPS:
         raise TooManyStepsError(f"More than {MAX_STEPS} steps would start at once.")
-
-
-def parse_result(text: str) -> Any:
-    """A result as the value it is the JSON of, or else (also if too deep) as the text itself."""
-    try:
-        return load_json(text, clean=True)
-    except ValueError:
-        return text
 
 
 def leaves(node: Node) -> int:

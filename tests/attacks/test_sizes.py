@@ -131,3 +131,48 @@ async def test_steps_are_planned_until_they_are_too_large(client: httpx.AsyncCli
         f"The steps that start at once would have more than {MOST} bytes."
     )
     assert (await session.post("user_input", "x")).status_code == 200
+
+
+def growing(times: int) -> dict[str, Any]:
+    """A flow whose event `add` puts its input into so many fields of the model."""
+    names = [f"note_{number}" for number in range(times)]
+    grown = [{"assign": {"location": name, "expr": "actor_input"}} for name in names]
+    transitions = [{"event": "add", "target": "a", "on": grown}]
+    return {
+        "model": {name: {"type": "string"} for name in names},
+        "statechart": {"states": {"a": {"initial": True, "transitions": transitions}}},
+        "templates": {"a": "shown"},
+    }
+
+
+async def test_a_model_that_could_not_be_read_again_is_not_saved(client: httpx.AsyncClient) -> None:
+    await post(client, "apply", manifest("Flow", "growing", growing(40)))
+    session = await Session.start(client, "growing")
+    assert (await session.post("add", "x")).status_code == 200
+
+    refused = await session.post("add", "é" * 150_000)
+
+    assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (409, "size-limit")
+    assert refused.json()["detail"] == (
+        f"The session's ManifestModel would have more than {MOST} bytes."
+    )
+    assert (await session.model("note_39")) == "x"
+
+
+async def test_a_dialogue_that_is_too_long_is_not_shown_at_once(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    await post(client, "apply", manifest("Flow", "growing", growing(1)))
+    session = await Session.start(client, "growing")
+    await session.send("add", "x")
+    await database.pool.execute(
+        "INSERT INTO message (session_id, idx, org_id, role, content, status)"
+        " SELECT session_id, idx + n, org_id, role, json_build_array(json_build_object("
+        " 'content_type', 'text', 'text', repeat('x', 1000000)))::jsonb, status"
+        " FROM message m, generate_series(1, 12) AS n WHERE idx = (SELECT max(idx) FROM message)"
+    )
+
+    refused = await client.get(f"/v1/ai/growing/model/{session.id}", params={"path": "dialogue[0]"})
+
+    assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (409, "size-limit")
+    assert await session.model("note_0") == "x"

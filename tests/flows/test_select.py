@@ -7,7 +7,9 @@ import pytest
 from jmespath.exceptions import JMESPathError
 
 from app.errors import ConflictError
-from app.flows.select import PathError, select
+from app.flows.graph import Graph
+from app.flows.select import PathError, Selection, select
+from app.flows.template import Invoke, Map
 
 DATA = {"rows": [{"x": i, "t": "y" * 100} for i in range(1000)], "text": "z" * 100_000}
 
@@ -55,3 +57,13 @@ def test_refused_in_time(path: str) -> None:
     assert time.thread_time() - start < 2
     assert isinstance(caught.value, ConflictError)
     assert isinstance(caught.value, JMESPathError)
+
+
+def test_the_paths_of_one_plan_have_their_time_together() -> None:
+    """A map inside a map evaluates its path for each of the outer items."""
+    inner = Map("rows[?contains(t, 'z') || contains(t, 'q')]", Invoke("x", "verbatim"))
+    graph = Graph(Map("rows", inner), DATA, Selection(0.1))
+    began = time.thread_time()
+    with pytest.raises(PathError, match="takes too long"):
+        graph.start()
+    assert time.thread_time() - began < 1

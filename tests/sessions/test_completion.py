@@ -14,7 +14,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.flows.graph import Graph, StepScope, leaves, parse_result
+from app.flows.graph import Graph, leaves
+from app.flows.scope import StepScope, parse_result
 from app.flows.template import Chain, Invoke, Map, Node, Parallel, Queue
 from app.invokers.invoker import Answer, Finish
 from app.sessions.steps.completion import InvocationContinues, InvocationEnds, StepCompletion

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import cast
 
 from app.db.models import StepStatus
 from app.enums import StepKind
-from app.flows.graph import StepScope
+from app.flows.scope import StepScope
 from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.new_rows import NewStep, StepFence
 from app.sessions.store.snapshot import Snapshot
@@ -72,7 +73,7 @@ class StepRowsInMemory:
             actor_input="",
             entered=datetime.now(UTC),
             deadline=math.inf,
-            session=cast(Snapshot, None),  # nothing below the invocation's end looks at it
+            session=cast(Snapshot, SimpleNamespace(org_id="org_1")),  # all that is looked at
             budgets=None,
         )
 

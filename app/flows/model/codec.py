@@ -23,6 +23,14 @@ def compress(payload: bytes) -> bytes:
     return _codec.compressor.compress(payload)
 
 
+def content_size(frame: bytes) -> int:
+    """The size of a frame's content, as the frame states it; 0 where it does not."""
+    try:
+        return max(zstandard.frame_content_size(frame), 0)
+    except zstandard.ZstdError:
+        return 0
+
+
 def decompress(frame: bytes) -> bytes:
     """The content of one frame that `compress` made.
 

@@ -9,6 +9,10 @@ from typing_extensions import override
 
 from app.errors import StatewrightError
 from app.flows.model.versioned import SerializationError, VersionedModel, registered_model
+from app.sizes import SizeLimit
+
+# Bytes of the values that are read in one place, as JSON: they are there as objects all at once.
+MAX_LOADED = 40_000_000
 
 
 class ValueState(StrEnum):
@@ -68,7 +72,11 @@ class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
 
         Raises:
             SerializationError: as `from_serialized` does.
+            SizeLimitError: those that are loaded are too much together.
         """
+        limit = SizeLimit("The stored values that are read", MAX_LOADED)
+        for payload in payloads.values():
+            limit.add(VersionedModel.stored_size(payload.partition(b":")[2]))
         store = cls({key: _deserialized(payload) for key, payload in payloads.items()})
         store._states = {
             key: ValueState.RETRIEVED if key in payloads else ValueState.STORED for key in keys

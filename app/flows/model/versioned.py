@@ -7,7 +7,8 @@ from pydantic.main import IncEx
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from app.errors import DefinitionMismatchError
-from app.flows.model.codec import compress, decompress
+from app.flows.model.codec import compress, content_size, decompress
+from app.sizes import SizeLimit
 
 
 class SerializationError(DefinitionMismatchError):
@@ -43,8 +44,10 @@ class VersionedModel(BaseModel):
 
         Raises:
             SerializationError: a field holds something that its own type does not allow.
+            SizeLimitError: it is more than could be read back in reasonable time.
         """
         payload = self._to_json(include, exclude)
+        SizeLimit(f"The session's {type(self).__name__}").add(len(payload))
         if compression:
             return b"%d:1:%b" % (self.schema_version, compress(payload))
         return b"%d:0:%b" % (self.schema_version, payload)
@@ -64,6 +67,13 @@ class VersionedModel(BaseModel):
         except ValidationError as error:
             # Neither the text nor the chain of pydantic's error may leave: it quotes the values.
             raise cls._unreadable(f"does not fit its fields: {_places(error)}") from None
+
+    @staticmethod
+    def stored_size(data: bytes) -> int:
+        """How many bytes `serialize` gave before they were compressed."""
+        _, _, rest = data.partition(b":")
+        flag, _, payload = rest.partition(b":")
+        return content_size(payload) if flag == b"1" else len(payload)
 
     @classmethod
     def upgrade_schema(

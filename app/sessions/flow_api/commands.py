@@ -1,5 +1,6 @@
 """Sessions of any flow: start them, send them events, ask how they are, read their models."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from app.access.caller import Caller
 from app.enums import ThreadVisibility
 from app.errors import BadRequestError, NotFoundError, error_line
 from app.flows.flow import Flow
+from app.flows.grammar.reader import MAX_PATH_CHARS
 from app.flows.model.session_model import parse_json
 from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import select
@@ -35,6 +37,7 @@ from app.sessions.turn.run import opening_run
 from app.sessions.turn.stored_values import with_stored_values
 from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.visibility import check_usable
+from app.sizes import MAX_BYTES, SizeLimit, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ async def read_model(
 
     Raises:
         BadRequestError: the path is wrong.
+        SizeLimitError: it is more than is shown at once.
     """
     _check_path(path)
     before = await runtime.store.load(caller.org_id, session_id)
@@ -187,13 +191,23 @@ async def read_model(
         "user_info": before.user_info,
     }
     if every or "dialogue" in (path or ""):
-        dialogue = await runtime.store.dialogue(session_id, None, None)
-        whole["dialogue"] = [element.record() for element in dialogue]
+        whole["dialogue"] = await _dialogue(runtime, session_id)
     try:
-        found = whole if path is None else select(path, whole)
+        found = whole if path is None else await asyncio.to_thread(select, path, whole)
     except JMESPathError as error:
         raise _bad_path(error) from None
-    return model_response(flow, before, orjson.dumps(found).decode())
+    shown = orjson.dumps(found)
+    SizeLimit("What is shown of the session").add(len(shown))
+    return model_response(flow, before, shown.decode())
+
+
+async def _dialogue(runtime: Runtime, session_id: str) -> list[dict[str, str]]:
+    """All of the dialogue, if it is not too much: one message more would be read, to find out."""
+    dialogue = await runtime.store.dialogue(session_id, None, 2 * MAX_BYTES)
+    limit = SizeLimit("The dialogue of the session")
+    for element in dialogue:
+        limit.add(size_of(element.text))
+    return [element.record() for element in dialogue]
 
 
 async def _status_response(runtime: Runtime, status: PollStatus) -> dict[str, Any]:
@@ -261,6 +275,8 @@ def _seed(data: dict[str, Any] | str | None) -> dict[str, Any]:
 def _check_path(path: str | None) -> None:
     if path is None:
         return
+    if len(path) > MAX_PATH_CHARS:
+        raise _bad_path(ValueError(f"it is longer than {MAX_PATH_CHARS} characters"))
     try:
         jmespath.compile(path)
     except (JMESPathError, RecursionError) as error:

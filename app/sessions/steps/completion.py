@@ -1,7 +1,9 @@
 """From a finished step up the step graph: what starts next, or the whole invocation's result."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from app.db.models import StepStatus
@@ -13,7 +15,7 @@ from app.sessions.store.claim import Claim, Composite
 from app.sessions.store.new_rows import DueStep, NewStep, StepFence, due_steps
 from app.sessions.store.outcome import Superseded
 from app.sessions.store.step_store import ChildResult
-from app.sessions.turn.planning import new_steps
+from app.sessions.turn.planning import plan_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +157,17 @@ class StepCompletion:
             progress.value = replace(progress.value, finish=Finish.LENGTH)
         if parent.kind is StepKind.CHAIN:
             graph = await progress.graph()
-            plan = graph.follow(parent.path, progress.path, parent.scope, progress.value.text)
+            plan, steps = await plan_steps(
+                graph,
+                partial(
+                    graph.follow, parent.path, progress.path, parent.scope, progress.value.text
+                ),
+                progress.claim.invocation_id,
+                known,
+                self._max_attempts,
+            )
             if plan.result is None:
                 progress.to_come = plan.to_come
-                invocation_id = progress.claim.invocation_id
-                steps = new_steps(graph, plan, invocation_id, known, self._max_attempts)
                 self._claim_one(steps)
                 return _CompositeContinues(steps)
             progress.value = replace(progress.value, text=plan.result)
@@ -168,7 +176,9 @@ class StepCompletion:
         else:
             results = await self._rows.results(parent.id)
             whole = results | {progress.path: progress.value.text}
-            text = (await progress.graph()).assemble(parent.path, whole)
+            graph = await progress.graph()
+            # Each is parsed and written out again.
+            text = await asyncio.to_thread(graph.assemble, parent.path, whole)
             progress.value = Answer(text, progress.value.finish)
         progress.done.append((parent.id, progress.value.text))
         progress.path = parent.path

@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from app.enums import StepKind
-from app.flows.graph import StepScope
+from app.flows.scope import StepScope
 from app.sessions.store.limits import Budgets
 from app.sessions.store.new_rows import NewStep, StepFence
 from app.sessions.store.snapshot import Snapshot

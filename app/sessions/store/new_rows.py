@@ -7,7 +7,8 @@ import orjson
 
 from app.db.models import MessageStatus, StepStatus
 from app.enums import MessageRole, StepKind, ThreadVisibility
-from app.flows.graph import PlannedStep, StepScope
+from app.flows.graph import PlannedStep
+from app.flows.scope import StepScope
 from app.kit.ids import new_id
 from app.sessions.store.protocol import PROTOCOL, WHOLE_SCOPE
 from app.sizes import size_of

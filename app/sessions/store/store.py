@@ -8,6 +8,7 @@ import asyncpg
 
 from app.db.models import Action, InvocationStatus
 from app.errors import NotFoundError
+from app.flows.model.secondary_store import MAX_LOADED
 from app.flows.rendering.dialogue_format import DialogueElement
 from app.flows.template import Spoken
 from app.sessions.store.change import Change
@@ -27,6 +28,7 @@ from app.sessions.store.sql import change_sql, read_sql
 from app.sessions.store.sql.change_sql import Form, Forms
 from app.sessions.store.step_store import StepStore
 from app.sessions.store.stored_rows import StoredMessage, read_action
+from app.sizes import SizeLimit
 from app.wire.messages import plain_text
 
 
@@ -93,8 +95,14 @@ class SessionStore(StepStore):
         return PreviousAnswer(row["request_hash"], row["answer"]), row["created"]
 
     async def values(self, session_id: str, keys: Collection[str]) -> dict[str, bytes]:
-        """Values of a session's secondary store, as they are stored, of those that are there."""
-        rows = await self._pool.fetch(read_sql.STORED_VALUES, session_id, list(keys))
+        """Values of a session's secondary store, as they are stored, of those that are there.
+
+        Raises:
+            SizeLimitError: together they are too much.
+        """
+        rows = await self._pool.fetch(read_sql.STORED_VALUES, session_id, list(keys), MAX_LOADED)
+        limit = SizeLimit("The stored values that are read", MAX_LOADED)
+        limit.add(rows[0]["total"] if rows else 0)
         return {row["key"]: row["payload"] for row in rows}
 
     async def view(self, org_id: str, session_id: str) -> SessionWithInvocation:

@@ -1,14 +1,42 @@
 """The steps that an invocation starts with, and those that follow one that ended."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 
 from app.enums import StepKind
-from app.flows.graph import DEFAULT_QUEUE, Graph, PlannedStep, StepPlan, StepScope
+from app.flows.graph import DEFAULT_QUEUE, Graph, PlannedStep, StepPlan
+from app.flows.scope import StepScope
 from app.flows.template import Invoke
 from app.kit.ids import new_id
 from app.sessions.store.claim import Composite
 from app.sessions.store.new_rows import NewStep
 from app.sizes import SizeLimit
+
+
+async def plan_steps(
+    graph: Graph,
+    plan: Callable[[], StepPlan],
+    invocation_id: str,
+    above: Mapping[str, Composite],
+    max_attempts: int,
+) -> tuple[StepPlan, list[NewStep]]:
+    """What `plan` plans, and its steps; in a thread, where JMESPaths say what there is to do.
+
+    The others are as in `new_steps`.
+
+    Raises:
+        PathError: a JMESPath fails, or all of them take too long.
+        TooManyStepsError: there are too many.
+        SizeLimitError: what is to be stored of them is too much.
+    """
+
+    def planned() -> tuple[StepPlan, list[NewStep]]:
+        made = plan()
+        if above and made.result is not None:  # the chain that would go on ends
+            return made, []
+        return made, new_steps(graph, made, invocation_id, above, max_attempts)
+
+    return await asyncio.to_thread(planned) if graph.selects else planned()
 
 
 def new_steps(

@@ -18,7 +18,7 @@ from app.flows.rendering.dialogue_format import DialogueElement, format_dialogue
 from app.flows.rendering.jinja import ANY_NAME, TemplateError, makes_messages
 from app.flows.rendering.plain import fill, plain_parts
 from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
-from app.flows.select import select
+from app.flows.select import Selection
 from app.flows.template import Node, map_paths
 from app.invokers.invoker import MarkedText
 
@@ -141,7 +141,7 @@ class RenderSource:
         """The step graph of an invoker state; its maps see the render data."""
         paths = " ".join(map_paths(node))
         reads = {name for name in _DIALOGUE if name in paths} | reads_of_paths(paths)
-        return Graph(node, await self.data(reads) if paths else {}, select)
+        return Graph(node, await self.data(reads) if paths else {}, Selection())
 
 
 async def _off_loop(look: Callable[[str], T], text: str) -> T:

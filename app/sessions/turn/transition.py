@@ -21,7 +21,7 @@ from app.sessions.store.new_rows import NewInvocation, NewMessage
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.history import MOST_MESSAGES, recent
 from app.sessions.turn.limits import TurnLimits
-from app.sessions.turn.planning import new_steps
+from app.sessions.turn.planning import plan_steps
 from app.sessions.turn.rendering import ReadDialogue, RenderSource
 from app.sessions.turn.transition_input import TransitionInput, failure_message, said_by_user
 from app.sizes import SizeLimitError
@@ -248,8 +248,8 @@ class TransitionRun:
             flow.fingerprint,
         )
         graph = await self._source().graph(flow.node(change.state))
-        change.steps = new_steps(
-            graph, graph.start(), change.invocation.id, {}, limits.max_attempts
+        _, change.steps = await plan_steps(
+            graph, graph.start, change.invocation.id, {}, limits.max_attempts
         )
 
     def _source(self) -> RenderSource:

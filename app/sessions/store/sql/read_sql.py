@@ -12,8 +12,13 @@ STORED_KEYS = """
     AS stored_keys"""
 
 # $1 session, $2 keys.
+# $3 bytes that the values may have together; where they have more, none is given.
 STORED_VALUES = """
-SELECT key, payload FROM session_value WHERE session_id = $1 AND key = ANY($2::text[])"""
+SELECT key, total, CASE WHEN total <= $3 THEN payload END AS payload
+FROM (
+  SELECT key, payload, sum(octet_length(payload)) OVER () AS total
+  FROM session_value WHERE session_id = $1 AND key = ANY($2::text[])
+) v"""
 
 _HEAD = """
   s.id, s.org_id, s.flow, s.flow_revision, s.state, s.version, s.invocation_id, s.task_error,

@@ -1,0 +1,30 @@
+"""JMESPaths that take long do it beside the event loop."""
+
+import time
+
+import httpx
+from httpx import AsyncClient
+
+from tests.support.flows import Session, flow_of
+from tests.support.manifests import manifest, post
+
+NUMBERS = f"[{','.join(['1'] * 4_000)}]"
+
+
+def share_of_the_loop(began: tuple[float, float]) -> float:
+    """Of the processor time since then, the part that this thread took, where the loop runs."""
+    return (time.thread_time() - began[0]) / (time.process_time() - began[1])
+
+
+async def test_the_paths_of_a_plan_are_evaluated_off_the_event_loop(client: AsyncClient) -> None:
+    path = "parsed_actor_input[?@ > `-1`][?@ > `-1`][?@ > `-1`][?@ > `-1`][?@ > `1e9`]"
+    template = {"map": {"over": path, "template": "x"}}
+    await post(client, "apply", manifest("Flow", "slow", flow_of(template)))
+    shares = []
+    for _ in range(3):
+        session = await Session.start(client, "slow")
+        began = time.thread_time(), time.process_time()
+        answer: httpx.Response = await session.post("user_input", NUMBERS)
+        shares.append(share_of_the_loop(began))
+        assert answer.status_code == 200, answer.text
+    assert min(shares) < 0.5
