@@ -47,6 +47,7 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
         id_field: the column that tells rows with the same value apart.
         free_names: whether names may be any printable text.
         hide_unknown_fields: whether errors leave out unknown names, which may be secrets.
+        has_private_rows: whether not all of the org may see each.
         write_scope: the scope that a change needs.
         refers_to: the kinds that its specs may name.
         refused_verbs: of apply and delete, those that the kind refuses.
@@ -61,6 +62,7 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
     spec_model: type[SpecT]
     free_names: ClassVar[bool] = False
     hide_unknown_fields: ClassVar[bool] = False
+    has_private_rows: ClassVar[bool] = False
     write_scope: ClassVar[KeyScope] = KeyScope.WRITE
     refers_to: ClassVar[frozenset[str]] = frozenset()
     refused_verbs: ClassVar[frozenset[str]] = frozenset()
@@ -134,11 +136,17 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
         await self.remove(context, row)
 
     async def logs(self, context: Context, name: str, limit: int) -> Table:
-        """The most recent log entries of a resource, oldest first."""
-        row = await self.require(context, name)
-        items = await self.events(context, row, limit)
-        known_as = self.metadata_of(row)["name"]
+        """The most recent log entries of a resource, oldest first; also of one that is gone.
+
+        Of a kind that has private resources, admins alone are shown those of one that is gone: who
+        might see it is not known any more.
+        """
+        row = await self.find(context, name)
+        items = [] if row is None else await self.events(context, row, limit)
+        known_as = name if row is None else self.metadata_of(row)["name"]
         items += await read_journal(context.db, context.caller, self.kind, known_as, limit)
+        if row is None:
+            self._check_was_there(context, name, items)
         items.sort(key=lambda item: item["time"])
         return to_table(LOG_COLUMNS, items[-limit:])
 
@@ -275,6 +283,11 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
         key = f"{context.caller.org_id}/{self.kind}/{name}"
         lock = func.pg_advisory_xact_lock(func.hashtextextended(key, 0))
         (await context.db.exec(select(lock))).all()
+
+    def _check_was_there(self, context: Context, name: str, items: list[dict[str, Any]]) -> None:
+        hidden = self.has_private_rows and not context.caller.has(KeyScope.ADMIN)
+        if hidden or all(item["status"] != "200" for item in items):
+            self._raise_not_found(name)
 
     def _raise_not_found(self, name: str) -> NoReturn:
         if not name:

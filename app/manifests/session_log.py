@@ -1,16 +1,22 @@
 """What happened in sessions, for `logs`: their transitions, steps, and what was asked."""
 
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column
 from sqlmodel import col, select
 
-from app.db.models import Action, Event, Session, Step, Transition, User
+from app.access.caller import Caller
+from app.db.models import Action, Event, JournalEntry, Session, Step, Transition, User
 from app.manifests.context import Context
+from app.manifests.journal import Entry
 from app.sessions.store.cause import Cause
 from app.sessions.store.sql.read_sql import ACTION_IS_TRUE
 from app.sessions.visibility import existing, usable_by
 
+# The newest of a session that is deleted are kept.
+KEPT_EVENTS = 100
+_OK = 200
 # What a client sent: its transition's cause names it.
 _EVENT_OF_CAUSE = and_(
     col(Event.id) == func.split_part(col(Transition.cause), ":", 2),
@@ -27,6 +33,16 @@ async def session_events(
         *await _steps(context, which, limit),
         *await _actions(context, which, limit),
     ]
+
+
+def kept_log(caller: Caller, session: Session, events: list[dict[str, Any]]) -> JournalEntry:
+    """What outlives a session that is deleted: who started it, and what happened in it."""
+    events = sorted(events, key=itemgetter("time"))[-KEPT_EVENTS:]
+    detail = {
+        "operation": f"log of a session of flow {session.flow}, started by {session.created_by}",
+        "events": events,
+    }
+    return Entry(caller, "keep", "Session", session.id, detail).row(_OK)
 
 
 async def _transitions(

@@ -46,6 +46,14 @@ def check_creator(caller: Caller, session: Owned) -> None:
         raise ForbiddenError("Only who started a thread may change who reads it.")
 
 
+def check_deletable(caller: Caller, session: Owned) -> None:
+    """Raises `ForbiddenError` for a session that somebody else started, but to admins."""
+    if session.created_by != caller.user_id and KeyScope.ADMIN not in caller.scopes:
+        raise ForbiddenError(
+            "Somebody else started this session; deleting it needs an API key with scope 'admin'."
+        )
+
+
 def usable_by(caller: Caller) -> ColumnElement[bool]:
     """The condition that the caller may use a session of the caller's org."""
     if KeyScope.ADMIN in caller.scopes:

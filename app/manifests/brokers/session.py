@@ -15,10 +15,10 @@ from app.manifests.context import Context
 from app.manifests.model.envelope import Envelope, Manifest
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.table import Column, GetQuery
-from app.manifests.session_log import session_events
+from app.manifests.session_log import KEPT_EVENTS, kept_log, session_events
 from app.sessions.store.chart_memory import ChartMemory
 from app.sessions.turn.resuming import check_retry, last_turn_failed, retry_invocation
-from app.sessions.visibility import check_usable, select_sessions
+from app.sessions.visibility import check_deletable, check_usable, select_sessions
 
 
 class SessionSpec(ManifestModel):
@@ -43,6 +43,7 @@ class SessionBroker(StoredBroker[SessionSpec, Session]):
     sort_upwards: ClassVar[bool] = False
     spec_model = SessionSpec
     free_names: ClassVar[bool] = True
+    has_private_rows: ClassVar[bool] = True
     refused_verbs: ClassVar[frozenset[str]] = frozenset({"apply"})
     columns: ClassVar[Sequence[Column]] = (
         attribute("name", field="id"),
@@ -137,3 +138,10 @@ spec:
     @override
     async def events(self, context: Context, row: Session, limit: int) -> list[dict[str, Any]]:
         return await session_events(context, col(Session.id) == row.id, limit)
+
+    @override
+    async def remove(self, context: Context, row: Session) -> None:
+        check_deletable(context.caller, row)
+        events = await self.events(context, row, KEPT_EVENTS)
+        context.db.add(kept_log(context.caller, row, events))
+        await super().remove(context, row)

@@ -66,6 +66,7 @@ class SkillBroker(StoredBroker[SkillSpec, Skill]):
     id_prefix: ClassVar[str] = "sk"
     spec_model = SkillSpec
     free_names: ClassVar[bool] = True
+    has_private_rows: ClassVar[bool] = True
     columns: ClassVar[Sequence[Column]] = (
         attribute("name"),
         meta_field("description"),
