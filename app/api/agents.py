@@ -26,6 +26,7 @@ from app.api.deps import (
     Writer,
 )
 from app.api.http.body import LARGE_BODY
+from app.api.http.journaled import changes_name
 from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page, answer
 from app.errors import faults_within
@@ -61,6 +62,7 @@ async def create(
         await runtime.catalog.check(caller.org_id, request.request_template.flow)
         llm = runtime.settings.llm
         await check_agent_prices(db, caller.org_id, request.request_template, llm)
+        changes_name(db, request.name)
         return Data(data=await service.create_agent(db, caller, request))
 
 
@@ -99,12 +101,16 @@ async def update(
             await runtime.catalog.check(caller.org_id, request.request_template.flow)
             llm = runtime.settings.llm
             await check_agent_prices(db, caller.org_id, request.request_template, llm)
-        return Data(data=await service.update_agent(db, caller, agent_id, request))
+        before = await service.get_agent(db, caller, agent_id)
+        record = await service.update_agent(db, caller, agent_id, request)
+    changes_name(db, record.name, before.name)
+    return Data(data=record)
 
 
 @router.delete("/{agent_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete(caller: Writer, db: Changes, agent_id: AgentId) -> None:
     """Delete an agent. Its threads stay; its name is free again."""
+    changes_name(db, (await service.get_agent(db, caller, agent_id)).name)
     await service.delete_agent(db, caller, agent_id)
 
 

@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller, KeyScope
 from app.api.http.api_key import ApiKey
+from app.api.http.journaled import journal_of
 from app.api.http.keyed import begin, keyed_request
 from app.db.engine import Database
 from app.idempotency.request import KeyedRequest
@@ -82,8 +83,13 @@ IdempotencyKey = Annotated[
 ]
 
 
-def _changes(api_key: ApiKey) -> Callable[..., AsyncIterator[AsyncSession]]:
-    """The request's one transaction, where it changes something: once for each idempotency key."""
+def _changes(
+    api_key: ApiKey, *, journaled: bool = False
+) -> Callable[..., AsyncIterator[AsyncSession]]:
+    """The request's one transaction, where it changes something: once for each idempotency key.
+
+    With `journaled` there is an entry of it in the journal; see `app.api.http.journaled`.
+    """
 
     async def transaction(
         request: Request,
@@ -94,14 +100,18 @@ def _changes(api_key: ApiKey) -> Callable[..., AsyncIterator[AsyncSession]]:
         async with runtime.database.transaction() as db:
             if idempotency_key is not None:
                 await begin(request, runtime.answers, db, caller, idempotency_key)
-            yield db
+            if not journaled:
+                yield db
+                return
+            async with journal_of(request, db, caller):
+                yield db
 
     return transaction
 
 
 # As `DbDep`, for what changes something; its router has `KeyedRoute`. Where a change is written by
 # the engine, in statements of its own, the answer is kept beside it.
-Changes = Annotated[AsyncSession, Depends(_changes(_WRITER), scope="function")]
+Changes = Annotated[AsyncSession, Depends(_changes(_WRITER, journaled=True), scope="function")]
 ChangesOfReader = Annotated[AsyncSession, Depends(_changes(_READER), scope="function")]
 
 

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from operator import itemgetter
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
+from sqlalchemy import or_, text
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from structlog import get_logger
@@ -34,6 +36,18 @@ LOG_COLUMNS = [
 
 ID_PREFIX = "jrn"
 
+RENAME = "rename"
+# All names that a resource had which has this one now, or had it once.
+_NAMES = text("""
+WITH RECURSIVE known(name) AS (
+  SELECT CAST(:name AS text)
+  UNION
+  SELECT other.name FROM known
+  JOIN journal j ON j.org_id = :org AND j.kind = :kind AND j.name = known.name
+    AND j.command = 'rename'
+  CROSS JOIN LATERAL (VALUES (j.detail->>'from'), (j.detail->>'to')) AS other(name)
+)
+SELECT name FROM known WHERE name IS NOT NULL LIMIT 100""")
 _MAX_NAME = 200
 _INTERNAL = 500
 # A database that has just failed is not waited for a second time.
@@ -61,6 +75,12 @@ class Entry:
     def about(self, thing: str, name: str, detail: dict[str, Any]) -> "Entry":
         """An entry of the same verb and time about one of its resources."""
         return Entry(self.caller, self.command, thing, name, detail, self._started)
+
+    def renamed(self, before: str, name: str) -> "Entry":
+        """The same for the name that the resource had before: it is found under both."""
+        self.command, self.name = RENAME, name
+        self.detail |= {"from": before, "to": name, "operation": f"{before} → {name}"}
+        return Entry(self.caller, RENAME, self.thing, before, self.detail, self._started)
 
     def row(self, status: int) -> JournalEntry:
         """The row of it, as it ends now."""
@@ -102,22 +122,31 @@ async def keep(database: Database, entry: Entry, status: int, seconds: float | N
 async def read_journal(
     db: AsyncSession, caller: Caller, kind: str, name: str, limit: int
 ) -> list[dict[str, Any]]:
-    """The most recent entries of a resource, as `logs` shows them: those of verbs that change."""
+    """The most recent entries of a resource, as `logs` shows them: those of verbs that change.
+
+    Under all names that it ever had.
+    """
+    connection = await db.connection()
+    known_as = {"org": caller.org_id, "kind": kind, "name": name}
+    names = (await connection.execute(_NAMES, known_as)).scalars().all()
+    detail = cast(Any, JournalEntry.detail)
     query = (
         select(JournalEntry, User.email)
         .join(User, col(User.id) == col(JournalEntry.user_id), isouter=True)
         .where(
             JournalEntry.org_id == caller.org_id,
             JournalEntry.kind == kind,
-            JournalEntry.name == name,
+            col(JournalEntry.name).in_(names),
             IS_CHANGE,
             JournalEntry.command != "history",
+            # Of the two of a rename, the one under the new name.
+            or_(col(JournalEntry.command) != RENAME, detail["to"].as_string() == JournalEntry.name),
         )
         .order_by(col(JournalEntry.created).desc())
         .limit(limit)
     )
     found: Sequence[tuple[JournalEntry, str | None]] = (await db.exec(query)).all()
-    return [
+    items = [
         {
             "time": entry.created,
             "type": "journal",
@@ -128,6 +157,13 @@ async def read_journal(
         }
         for entry, email in found
     ]
+    for entry, _ in found:
+        items += [_kept_event(event) for event in (entry.detail or {}).get("events", [])]
+    return items
+
+
+def _kept_event(event: dict[str, Any]) -> dict[str, Any]:
+    return event | {"time": datetime.fromisoformat(event["time"])}
 
 
 def _text(entry: JournalEntry) -> str:

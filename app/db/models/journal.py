@@ -10,6 +10,7 @@ from app.db.models.columns import created_at, json_column
 
 # The verbs that only look are no part of `logs`, whose index leaves them out.
 IS_CHANGE = text("command NOT IN ('describe', 'diff', 'get', 'logs')")
+IS_RENAME = text("command = 'rename'")
 
 
 class JournalEntry(SQLModel, table=True):
@@ -20,6 +21,7 @@ class JournalEntry(SQLModel, table=True):
         Index(
             "ix_journal_changes", "org_id", "kind", "name", "created", postgresql_where=IS_CHANGE
         ),
+        Index("ix_journal_renames", "org_id", "kind", "name", postgresql_where=IS_RENAME),
     )
 
     id: str = Field(primary_key=True)
