@@ -46,6 +46,12 @@ class ApiSettings(BaseModel):
         50_000, gt=0, description="JSON with more values in it gets 400 unparsed"
     )
     body_seconds: float = Field(30.0, gt=0, description="A body that takes longer to come gets 408")
+    answer_seconds: float = Field(
+        60.0, gt=0, description="A connection whose client takes none of an answer is closed then"
+    )
+    max_connections: int = Field(
+        4_096, gt=0, description="With one more, the one that is idle longest is closed"
+    )
     max_wait_seconds: float = Field(30.0, gt=0, description="Upper bound of every `wait`")
     pool_size: int = Field(16, gt=0, description="PostgreSQL connections of the hot path")
     root_path: str = Field(

@@ -19,6 +19,8 @@ from app.settings import Settings
 
 _GRACE_SECONDS = 30  # for running requests, when the API stops
 
+_OWN_FILES = 1_000  # of the API: connections to PostgreSQL and Redis, renderers, files
+
 DEV_DIR = Path(".statewright")
 DataDirOption = Annotated[
     Path, typer.Option("--data-dir", help="Directory of `statewright dev`.", file_okay=False)
@@ -56,17 +58,22 @@ def api(
     with _importing():
         import uvicorn
 
-        from app.api.http.head_limits import bounded_protocol
+        from app.api.http.connection_limits import bounded_protocol
+        from app.kit.open_files import allow_open_files
         from app.main import create_app
 
     with one_line_errors():
         settings = read_settings()
+        allow_open_files(settings.api.max_connections + _OWN_FILES)
         uvicorn.run(
             create_app(settings),
             host=host or settings.api.host,
             port=port or settings.api.port,
             loop="uvloop",
             http=bounded_protocol(settings.api),
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -11,7 +11,6 @@ from app.api.http.head import HeadersTooLargeError
 from app.api.http.problems import problem_of
 from app.api.http.protocol import HttpProtocol
 from app.errors import BadRequestError, RequestTimeoutError, StatewrightError
-from app.settings import ApiSettings
 
 # What comes at once is fed to the parser in pieces, so that the limit is noticed on the way; of a
 # body in larger ones, as each is copied.
@@ -21,7 +20,7 @@ _BODY_PIECE = 65_536
 _LINGER_SECONDS = 1.0
 
 
-class BoundedProtocol(HttpProtocol):
+class HeadLimitedProtocol(HttpProtocol):
     """Refuses a head that is too large or too slow, and so trailers and chunk extensions.
 
     Attributes:
@@ -61,7 +60,7 @@ class BoundedProtocol(HttpProtocol):
             self._unused += len(piece)
             super().data_received(piece)
             if self._unused > self.max_head_bytes:
-                self._refuse(
+                self.refuse(
                     HeadersTooLargeError(
                         f"The address and the headers are larger than {self.max_head_bytes} bytes."
                     )
@@ -91,7 +90,7 @@ class BoundedProtocol(HttpProtocol):
 
     @override
     def send_400_response(self, msg: str) -> None:
-        self._refuse(BadRequestError(msg))
+        self.refuse(BadRequestError(msg))
 
     def _start_deadline(self) -> None:
         if self._deadline is None:
@@ -104,10 +103,10 @@ class BoundedProtocol(HttpProtocol):
 
     def _head_is_late(self) -> None:
         self._deadline = None
-        if self._answers:  # what comes ahead of its turn may wait
+        if self.answers:  # what comes ahead of its turn may wait
             self._start_deadline()
         elif self._unused:
-            self._refuse(
+            self.refuse(
                 RequestTimeoutError(
                     f"The headers did not come within {self.head_seconds:g} seconds."
                 )
@@ -116,18 +115,19 @@ class BoundedProtocol(HttpProtocol):
             self.transport.close()
 
     @property
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether a request is being answered."""
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
-    def _refuse(self, error: StatewrightError) -> None:
+    def refuse(self, error: StatewrightError) -> None:
         """Answers and closes; in the middle of another answer, just closes."""
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
         self._end_deadline()
         self._unset_keepalive_if_required()
-        if self._answers:
+        if self.answers:
             self.transport.close()
             return
         answer = problem_of(error, "")
@@ -139,13 +139,3 @@ class BoundedProtocol(HttpProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(_LINGER_SECONDS, self.transport.close)
-
-
-def bounded_protocol(settings: ApiSettings) -> type[BoundedProtocol]:
-    """The protocol with the limits of these settings, for `uvicorn.run(http=…)`."""
-
-    class Protocol(BoundedProtocol):
-        max_head_bytes = settings.max_head_bytes
-        head_seconds = settings.head_seconds
-
-    return Protocol
