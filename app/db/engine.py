@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import asyncpg
 import orjson
@@ -17,41 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 from typing_extensions import override
 
-from app.db.pooler import PARAMETER, PooledConnection, is_pooled
+from app.db.address import MARGIN_SECONDS, PATIENCE_SECONDS, connection_options
+from app.db.pooler import PooledConnection, is_pooled
 from app.db.shares import ListPlaces
 from app.settings import ListSettings
 
-# A stuck transaction must never hold a session row for long: the design's two time limits.
-SERVER_SETTINGS = {
-    "application_name": "statewright",
-    "lock_timeout": "2000",
-    "idle_in_transaction_session_timeout": "10000",
-}
-# Whoever waits for PostgreSQL gives up after this: for a connection, and for a statement.
-PATIENCE_SECONDS = 5.0
-# The server ends a statement by itself so long before that: the connection stays of use then, and
-# no statement outlives the process that asked.
-_MARGIN_SECONDS = 0.5
 # A statement that was given up is cancelled; a server that does not say so by then hangs.
 _CANCEL_SECONDS = 0.5
-
-# What libpq takes in a URL and asyncpg would send to the server, which does not know it.
-_LIBPQ_ONLY = (
-    "channel_binding",
-    "fallback_application_name",
-    "gssdelegation",
-    "gssencmode",
-    "keepalives",
-    "keepalives_count",
-    "keepalives_idle",
-    "keepalives_interval",
-    "load_balance_hosts",
-    "require_auth",
-    "sslcertmode",
-    "sslcompression",
-    "sslsni",
-    "tcp_user_timeout",
-)
 
 
 class DatabaseUnreachableError(Exception):
@@ -71,50 +42,6 @@ UNAVAILABLE = (
 )
 
 
-def plain_url(database_url: str) -> str:
-    """The libpq form (`postgresql://`) of any PostgreSQL URL."""
-    _, separator, rest = database_url.partition("://")
-    return f"postgresql{separator}{rest}"
-
-
-def _address(
-    database_url: str, command_timeout: float | None = PATIENCE_SECONDS
-) -> tuple[str, dict[str, Any]]:
-    """A URL with libpq's parameters as asyncpg takes it: what it does not know is an option."""
-    parts = urlsplit(plain_url(database_url))
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    for name in _LIBPQ_ONLY:
-        query.pop(name, None)
-    query.pop(PARAMETER, None)
-    seconds = query.pop("connect_timeout", "")
-    application_name = query.pop("application_name", SERVER_SETTINGS["application_name"])
-    asked = float(seconds) if seconds.isdecimal() else 0.0  # libpq: 0 is no limit
-    options: dict[str, Any] = {
-        "timeout": min(asked or PATIENCE_SECONDS, PATIENCE_SECONDS),
-        "server_settings": {
-            **SERVER_SETTINGS,
-            "application_name": application_name,
-            **_statement_timeout(query.get("options", ""), command_timeout),
-        },
-    }
-    if is_pooled(database_url):
-        options |= {
-            "server_settings": {"application_name": application_name},
-            "statement_cache_size": 0,
-            "connection_class": PooledConnection,
-        }
-    return parts._replace(query=urlencode(query)).geturl(), options
-
-
-def _statement_timeout(options: str, command_timeout: float | None) -> dict[str, str]:
-    """The server's own limit of a statement, where the URL does not set one."""
-    if command_timeout is None:
-        return {"statement_timeout": "0"}
-    if "statement_timeout" in options:
-        return {}
-    return {"statement_timeout": str(round((command_timeout - _MARGIN_SECONDS) * 1000))}
-
-
 async def connect(
     database_url: str, *, command_timeout: float | None = PATIENCE_SECONDS, **options: Any
 ) -> asyncpg.Connection:
@@ -131,7 +58,7 @@ async def connect(
         DatabaseUnreachableError: nobody answers there.
         asyncpg.PostgresError: the server refuses.
     """
-    url, defaults = _address(database_url, command_timeout)
+    url, defaults = connection_options(database_url, command_timeout)
     try:
         return await asyncpg.connect(
             url, command_timeout=command_timeout, **{**defaults, **options}
@@ -271,7 +198,7 @@ class Database:
         )
         list_engine = create_engine(
             database_url,
-            command_timeout=lists.statement_seconds + _MARGIN_SECONDS,
+            command_timeout=lists.statement_seconds + MARGIN_SECONDS,
             pool_size=lists.pool_size,
             max_overflow=0,
             pool_timeout=PATIENCE_SECONDS,
