@@ -1,9 +1,10 @@
 """Bring a database's tables up to date: what `statewright migrate`, `dev` and the tests run."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import asyncpg
@@ -68,7 +69,8 @@ async def migrate(
 
     Args:
         database_url: any PostgreSQL URL.
-        patience: seconds after which it is given up.
+        patience: seconds after which it is given up to wait for others. What is done may take any
+            time: an index of many rows does.
         say: takes one line each time that something is waited for.
 
     Raises:
@@ -80,23 +82,28 @@ async def migrate(
     check_session(database_url)
     engine = create_engine(database_url, command_timeout=None, poolclass=NullPool)
     try:
-        async with _waiting(patience), _lock_connection(database_url) as connection:
-            await _until_done(lambda: _lock(connection), "another process migrates", say)
-            await _until_done(lambda: _upgrade(engine), "the tables are in use", say)
+        async with _lock_connection(database_url) as connection:
+            until_done = partial(_until_done, _Patience(patience), say)
+            await until_done(lambda: _lock(connection), "another process migrates")
+            await until_done(lambda: _upgrade(engine), "the tables are in use")
     finally:
         await engine.dispose()
 
 
-@asynccontextmanager
-async def _waiting(patience: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(patience):
-            yield
-    except TimeoutError:
-        raise MigrationTimeoutError(
-            f"The migrations were not done within {patience:g} s: others use the tables, or"
-            " migrate. What is done stays; run it again when they are done."
-        ) from None
+class _Patience:
+    """How long others are waited for."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def check(self, pause: float) -> None:
+        """Raises `MigrationTimeoutError` if a pause would go beyond it."""
+        if time.monotonic() + pause > self._end:
+            raise MigrationTimeoutError(
+                f"The migrations were not done within {self._seconds:g} s: others use the tables,"
+                " or migrate. What is done stays; run it again when they are done."
+            )
 
 
 @asynccontextmanager
@@ -110,12 +117,16 @@ async def _lock_connection(database_url: str) -> AsyncIterator[asyncpg.Connectio
 
 
 async def _until_done(
-    attempt: Callable[[], Awaitable[bool]], obstacle: str, say: Callable[[str], object]
+    patience: _Patience,
+    say: Callable[[str], object],
+    attempt: Callable[[], Awaitable[bool]],
+    obstacle: str,
 ) -> None:
     tries = 0
     while not await attempt():
         pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
         tries += 1
+        patience.check(pause)
         say(f"Migrations wait: {obstacle}; trying again in {pause:g} s.")
         await asyncio.sleep(pause)
 
