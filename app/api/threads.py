@@ -106,7 +106,10 @@ async def list_(
 async def search(
     caller: Reader, db: ListDb, request: SearchThreadsRequest
 ) -> Data[Page[AgentThreadRecord]]:
-    """Find threads by status, agent, creator or text, newest first."""
+    """Find threads by status, agent, creator or text, newest first.
+
+    A page of a text that few threads have may be short, or empty, and lead on to the next.
+    """
     items, token = await search_threads(db, caller, request)
     return Data(data=Page(items=items, next_token=token))
 

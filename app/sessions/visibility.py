@@ -5,9 +5,11 @@ only where its visibility is `org`. Nothing else reads those two columns to deci
 `tests/sessions/test_visibility.py` looks.
 """
 
-from typing import Protocol
+from typing import Any, Protocol, cast
 
-from sqlalchemy import ColumnElement, or_, true
+from sqlalchemy import ColumnElement, and_, not_, or_, true
+from sqlalchemy.orm import defer
+from sqlalchemy.orm.interfaces import ORMOption
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -63,6 +65,14 @@ def usable_by(caller: Caller) -> ColumnElement[bool]:
     )
 
 
+def usable_parts(caller: Caller) -> list[ColumnElement[bool]]:
+    """The same as conditions of which one holds at most; each has an index, newest first."""
+    if KeyScope.ADMIN in caller.scopes:
+        return [true()]
+    own = col(Session.created_by) == caller.user_id
+    return [own, and_(col(Session.visibility) == ThreadVisibility.ORG, not_(own))]
+
+
 def not_expired() -> ColumnElement[bool]:
     """The condition that a session still exists: it may be over before the sweeper deletes it."""
     return or_(col(Session.expires_at).is_(None), col(Session.expires_at) > NOW)
@@ -75,4 +85,10 @@ def existing(caller: Caller) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
 
 def select_sessions(caller: Caller) -> SelectOfScalar[Session]:
     """All sessions that exist for the caller."""
-    return select(Session).where(*existing(caller), usable_by(caller))
+    sessions = select(Session).options(without_model())
+    return sessions.where(*existing(caller), usable_by(caller))
+
+
+def without_model() -> ORMOption:
+    """What a query of sessions leaves out: lists do not show models, which may be large."""
+    return defer(cast(Any, Session.model), raiseload=True)

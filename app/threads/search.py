@@ -1,22 +1,24 @@
 """Lists and searches of threads."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import ColumnElement, and_, or_, tuple_
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
-from app.db.models import Message, Pin, Session
-from app.db.paging import newest_page
+from app.db.models import Pin, Session
 from app.flows.library.chat import KEY
 from app.flows.library.chat_machine import ON_THE_WIRE
+from app.kit.paging import cut_page, decode_keyset, encode_keyset
 from app.sessions.turn.resuming import last_turn_failed
-from app.sessions.visibility import existing, usable_by
+from app.sessions.visibility import existing, without_model
 from app.threads.cursor import Cursor
 from app.threads.record import AgentThreadRecord, thread_status
+from app.threads.text_search import find_text, newest, places
 from app.wire.messages import WireModel
 
 
@@ -49,18 +51,33 @@ async def search_threads(
     Raises:
         PageTokenError: the token is none of ours.
     """
+    conditions = _conditions(caller, request)
+    if request.page_token:
+        place = tuple_(col(Session.created), col(Session.id))
+        conditions.append(place < decode_keyset(request.page_token))
+    if request.text is not None:
+        ids, token = await find_text(db, caller, conditions, request.text, request.limit)
+    else:
+        found = newest(caller, conditions, request.limit + 1)
+        rows = (await db.exec(places(found))).all()
+        page, token = cut_page(rows, request.limit, lambda last: encode_keyset(*last))
+        ids = [row_id for _, row_id in page]
+    return await _records(db, caller, ids), token
+
+
+async def _records(db: AsyncSession, caller: Caller, ids: Sequence[str]) -> list[AgentThreadRecord]:
+    """The records of threads, in the order of their ids."""
     pinned = select(Pin.pinned_at).where(
         Pin.session_id == Session.id, Pin.user_id == caller.user_id
     )
-    query = select(Session, pinned.scalar_subquery()).where(*_conditions(caller, request))
-    page, token = await newest_page(
-        db, query, Session, limit=request.limit, page_token=request.page_token
-    )
-    return [thread_record(session, pinned_at) for session, pinned_at in page], token
+    query = select(Session, pinned.scalar_subquery()).options(without_model())
+    rows = (await db.exec(query.where(col(Session.id).in_(ids)))).all()
+    found = {session.id: thread_record(session, pinned_at) for session, pinned_at in rows}
+    return [found[row_id] for row_id in ids]
 
 
 def _conditions(caller: Caller, request: SearchThreadsRequest) -> list[ColumnElement[bool]]:
-    found: list[Any] = [*existing(caller), usable_by(caller)]
+    found: list[Any] = [*existing(caller)]
     found.append(col(Session.parent_session_id).is_not_distinct_from(request.parent_thread_id))
     if request.status is not None:
         found.append(_has_status(request.status))
@@ -70,14 +87,6 @@ def _conditions(caller: Caller, request: SearchThreadsRequest) -> list[ColumnEle
         found.append(Session.created_by == request.created_by)
     if request.failed:
         found.append(last_turn_failed())
-    if request.text is not None:
-        pattern = _contains(request.text)
-        blocks = func.jsonb_array_elements(Message.content)
-        block = blocks.column_valued("block", joins_implicitly=True)
-        in_messages = select(Message.session_id).where(
-            Message.session_id == Session.id, block.op("->>")("text").ilike(pattern)
-        )
-        found.append(or_(col(Session.title).ilike(pattern), in_messages.exists()))
     return found
 
 
@@ -88,12 +97,6 @@ def _has_status(status: str) -> ColumnElement[bool]:
     chat = col(Session.flow) == KEY
     shown = or_(same, col(Session.state).in_(others))
     return or_(and_(chat, shown), and_(~chat, col(Session.state) == status))
-
-
-def _contains(text: str) -> str:
-    """The ILIKE pattern of what contains a text; its own wildcards are letters."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
 
 
 def thread_record(session: Session, pinned_at: datetime | None) -> AgentThreadRecord:

@@ -25,6 +25,14 @@ class Session(SQLModel, table=True):
     __tablename__ = "session"
     __table_args__ = (
         Index("ix_session_page", "org_id", "created", "id"),
+        Index("ix_session_creator", "org_id", "created_by", "created", "id"),
+        Index("ix_session_shared", "org_id", "visibility", "created", "id"),
+        Index(
+            "ix_session_title",
+            *("org_id", "title"),
+            postgresql_using="gin",
+            postgresql_ops={"title": "gin_trgm_ops"},
+        ),
         Index("ix_session_agent", "org_id", "agent_id"),
         Index(
             "ix_session_failed",
