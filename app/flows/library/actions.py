@@ -12,8 +12,8 @@ from app.flows.library.asking import PendingAction
 from app.flows.library.tool_use import (
     OfferedTool,
     OpenCall,
-    Outcome,
     ToolUse,
+    TurnOutcome,
     after_calls,
     after_interruption,
     after_results,
@@ -73,7 +73,7 @@ class ActionNotOpenError(ConflictError):
 
 def after_server_calls(
     tool_use: ToolUse, results: Sequence[ToolResult], tools: Mapping[str, OfferedTool]
-) -> Outcome:
+) -> TurnOutcome:
     """What the service's own calls lead to.
 
     Where nobody knows whether a call was made, it stays open, and people are asked; but where the
@@ -97,7 +97,7 @@ def after_server_calls(
     return replace(outcome, actions=[*opened, *outcome.actions])
 
 
-def after_resolution(tool_use: ToolUse, resolution: Resolution) -> Outcome:
+def after_resolution(tool_use: ToolUse, resolution: Resolution) -> TurnOutcome:
     """What a decision leads to, or the end of the time for one.
 
     Raises:
@@ -124,7 +124,7 @@ def _waiting(tool_use: ToolUse, action_id: str) -> tuple[OpenCall, PendingAction
     raise ActionNotOpenError("Nothing waits for this action any more.")
 
 
-def _after_approval(tool_use: ToolUse, call: OpenCall, resolution: Resolution) -> Outcome:
+def _after_approval(tool_use: ToolUse, call: OpenCall, resolution: Resolution) -> TurnOutcome:
     """The call runs, or runs again, once no client has to be waited for."""
     changes: dict[str, Any] = {"action": None}
     if resolution.arguments is not None:
@@ -133,7 +133,7 @@ def _after_approval(tool_use: ToolUse, call: OpenCall, resolution: Resolution) -
     calls = [approved if other is call else other for other in tool_use.open]
     closed = call.closes(ActionStatus.APPROVED, resolution.stored)
     waiting = tool_use.model_copy(update={"open": calls})
-    return Outcome(next_of(calls), waiting, actions=[*closed])
+    return TurnOutcome(next_of(calls), waiting, actions=[*closed])
 
 
 def _answer(call: OpenCall, resolution: Resolution) -> ToolResult:
@@ -146,7 +146,7 @@ def _denial(call: OpenCall, action: PendingAction, message: str | None) -> ToolR
     return _declined(call, _with(_DENIED, message))
 
 
-def _after_expiry(tool_use: ToolUse, call: OpenCall, action: PendingAction) -> Outcome:
+def _after_expiry(tool_use: ToolUse, call: OpenCall, action: PendingAction) -> TurnOutcome:
     match action.on_expiry:
         case ActionExpiry.DENY:
             late = _declined(call, _NOT_APPROVED)
@@ -158,7 +158,7 @@ def _after_expiry(tool_use: ToolUse, call: OpenCall, action: PendingAction) -> O
             return _cancelled(tool_use, action)
 
 
-def _cancelled(tool_use: ToolUse, late: PendingAction) -> Outcome:
+def _cancelled(tool_use: ToolUse, late: PendingAction) -> TurnOutcome:
     """The end of a turn in which an action, of maybe many, was not resolved in time."""
     outcome = after_interruption(tool_use, "The turn ended: nobody answered in time.")
     closed = [

@@ -13,7 +13,7 @@ from app.enums import (
 )
 from app.flows.library.actions import ActionNotOpenError, Resolution
 from app.flows.library.asking import Asking
-from app.flows.library.tool_use import Next, Outcome, ToolUse
+from app.flows.library.tool_use import Next, ToolUse, TurnOutcome
 from app.flows.move import ClosedAction, OpenedAction, TurnMessage
 from app.kit.ids import new_id
 from app.wire.budget import UsedUpBudget
@@ -46,7 +46,7 @@ def read_unasked(result: str) -> UsedUpBudget | None:
         return None
 
 
-def ask_for_budget(used_up: UsedUpBudget, asking: Asking) -> tuple[Outcome, PendingBudget]:
+def ask_for_budget(used_up: UsedUpBudget, asking: Asking) -> tuple[TurnOutcome, PendingBudget]:
     """Asks whether the turn may take more."""
     action = OpenedAction(
         id=new_id("act"),
@@ -61,10 +61,10 @@ def ask_for_budget(used_up: UsedUpBudget, asking: Asking) -> tuple[Outcome, Pend
         question=used_up.question,
     )
     pending = PendingBudget(id=action.id, text=used_up.text)
-    return Outcome(Next.BUDGET, ToolUse(), actions=[action]), pending
+    return TurnOutcome(Next.BUDGET, ToolUse(), actions=[action]), pending
 
 
-def after_budget_resolution(pending: PendingBudget, resolution: Resolution) -> Outcome:
+def after_budget_resolution(pending: PendingBudget, resolution: Resolution) -> TurnOutcome:
     """What a decision leads to, or the end of the time for one: the request is made, or no more.
 
     Raises:
@@ -75,7 +75,7 @@ def after_budget_resolution(pending: PendingBudget, resolution: Resolution) -> O
     match resolution.decision:
         case ActionDecision.APPROVE:
             closed = ClosedAction(pending.id, ActionStatus.APPROVED, resolution.stored)
-            return Outcome(Next.MODEL, ToolUse(), actions=[closed])
+            return TurnOutcome(Next.MODEL, ToolUse(), actions=[closed])
         case None:
             closed = ClosedAction(pending.id, ActionStatus.EXPIRED)
         case _:
@@ -83,10 +83,10 @@ def after_budget_resolution(pending: PendingBudget, resolution: Resolution) -> O
     reason = f"{pending.text} {resolution.message}" if resolution.message else pending.text
     blocks = [error_block(reason, ErrorCode.BUDGET_EXCEEDED)]
     message = TurnMessage(MessageRole.ASSISTANT, blocks, failed=True)
-    return Outcome(Next.USER, ToolUse(), [message], [closed])
+    return TurnOutcome(Next.USER, ToolUse(), [message], [closed])
 
 
-def without_budget(pending: PendingBudget) -> Outcome:
+def without_budget(pending: PendingBudget) -> TurnOutcome:
     """The end of a turn of which nobody decided whether it may take more."""
     closed = ClosedAction(pending.id, ActionStatus.CANCELLED)
-    return Outcome(Next.USER, ToolUse(), actions=[closed])
+    return TurnOutcome(Next.USER, ToolUse(), actions=[closed])

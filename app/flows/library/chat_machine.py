@@ -19,9 +19,9 @@ from app.flows.library.skills import invocations
 from app.flows.library.tool_use import (
     MAX_CALLS,
     Next,
-    Outcome,
     Runs,
     ToolUse,
+    TurnOutcome,
     after_answer,
     after_interruption,
     after_results,
@@ -49,7 +49,7 @@ _RESULTS = TypeAdapter(list[ToolResult])
 class ChatMachine(SessionMachine):
     """One request to the model is one step, one call of a tool is one step.
 
-    What follows an answer or a result is decided by `Outcome`; the chart says where that leads.
+    What follows an answer or a result is decided by `TurnOutcome`; the chart says where that leads.
     """
 
     user_turn = State(initial=True)
@@ -173,7 +173,7 @@ class ChatMachine(SessionMachine):
         return move
 
 
-def _outcome(chat: "Chat", progress: GoalProgress, event: str, actor_input: str) -> Outcome:
+def _outcome(chat: "Chat", progress: GoalProgress, event: str, actor_input: str) -> TurnOutcome:
     """What an event leads to; `progress` takes what becomes of the turn's goals."""
     if event == "reply" and actor_input:
         return _outcome_of_reply(chat, progress, actor_input)
@@ -184,7 +184,7 @@ def _outcome(chat: "Chat", progress: GoalProgress, event: str, actor_input: str)
     return with_goals(outcome, progress, may_remind=False)
 
 
-def _outcome_of_reply(chat: "Chat", progress: GoalProgress, result: str) -> Outcome:
+def _outcome_of_reply(chat: "Chat", progress: GoalProgress, result: str) -> TurnOutcome:
     if (used_up := read_unasked(result)) is not None:
         outcome, chat.budget_action = ask_for_budget(used_up, chat.asking)
         return outcome
@@ -195,7 +195,7 @@ def _outcome_of_reply(chat: "Chat", progress: GoalProgress, result: str) -> Outc
     return with_goals(outcome, progress, may_remind=not last)
 
 
-def _outcome_of_budget(chat: "Chat", event: str, actor_input: str) -> Outcome:
+def _outcome_of_budget(chat: "Chat", event: str, actor_input: str) -> TurnOutcome:
     pending, chat.budget_action = chat.budget_action, None
     assert pending is not None  # noqa: S101 - asked by who calls this
     if event != "resolve_action":
@@ -203,7 +203,7 @@ def _outcome_of_budget(chat: "Chat", event: str, actor_input: str) -> Outcome:
     return after_budget_resolution(pending, Resolution.model_validate_json(actor_input))
 
 
-def _outcome_of_calls(chat: "Chat", event: str, actor_input: str) -> Outcome:
+def _outcome_of_calls(chat: "Chat", event: str, actor_input: str) -> TurnOutcome:
     match event:
         case "tools_done":
             done = _RESULTS.validate_json(actor_input) if actor_input else []

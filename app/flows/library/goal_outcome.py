@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from app.flows.library.tool_use import Next, Outcome
+from app.flows.library.tool_use import Next, TurnOutcome
 from app.goals.turn import GoalProgress
 from app.invokers.invoker import ToolCall
 from app.invokers.tool import ToolResult, ToolStatus
@@ -17,7 +17,7 @@ def goal_results(progress: GoalProgress, calls: Iterable[ToolCall]) -> dict[str,
     return {call.id: _result(call.id, progress.results[call.id]) for call in of_goals}
 
 
-def with_goals(outcome: Outcome, progress: GoalProgress, *, may_remind: bool) -> Outcome:
+def with_goals(outcome: TurnOutcome, progress: GoalProgress, *, may_remind: bool) -> TurnOutcome:
     """The outcome, where goals are open: a turn that is over has not achieved them.
 
     Args:

@@ -103,7 +103,7 @@ class Next(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TurnOutcome:
     """What an event of a turn leads to: what is said, and who is next."""
 
     next: Next
@@ -118,7 +118,7 @@ def after_answer(
     *,
     last: bool,
     in_place: Mapping[str, ToolResult] | None = None,
-) -> Outcome:
+) -> TurnOutcome:
     """What a model's answer leads to.
 
     A call that cannot be made is answered here, so that the model learns what is wrong with it.
@@ -147,7 +147,7 @@ def after_answer(
         [TurnMessage(MessageRole.ASSISTANT, blocks, reasoning=answer.reasoning)] if blocks else []
     )
     if not answer.calls:
-        return Outcome(Next.USER, ToolUse(), messages)
+        return TurnOutcome(Next.USER, ToolUse(), messages)
     asked = [
         _opened(call, tools[call.name]) for call in answer.calls if call.id not in results_here
     ]
@@ -168,7 +168,7 @@ def after_results(
     results: Sequence[ToolResult],
     closed_as: ActionStatus = ActionStatus.ANSWERED,
     resolution: dict[str, Any] | None = None,
-) -> Outcome:
+) -> TurnOutcome:
     """What results of open calls lead to.
 
     Args:
@@ -187,7 +187,7 @@ def after_results(
     return _with_results(next_of(left), waiting, blocks, [], closed)
 
 
-def after_calls(tool_use: ToolUse, results: Sequence[ToolResult]) -> Outcome:
+def after_calls(tool_use: ToolUse, results: Sequence[ToolResult]) -> TurnOutcome:
     """What the results of the service's calls lead to; the turn ends where one has none."""
     done = {result.tool_use_id for result in results}
     lost = {call.id for call in runnable(tool_use.open)} - done
@@ -202,7 +202,7 @@ def after_calls(tool_use: ToolUse, results: Sequence[ToolResult]) -> Outcome:
     return replace(outcome, next=Next.USER)
 
 
-def after_interruption(tool_use: ToolUse, reason: str) -> Outcome:
+def after_interruption(tool_use: ToolUse, reason: str) -> TurnOutcome:
     """What ends a turn in which calls are open: each gets a result that says why it has none."""
     results = [ToolResult.failed(call.id, reason) for call in tool_use.open]
     return replace(after_results(tool_use, results, ActionStatus.CANCELLED), next=Next.USER)
@@ -225,7 +225,7 @@ def _with_results(
     blocks: list[dict[str, Any]],
     messages: list[TurnMessage],
     actions: Sequence[OpenedAction | ClosedAction],
-) -> Outcome:
+) -> TurnOutcome:
     """Puts results behind the answer: all of one answer stand in one message."""
     complete = not tool_use.open
     if blocks:
@@ -234,7 +234,7 @@ def _with_results(
             TurnMessage(MessageRole.ROBOTO, blocks, complete, grows=tool_use.answered),
         ]
         tool_use = tool_use.model_copy(update={"answered": True})
-    return Outcome(next_, ToolUse() if complete else tool_use, messages, list(actions))
+    return TurnOutcome(next_, ToolUse() if complete else tool_use, messages, list(actions))
 
 
 def _next_after_answer(open_: Sequence[OpenCall]) -> Next:
