@@ -8,7 +8,7 @@ from typing import Self
 from app.errors import BadRequestError
 from app.kit.paging import PageTokenError, decode_token, encode_token
 
-_MOST_PARTS = 5  # of a token; without `asked` there is one less
+_MOST_PARTS = 5  # of a token; without `asks_digest` there is one less
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +20,15 @@ class Cursor:
         next: index of the first message that the reader has not read to its end.
         chars: how much of that message's text the reader has.
         digest: of the text that the reader has; "" if it was not shown that message at all.
-        asked: of what steps ask, and sessions below, as the reader knows it: it changes without a
-            new version.
+        asks_digest: of what steps ask, and sessions below, as the reader knows it: it changes
+            without a new version.
     """
 
     version: int = 0
     next: int = 0
     chars: int = 0
     digest: str = ""
-    asked: str = ""
+    asks_digest: str = ""
 
     @classmethod
     def parse(cls, token: str | None) -> Self:
@@ -41,7 +41,7 @@ class Cursor:
             return cls()
         try:
             parts = decode_token(token)
-            asked = parts.pop() if len(parts) == _MOST_PARTS and parts[-1] else ""
+            asks_digest = parts.pop() if len(parts) == _MOST_PARTS and parts[-1] else ""
             *numbers, digest = parts
             version, next_, chars = (int(part) for part in numbers)
         except (PageTokenError, ValueError) as error:
@@ -50,13 +50,13 @@ class Cursor:
             )
         if max(version, next_, chars) >= 2**31 or min(version, next_, chars) < 0:
             raise _bad_token("The continuation token is out of range.")
-        return cls(version, next_, chars, digest, asked)
+        return cls(version, next_, chars, digest, asks_digest)
 
     def token(self) -> str:
         """The opaque form of it."""
-        asked = [self.asked] if self.asked else []
+        asks = [self.asks_digest] if self.asks_digest else []
         numbers = (str(self.version), str(self.next), str(self.chars))
-        return encode_token(*numbers, self.digest, *asked)
+        return encode_token(*numbers, self.digest, *asks)
 
     def showing(self, text: str) -> Self:
         """This cursor once the reader has so much of the message at `next`."""
@@ -64,7 +64,8 @@ class Cursor:
 
     def knowing(self, version: int, asked: Sequence[str]) -> Self:
         """This cursor once the reader knows the version, and the ids of what steps ask."""
-        return replace(self, version=version, asked=_digest("\n".join(asked)) if asked else "")
+        asks_digest = _digest("\n".join(asked)) if asked else ""
+        return replace(self, version=version, asks_digest=asks_digest)
 
     def at(self, next_: int) -> Self:
         """This cursor at the start of a message that the reader was not shown yet."""

@@ -59,13 +59,13 @@ class DialogueReader:
             cursor = cursor.at(session.message_count)
         asked = self._view.asked_by_steps
         known = cursor.knowing(session.version, asked)
-        moved = (cursor.version, cursor.asked) != (known.version, known.asked)
+        moved = (cursor.version, cursor.asks_digest) != (known.version, known.asks_digest)
         delta = ThreadDelta(cursor, moved=moved)
         if cursor.next < session.message_count:
             messages = await self._runtime.store.messages(session.id, cursor.next)
             self._add_finished(delta, [m for m in messages if m.idx < session.message_count])
         await self._add_generating(delta)
-        delta.cursor = replace(delta.cursor, version=known.version, asked=known.asked)
+        delta.cursor = replace(delta.cursor, version=known.version, asks_digest=known.asks_digest)
         return delta
 
     def _add_finished(self, delta: ThreadDelta, messages: list[StoredMessage]) -> None:

@@ -70,8 +70,8 @@ async def start_session(
         IdempotencyMismatchError: the key came before, with another request.
         EventNotAcceptedError: the first state does not take the start's event.
     """
-    asked = (key, start.user_info, start.seed_data, start.event, start.event_input)
-    identity = StartIdentity(start.idempotency_key, request_hash(*asked), (key,))
+    request = (key, start.user_info, start.seed_data, start.event, start.event_input)
+    identity = StartIdentity(start.idempotency_key, request_hash(*request), (key,))
     if (before := await opened_before(runtime, caller, identity)) is not None:
         return before.answer
     flow = await runtime.catalog.get(caller.org_id, key)

@@ -179,11 +179,11 @@ class AttemptRunner:
         given_up = failures >= claim.max_attempts or policy.is_final(error)
         if given_up and not isinstance(error, CallAgainError):
             return failed(error)
-        asked = error.retry_after or 0.0
+        retry_after = error.retry_after or 0.0
         most = step.backoff_max_seconds
         delay = policy.interval(failures, step.backoff_seconds, most)
         delay *= random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-        delay = max(min(delay, policy.ceiling(most)), asked)
+        delay = max(min(delay, policy.ceiling(most)), retry_after)
         if delay > claim.seconds_left():
             return Failed(f"{error}; it is not to be asked again before {_moment_in(delay)}")
         return TryAgain(delay, str(error), failures=1)

@@ -98,8 +98,8 @@ class ChildRunner:
     ) -> ToolResult | ChildRuns:
         """Makes a call of a tool that is an agent or a flow; what fails is a result too."""
         try:
-            asked = _call_of(tool, call.arguments or {})
-            outcome = await self.run(claim, asked, tool.config["timeout"])
+            child_call = _call_of(tool, call.arguments or {})
+            outcome = await self.run(claim, child_call, tool.config["timeout"])
         except ChildFailedError as error:
             return ToolResult.failed(call.id, error_text(str(error)))
         if isinstance(outcome, ChildRuns):

@@ -99,21 +99,21 @@ class InvokerRunner:
         messages = await self._runtime.store.conversation(
             session.id, settings.history_messages, settings.history_characters
         )
-        profile, asked = await source.read_model(
+        profile, request = await source.read_model(
             lambda model: (node.profile(model), node.request(model, messages))
         )
         name, config = await self._connections.resolve(session.org_id, profile, {})
         invoker = self._invokers.resolve(name, config)
         await invoker.prepare()
         timeout = self._settings.timeout_seconds
-        check_size(asked.messages)
-        characters = sum(len(message.content) for message in asked.messages)
+        check_size(request.messages)
+        characters = sum(len(message.content) for message in request.messages)
         try:
             await self._reserve(claim, spent, profile, characters, config)
         except BudgetExceededError as error:  # the turn waits for more, and loses nothing
             return Answer(UnaskedRequest(used_up=error.used_up).model_dump_json())
         answer = await self._called(
-            claim, spent, profile, timeout, lambda context: invoker.ask(asked, context)
+            claim, spent, profile, timeout, lambda context: invoker.ask(request, context)
         )
         return Answer(answer_json(answer), answer.finish)
 
@@ -121,33 +121,33 @@ class InvokerRunner:
         self,
         claim: Claim,
         spent: Spent,
-        asked: str,
+        provider: str,
         seconds: float,
         call: Callable[[InvocationContext], Awaitable[Answer]],
     ) -> Answer:
         """Calls an invoker in time; readers see what it emits, and what it took is kept."""
-        with partial_output(self._runtime, claim) as emit, spent.on(asked):
+        with partial_output(self._runtime, claim) as emit, spent.on(provider):
             context = InvocationContext(claim.step_id, claim.attempt, seconds, emit)
             answer = await in_time(call(context), seconds)
             spent.usage = answer.usage
         return answer
 
     async def _reserve(
-        self, claim: Claim, spent: Spent, asked: str, characters: int, config: Mapping[str, Any]
+        self, claim: Claim, spent: Spent, provider: str, characters: int, config: Mapping[str, Any]
     ) -> None:
         """Reserves what a request may take, where budgets are over it.
 
         Raises:
             BudgetExceededError: one is used up.
             BudgetReservedError: the rest of one is reserved for others.
-            PriceMissingError: one bounds the cost, and what is asked has no prices.
+            PriceMissingError: one bounds the cost, and the provider has no prices.
         """
         if claim.budgets is None:
             return
         answer = (config.get("parameters") or {}).get("max_tokens") or _ANSWER_TOKENS
         tokens = characters // _CHARACTERS_PER_TOKEN + answer
-        provider = None if is_free(asked, self._runtime.settings.llm) else asked
-        await reserve(self._runtime.database.pool, claim, claim.budgets, tokens, provider)
+        paid = None if is_free(provider, self._runtime.settings.llm) else provider
+        await reserve(self._runtime.database.pool, claim, claim.budgets, tokens, paid)
         spent.reserved = True
 
 
