@@ -11,18 +11,25 @@ MAX_FINDINGS = 100
 
 @dataclass(slots=True)
 class Findings:
-    """Each once, with its place, a path of keys and indexes; at most the first hundred of each."""
+    """Each once, with its place, a path of keys and indexes; at most the first hundred of each.
+
+    In place of the hundredth stands how many more there are, if there are.
+    """
 
     errors: list[FieldError] = field(default_factory=list)
     warnings: list[FieldError] = field(default_factory=list)
+    _more_errors: int = field(default=0, init=False)
+    _more_warnings: int = field(default=0, init=False)
 
     def error(self, loc: Loc, message: str) -> None:
         """Something that must be put right."""
-        _add(self.errors, loc, message)
+        self._more_errors += _is_left_out(self.errors, loc, message)
+        _count(self.errors, self._more_errors)
 
     def warn(self, loc: Loc, message: str) -> None:
         """Something that is probably not meant."""
-        _add(self.warnings, loc, message)
+        self._more_warnings += _is_left_out(self.warnings, loc, message)
+        _count(self.warnings, self._more_warnings)
 
     def mapping(self, value: object, loc: Loc) -> dict[str, Any]:
         """A JSON object; anything else is an error, and read as an empty one."""
@@ -66,7 +73,17 @@ class Findings:
         return None
 
 
-def _add(found: list[FieldError], loc: Loc, message: str) -> None:
+def _is_left_out(found: list[FieldError], loc: Loc, message: str) -> bool:
+    """Adds a fault that is not there yet; whether there are too many for it."""
     fault: FieldError = {"loc": list(loc), "msg": message}
-    if len(found) < MAX_FINDINGS and fault not in found:
+    if fault in found:
+        return False
+    if len(found) < MAX_FINDINGS:
         found.append(fault)
+        return False
+    return True
+
+
+def _count(found: list[FieldError], more: int) -> None:
+    if more:
+        found[-1] = {"loc": [], "msg": f"{more + 1} more are not shown"}

@@ -11,13 +11,17 @@ def changes_text(name: str, changes: Sequence[dict[str, Any]]) -> str:
 
     Args:
         name: of the resource.
-        changes: `{path, op, from, to}` each; `path` is a JSON Pointer.
+        changes: `{path, op, from, to}` each; `path` is a JSON Pointer. The op `more` stands for
+            those that are not shown.
     """
     return "\n".join([f"--- {name}", f"+++ {name}", *_lines(changes)])
 
 
 def _lines(changes: Sequence[dict[str, Any]]) -> Iterator[str]:
     for change in changes:
+        if change["op"] == "more":
+            yield f"… {change['to']}"
+            continue
         yield f"@@ {change['path'] or '/'} @@"
         if change["op"] != "add":
             yield from _marked("-", change["from"])

@@ -9,6 +9,8 @@ from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.versioned import VersionedModel
 from app.kit.storable import load_json
 
+_MAX_FAULTS = 100  # of seed data, that are named
+
 
 class SessionModel(VersionedModel):
     """Base of every flow's model. A subclass adds fields, each with a default.
@@ -73,8 +75,12 @@ class SessionModel(VersionedModel):
         unknown = sorted(seed_data.keys() - cls.own_fields())
         if unknown:
             raise BadRequestError(
-                "The seed data has fields that the flow does not have",
-                errors=[{"loc": ["seed_data", name], "msg": "unknown field"} for name in unknown],
+                "The seed data has fields that the flow does not have"
+                + (f" ({len(unknown):,} of them)" if len(unknown) > _MAX_FAULTS else ""),
+                errors=[
+                    {"loc": ["seed_data", name], "msg": "unknown field"}
+                    for name in unknown[:_MAX_FAULTS]
+                ],
             )
         try:
             return cls(**seed_data)
@@ -83,7 +89,8 @@ class SessionModel(VersionedModel):
             raise BadRequestError(
                 "The seed data does not fit the flow's model",
                 errors=[
-                    {"loc": ["seed_data", *fault["loc"]], "msg": fault["msg"]} for fault in faults
+                    {"loc": ["seed_data", *fault["loc"]], "msg": fault["msg"]}
+                    for fault in faults[:_MAX_FAULTS]
                 ],
             ) from None
 

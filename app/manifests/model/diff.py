@@ -1,9 +1,22 @@
-"""What an apply changes: one entry for each place, as JSON Patch names places and operations."""
+"""What an apply changes: one entry for each place, as JSON Patch names places and operations.
+
+It is for people, and bounded: the journal keeps it, and where some bytes of a large text are other
+ones, the text is in it twice.
+"""
 
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
+import orjson
+
 MASK = "***"
+
+# Of the changes of one resource: how many are shown, and bytes of all that they were and are.
+MAX_CHANGES = 500
+MAX_BYTES = 100_000
+# Characters that are shown of a longer text, and of those before what is different.
+_MAX_TEXT = 10_000
+_BEFORE = 100
 
 # `from` is a word of Python, so the class has another syntax than others.
 FieldChange = TypedDict("FieldChange", {"path": str, "op": str, "from": Any, "to": Any})
@@ -14,9 +27,20 @@ def compare(before: Any, after: Any, path: str = "") -> list[FieldChange]:
 
     Returns:
         `{path, op, from, to}` each; `path` is a JSON Pointer, `op` is add, remove or replace.
-        Lists of another length are replaced as a whole.
+        Lists of another length are replaced as a whole. Of long values a part is shown; if there
+        are more changes than are shown, the last has the op `more`, and `to` says how many.
     """
-    return list(_changes(before, after, path))
+    found, left = list[FieldChange](), MAX_BYTES
+    changes = _changes(before, after, path)
+    for change in changes:
+        shown = _shown(change, left)
+        left -= _size(shown["from"]) + _size(shown["to"])
+        found.append(shown)
+        if len(found) == MAX_CHANGES or left <= 0:
+            break
+    if more := sum(1 for _ in changes):
+        found.append({"path": "", "op": "more", "from": None, "to": f"{more:,} more changes"})
+    return found
 
 
 def masked(path: str, op: str) -> FieldChange:
@@ -44,6 +68,42 @@ def _member(
         yield {"path": path, "op": "remove", "from": before[key], "to": None}
     else:
         yield from _changes(before[key], after[key], path)
+
+
+def _shown(change: FieldChange, left: int) -> FieldChange:
+    """A change with as much of its values as is shown, where so many bytes are left for them."""
+    before, after = change["from"], change["to"]
+    start = 0
+    if isinstance(before, str) and isinstance(after, str):
+        start = max(_equal_chars(before, after) - _BEFORE, 0)
+    return {**change, "from": _part(before, start, left), "to": _part(after, start, left)}
+
+
+def _part(value: Any, start: int, left: int) -> Any:
+    if isinstance(value, str) and len(value) > _MAX_TEXT:
+        end = start + _MAX_TEXT
+        head = f"[{start:,} characters before] …" if start else ""
+        tail = f"… [{len(value) - end:,} more characters]" if len(value) > end else ""
+        return f"{head}{value[start:end]}{tail}"
+    if isinstance(value, dict | list) and (size := _size(value)) > left:
+        return f"[{size:,} bytes of JSON]"
+    return value
+
+
+def _equal_chars(one: str, other: str) -> int:
+    """How many characters two texts begin with alike; found by halves, as texts may be long."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
+
+
+def _size(value: Any) -> int:
+    return len(orjson.dumps(value, default=str))
 
 
 def _same(before: Any, after: Any) -> bool:

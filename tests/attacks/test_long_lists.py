@@ -1,0 +1,91 @@
+"""Differences and lists of faults are for people: however much is wrong, they are short."""
+
+import json
+from typing import Any
+
+import httpx
+import orjson
+
+from app.cli.manifests.patch import changes_text
+from app.db.engine import Database
+from app.flows.findings import Findings
+from app.manifests.model.diff import MAX_CHANGES, compare
+from tests.support.flows import flow_of
+from tests.support.manifests import manifest, post
+
+
+def agent(prompt: str) -> Any:
+    said = {"role": "user", "content": [{"text": "hello"}]}
+    return manifest(
+        "Agent", "long", {"requestTemplate": {"systemPrompt": prompt, "messages": [said]}}
+    )
+
+
+async def test_a_small_change_of_a_long_text_is_small_in_the_answer_and_in_the_journal(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    """Of an agent of 4 MB both stored 8 MB more, for 20 bytes."""
+    text = "x" * 60_000
+    await post(client, "apply", agent(text + "old" + text))
+
+    applied = await post(client, "apply", agent(text + "new" + text))
+
+    [change] = applied["data"]["diff"]
+    assert change["path"] == "/spec/requestTemplate/systemPrompt"
+    for value, word in ((change["from"], "old"), (change["to"], "new")):
+        assert word in value
+        assert "[59,900 characters before]" in value
+        assert "more characters]" in value
+        assert len(value) < 11_000
+    longest = "SELECT max(length(detail::text)) FROM journal"
+    assert await database.pool.fetchval(longest) < 30_000
+
+
+def test_short_values_are_shown_as_they_are() -> None:
+    before = {"a": 1, "b": [1, 2], "c": "x" * 10_000, "e": "same"}
+    after = {"a": True, "b": [1, 3], "d": {"deep": ["y"]}, "e": "same"}
+    assert compare(before, after) == [
+        {"path": "/a", "op": "replace", "from": 1, "to": True},
+        {"path": "/b/1", "op": "replace", "from": 2, "to": 3},
+        {"path": "/c", "op": "remove", "from": "x" * 10_000, "to": None},
+        {"path": "/d", "op": "add", "from": None, "to": {"deep": ["y"]}},
+    ]
+
+
+def test_many_changes_are_counted() -> None:
+    changes = compare(
+        {str(number): number for number in range(30_000)},
+        {str(number): -number for number in range(30_000)},
+    )
+    assert len(changes) == MAX_CHANGES + 1
+    assert changes[-1]["to"] == "29,499 more changes"
+    assert changes_text("Agent a", [dict(one) for one in changes[-1:]]).endswith(
+        "… 29,499 more changes"
+    )
+
+
+def test_large_changes_are_bounded_together() -> None:
+    before: dict[str, Any] = {str(number): "x" * 5_000 for number in range(1_000)}
+    assert len(orjson.dumps(compare(before, {}))) < 120_000
+    assert len(orjson.dumps(compare({}, {"spec": before}))) < 1_000
+
+
+def test_faults_that_are_not_shown_are_counted() -> None:
+    findings = Findings()
+    for number in range(1_000):
+        findings.error((number,), "is wrong")
+        findings.error((0,), "is wrong")
+    assert len(findings.errors) == 100
+    assert findings.errors[-1]["msg"] == "901 more are not shown"
+    assert findings.warnings == []
+
+
+async def test_seed_data_of_many_unknown_fields_are_refused_shortly(
+    client: httpx.AsyncClient,
+) -> None:
+    await post(client, "apply", manifest("Flow", "plain", flow_of("x")))
+    seed = {f"unknown_{number}": number for number in range(3_000)}
+    refused = await client.post("/v1/ai/plain/start_session", json={"seed_data": seed})
+    assert refused.status_code == 400
+    assert "3,000 of them" in refused.json()["detail"]
+    assert len(json.dumps(refused.json())) < 20_000
