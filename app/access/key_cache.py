@@ -8,7 +8,9 @@ from typing import Self
 
 import asyncpg
 
+from app.access.key_holds import KeyHolds
 from app.db.listen import listen
+from app.errors import UnauthorizedError
 from app.kit.concurrency.tasks import end_tasks
 
 # The channel on which the trigger of table `api_key` says which key changed or was deleted.
@@ -16,7 +18,8 @@ CHANNEL = "statewright_api_key"
 _KEEP_SECONDS = 5.0
 
 _FIND = """
-SELECT k.digest, k.org_id, k.user_id, u.email, k.scopes, k.expires_at
+SELECT k.digest, k.org_id, k.user_id, u.email, k.scopes,
+       k.expires_at - clock_timestamp() AS lasts
 FROM api_key k JOIN "user" u ON u.id = k.user_id
 WHERE k.id = $1
   AND k.revoked_at IS NULL
@@ -39,6 +42,7 @@ class KeyCache:
         self._rows: dict[str, asyncpg.Record] | None = None
         self._forget_at = 0.0
         self._changes = 0
+        self._holds = KeyHolds(pool, lambda: self._rows is not None)
 
     @classmethod
     @asynccontextmanager
@@ -50,11 +54,11 @@ class KeyCache:
         listening = listen(
             database_url, CHANNEL, began=cache._began, heard=cache._heard, ended=cache._ended
         )
-        task = asyncio.create_task(listening)
+        tasks = [asyncio.create_task(work) for work in (listening, cache._holds.look_for_ever())]
         try:
             yield cache
         finally:
-            await end_tasks(task)
+            await end_tasks(*tasks)
 
     async def find(self, key_id: str) -> asyncpg.Record | None:
         """The row of a key that is valid now."""
@@ -64,15 +68,32 @@ class KeyCache:
         changes = self._changes
         row = await self._pool.fetchrow(_FIND, key_id)
         # Not if anything changed meanwhile: what was read may be what was before.
-        if self._rows is not None and changes == self._changes and row and not row["expires_at"]:
+        if self._rows is not None and changes == self._changes and row and row["lasts"] is None:
             self._rows[key_id] = row
         return row
+
+    @asynccontextmanager
+    async def held(self, key_id: str) -> AsyncIterator[None]:
+        """Bounds a wait by its key.
+
+        Raises:
+            UnauthorizedError: the key is valid no more, from the start or while it lasts.
+        """
+        lasts = None
+        if self._rows is not None:  # else it is looked at all the time
+            row = await self.find(key_id)
+            if row is None:
+                raise UnauthorizedError("The API key is valid no more.")
+            lasts = row["lasts"]
+        async with self._holds.held(key_id, lasts):
+            yield
 
     def forget(self) -> None:
         """Forgets all keys: one may have been changed here, and its notification is on its way."""
         self._changes += 1
         if self._rows is not None:
             self._rows.clear()
+        self._holds.may_have_changed()
 
     def _remembered(self, key_id: str) -> asyncpg.Record | None:
         if self._rows is None:
@@ -85,11 +106,13 @@ class KeyCache:
     def _began(self) -> None:
         self._changes += 1
         self._rows = {}
+        self._holds.may_have_changed()
 
     def _heard(self, key_id: str) -> None:
         self._changes += 1
         if self._rows is not None:
             self._rows.pop(key_id, None)
+        self._holds.may_have_changed(key_id)
 
     def _ended(self) -> None:
         self._changes += 1

@@ -9,6 +9,7 @@ from typing import TypeVar
 from redis.exceptions import RedisError
 from structlog import get_logger
 
+from app.kit.concurrency.holds import held
 from app.kit.concurrency.tasks import end_tasks
 from app.kit.redis import LimitedRedis
 from app.queue.keys import wake_channel
@@ -104,9 +105,10 @@ class Wakeups:
                 left = deadline - loop.time()
                 if found is not None or left <= 0 or self._ended:
                     return found
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(left):
-                        await wait.event.wait()
+                async with held():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(left):
+                            await wait.event.wait()
         finally:
             self._waiting[key].discard(wait)
             if not self._waiting[key]:

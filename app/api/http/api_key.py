@@ -1,6 +1,7 @@
 """The API key of a request: who is calling, and whether the key allows what is asked."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.models import HTTPBearer
@@ -11,6 +12,7 @@ from structlog.contextvars import bind_contextvars
 from app.access.authenticate import authenticate
 from app.access.caller import Caller, KeyScope
 from app.api.http.org_header import check_org
+from app.kit.concurrency.holds import hold_by
 from app.kit.concurrency.shares import work_for
 from app.settings import Settings
 
@@ -70,6 +72,7 @@ async def find_caller(request: Request) -> Caller:
     caller = await authenticate(request.app.state.keys, secret_key, authorization)
     work_for(caller.org_id)
     bind_contextvars(org_id=caller.org_id, user_id=caller.user_id, key_id=caller.key_id)
+    hold_by(partial(request.app.state.keys.held, caller.key_id))
     request.state.caller = caller
     check_org(caller, request.headers)
     return caller
