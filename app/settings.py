@@ -215,6 +215,23 @@ class LlmSettings(BaseModel):
     api_key: HeaderCredential | None = None
     stream: bool = Field(default=True, description="Ask for answers as a stream")
     echo_delay_seconds: float = Field(0.0, ge=0, description="Pause between words of `echo`")
+    tenant_models: CommaList[str] = Field(
+        default=[], description="Other models of the provider that tenants' templates may name"
+    )
+    tenant_parameters: CommaList[str] = Field(
+        default=[
+            "max_tokens",
+            "temperature",
+            "top_p",
+            "top_k",
+            "seed",
+            "presence_penalty",
+            "frequency_penalty",
+            "logit_bias",
+            "stop_sequences",
+        ],
+        description="What tenants' templates may set of its requests; also members of extra_body",
+    )
 
     @field_validator("provider", "base_url", "model", "api_key", mode="before")
     @classmethod

@@ -15,6 +15,7 @@ _CONNECTION_FIELDS = frozenset({"provider", "base_url", "api_key"})
 RESERVED_FIELDS = frozenset({"operator_owned", "egress_allow"})
 
 _NO_KEY = "no-key"
+_MAX_NAMED = 200  # characters of what an error names
 
 # Where providers are asked that are given no base URL.
 OWN_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
@@ -90,19 +91,55 @@ class LlmConfig(InvokerConfig):
 
 
 def complete_config(
-    config: Mapping[str, Any], default: LlmSettings, egress_allow: Sequence[str]
+    config: Mapping[str, Any],
+    default: LlmSettings,
+    egress_allow: Sequence[str],
+    *,
+    trusted: bool = False,
 ) -> dict[str, Any]:
     """Fills what a template's config leaves open from the operator's default provider.
 
     A config that names a connection of its own gets nothing of the default's, above all not its
     key: else a template could have the operator's key sent to a server of its own.
 
+    Args:
+        config: the template's own.
+        default: the operator's provider.
+        egress_allow: CIDRs that may be reached beside global addresses.
+        trusted: whether the template is the operator's code, which may ask for anything.
+
     Raises:
-        ValueError: the config sets a field that only this service sets.
+        ValueError: the config sets a field that only this service sets, or asks the operator's
+            model for what is not a tenant's to choose.
     """
     given = {field: value for field, value in config.items() if value is not None}
     if reserved := sorted(RESERVED_FIELDS & given.keys()):
         raise ValueError(f"invalid invoker config: {', '.join(reserved)}: not yours to set")
     if _CONNECTION_FIELDS & given.keys():
         return {**given, "egress_allow": tuple(egress_allow)}
-    return {**default.model_dump(exclude_none=True), **given, "operator_owned": True}
+    if default.provider is not None and not trusted:
+        _check_asked(given, default)
+    own = default.model_dump(exclude_none=True, exclude={"tenant_models", "tenant_parameters"})
+    return {**own, **given, "operator_owned": True}
+
+
+def _check_asked(config: Mapping[str, Any], default: LlmSettings) -> None:
+    """Refuses what a template may not ask of a model that the operator pays for."""
+    if config.get("model", default.model) not in (default.model, *default.tenant_models):
+        raise ValueError(
+            "invalid invoker config: model: the operator's model is not yours to choose"
+        )
+    if refused := sorted(_asked(config.get("parameters")) - set(default.tenant_parameters)):
+        raise ValueError(
+            f"invalid invoker config: parameters: {', '.join(refused)[:_MAX_NAMED]}: not to be set "
+            "for the operator's model; a Provider of your own takes them"
+        )
+
+
+def _asked(parameters: Any) -> set[str]:
+    """The members of a request that parameters set; what is no object is for others to refuse."""
+    if not isinstance(parameters, Mapping):
+        return set()
+    named = {name for name, value in parameters.items() if value is not None} - {"extra_body"}
+    body = parameters.get("extra_body")
+    return named | set(body) if isinstance(body, Mapping) else named

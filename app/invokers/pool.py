@@ -199,7 +199,7 @@ class Invokers:
             UnknownNameError: there is no such built-in invoker.
         """
         from_config = self._maker(name, trusted=trusted)
-        completed = self._completed(name, config or {})
+        completed = self._completed(name, config or {}, trusted=trusted)
         key = _key(name, completed)
         pooled = self._pooled.get(key)
         if pooled is None:
@@ -218,10 +218,10 @@ class Invokers:
             return _maker_of_class(name)
         return self._built_in[name].from_config
 
-    def _completed(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
+    def _completed(self, name: str, config: dict[str, Any], *, trusted: bool) -> dict[str, Any]:
         """The config with what the operator's settings add to it."""
         if name == "llm":
-            return complete_config(config, self._llm, self._egress_allow)
+            return complete_config(config, self._llm, self._egress_allow, trusted=trusted)
         if name in ("http", "mcp"):
             if "egress_allow" in config:
                 raise ValueError("invalid invoker config: egress_allow: not yours to set")
