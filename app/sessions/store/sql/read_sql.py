@@ -11,8 +11,7 @@ STORED_KEYS = """
   (SELECT array_agg(w.key::text ORDER BY w.key) FROM session_value w WHERE w.session_id = s.id)
     AS stored_keys"""
 
-# $1 session, $2 keys.
-# $3 bytes that the values may have together; where they have more, none is given.
+# $1 session, $2 keys, $3 bytes that the values may have together; with more, none is given.
 STORED_VALUES = """
 SELECT key, total, CASE WHEN total <= $3 THEN payload END AS payload
 FROM (
@@ -93,8 +92,7 @@ COMPOSITES = """
 SELECT id, path, kind, remaining, cut, input FROM step
 WHERE invocation_id = $1 AND kind <> 'leaf' AND status = 'waiting'"""
 
-# $1 parallel or map, $2 bytes that its results may have together; where they have more, none is
-# given.
+# $1 parallel or map, $2 bytes that its results may have together; with more, none is given.
 RESULTS = """
 SELECT path, total, CASE WHEN total <= $2 THEN result END AS result
 FROM (
