@@ -127,7 +127,7 @@ async def test_a_timer_sends_its_event_once_and_only_while_its_state_is_not_left
     assert await asked.dialogue() == told
     assert await again.dialogue() == [told[0], *told]
     assert await log_of(client, asked) == [
-        ("start: (start) → talk asking", "done"),
+        ("start: (start) → talk asking, by ann@acme.example", "done"),
         ("remind: talk asking → talk reminded", "done"),
         ("expire: talk reminded → closed", "done"),
     ]
@@ -201,7 +201,7 @@ async def test_timers_that_nobody_stops_come_to_an_end(
         ticking_session = await Session.start(client, "ticking")
         await polled_to(ticking_session, 0)
     assert await log_of(client, ticking_session) == [
-        ("start: (start) → waiting", "done"),
+        ("start: (start) → waiting, by ann@acme.example", "done"),
         ("tick: waiting → waiting", "done"),
         ("tick: waiting → waiting", "done"),
         (
