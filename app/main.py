@@ -36,6 +36,7 @@ from app.api.manifests import endpoints as manifests
 from app.api.manifests.route import handle_http_error
 from app.flows.library import code_flows
 from app.invokers.llm import check_llm_settings
+from app.kit.concurrency.loop_lag import watch_loop
 from app.kit.log import configure_logging
 from app.kit.signals import when_asked_to_stop
 from app.manifests.verbs.service import ManifestService
@@ -120,6 +121,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             BodyReads.open(settings.api.body_seconds) as reads,
             when_asked_to_stop(runtime.wakeups.end_waits),
             when_asked_to_stop(reads.end),
+            watch_loop(),
         ):
             app.state.body_reads = reads
             yield

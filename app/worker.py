@@ -11,6 +11,7 @@ from structlog import get_logger
 
 from app.access.crypto import Vault
 from app.invokers.pool import Invokers
+from app.kit.concurrency.loop_lag import watch_loop
 from app.kit.concurrency.tasks import end_tasks
 from app.kit.log import configure_logging
 from app.manifests.connections import ManifestConnections
@@ -76,7 +77,8 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
                 asyncio.create_task(runtime.cancellations.listen(leases.check)),
             ]
             try:
-                yield asyncio.create_task(_first_fault([*picking, showing, *tasks]))
+                with watch_loop():
+                    yield asyncio.create_task(_first_fault([*picking, showing, *tasks]))
                 await end_tasks(*picking, showing)
                 await _drain(workers, settings.worker.drain_seconds)
             finally:

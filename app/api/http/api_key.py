@@ -13,6 +13,7 @@ from app.access.authenticate import authenticate
 from app.access.caller import Caller, KeyScope
 from app.api.http.org_header import check_org
 from app.kit.concurrency.holds import hold_by
+from app.kit.concurrency.loop_lag import works_on
 from app.kit.concurrency.shares import work_for
 from app.settings import Settings
 
@@ -71,6 +72,7 @@ async def find_caller(request: Request) -> Caller:
     authorization = request.headers.get("authorization")
     caller = await authenticate(request.app.state.keys, secret_key, authorization)
     work_for(caller.org_id)
+    works_on(org_id=caller.org_id)
     bind_contextvars(org_id=caller.org_id, user_id=caller.user_id, key_id=caller.key_id)
     hold_by(partial(request.app.state.keys.held, caller.key_id))
     request.state.caller = caller

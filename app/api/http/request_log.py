@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from app.api.http.prefix import own_path
+from app.kit.concurrency.loop_lag import works_on
 from app.kit.ids import new_id
 
 HEADER = "X-Request-Id"
@@ -34,6 +35,7 @@ class RequestLogMiddleware:
         request_id = given if _PLAIN.fullmatch(given) else new_id("req")
         clear_contextvars()
         bind_contextvars(request_id=request_id)
+        works_on(request_id=request_id, method=scope["method"], path=scope["path"])
         started = time.perf_counter()
         status = 0
 

@@ -20,6 +20,7 @@ from app.invokers.invoker import (
 )
 from app.invokers.pool import Invokers
 from app.invokers.tool import fitted
+from app.kit.concurrency.loop_lag import works_on
 from app.sessions.runtime import Runtime
 from app.sessions.steps.attempts.asks import ask_person
 from app.sessions.steps.attempts.children import AgentCall, ChatCall, ChildRunner, ChildRuns
@@ -66,6 +67,7 @@ class AttemptRunner:
             claim: the step.
             spent: takes what its model request took.
         """
+        works_on(org_id=claim.session.org_id, step_id=claim.step_id)
         policy = RetryPolicy()
         try:
             flow, node = await self._flows.find(claim)
