@@ -79,3 +79,17 @@ class BudgetScope(StrEnum):
     REQUEST = "request"  # who started the session, or sent the message
     AGENT = "agent"
     ACCOUNT = "account"
+
+
+class Quota(StrEnum):
+    """What an org may have only so much of."""
+
+    RUNNING_STEPS = "running_steps"
+    STORED_BYTES = "stored_bytes"
+    SESSIONS = "sessions"
+    FLOWS = "flows"
+    AGENTS = "agents"
+    SKILLS = "skills"
+    SECRETS = "secrets"
+    KEYS = "keys"
+    RESOURCES = "resources"

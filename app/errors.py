@@ -205,6 +205,12 @@ class QuotaExceededError(StatewrightError):
         super().__init__(detail, extra={"quota": quota}, retry_after=retry_after)
 
 
+class OrgQuotaError(QuotaExceededError):
+    """An org has as much of something as it may have: something must be deleted first."""
+
+    status = 403
+
+
 class VerbNotImplementedError(StatewrightError):
     """The kind does not have the verb."""
 

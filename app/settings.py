@@ -8,26 +8,16 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.kit.credential import Credential, HeaderCredential
+from app.setting_types import CommaList
+from app.tenant_settings import LimitSettings, QuotaSettings
 
 DEV_SECRET_KEY = "statewright-dev-only"  # noqa: S105 - a marker that production start-up refuses
-
-_Item = TypeVar("_Item")
-
-
-def _split(value: Any) -> Any:
-    if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
-    return value
-
-
-# In the environment: items with commas between.
-CommaList = Annotated[list[_Item], NoDecode, BeforeValidator(_split)]
 
 
 class ApiSettings(BaseModel):
@@ -138,20 +128,6 @@ class StepSettings(BaseModel):
     republish_seconds: float = Field(
         5.0, gt=0, description="A due step nobody claimed is published again after this"
     )
-
-
-class LimitSettings(BaseModel):
-    """What flows of tenants may ask for; those in code are the operator's."""
-
-    timeout_seconds: float = Field(600.0, gt=0, description="Longest timeout of one attempt")
-    attempts: int = Field(10, gt=0, description="Most attempts of one step")
-    queues: CommaList[str] = Field(
-        default=["default"], description="Queues that they may name; `*`: all"
-    )
-
-    def allows_queue(self, name: str) -> bool:
-        """Whether flows of tenants may name a queue."""
-        return name in self.queues or "*" in self.queues
 
 
 class SessionSettings(BaseModel):
@@ -288,6 +264,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     step: StepSettings = StepSettings()
     limits: LimitSettings = LimitSettings()
+    quotas: QuotaSettings = QuotaSettings()
     session: SessionSettings = SessionSettings()
     flow: FlowSettings = FlowSettings()
     journal: JournalSettings = JournalSettings()

@@ -15,6 +15,7 @@ from app.kit.concurrency.loop_lag import watch_loop
 from app.kit.concurrency.tasks import end_tasks
 from app.kit.log import configure_logging
 from app.manifests.connections import ManifestConnections
+from app.manifests.quotas import count_quotas
 from app.manifests.retention import sweep_old_rows
 from app.queue.worker import QueueWorker
 from app.sessions.runtime import Runtime
@@ -74,6 +75,7 @@ async def serving(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
             tasks = [
                 asyncio.create_task(sweep(runtime, workers)),
                 asyncio.create_task(sweep_old_rows(runtime)),
+                asyncio.create_task(count_quotas(runtime)),
                 asyncio.create_task(runtime.cancellations.listen(leases.check)),
             ]
             try:

@@ -34,4 +34,5 @@ async def authenticate(keys: KeyCache, secret_key: str, authorization: str | Non
         email=row["email"],
         key_id=key_id or "",
         scopes=frozenset(KeyScope(scope) for scope in row["scopes"]),
+        used_up=row["used_up"] or {},
     )

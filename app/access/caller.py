@@ -1,10 +1,14 @@
 """The caller: what authentication found out about a request."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
-from app.errors import ForbiddenError
+from app.enums import Quota
+from app.errors import ForbiddenError, OrgQuotaError, QuotaExceededError
+
+_RETRY_SECONDS = 10  # until steps that run may have ended, and are counted again
 
 
 class KeyScope(StrEnum):
@@ -18,13 +22,17 @@ class KeyScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A user of an org, by one of the user's API keys. Every query is filtered by `org_id`."""
+    """A user of an org, by one of the user's API keys. Every query is filtered by `org_id`.
+
+    `used_up` has the quotas of the org that are, as they were counted last: `used` and `limit`.
+    """
 
     org_id: str
     user_id: str
     email: str
     key_id: str
     scopes: frozenset[KeyScope]
+    used_up: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def owner(cls, org_id: str, user_id: str) -> Self:
@@ -44,3 +52,18 @@ class Caller:
         """Raises `ForbiddenError` unless the key has the scope or one that includes it."""
         if not self.has(scope):
             raise ForbiddenError(f"This needs an API key with scope {scope.value!r}.")
+
+    def need(self, *quotas: Quota) -> None:
+        """Asks whether the org may have more of something.
+
+        Raises:
+            QuotaExceededError: its steps are too many; there is room once some have ended.
+            OrgQuotaError: it has as much as it may have.
+        """
+        for quota in quotas:
+            if (counted := self.used_up.get(quota)) is None:
+                continue
+            text = f"exceeded quota: {quota}, used: {counted['used']}, limit: {counted['limit']}"
+            if quota is Quota.RUNNING_STEPS:
+                raise QuotaExceededError(quota, text, retry_after=_RETRY_SECONDS)
+            raise OrgQuotaError(quota, text)

@@ -18,6 +18,7 @@ from app.agents.record import (
 from app.db.models import Agent, AgentRevision
 from app.db.models.columns import NOW
 from app.db.paging import newest_page
+from app.enums import Quota
 from app.errors import ConflictError, NotFoundError
 from app.kit.ids import new_id
 from app.kit.paging import PageTokenError, cut_page, decode_number, decode_token, encode_token
@@ -43,6 +44,7 @@ async def create_agent(
         BadRequestError: placeholders and declared variables do not fit.
         ConflictError: the name is taken.
     """
+    caller.need(Quota.AGENTS, Quota.STORED_BYTES)
     template = _template_json(request.request_template)
     check_declaration(template, request.variables)
     agent = Agent(

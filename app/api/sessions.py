@@ -168,7 +168,7 @@ async def event(
         return _body(await commands.poll(runtime, caller, flow, request.session_id, seconds))
     caller.require(KeyScope.WRITE)
     key = idempotency_key or request.idempotency_key
-    sent = EventRequest(request.event, request.event_input, idempotency_key=key)
+    sent = EventRequest(request.event, request.event_input, idempotency_key=key, brings_work=True)
     return _body(await commands.send_event(runtime, caller, flow, request.session_id, sent))
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func
 from sqlmodel import select
 
 from app.access.caller import KeyScope
+from app.enums import Quota
 from app.errors import BadRequestError, ConflictError, NotFoundError
 from app.kit.written_order import in_order
 from app.manifests.applied import Applied
@@ -64,6 +65,7 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
     hide_unknown_fields: ClassVar[bool] = False
     has_private_rows: ClassVar[bool] = False
     write_scope: ClassVar[KeyScope] = KeyScope.WRITE
+    quota: ClassVar[Quota] = Quota.RESOURCES
     refers_to: ClassVar[frozenset[str]] = frozenset()
     refused_verbs: ClassVar[frozenset[str]] = frozenset()
 
@@ -80,6 +82,7 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
         row = await self.find(context, manifest.name, lock=True)
         if row is None:
             manifest.check_version(None)
+            context.caller.need(self.quota, Quota.STORED_BYTES)
             operation = "created"
             row = self._ordered(await self.create(context, manifest), manifest)
             diff = await self.initial_changes(context, row)

@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
 from app.db.models import Skill, SkillAccessibility, SkillSubscription, SkillVersion
+from app.enums import Quota
 from app.errors import BadRequestError, FieldError, NotFoundError
 from app.kit.ids import new_id
 from app.skills.access import check_author, own_private_first, visible_to
@@ -67,6 +68,7 @@ async def create_skill(
     Raises:
         ConflictError: the name is taken, or the org has as many skills as it may have.
     """
+    caller.need(Quota.SKILLS, Quota.STORED_BYTES)
     now: Any = func.statement_timestamp()  # one moment, in both columns
     skill = Skill(
         id=new_id("sk"),

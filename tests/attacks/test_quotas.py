@@ -1,108 +1,133 @@
-"""No org, and no key of one, takes the whole of the API."""
+"""What an org has is counted, and it may have only so much; what runs goes on, and may be ended."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.settings import RequestSettings, Settings
+from app.db.engine import Database
+from app.kit.concurrency.tasks import end_tasks
+from app.manifests.quotas import count_quotas
+from app.settings import Settings
+from app.tenant_settings import QuotaSettings
+from tests.support.flows import Session
 from tests.support.http import NewKey
-from tests.support.threads import start
+from tests.support.manifests import manifest, post, secret, send
 
-AGENTS = "/v1/ai/agents"
+Counted = Callable[..., Awaitable[httpx.AsyncClient]]
+QUOTAS = QuotaSettings(
+    running_steps=4,
+    sessions=2,
+    agents=1,
+    flows=1,
+    secrets=1,
+    stored_bytes=2_000,
+    count_seconds=0.02,
+)
 
 
 @pytest.fixture
-def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
-    """Settings with the quotas of the test."""
-    return settings.model_copy(update={"requests": RequestSettings(**request.param)})
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(
+        update={"flows_package": "tests.support.engine_flows", "quotas": QUOTAS.model_copy()}
+    )
 
 
-def quotas(**values: float) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("settings", [values], indirect=True, ids=["quotas"])
+@pytest.fixture
+async def counted(
+    api: FastAPI, client: httpx.AsyncClient, new_key: NewKey, database: Database
+) -> Counted:
+    """Counts until the quotas are used up that are named; a client that knows of it."""
+
+    async def count(*names: str) -> httpx.AsyncClient:
+        task = asyncio.create_task(count_quotas(api.state.runtime))
+        async with asyncio.timeout(10):
+            while True:
+                used_up = await database.pool.fetchval("SELECT used_up FROM org")
+                if set(used_up or {}) == set(names):
+                    break
+                await asyncio.sleep(0.02)
+        await end_tasks(task)
+        key = await new_key()  # keys are remembered for some seconds, with their orgs
+        client.headers["Authorization"] = f"Bearer {key.api_key}"
+        return client
+
+    return count
 
 
-def refused(answer: httpx.Response, quota: str) -> bool:
-    if answer.status_code != 429:
-        return False
-    problem = answer.json()
-    assert problem["type"] == "urn:statewright:problem:quota-exceeded"
-    assert problem["quota"] == quota
-    assert int(answer.headers["retry-after"]) >= 1
-    return True
+def refusal(response: httpx.Response, status: int, quota: str) -> str:
+    """What a request is refused with."""
+    body: dict[str, Any] = response.json()
+    assert (response.status_code, body["type"].rpartition(":")[2]) == (status, "quota-exceeded")
+    assert body["quota"] == quota
+    detail: str = body["detail"]
+    return detail
 
 
-async def with_key(new_key: NewKey, org: str) -> dict[str, str]:
-    key = await new_key(org=org, user=f"ann@{org.lower()}.example")
-    return {"authorization": f"Bearer {key.api_key}"}
-
-
-@quotas(org_per_second=0.5, burst_seconds=10, key_share=1)
-async def test_requests_of_an_org_are_bounded_each_second(
-    anonymous: httpx.AsyncClient, new_key: NewKey
+async def test_no_more_sessions_than_an_org_may_have(
+    client: httpx.AsyncClient, settings: Settings, database: Database, counted: Counted
 ) -> None:
-    first, second = await with_key(new_key, "Acme"), await with_key(new_key, "Acme")
-    answers = [await anonymous.get(AGENTS, headers=first) for _ in range(6)]
-    assert [answer.status_code for answer in answers] == [200] * 6
-    assert refused(await anonymous.get(AGENTS, headers=second), "org-requests-per-second")
-    assert (await anonymous.get(AGENTS, headers=await with_key(new_key, "Other"))).is_success
+    settings.quotas.stored_bytes = 1_000_000
+    first, _ = [await Session.start(client, "given") for _ in range(2)]
+    client = await counted("sessions")
+
+    refused = await client.post("/v1/ai/given/start_session", json={})
+    assert refusal(refused, 403, "sessions") == "exceeded quota: sessions, used: 2, limit: 2"
+    thread = {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}
+    refusal(await client.post("/v1/ai/threads", json=thread), 403, "sessions")
+
+    await database.pool.execute("DELETE FROM session WHERE id = $1", first.id)
+    client = await counted()
+    await Session.start(client, "given")
 
 
-@quotas(org_per_second=1, burst_seconds=4, key_share=0.5)
-async def test_a_key_has_a_share_of_its_org(anonymous: httpx.AsyncClient, new_key: NewKey) -> None:
-    first, second = await with_key(new_key, "Acme"), await with_key(new_key, "Acme")
-    answers = [await anonymous.get(AGENTS, headers=first) for _ in range(4)]
-    assert [answer.status_code for answer in answers[:3]] == [200] * 3
-    assert refused(answers[3], "key-requests-per-second")
-    assert (await anonymous.get(AGENTS, headers=second)).is_success
-
-
-@quotas(org_at_once=8, key_share=0.5)
-async def test_held_requests_of_an_org_leave_room_for_others(
-    api: FastAPI, anonymous: httpx.AsyncClient, new_key: NewKey
+async def test_no_more_steps_than_an_org_may_have_at_once(
+    client: httpx.AsyncClient, database: Database, counted: Counted
 ) -> None:
-    keys = [await with_key(new_key, "Acme") for _ in range(3)]
-    other = await with_key(new_key, "Other")
-    anonymous.headers.update(keys[0])
-    thread = await start(anonymous, "Hello")  # nobody answers
-    url = f"/v1/ai/threads/{thread['thread_id']}/delta"
-    waiting = {"wait": "20", "next_token": thread["continuation_token"]}
-    async with asyncio.timeout(10):
-        held = [
-            asyncio.create_task(anonymous.get(url, params=waiting, headers=key))
-            for key in keys
-            for _ in range(10)
-        ]
-        ended = asyncio.as_completed(held)
-        done = [await next(ended) for _ in range(22)]
-        assert [refused(answer, "key-requests-at-once") for answer in done[:6]] == [True] * 6
-        assert refused(done[-1], "org-requests-at-once")
-        assert (await anonymous.get(AGENTS, headers=other)).is_success
-        api.state.runtime.wakeups.end_waits()
-        assert sum(answer.is_success for answer in await asyncio.gather(*held)) == 8
-        assert (await anonymous.get(AGENTS, headers=keys[0])).is_success
+    first, second = [await Session.start(client, "unserved") for _ in range(2)]
+    assert (await first.post("go", "[1, 2, 3, 4]")).status_code == 200
+    client = await counted("running_steps", "sessions")
+
+    refused = await second.post("go", "[1]")
+    assert "exceeded quota: running_steps, used: 4, limit: 4" in refusal(
+        refused, 429, "running_steps"
+    )
+    assert refused.headers["retry-after"] == "10"
+
+    await database.pool.execute("DELETE FROM session WHERE id = $1", first.id)
+    client = await counted()
+    assert (await second.post("go", "[1]")).status_code == 200
 
 
-@quotas(org_body_bytes=100_000)
-async def test_bodies_of_an_org_are_bounded_together(
-    anonymous: httpx.AsyncClient, new_key: NewKey
+async def test_no_more_of_a_kind_nor_bytes_than_an_org_may_have(
+    client: httpx.AsyncClient, counted: Counted
 ) -> None:
-    key = await with_key(new_key, "Acme")
-    stop = asyncio.Event()
+    await post(client, "apply", secret("one"))
+    client = await counted("secrets")
 
-    async def halting() -> AsyncIterator[bytes]:
-        yield b'["' + b"x" * 60_000
-        await stop.wait()
-        yield b'"]'
+    refusal(await send(client, "apply", secret("two")), 403, "secrets")
+    assert (await send(client, "apply", secret("one", "another-very-secret"))).status_code == 200
 
-    held = asyncio.create_task(anonymous.post("/v1/ai/threads", content=halting(), headers=key))
-    await asyncio.sleep(0.1)
-    body = {"messages": [], "x": "x" * 50_000}
-    assert refused(await anonymous.post("/v1/ai/threads", json=body, headers=key), "org-body-bytes")
-    other = await with_key(new_key, "Other")
-    assert (await anonymous.post("/v1/ai/threads", json=body, headers=other)).status_code == 400
-    stop.set()
-    assert (await held).status_code == 400
-    assert (await anonymous.post("/v1/ai/threads", json=body, headers=key)).status_code == 400
+    session = await Session.start(client, "given")
+    noise = "".join(chr(0x4E00 + n * 37 % 20_000) for n in range(4_000))
+    await session.post("go", f'["{noise}"]')
+    client = await counted("secrets", "stored_bytes")
+    refused = await client.post("/v1/ai/given/start_session", json={})
+    assert "exceeded quota: stored_bytes, used: " in refusal(refused, 403, "stored_bytes")
+
+
+async def test_an_account_may_have_less_than_the_service_allows(
+    client: httpx.AsyncClient, counted: Counted
+) -> None:
+    account = manifest("Account", "Acme", {"quotas": {"sessions": 1, "storedBytes": 10**12}})
+    applied = await post(client, "apply", account)
+    assert applied["data"]["manifest"]["spec"] == account["spec"]
+    await Session.start(client, "given")
+
+    client = await counted("sessions")
+
+    refused = await client.post("/v1/ai/given/start_session", json={})
+    assert "used: 1, limit: 1" in refusal(refused, 403, "sessions")

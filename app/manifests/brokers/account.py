@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
+from pydantic.alias_generators import to_camel
 from sqlalchemy import true
 from sqlmodel import select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -21,12 +22,31 @@ from app.manifests.model.table import Column
 from app.wire.budget import Budget
 
 
+class AccountQuotas(ManifestModel):
+    """How much the org may have, where that is less than the service allows."""
+
+    running_steps: int | None = Field(None, ge=0, description="Steps that run or wait for a slot.")
+    stored_bytes: int | None = Field(
+        None, ge=0, description="Bytes of sessions, flows, agents and skills."
+    )
+    sessions: int | None = Field(None, ge=0, description="Sessions, of threads and of flows.")
+    flows: int | None = Field(None, ge=0, description="Flows.")
+    agents: int | None = Field(None, ge=0, description="Agents.")
+    skills: int | None = Field(None, ge=0, description="Skills.")
+    secrets: int | None = Field(None, ge=0, description="Secrets.")
+    keys: int | None = Field(None, ge=0, description="API keys that are not revoked.")
+    resources: int | None = Field(
+        None, ge=0, description="Tools, Providers, connections and the like."
+    )
+
+
 class AccountSpec(ManifestModel):
     """What bounds the org."""
 
     budget: Annotated[
         Budget | None, BeforeValidator(lambda value: to_snake_keys(value, Budget))
     ] = Field(None, description="What requests to models of all its sessions may take.")
+    quotas: AccountQuotas | None = Field(None, description="How much it may have.")
 
 
 class AccountBroker(AccessBroker[AccountSpec, Org]):
@@ -63,15 +83,15 @@ spec: {}
 
     @override
     def stored_spec(self, context: Context, manifest: Manifest[AccountSpec]) -> dict[str, Any]:
-        return {"budget": _stored(manifest.spec)}
+        return {"budget": _stored_budget(manifest.spec), "quotas": _stored_quotas(manifest.spec)}
 
     @override
     async def spec_of(self, context: Context, row: Org) -> dict[str, Any]:
-        return _shown(row.budget)
+        return _shown(row.budget, row.quotas)
 
     @override
     def normal_spec(self, manifest: Manifest[AccountSpec]) -> dict[str, Any]:
-        return _shown(_stored(manifest.spec))
+        return _shown(_stored_budget(manifest.spec), _stored_quotas(manifest.spec))
 
     @override
     async def example_manifest(self, context: Context) -> dict[str, Any]:
@@ -93,10 +113,17 @@ spec: {}
         raise VerbNotAllowedError("Accounts are not deleted through manifests.")
 
 
-def _stored(spec: AccountSpec) -> dict[str, Any] | None:
+def _stored_budget(spec: AccountSpec) -> dict[str, Any] | None:
     budget = spec.budget.model_dump(mode="json", exclude_none=True) if spec.budget else {}
     return budget or None
 
 
-def _shown(budget: dict[str, Any] | None) -> dict[str, Any]:
-    return {"budget": to_camel_keys(budget, Budget)} if budget else {}
+def _stored_quotas(spec: AccountSpec) -> dict[str, Any] | None:
+    return (spec.quotas.model_dump(exclude_none=True) if spec.quotas else {}) or None
+
+
+def _shown(budget: dict[str, Any] | None, quotas: dict[str, Any] | None) -> dict[str, Any]:
+    shown: dict[str, Any] = {"budget": to_camel_keys(budget, Budget)} if budget else {}
+    if quotas:
+        shown["quotas"] = {to_camel(name): limit for name, limit in quotas.items()}
+    return shown

@@ -14,6 +14,7 @@ from app.agents.placeholders import find_placeholders
 from app.agents.prices import check_agent_prices, needs_prices
 from app.agents.record import CreateAgentRequest, TemplateVariable, UpdateAgentRequest, Variables
 from app.db.models import Agent, AgentRevision, Session
+from app.enums import Quota
 from app.errors import BadRequestError, faults_within
 from app.invokers.llm import BUILT_IN_PROFILES
 from app.manifests.brokers.bases.history import chosen_revision, history_table
@@ -71,6 +72,7 @@ class AgentBroker(StoredBroker[AgentSpec, Agent]):
     """Changes are revisions, made by the functions that the agents' own endpoints use."""
 
     kind: ClassVar[str] = "Agent"
+    quota: ClassVar[Quota] = Quota.AGENTS
     table: ClassVar[Any] = Agent
     id_prefix: ClassVar[str] = "agt"
     spec_model = AgentSpec

@@ -14,6 +14,7 @@ from app.access.caller import KeyScope
 from app.access.service import canonical_email, create_key
 from app.db.models import ApiKey, Org, User
 from app.db.models.columns import NOW
+from app.enums import Quota
 from app.errors import Loc
 from app.kit.moment import Moment
 from app.manifests.applied import Applied
@@ -55,6 +56,7 @@ class AuthTokenBroker(CredentialBroker[AuthTokenSpec, ApiKey]):
     """A key that was made without a name goes by its id. Revoked keys are not there any more."""
 
     kind: ClassVar[str] = "AuthToken"
+    quota: ClassVar[Quota] = Quota.KEYS
     other_names: ClassVar[Sequence[str]] = ("SmarterAuthToken",)
     table: ClassVar[Any] = ApiKey
     id_prefix: ClassVar[str] = "key"

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from app.catalog.revisions import delete_flow, newest_revision, save_flow
 from app.db.models import FlowRevision
+from app.enums import Quota
 from app.invokers.template_config import BUILT_IN
 from app.manifests.broker import Broker
 from app.manifests.brokers.bases.flow_templates import (
@@ -105,6 +106,7 @@ class FlowBroker(Broker[FlowSpec, FlowRevision]):
     """An apply that changes something is a new revision; sessions keep the one they run."""
 
     kind: ClassVar[str] = "Flow"
+    quota: ClassVar[Quota] = Quota.FLOWS
     sort_by: ClassVar[str] = "key"
     id_field: ClassVar[str] = "key"
     spec_model = FlowSpec

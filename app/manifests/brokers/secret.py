@@ -11,6 +11,7 @@ from typing_extensions import override
 from app.access.caller import KeyScope
 from app.access.crypto import DecryptionError, EncryptionKeyError, SecretLocation
 from app.db.models import Secret
+from app.enums import Quota
 from app.errors import BadRequestError, ForbiddenError
 from app.invokers.web.hosts import check_host
 from app.kit.credential import Credential
@@ -70,6 +71,7 @@ class SecretBroker(StoredBroker[SecretSpec, Secret]):
     """The ciphertext is bound to org, kind and name: in another row it cannot be read."""
 
     kind: ClassVar[str] = "Secret"
+    quota: ClassVar[Quota] = Quota.SECRETS
     table: ClassVar[Any] = Secret
     id_prefix: ClassVar[str] = "sec"
     spec_model = SecretSpec

@@ -11,6 +11,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
 
 from app.db.models import Skill, SkillAccessibility, SkillVersion
+from app.enums import Quota
 from app.errors import faults_within
 from app.manifests.brokers.bases.stored import StoredBroker, attribute, meta_field
 from app.manifests.context import Context
@@ -62,6 +63,7 @@ class SkillBroker(StoredBroker[SkillSpec, Skill]):
     """Written by the functions that the skills' own endpoints use, under the same rules."""
 
     kind: ClassVar[str] = "Skill"
+    quota: ClassVar[Quota] = Quota.SKILLS
     table: ClassVar[Any] = Skill
     id_prefix: ClassVar[str] = "sk"
     spec_model = SkillSpec

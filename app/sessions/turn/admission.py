@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.access.caller import Caller
+from app.enums import Quota
 from app.errors import SessionBusyError
 from app.flows.flow import Flow
 from app.idempotency.request import request_hash
@@ -39,6 +40,7 @@ class EventRequest:
             before is answered again without it.
         checked: whether it is one that only the service sends, having checked the request.
         budget: what holds beside the session's, where the client says.
+        brings_work: whether it may start what an org has too much of; else it goes on with that.
     """
 
     event: str | None
@@ -49,6 +51,7 @@ class EventRequest:
     resolve: Callable[[], Awaitable[dict[str, Any]]] | None = None
     checked: bool = False
     budget: Budget | None = None
+    brings_work: bool = False
 
     @property
     def hash(self) -> bytes:
@@ -93,6 +96,8 @@ async def admit(
     async def write(before: Snapshot, lock: HeldLock | None) -> dict[str, Any] | Superseded:
         flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
         change = await _apply(runtime, flow, before, request)
+        if request.brings_work and change.steps:
+            caller.need(Quota.RUNNING_STEPS, Quota.STORED_BYTES)
         response = answer(before, flow, change)
         change.client_event = request.client_event(caller, change, response)
         if not await runtime.store.admit(change):

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from app.access.caller import Caller
+from app.enums import Quota
 from app.idempotency.request import request_hash
 from app.kit.ids import derived_id, new_id
 from app.sessions.runtime import Runtime
@@ -81,6 +82,7 @@ async def open_session(
     Raises:
         IdempotencyMismatchError: the key came before, with another request.
     """
+    caller.need(Quota.SESSIONS, Quota.RUNNING_STEPS, Quota.STORED_BYTES)
     change.client_event = ClientEvent(
         id=change.cause.id,
         name=change.event,

@@ -72,6 +72,13 @@ async def send_message(
         return {"server_tools": tools, **skills}
 
     event = EventRequest(
-        None, text, blocks, idempotency_key, updates, resolve, budget=request.budget
+        None,
+        text,
+        blocks,
+        idempotency_key,
+        updates,
+        resolve,
+        budget=request.budget,
+        brings_work=True,
     )
     return await admit(runtime, caller, thread_id, event, allow=allow, answer=answer)
