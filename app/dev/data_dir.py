@@ -23,7 +23,8 @@ class Secrets(BaseModel):
     """Made at the first start, kept for all later ones."""
 
     name: str = Field(default_factory=lambda: secrets.token_hex(8))
-    postgres_password: str = Field(default_factory=_token)
+    postgres_password: str = Field(default_factory=_token)  # of its superuser
+    service_password: str = Field(default_factory=_token)  # of the role that the service has
     redis_password: str = Field(default_factory=_token)
     secret_key: str = Field(default_factory=_token)
     encryption_key: str = Field(
@@ -83,7 +84,10 @@ class DataDir:
         file = self.path / "secrets.json"
         try:
             if file.exists():
-                return Secrets.model_validate_json(file.read_bytes())
+                kept = Secrets.model_validate_json(file.read_bytes())
+                if "service_password" not in kept.model_fields_set:  # of an earlier release
+                    self.keep(kept)
+                return kept
         except ValidationError:
             raise StartError(
                 f"{file} is damaged. Restore it, or delete {self.path} to start anew."

@@ -26,7 +26,8 @@ class Embedded:
             self._postgres = Postgres(
                 data_dir.path,
                 name=kept.name,
-                password=kept.postgres_password,
+                password=kept.service_password,
+                superuser_password=kept.postgres_password,
                 log=data_dir.log("postgres"),
             )
             update["database_url"] = self._postgres.url

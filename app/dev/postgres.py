@@ -3,7 +3,8 @@
 import asyncio
 import shutil
 import signal
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -12,10 +13,10 @@ from app.db.engine import UNAVAILABLE
 from app.dev.attach import DATA_DIR_SETTING
 from app.dev.leftover import end_leftover
 from app.dev.postgres_home import PostgresHome, postgres_home
+from app.dev.postgres_role import DATABASE, ROLE, make_database, take_over
 from app.dev.process import Process, StartError, free_port
 
-_USER = "statewright"
-_DATABASE = "statewright"
+_SUPERUSER = "statewright"  # was the service's own role once: so it is called in its data still
 _ENVIRONMENT = {"LC_ALL": "C"}
 _START_SECONDS = 60.0  # recovery after a crash replays the log first
 
@@ -26,7 +27,8 @@ class Postgres:
     Args:
         data_dir: an existing directory of ours.
         name: see `postgres_home`.
-        password: of the only role, `statewright`; set when the data directory is first made.
+        password: of the role that the service has, which is no superuser.
+        superuser_password: set when the data directory is first made.
         log: file that the server's log is appended to.
         options: server settings, such as `{"fsync": "off"}` for tests.
     """
@@ -37,14 +39,18 @@ class Postgres:
         *,
         name: str,
         password: str,
+        superuser_password: str,
         log: Path,
         options: dict[str, str] | None = None,
     ) -> None:
         self.port = free_port()
-        self.url = f"postgresql://{_USER}:{password}@127.0.0.1:{self.port}/{_DATABASE}"
+        place = f"127.0.0.1:{self.port}/{DATABASE}"
+        self.url = f"postgresql://{ROLE}:{password}@{place}"
+        self.superuser_url = f"postgresql://{_SUPERUSER}:{superuser_password}@{place}"
         self._data_dir = data_dir
         self.home: PostgresHome = postgres_home(data_dir, name)
         self._password = password
+        self._superuser_password = superuser_password
         self._options = options or {}
         self._log = log
         self.process = self._server()
@@ -82,7 +88,7 @@ class Postgres:
         await asyncio.to_thread(end_leftover, self.home.data)
         await self.process.start()
         await self.process.wait_until(self.is_healthy, seconds=_START_SECONDS)
-        await self._create_database()
+        await self._make_database()
 
     async def stop(self) -> None:
         """Ends all connections and shuts down: in order if that takes under 1.5 s, else at once."""
@@ -107,13 +113,19 @@ class Postgres:
         return True
 
     def _url_of(self, database: str) -> str:
-        return f"{self.url.rpartition('/')[0]}/{database}"
+        return f"{self.superuser_url.rpartition('/')[0]}/{database}"
 
-    async def _create_database(self) -> None:
-        connection = await asyncpg.connect(self._url_of("postgres"), timeout=5, command_timeout=30)
+    async def _make_database(self) -> None:
+        async with self._superuser("postgres") as superuser:
+            await make_database(superuser, self._password)
+        async with self._superuser(DATABASE) as superuser:
+            await take_over(superuser)
+
+    @asynccontextmanager
+    async def _superuser(self, database: str) -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(self._url_of(database), timeout=5, command_timeout=30)
         try:
-            with suppress(asyncpg.DuplicateDatabaseError):
-                await connection.execute(f'CREATE DATABASE "{_DATABASE}"')
+            yield connection
         finally:
             await connection.close()
 
@@ -125,7 +137,7 @@ class Postgres:
         self.home.give(unfinished)
         password_file = self.home.directory / "initdb-password"
         password_file.touch(mode=0o600)
-        password_file.write_text(self._password)
+        password_file.write_text(self._superuser_password)
         self.home.give(password_file)
         try:
             await self._run_initdb(unfinished, password_file)
@@ -137,7 +149,7 @@ class Postgres:
         initdb = Process(
             "initdb",
             [
-                *(str(self.home.programs / "initdb"), "-D", str(target), "-U", _USER),
+                *(str(self.home.programs / "initdb"), "-D", str(target), "-U", _SUPERUSER),
                 *(f"--pwfile={password_file}", "-A", "scram-sha-256", "-E", "UTF8"),
                 *("--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"),
                 *("-c", "dynamic_shared_memory_type=mmap"),

@@ -254,7 +254,7 @@ async def _slow_clients(deployment: Deployment, rng: random.Random) -> AsyncIter
 
 @asynccontextmanager
 async def _connection(deployment: Deployment) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(deployment.postgres.url, timeout=5)
+    connection = await asyncpg.connect(deployment.postgres.superuser_url, timeout=5)
     try:
         yield connection
     finally:

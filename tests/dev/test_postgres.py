@@ -26,6 +26,7 @@ def embedded(data_dir: Path, password: str = SECRET) -> Postgres:
         data_dir,
         name=f"test-{data_dir.name}",
         password=password,
+        superuser_password=password,
         log=data_dir / "postgres.log",
         options={"fsync": "off"},
     )

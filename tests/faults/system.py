@@ -84,6 +84,7 @@ class System:
             directory,
             name=secrets.token_hex(8),
             password=secrets.token_hex(16),
+            superuser_password=secrets.token_hex(16),
             log=directory / "postgres.log",
             options=_FAST,
         )

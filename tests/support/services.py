@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from app.db.migrate import migrate
 from app.dev.postgres import Postgres
+from app.dev.postgres_role import ROLE
 from app.dev.valkey import Valkey
 from app.settings import Settings
 
@@ -26,6 +27,11 @@ _FAST = {
     "jit": "off",
     "scram_iterations": "1",
 }
+# Tests make databases, and empty them.
+_RIGHTS_OF_TESTS = f"""
+    ALTER ROLE {ROLE} CREATEDB;
+    GRANT SET ON PARAMETER session_replication_role TO {ROLE};
+"""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ class Services:
                 self._home(),
                 name=secrets.token_hex(8),
                 password=secrets.token_hex(16),
+                superuser_password=secrets.token_hex(16),
                 log=self._home() / "postgres.log",
                 options=_FAST,
             )
@@ -96,6 +103,9 @@ class Services:
 
     async def _start(self) -> None:
         await asyncio.gather(*(service.start() for service in self._embedded))
+        for postgres in self._embedded:
+            if isinstance(postgres, Postgres):
+                await execute(postgres.superuser_url, _RIGHTS_OF_TESTS)
         if self.addresses.is_embedded:
             # Its hash had 4,096 rounds, for both sides of each of thousands of connections.
             password = urlsplit(self.addresses.database_url).password
