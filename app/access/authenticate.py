@@ -34,5 +34,6 @@ async def authenticate(keys: KeyCache, secret_key: str, authorization: str | Non
         email=row["email"],
         key_id=key_id or "",
         scopes=frozenset(KeyScope(scope) for scope in row["scopes"]),
+        quotas=row["quotas"] or {},
         used_up=row["used_up"] or {},
     )

@@ -24,7 +24,8 @@ class KeyScope(StrEnum):
 class Caller:
     """A user of an org, by one of the user's API keys. Every query is filtered by `org_id`.
 
-    `used_up` has the quotas of the org that are, as they were counted last: `used` and `limit`.
+    `quotas` has what the org's Account says of them, `used_up` those that are, as they were counted
+    last: `used` and `limit`.
     """
 
     org_id: str
@@ -32,6 +33,7 @@ class Caller:
     email: str
     key_id: str
     scopes: frozenset[KeyScope]
+    quotas: Mapping[str, Any] = field(default_factory=dict)
     used_up: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -18,7 +18,7 @@ CHANNEL = "statewright_api_key"
 _KEEP_SECONDS = 5.0
 
 _FIND = """
-SELECT k.digest, k.org_id, k.user_id, u.email, k.scopes, o.used_up,
+SELECT k.digest, k.org_id, k.user_id, u.email, k.scopes, o.quotas, o.used_up,
        k.expires_at - clock_timestamp() AS lasts
 FROM api_key k JOIN "user" u ON u.id = k.user_id JOIN org o ON o.id = k.org_id
 WHERE k.id = $1

@@ -5,8 +5,11 @@ Counted in the memory of each process of the API: a request costs no round trip.
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from types import TracebackType
+from typing import Any
 
 from app.access.caller import Caller
 from app.errors import QuotaExceededError
@@ -46,11 +49,8 @@ class Quotas:
     """The counts of all orgs and keys that send requests now."""
 
     def __init__(self, settings: RequestSettings) -> None:
-        burst, share = settings.burst_seconds, settings.key_share
-        per_second, at_once = settings.org_per_second, settings.org_at_once
-        self._of_org = _Bounds("org", per_second, at_once, burst)
-        self._of_key = _Bounds("key", per_second * share, max(1, int(at_once * share)), burst)
-        self._max_body_bytes = settings.org_body_bytes
+        self._settings = settings
+        self._usual = self._bounds({})
         self._orgs: dict[str, _Count] = {}
         self._keys: dict[str, _Count] = {}
 
@@ -62,11 +62,12 @@ class Quotas:
         """
         org = self._orgs.get(caller.org_id) or self._orgs.setdefault(caller.org_id, _Count())
         key = self._keys.get(caller.key_id) or self._keys.setdefault(caller.key_id, _Count())
+        of_org, of_key = self._bounds(caller.quotas) if caller.quotas else self._usual
         now = time.monotonic()
-        _check(key, self._of_key, now)
-        _check(org, self._of_org, now)
-        _pay(key, self._of_key, now)
-        _pay(org, self._of_org, now)
+        _check(key, of_key, now)
+        _check(org, of_org, now)
+        _pay(key, of_key, now)
+        _pay(org, of_org, now)
         return Admission(self, caller, org, key)
 
     def release(self, caller: Caller, org: _Count, key: _Count) -> None:
@@ -85,13 +86,24 @@ class Quotas:
         Raises:
             QuotaExceededError: it has.
         """
-        if org.body_bytes > self._max_body_bytes:
+        most = self._settings.org_body_bytes
+        if org.body_bytes > most:
             raise QuotaExceededError(
                 "org-body-bytes",
-                f"The bodies of this org's requests come to more than {self._max_body_bytes:,} "
-                "bytes at once.",
+                f"The bodies of this org's requests come to more than {most:,} bytes at once.",
                 retry_after=_AT_ONCE_RETRY_SECONDS,
             )
+
+    def _bounds(self, own: Mapping[str, Any]) -> tuple[_Bounds, _Bounds]:
+        """Of an org, whose Account may say less than the settings, and of its keys."""
+        settings = self._settings
+        per_second = min(settings.org_per_second, own.get("requests_per_second", inf))
+        at_once = min(settings.org_at_once, own.get("requests_at_once", inf))
+        share, burst = settings.key_share, settings.burst_seconds
+        return (
+            _Bounds("org", per_second, int(at_once), burst),
+            _Bounds("key", per_second * share, max(1, int(at_once * share)), burst),
+        )
 
 
 class Admission:

@@ -25,6 +25,12 @@ from app.wire.budget import Budget
 class AccountQuotas(ManifestModel):
     """How much the org may have, where that is less than the service allows."""
 
+    requests_per_second: int | None = Field(
+        None, ge=1, description="Requests of its keys to one process of the API, each second."
+    )
+    requests_at_once: int | None = Field(
+        None, ge=1, description="Requests that are answered, or held by a `wait`, at once."
+    )
     running_steps: int | None = Field(None, ge=0, description="Steps that run or wait for a slot.")
     stored_bytes: int | None = Field(
         None, ge=0, description="Bytes of sessions, flows, agents and skills."
