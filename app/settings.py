@@ -166,6 +166,15 @@ class FlowSettings(BaseModel):
     )
 
 
+class RevisionSettings(BaseModel):
+    """Revisions of an agent or a flow; older ones that no session runs are deleted."""
+
+    most: int = Field(100, gt=0, description="Revisions of one that are kept")
+    max_bytes: int = Field(
+        20_000_000, gt=0, description="Bytes of them, as they are stored, that are kept"
+    )
+
+
 class JournalSettings(BaseModel):
     """The record of every verb."""
 
@@ -267,6 +276,7 @@ class Settings(BaseSettings):
     quotas: QuotaSettings = QuotaSettings()
     session: SessionSettings = SessionSettings()
     flow: FlowSettings = FlowSettings()
+    revisions: RevisionSettings = RevisionSettings()
     journal: JournalSettings = JournalSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     llm: LlmSettings = LlmSettings()

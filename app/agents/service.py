@@ -18,10 +18,12 @@ from app.agents.record import (
 from app.db.models import Agent, AgentRevision
 from app.db.models.columns import NOW
 from app.db.paging import newest_page
+from app.db.revisions import prune_agent_revisions
 from app.enums import Quota
 from app.errors import ConflictError, NotFoundError
 from app.kit.ids import new_id
 from app.kit.paging import PageTokenError, cut_page, decode_number, decode_token, encode_token
+from app.settings import RevisionSettings
 from app.wire.thread_requests import StartAgentThreadRequest
 
 
@@ -97,6 +99,7 @@ async def update_agent(
     agent_id: str,
     request: UpdateAgentRequest,
     *,
+    keep: RevisionSettings,
     meta: dict[str, Any] | None = None,
 ) -> AgentRecord:
     """Changes what the request names; a change is a new revision, no change is none.
@@ -108,6 +111,7 @@ async def update_agent(
         caller: whose org the agent is in.
         agent_id: which agent.
         request: what changes.
+        keep: how many of its revisions are kept.
         meta: what its manifest says of it; None keeps what there is.
 
     Raises:
@@ -129,6 +133,7 @@ async def update_agent(
     agent.modified = NOW  # type: ignore[assignment] # an SQL expression; read back below
     agent.modified_by = caller.user_id
     await _save(db, agent, caller)
+    await prune_agent_revisions(db, agent.id, keep)
     await db.refresh(agent, ["modified"])
     return _record(agent)
 

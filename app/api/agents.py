@@ -102,7 +102,8 @@ async def update(
             llm = runtime.settings.llm
             await check_agent_prices(db, caller.org_id, request.request_template, llm)
         before = await service.get_agent(db, caller, agent_id)
-        record = await service.update_agent(db, caller, agent_id, request)
+        keep = runtime.settings.revisions
+        record = await service.update_agent(db, caller, agent_id, request, keep=keep)
     changes_name(db, record.name, before.name)
     return Data(data=record)
 

@@ -9,9 +9,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
 from app.db.models import FlowRevision
+from app.db.revisions import prune_flow_revisions
 from app.errors import BadRequestError, FieldError
 from app.flows.manifest.chart_source import number_of_states
 from app.flows.manifest.compile import check_flow_async
+from app.settings import RevisionSettings
 
 
 async def save_flow(
@@ -24,6 +26,7 @@ async def save_flow(
     meta: dict[str, Any] | None = None,
     invokers: Collection[str],
     taken: Collection[str],
+    keep: RevisionSettings,
 ) -> tuple[FlowRevision, list[FieldError]]:
     """Saves a flow as its next revision, or finds that nothing changed.
 
@@ -36,6 +39,7 @@ async def save_flow(
         meta: what else its manifest says of it.
         invokers: names that its templates may invoke.
         taken: keys of flows in code.
+        keep: how many of its revisions are kept.
 
     Returns:
         The newest revision, and warnings.
@@ -69,6 +73,7 @@ async def save_flow(
     )
     db.add(saved)
     await db.flush()
+    await prune_flow_revisions(db, caller.org_id, key, keep)
     return saved, findings.warnings
 
 

@@ -45,6 +45,7 @@ async def save(
             description=None,
             invokers=invokers,
             taken=frozenset(),
+            keep=api.state.settings.revisions,
         )
 
 

@@ -135,7 +135,10 @@ spec:
         meta = _meta(manifest)
         with faults_within("spec", spelling=to_camel):
             await _check_prices(context, manifest.spec.template())
-            await service.update_agent(context.db, context.caller, row.id, request, meta=meta)
+            keep = context.runtime.settings.revisions
+            await service.update_agent(
+                context.db, context.caller, row.id, request, keep=keep, meta=meta
+            )
         return row
 
     @override

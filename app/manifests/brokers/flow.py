@@ -200,6 +200,7 @@ spec:
                 meta=stored,
                 invokers={*BUILT_IN, *providers},
                 taken=context.runtime.catalog.keys_in_code,
+                keep=context.runtime.settings.revisions,
             )
         unserved = await unserved_queues(context, manifest.spec.templates)
         context.warnings[manifest.name] = [*warnings, *unserved]

@@ -34,6 +34,11 @@ class Session(SQLModel, table=True):
             postgresql_ops={"title": "gin_trgm_ops"},
         ),
         Index("ix_session_agent", "org_id", "agent_id"),
+        Index(  # flows in code have one revision only
+            "ix_session_flow",
+            *("org_id", "flow", "flow_revision"),
+            postgresql_where="flow_revision > 0",
+        ),
         Index(
             "ix_session_failed",
             *("org_id", "created", "id"),
