@@ -8,14 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
+from app.db.engine import Database
 from app.kit.redis import open_redis
 from app.queue.keys import old_bulk_key, queue_key, turns_key
 from app.queue.publisher import StepQueue
 from app.queue.worker import QueueWorker
 from app.settings import Settings
 from app.worker import serving
-from tests.support.flows import Session, WritePackage
+from tests.support.flows import Session, WritePackage, flow_of
 from tests.support.http import NewKey
+from tests.support.manifests import manifest, post
 
 # A step for each item; those of `slow` items end when the test says so.
 _FLOW = """
@@ -47,7 +49,7 @@ class Crowd(SessionModel):
 
 @pytest.fixture
 def settings(settings: Settings, write_package: WritePackage) -> Settings:
-    worker = settings.worker.model_copy(update={"concurrency": 5})
+    worker = settings.worker.model_copy(update={"concurrency": 5, "drain_seconds": 0})
     package = write_package({"crowd.py": _FLOW})
     return settings.model_copy(update={"flows_package": package, "worker": worker})
 
@@ -81,7 +83,7 @@ async def finished(session: Session) -> None:
 async def test_slow_steps_of_one_org_leave_slots_to_another(
     *, client: httpx.AsyncClient, other: httpx.AsyncClient, settings: Settings, with_redis: bool
 ) -> None:
-    flood = [await started(client, *(f"slow {n}.{m}" for m in range(6))) for n in range(3)]
+    flood = [await started(client, *(f"slow {n}.{m}" for m in range(4))) for n in range(2)]
     away = {} if with_redis else {"redis_url": "redis://127.0.0.1:1/0"}
     module: Any = sys.modules[f"{settings.flows_package}.crowd"]
 
@@ -96,6 +98,33 @@ async def test_slow_steps_of_one_org_leave_slots_to_another(
         module.go_on.set()
         for session in flood:
             await finished(session)
+
+
+async def test_a_turn_of_another_org_is_before_what_a_flood_has_left(
+    client: httpx.AsyncClient, other: httpx.AsyncClient, settings: Settings, database: Database
+) -> None:
+    """Slow steps, and templates that never end, each new to the renderers."""
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    for number in range(4):
+        endless = flow_of({"invoke": "verbatim", "template": f"{loop}{number}"})
+        await post(client, "apply", manifest("Flow", f"endless-{number}", endless))
+    greeting = flow_of({"invoke": "verbatim", "template": "{{ actor_input | upper }}"})
+    await post(other, "apply", manifest("Flow", "greeting", greeting))
+    await started(client, *(f"slow {n}" for n in range(12)))
+    for number in range(4):
+        flooding = await Session.start(client, f"endless-{number}")
+        assert (await flooding.post("user_input", "go")).status_code == 200
+    turn = await Session.start(other, "greeting")
+    turn.answer = (await turn.post("user_input", "hello")).json()
+
+    async with serving(settings):
+        await finished(turn)
+        query = "SELECT status, count(*) FROM step WHERE kind = 'leaf' GROUP BY status"
+        steps: dict[str, int] = dict(await database.pool.fetch(query))
+
+    assert turn.answer["response"] == "HELLO"
+    assert steps.get("failed", 0) <= 2  # of four that never end
+    assert steps["done"] == 1  # of the other org alone
 
 
 async def test_orgs_take_turns_however_many_steps_one_has(settings: Settings) -> None:
