@@ -15,7 +15,7 @@ import pytest
 import app
 from app.db.engine import Database
 from app.sessions.store.snapshot import SessionHead, Snapshot
-from app.sessions.store.sql import change_sql, read_sql, step_sql
+from app.sessions.store.sql import change_sql, message_sql, read_sql, step_sql
 from app.sessions.store.store import FailedInvocation, OverdueInvocation
 from app.sessions.store.stored_rows import StoredMessage
 
@@ -72,7 +72,7 @@ async def test_postgresql_takes_every_statement(database: Database) -> None:
         (step_sql.CLAIM, Snapshot, {"step_id", "parent_id"}),
         (read_sql.STATUS, SessionHead, {"total", "done", "last_content"}),
         (read_sql.VIEW, SessionHead, {"running_id", "ending_event", "entered", "step_id"}),
-        (read_sql.MESSAGES, StoredMessage, set()),
+        (message_sql.MESSAGES, StoredMessage, set()),
     ],
 )
 async def test_a_record_has_the_columns_that_are_read(

@@ -9,10 +9,9 @@ import asyncpg
 from app.db.models import Action, InvocationStatus
 from app.errors import NotFoundError
 from app.flows.model.secondary_store import MAX_LOADED
-from app.flows.rendering.dialogue_format import DialogueElement
-from app.flows.template import Spoken
 from app.sessions.store.change import Change
 from app.sessions.store.claim import Claim
+from app.sessions.store.messages import MessageReads
 from app.sessions.store.new_rows import DueStep
 from app.sessions.store.outcome import NotStarted, Resumed, Started, Superseded
 from app.sessions.store.snapshot import (
@@ -27,9 +26,8 @@ from app.sessions.store.snapshot import (
 from app.sessions.store.sql import change_sql, read_sql
 from app.sessions.store.sql.change_sql import Form, Forms
 from app.sessions.store.step_store import StepStore
-from app.sessions.store.stored_rows import StoredMessage, read_action
+from app.sessions.store.stored_rows import read_action
 from app.sizes import SizeLimit
-from app.wire.messages import plain_text
 
 
 class FailedInvocation(NamedTuple):
@@ -59,7 +57,7 @@ class LateAction(NamedTuple):
     id: str
 
 
-class SessionStore(StepStore):
+class SessionStore(StepStore, MessageReads):
     """The sessions of one database; `None` or False: the fence had moved on, nothing changed."""
 
     async def load(self, org_id: str, session_id: str) -> Snapshot:
@@ -251,27 +249,6 @@ class SessionStore(StepStore):
     async def idle(self, after: str, most: int) -> list[IdleSession]:
         """Sessions in which no invocation runs, by id, from the one after `after` on."""
         return [IdleSession(*row) for row in await self._pool.fetch(read_sql.IDLE, after, most)]
-
-    async def dialogue(
-        self, session_id: str, limit: int | None, characters: int | None
-    ) -> list[DialogueElement]:
-        """The most recent messages that have text, whole, oldest first."""
-        rows = await self._pool.fetch(read_sql.DIALOGUE, session_id, limit, characters)
-        elements = [
-            DialogueElement(row["role"], plain_text(row["content"]), row["created"])
-            for row in reversed(rows)
-        ]
-        return [element for element in elements if element.text]
-
-    async def conversation(self, session_id: str, limit: int, characters: int) -> list[Spoken]:
-        """The most recent messages, whole, oldest first."""
-        rows = await self._pool.fetch(read_sql.CONVERSATION, session_id, limit, characters)
-        return [Spoken(*row) for row in reversed(rows)]
-
-    async def messages(self, session_id: str, first: int = 0) -> list[StoredMessage]:
-        """Messages from an index on, in order."""
-        rows = await self._pool.fetch(read_sql.MESSAGES, session_id, first)
-        return [StoredMessage.from_row(row) for row in rows]
 
     async def _actions_below(self, row: asyncpg.Record) -> list[Action]:
         """What sessions wait for that the steps of a session started, as far as it may have any."""

@@ -10,7 +10,7 @@ import asyncpg
 
 from app.invokers.invoker import InvokerError, Usage
 from app.sessions.store.claim import Claim
-from app.sessions.store.sql import read_sql, usage_sql
+from app.sessions.store.sql import usage_sql
 
 
 @dataclass(slots=True)
@@ -73,5 +73,7 @@ class UsageStore:
 
     async def of_session(self, session_id: str) -> dict[str, Any] | None:
         """What the requests of a session took together; None where there were none."""
-        usage: dict[str, Any] | None = await self._pool.fetchval(read_sql.SESSION_USAGE, session_id)
+        usage: dict[str, Any] | None = await self._pool.fetchval(
+            usage_sql.SESSION_USAGE, session_id
+        )
         return usage

@@ -110,29 +110,6 @@ SELECT result FROM (
 ) r
 WHERE total <= $2 ORDER BY id"""
 
-# What model requests took together; nothing where there were none. Costs in two currencies have no
-# sum.
-_USAGE = """
-SELECT json_build_object('requests', sum(c.requests), 'input_tokens', sum(c.input_tokens),
-  'output_tokens', sum(c.output_tokens), 'cached_tokens', sum(c.cached_tokens),
-  'cost', coalesce(
-    json_object_agg(c.currency, c.cost) FILTER (WHERE c.currency IS NOT NULL), '{{}}'))
-  AS usage
-FROM (
-  SELECT count(*) AS requests, sum(u.input_tokens) AS input_tokens,
-    sum(u.output_tokens) AS output_tokens, sum(u.cached_tokens) AS cached_tokens, u.currency,
-    trim_scale(sum(u.cost))::text AS cost
-  FROM model_usage u WHERE {condition} GROUP BY u.currency) c
-HAVING count(*) > 0"""
-
-# $1 session: what all of its requests took.
-SESSION_USAGE = _USAGE.format(condition="u.session_id = $1")
-
-MESSAGES = f"""
-SELECT m.idx, m.role, m.content, m.status, m.created, m.created_by,
-  ({_USAGE.format(condition="u.step_id = m.step_id")}) AS usage
-FROM message m WHERE m.session_id = $1 AND m.idx >= $2 ORDER BY m.idx"""
-
 # $1 session, $2 org: the answer to a client that polls; with the last message if the last
 # transition made it, as the answer to its event had it. What is left of a chain that is done are
 # parts that turned out to be empty.
@@ -151,58 +128,6 @@ LEFT JOIN LATERAL (
   FROM step t WHERE t.invocation_id = s.invocation_id
 ) p ON s.invocation_id IS NOT NULL
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
-
-_TEXT_LENGTH = """
-  (SELECT coalesce(sum(length(block->>'text')), 0)
-   FROM jsonb_array_elements(m.content) AS block)"""
-# With the calls of tools and their results.
-_WHOLE_LENGTH = """
-  (SELECT coalesce(sum(length(coalesce(block->>'text', block::text))), 0)
-   FROM jsonb_array_elements(m.content) AS block)"""
-
-# $1 session, $2 how many, $3 how many characters together, null for any number: whole messages, the
-# newest first; read one by one, so that what lies further back costs nothing. The newest and the
-# user's newest are there however long they are.
-_DIALOGUE = """
-WITH RECURSIVE shown AS (
-  (SELECT m.idx, m.role, m.content, m.created, 1 AS number, {length} AS characters
-   FROM message m WHERE m.session_id = $1 ORDER BY m.idx DESC LIMIT 1)
-  UNION ALL
-  SELECT m.idx, m.role, m.content, m.created, s.number + 1, s.characters + l.characters
-  FROM shown s JOIN message m ON m.session_id = $1 AND m.idx = s.idx - 1
-  CROSS JOIN LATERAL (SELECT {length} AS characters) l
-  WHERE ($2::int IS NULL OR s.number < $2)
-    AND ($3::int IS NULL OR s.characters + l.characters <= $3)
-)
-, asked AS (
-  SELECT m.idx, m.role, m.content, m.created FROM message m
-  WHERE m.session_id = $1 AND m.role = 'user' AND m.idx < (SELECT min(idx) FROM shown)
-    AND NOT EXISTS (SELECT 1 FROM shown WHERE role = 'user')
-    AND ($2::int IS NULL OR m.idx > (SELECT max(idx) FROM shown) - $2)
-  ORDER BY m.idx DESC LIMIT 1
-)
-SELECT role, content, created FROM (
-  SELECT idx, role, content, created FROM shown
-  UNION ALL SELECT idx, role, content, created FROM asked) h
-ORDER BY idx DESC"""
-DIALOGUE = _DIALOGUE.format(length=_TEXT_LENGTH)
-
-# The same for a model that calls tools: from the user's newest message on everything is there, so
-# that no call of the turn is without its result, and made again. Reasoning is of use in its turn
-# alone.
-CONVERSATION = f"""
-WITH RECURSIVE shown AS (
-  (SELECT m.idx, m.role, m.content, 1 AS number, {_WHOLE_LENGTH} AS characters,
-    m.role = 'user' AS turn, m.reasoning
-   FROM message m WHERE m.session_id = $1 ORDER BY m.idx DESC LIMIT 1)
-  UNION ALL
-  SELECT m.idx, m.role, m.content, s.number + 1, s.characters + l.characters,
-    s.turn OR m.role = 'user', CASE WHEN NOT s.turn THEN m.reasoning END
-  FROM shown s JOIN message m ON m.session_id = $1 AND m.idx = s.idx - 1
-  CROSS JOIN LATERAL (SELECT {_WHOLE_LENGTH} AS characters) l
-  WHERE NOT s.turn OR (s.number < $2 AND s.characters + l.characters <= $3)
-)
-SELECT role, content, reasoning FROM shown ORDER BY idx DESC"""
 
 # $1 session, $2 org: the session, the step that is making its next message, if one is, and goals.
 VIEW = f"""
