@@ -69,6 +69,14 @@ class ListSettings(BaseModel):
     statement_seconds: float = Field(
         5.0, gt=0, description="A list or search that takes longer gets 503"
     )
+    page_bytes: int = Field(
+        2_000_000,
+        gt=0,
+        description="What a page of messages or of stored documents holds, but one in any case",
+    )
+    fork_bytes: int = Field(
+        20_000_000, gt=0, description="Most that the messages of a thread may hold to be forked"
+    )
 
 
 class RequestSettings(BaseModel):

@@ -3,8 +3,9 @@
 from typing import Any
 
 from app.access.caller import Caller
+from app.flows.library.chat import KEY
 from app.sessions.runtime import Runtime
-from app.sessions.store.snapshot import SessionWithInvocation
+from app.sessions.store.snapshot import SessionHead, SessionWithInvocation
 from app.sessions.visibility import check_usable
 from app.threads.cursor import Cursor
 from app.threads.dialogue import DialogueReader, ThreadDelta
@@ -15,6 +16,8 @@ from app.threads.record import (
     thread_status,
     waiting_fields,
 )
+
+_READ_ON = "roboto_turn"
 
 
 async def read_thread(
@@ -28,10 +31,11 @@ async def read_thread(
     """
     view = await _readable(runtime, caller, thread_id)
     delta, goals = ThreadDelta(Cursor()), None
-    if load_messages:  # goals point at messages
+    if load_messages:
         delta = await DialogueReader(runtime, view).changes_since(Cursor())
-        goals = view.goals
+        goals = None if delta.is_part else view.goals  # they point at messages
     return thread_fields(view.session) | {
+        "status": _status(view.session, is_part=delta.is_part),
         **waiting_fields(view),
         "usage": await runtime.usage.of_session(thread_id),
         "messages": [delta.messages[idx] for idx in sorted(delta.messages)],
@@ -67,16 +71,24 @@ async def wait_for_delta(
 
 def _delta(view: SessionWithInvocation, delta: ThreadDelta) -> dict[str, Any]:
     session, waiting = view.session, waiting_fields(view)
+    told = delta.moved or (delta.is_part and session.flow == KEY)
     return {
         "messages_by_idx": {str(idx): message for idx, message in delta.messages.items()},
         "continuation_token": delta.cursor.token(),
         "reset_from_message_sequence_num": delta.reset,
-        "status": thread_status(session.flow, session.state) if delta.moved else None,
+        "status": _status(session, is_part=delta.is_part) if told else None,
         "title": session.title if delta.moved else None,
         "activity": waiting["activity"],
         "required_actions": waiting["required_actions"] if delta.moved else None,
         "goals": [goal_fields(goal) for goal in view.goals] if delta.moved else None,
     }
+
+
+def _status(session: SessionHead, *, is_part: bool) -> str:
+    """The status; while there are more messages to read, the one at which clients read on."""
+    if is_part and session.flow == KEY:
+        return _READ_ON
+    return thread_status(session.flow, session.state)
 
 
 async def _readable(runtime: Runtime, caller: Caller, thread_id: str) -> SessionWithInvocation:

@@ -25,12 +25,17 @@ class PartialMessage:
 
 @dataclass(slots=True)
 class ThreadDelta:
-    """What came after a cursor; `reset` is the first index to be dropped before it is applied."""
+    """What came after a cursor; `reset` is the first index to be dropped before it is applied.
+
+    It is a part where more messages are there than one answer holds: the session is not known then
+    to be as it is, before the last of them are read.
+    """
 
     cursor: Cursor
     messages: dict[int, dict[str, Any]] = field(default_factory=dict)
     reset: int | None = None
     moved: bool = False
+    is_part: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -62,8 +67,12 @@ class DialogueReader:
         moved = (cursor.version, cursor.asks_digest) != (known.version, known.asks_digest)
         delta = ThreadDelta(cursor, moved=moved)
         if cursor.next < session.message_count:
-            messages = await self._runtime.store.messages(session.id, cursor.next)
-            self._add_finished(delta, [m for m in messages if m.idx < session.message_count])
+            most, last = self._runtime.settings.lists.page_bytes, session.message_count - 1
+            messages = await self._runtime.store.messages(session.id, cursor.next, most, last=last)
+            self._add_finished(delta, messages)
+            if messages[-1].idx < last:
+                delta.is_part, delta.moved = True, False
+                return delta
         await self._add_generating(delta)
         delta.cursor = replace(delta.cursor, version=known.version, asks_digest=known.asks_digest)
         return delta

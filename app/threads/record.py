@@ -43,10 +43,14 @@ class AgentThreadRecord(WireModel):
     created: datetime = Field(description="When it was started (UTC).")
     created_by: str = Field(description="Id of the user who started it.")
     status: str = Field(
-        description="Whose turn it is: the state of the thread's flow.", examples=["user_turn"]
+        description="Whose turn it is: the state of the thread's flow. Of `chat`, `roboto_turn`"
+        " while more messages are there than were given.",
+        examples=["user_turn"],
     )
     continuation_token: str = Field(description="For `delta`: what came after this record.")
-    messages: list[AgentMessage] = Field([], description="Oldest first.")
+    messages: list[AgentMessage] = Field(
+        [], description="Oldest first; as many as one answer holds, others come by `delta`."
+    )
     title: str | None = Field(None, description="How its first message begins.")
     activity: str | None = Field(None, description="What is being done beside the messages.")
     model_profile: str | None = Field(None, description="Which model profile answers.")
@@ -89,7 +93,11 @@ class AgentThreadDelta(WireModel):
     reset_from_message_sequence_num: int | None = Field(
         None, description="Drop held messages from this index on before applying the delta."
     )
-    status: str | None = Field(None, description="Whose turn it is; null: unchanged.")
+    status: str | None = Field(
+        None,
+        description="Whose turn it is; null: unchanged. Of `chat`, `roboto_turn` while there are"
+        " more messages than one answer holds.",
+    )
     activity: str | None = Field(None, description="What is being done beside the messages.")
     title: str | None = Field(None, description="The title; null: unchanged.")
     goals: list[AgentThreadGoalRecord] | None = Field(

@@ -28,7 +28,7 @@ from roboto.exceptions import (
 from roboto.http import RobotoClient
 
 from app.access.caller import KeyScope
-from app.settings import LlmSettings, Settings
+from app.settings import ListSettings, LlmSettings, Settings
 from tests.contract.conftest import Service, running_worker
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -145,6 +145,28 @@ def test_an_early_and_a_late_reader_hold_the_same(roboto: RobotoClient) -> None:
     check_equal(early, roboto)
     thread.refresh()
     check_equal(thread, roboto)
+
+
+class TestPages:
+    """With answers that hold one message each."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        settings.lists = ListSettings(page_bytes=1)
+        return settings
+
+    def test_a_thread_is_read_to_its_end_piece_by_piece(self, roboto: RobotoClient) -> None:
+        thread = AgentThread.start("One", roboto_client=roboto)
+        thread.run(tick=TICK, timeout=30)
+        thread.send_text("Two").run(tick=TICK, timeout=30)
+        said = ["One", "[echo model] You said: One", "Two", "[echo model] You said: Two"]
+        assert [text for _, text in spoken(thread)] == said
+        for load_messages in (True, False):
+            late = AgentThread.from_id(thread.thread_id, roboto, load_messages=load_messages)
+            assert len(late.messages) == load_messages
+            late.send_text("Three").run(tick=TICK, timeout=30)
+            assert spoken(late)[:4] == spoken(thread)
+            assert late.status is AgentThreadStatus.USER_TURN
 
 
 class TestStreaming:

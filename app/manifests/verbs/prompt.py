@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from app.access.caller import Caller
-from app.enums import MessageRole
 from app.errors import AnswerTimeoutError, BadRequestError, StoppingError, TurnFailedError
 from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
@@ -81,7 +80,7 @@ async def read_answer(
             "The agent's turn failed.",
             extra={"session_id": session_id, "error": view.session.task_error},
         )
-    content = await _last_answer(runtime, session_id)
+    content = await runtime.store.last_answer(session_id)
     output = last_output(view.goals)
     return {
         "session_id": session_id,
@@ -90,10 +89,3 @@ async def read_answer(
         "status": view.session.state,
         **({} if output is None else {"output": output}),
     }
-
-
-async def _last_answer(runtime: Runtime, session_id: str) -> list[dict[str, Any]]:
-    """The blocks of the last message that is neither the user's own nor a tool's result."""
-    messages = await runtime.store.messages(session_id)
-    others = {MessageRole.USER, MessageRole.ROBOTO}
-    return next((m.content for m in reversed(messages) if m.role not in others), [])

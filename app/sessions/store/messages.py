@@ -1,5 +1,8 @@
 """What was said in sessions, as it is read from PostgreSQL."""
 
+from collections.abc import Collection
+from typing import Any
+
 import asyncpg
 
 from app.flows.rendering.dialogue_format import DialogueElement
@@ -31,7 +34,21 @@ class MessageReads:
         rows = await self._pool.fetch(message_sql.CONVERSATION, session_id, limit, characters)
         return [Spoken(*row) for row in reversed(rows)]
 
-    async def messages(self, session_id: str, first: int = 0) -> list[StoredMessage]:
-        """Messages from an index on, in order."""
-        rows = await self._pool.fetch(message_sql.MESSAGES, session_id, first)
+    async def messages(
+        self, session_id: str, first: int, most_bytes: int, *, last: int = 2**31
+    ) -> list[StoredMessage]:
+        """Messages from an index on, in order, of so many bytes together; one in any case."""
+        rows = await self._pool.fetch(message_sql.MESSAGES, session_id, first, most_bytes, last)
         return [StoredMessage.from_row(row) for row in rows]
+
+    async def calls(self, session_id: str, ids: Collection[str]) -> list[list[dict[str, Any]]]:
+        """The contents of the messages with some calls of tools, or their results, in order."""
+        rows = await self._pool.fetch(message_sql.CALLS, session_id, list(ids))
+        return [row["content"] for row in rows]
+
+    async def last_answer(self, session_id: str) -> list[dict[str, Any]]:
+        """The blocks of the last message that is neither the user's own nor a tool's result."""
+        content: list[dict[str, Any]] | None = await self._pool.fetchval(
+            message_sql.LAST_ANSWER, session_id
+        )
+        return content or []

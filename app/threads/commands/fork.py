@@ -42,7 +42,14 @@ async def fork_thread(
             errors=[{"loc": ["body", "message_sequence_num"], "msg": "out of range"}],
         )
     flow = await runtime.catalog.get(caller.org_id, source.flow, source.flow_revision)
-    messages = await runtime.store.messages(thread_id)
+    most = runtime.settings.lists.fork_bytes
+    messages = await runtime.store.messages(thread_id, 0, most, last=last_message)
+    if len(messages) <= last_message:
+        raise BadRequestError(
+            f"The messages up to {last_message} hold more than {most:,} bytes, which is the most"
+            " that is copied; fork at an earlier one.",
+            errors=[{"loc": ["body", "message_sequence_num"], "msg": "too much to copy"}],
+        )
     if messages[last_message].status is MessageStatus.GENERATING:
         raise BadRequestError(
             "The message still waits for results of tools; fork at one before it, or later.",
@@ -67,7 +74,7 @@ async def fork_thread(
     change.stored = await runtime.store.values(source.id, source.stored_keys or ())
     change.messages = [
         NewMessage(message.role, message.content, message.status, created_by=message.created_by)
-        for message in messages[: last_message + 1]
+        for message in messages
     ]
     return await open_thread(runtime, caller, change, new_session, identity)
 

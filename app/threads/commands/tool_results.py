@@ -74,10 +74,11 @@ async def _are_stored(runtime: Runtime, thread_id: str, results: list[dict[str, 
     """Whether each of the results is in the dialogue, as it is sent."""
     stored: dict[str, dict[str, Any]] = {}
     calls: dict[str, int] = {}
-    for message in await runtime.store.messages(thread_id):
-        found = _by_id(message.content, "tool_use")
+    ids = [given["tool_use_id"] for given in results]
+    for content in await runtime.store.calls(thread_id, ids):
+        found = _by_id(content, "tool_use")
         calls |= dict.fromkeys(found, len(found))
-        stored |= _by_id(message.content, "tool_result")
+        stored |= _by_id(content, "tool_result")
     return all(
         result.items() <= stored.get(result["tool_use_id"], {}).items()
         for result in (

@@ -2,10 +2,36 @@
 
 from app.sessions.store.sql.usage_sql import usage_sum
 
+_MESSAGE = "m.idx, m.role, m.content, m.status, m.created, m.created_by, m.step_id"
+
+# $1 session, $2 index, $3 bytes, $4 index of the last: whole messages from the index on, as far as
+# their contents together have no more bytes, but the first in any case; read one by one, so that
+# no more is read.
 MESSAGES = f"""
+WITH RECURSIVE page AS (
+  (SELECT {_MESSAGE}, octet_length(m.content::text)::bigint AS bytes
+   FROM message m WHERE m.session_id = $1 AND m.idx >= $2 ORDER BY m.idx LIMIT 1)
+  UNION ALL
+  SELECT {_MESSAGE}, p.bytes + l.bytes
+  FROM page p JOIN message m ON m.session_id = $1 AND m.idx = p.idx + 1
+  CROSS JOIN LATERAL (SELECT octet_length(m.content::text) AS bytes) l
+  WHERE p.bytes + l.bytes <= $3 AND m.idx <= $4
+)
 SELECT m.idx, m.role, m.content, m.status, m.created, m.created_by,
   ({usage_sum("u.step_id = m.step_id")}) AS usage
-FROM message m WHERE m.session_id = $1 AND m.idx >= $2 ORDER BY m.idx"""
+FROM page m ORDER BY m.idx"""
+
+# $1 session, $2 ids of calls: the messages with these calls or their results.
+CALLS = """
+SELECT m.content FROM message m WHERE m.session_id = $1 AND EXISTS (
+  SELECT FROM unnest($2::text[]) AS id
+  WHERE m.content @> jsonb_build_array(jsonb_build_object('tool_use_id', id)))
+ORDER BY m.idx"""
+
+# $1 session: the last message that is neither the user's own nor a tool's result.
+LAST_ANSWER = """
+SELECT m.content FROM message m WHERE m.session_id = $1 AND m.role NOT IN ('user', 'roboto')
+ORDER BY m.idx DESC LIMIT 1"""
 
 _TEXT_LENGTH = """
   (SELECT coalesce(sum(length(block->>'text')), 0)
