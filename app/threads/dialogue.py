@@ -69,9 +69,10 @@ class DialogueReader:
         if cursor.next < session.message_count:
             most, last = self._runtime.settings.lists.page_bytes, session.message_count - 1
             messages = await self._runtime.store.messages(session.id, cursor.next, most, last=last)
+            delta.is_part = messages[-1].idx < last
             self._add_finished(delta, messages)
-            if messages[-1].idx < last:
-                delta.is_part, delta.moved = True, False
+            if delta.is_part:
+                delta.moved = False
                 return delta
         await self._add_generating(delta)
         delta.cursor = replace(delta.cursor, version=known.version, asks_digest=known.asks_digest)
@@ -92,8 +93,10 @@ class DialogueReader:
                     del delta.messages[cursor.next]  # it has not grown
             else:
                 delta.reset = cursor.next
-        if delta.reset is None and any(m.role is MessageRole.USER for m in messages):
-            # Who sent it put it down already, behind whatever else the reader had.
+        from_user = delta.is_part or any(m.role is MessageRole.USER for m in messages)
+        if delta.reset is None and from_user:
+            # Who sent it put it down already, behind whatever else the reader had. It may be in a
+            # later part.
             delta.reset = fresh
         if last.status is MessageStatus.GENERATING:
             delta.cursor = cursor.at(last.idx).showing(shown)
