@@ -38,7 +38,11 @@ _LOUD_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "arq", "arq.worke
 # `app.api.http.request_log` writes one line per request, with its id.
 _REPLACED_LOGGERS = ("uvicorn.access",)
 # At INFO these write the address of every call, whose query may hold a secret.
-_CHATTY_LOGGERS = ("httpx", "httpx2", "httpcore", "httpcore2")
+# And at DEBUG the SDKs write heads of answers, which may repeat what was sent.
+_CHATTY_LOGGERS = (
+    *("httpx", "httpx2", "httpcore", "httpcore2"),
+    *("openai", "anthropic", "pydantic_ai"),
+)
 
 
 def mask(value: Any) -> Any:

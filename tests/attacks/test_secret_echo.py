@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
@@ -17,7 +16,7 @@ from app.invokers.llm import LlmInvoker
 from app.invokers.tool import ServerTool
 from app.invokers.web.request_parts import RequestParts
 from app.invokers.web.secret_texts import SecretMask
-from tests.support.canaries import CANARIES, SENDABLE, leaked
+from tests.support.canaries import CANARIES, SENDABLE, echoes, leaked
 from tests.support.http_server import HttpServer, Says
 from tests.support.model_server import SHAPES, ModelServer, Said, Shape
 from tests.support.providers import load_provider
@@ -38,20 +37,6 @@ async def server() -> AsyncIterator[HttpServer]:
 async def model() -> AsyncIterator[ModelServer]:
     async with ModelServer() as server:
         yield server
-
-
-def echoes(*sent: str) -> str:
-    """Texts in the ways in which servers write what they were sent."""
-    lines: list[str] = []
-    for text in sent:
-        coded = base64.b64encode(text.encode()).decode()
-        pair = base64.b64encode(f"me:{text}".encode()).decode()
-        bearer = base64.b64encode(f"Bearer {text}".encode()).decode()
-        lines += [text, json.dumps({"h": text}), json.dumps({"h": text}, ensure_ascii=False)]
-        lines += [json.dumps({"said": json.dumps({"h": text})}), repr({"h": text.encode()})]
-        lines += [quote(text), quote(text, safe=""), coded, pair, bearer]
-        lines += [repr({"h": text}), f"Authorization: Basic {pair}", json.dumps([text])]
-    return "\n".join(lines)
 
 
 async def outcomes(server: HttpServer, status: int, said: str, config: dict[str, Any]) -> str:

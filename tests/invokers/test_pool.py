@@ -218,6 +218,7 @@ async def test_the_default_provider_may_be_on_this_machine() -> None:
             base_url=server.base_url,
             model="default-model",
             api_key=SecretStr("operator-key"),
+            tenant_models=["other-model"],
         )
         invokers = Invokers(settings)
         assert (await invokers.resolve("llm").invoke("x", CONTEXT)).text == DEFAULT_TEXT

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+from functools import cache
 from hashlib import sha256
 from urllib.parse import quote, quote_plus
 
@@ -28,7 +29,8 @@ CANARIES = {**SENDABLE, **OTHERS}
 _CORE = 12  # characters of base64 that no chance brings about
 
 
-def written(secret: str) -> set[str]:
+@cache
+def written(secret: str) -> frozenset[str]:
     """The forms of a secret: none of them may be where clients or operators read."""
     raw = secret.encode()
     texts = {secret, repr(secret)[1:-1], repr(raw)[2:-1], html.escape(secret)}
@@ -36,7 +38,7 @@ def written(secret: str) -> set[str]:
         texts |= {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for text in list(texts)}
     for safe in ("", "/", "!'()*~", "!$&'()*+,;=:@/?"):
         texts |= {quote(raw, safe=safe), quote_plus(secret, safe=safe)}
-    return texts | _base64(raw) | {raw.hex()}
+    return frozenset(texts | _base64(raw) | {raw.hex()})
 
 
 def _base64(raw: bytes) -> set[str]:
@@ -53,3 +55,17 @@ def _base64(raw: bytes) -> set[str]:
 def leaked(text: str, *secrets: str) -> list[str]:
     """The forms of secrets that a text holds."""
     return [form for secret in secrets for form in written(secret) if form in text]
+
+
+def echoes(*sent: str) -> str:
+    """Texts in the ways in which servers write what they were sent."""
+    lines: list[str] = []
+    for text in sent:
+        coded = base64.b64encode(text.encode()).decode()
+        pair = base64.b64encode(f"me:{text}".encode()).decode()
+        bearer = base64.b64encode(f"Bearer {text}".encode()).decode()
+        lines += [text, json.dumps({"h": text}), json.dumps({"h": text}, ensure_ascii=False)]
+        lines += [json.dumps({"said": json.dumps({"h": text})}), repr({"h": text.encode()})]
+        lines += [quote(text), quote(text, safe=""), coded, pair, bearer]
+        lines += [repr({"h": text}), f"Authorization: Basic {pair}", json.dumps([text])]
+    return "\n".join(lines)
