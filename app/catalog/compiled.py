@@ -11,7 +11,7 @@ import orjson
 from app.flows.flow import Flow
 from app.flows.manifest.compile import compile_flow
 from app.flows.rendering.sandbox import SandboxRenderer
-from app.kit.weighed_cache import WeighedCache
+from app.sizes.weighed_cache import WeighedCache
 
 # Bytes of memory: of any flow, and of a byte of its statechart and its model, or of its templates,
 # as JSON. Measured with tracemalloc: 46 KB, 97 to 143, and 1 to 7.

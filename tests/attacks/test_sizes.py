@@ -10,7 +10,7 @@ from app.db.engine import Database
 from app.flows.rendering.jinja import TrustedRenderer
 from app.flows.rendering.plain import fill, plain_parts
 from app.settings import Settings
-from app.sizes import MAX_BYTES, SizeLimitError
+from app.sizes.limit import MAX_BYTES, SizeLimitError
 from app.worker import serving
 from tests.support.flows import Session, flow_of
 from tests.support.manifests import manifest, post

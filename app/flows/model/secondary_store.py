@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from app.errors import StatewrightError
 from app.flows.model.versioned import SerializationError, VersionedModel, registered_model
-from app.sizes import SizeLimit
+from app.sizes.limit import SizeLimit
 
 # Bytes of the values that are read in one place, as JSON: they are there as objects all at once.
 MAX_LOADED = 40_000_000

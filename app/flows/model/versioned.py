@@ -8,7 +8,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from app.errors import DefinitionMismatchError
 from app.flows.model.codec import compress, content_size, decompress
-from app.sizes import SizeLimit
+from app.sizes.limit import SizeLimit
 
 
 class SerializationError(DefinitionMismatchError):

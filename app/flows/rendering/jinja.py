@@ -24,8 +24,8 @@ from app.flows.rendering.sandbox_child import (
 )
 from app.flows.rendering.store_reads import reads_of_template
 from app.kit.storable import text_fault
-from app.kit.weighed_cache import WeighedCache
-from app.sizes import SizeLimit, SizeLimitError, size_of
+from app.sizes.limit import SizeLimit, SizeLimitError, size_of
+from app.sizes.weighed_cache import WeighedCache
 
 # Stands for every name: what a template reads that includes others by a computed name.
 ANY_NAME = "*"

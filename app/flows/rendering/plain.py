@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from app.flows.rendering.jinja import MAX_PARSED, SANDBOX, joined
-from app.kit.weighed_cache import WeighedCache
+from app.sizes.weighed_cache import WeighedCache
 
 Parts = tuple[str | nodes.Name, ...]
 

@@ -37,7 +37,7 @@ from app.sessions.turn.run import opening_run
 from app.sessions.turn.stored_values import with_stored_values
 from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.visibility import check_usable
-from app.sizes import MAX_BYTES, SizeLimit, size_of
+from app.sizes.limit import MAX_BYTES, SizeLimit, size_of
 
 
 @dataclass(frozen=True, slots=True)

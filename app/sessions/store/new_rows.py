@@ -11,7 +11,7 @@ from app.flows.graph import PlannedStep
 from app.flows.scope import StepScope
 from app.kit.ids import new_id
 from app.sessions.store.protocol import PROTOCOL, WHOLE_SCOPE
-from app.sizes import size_of
+from app.sizes.limit import size_of
 
 
 class DueStep(NamedTuple):

@@ -11,7 +11,7 @@ from app.sessions.store.claim import Claim, Composite, composites_of
 from app.sessions.store.new_rows import DueStep, NewStep, StepFence
 from app.sessions.store.outcome import Superseded
 from app.sessions.store.sql import change_sql, read_sql, step_sql
-from app.sizes import SizeLimit
+from app.sizes.limit import SizeLimit
 
 # Two changes that lock the same steps in another order: PostgreSQL ends one, which tries again.
 _TRIES = 3

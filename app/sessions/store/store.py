@@ -27,7 +27,7 @@ from app.sessions.store.sql import change_sql, read_sql
 from app.sessions.store.sql.change_sql import Form, Forms
 from app.sessions.store.step_store import StepStore
 from app.sessions.store.stored_rows import read_action
-from app.sizes import SizeLimit
+from app.sizes.limit import SizeLimit
 
 
 class FailedInvocation(NamedTuple):

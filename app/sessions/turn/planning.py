@@ -10,7 +10,7 @@ from app.flows.template import Invoke
 from app.kit.ids import new_id
 from app.sessions.store.claim import Composite
 from app.sessions.store.new_rows import NewStep
-from app.sizes import SizeLimit
+from app.sizes.limit import SizeLimit
 
 
 async def plan_steps(

@@ -24,7 +24,7 @@ from app.sessions.turn.limits import TurnLimits
 from app.sessions.turn.planning import plan_steps
 from app.sessions.turn.rendering import ReadDialogue, RenderSource
 from app.sessions.turn.transition_input import TransitionInput, failure_message, said_by_user
-from app.sizes import SizeLimitError
+from app.sizes.limit import SizeLimitError
 from app.wire.messages import ErrorCode, error_block, plain_text
 
 _CUT = "{} ended at the limit of its length."

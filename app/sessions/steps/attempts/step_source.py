@@ -14,7 +14,7 @@ from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.rendering import RenderSource
 from app.sessions.turn.run import dialogue_reader
 from app.sessions.turn.stored_values import with_stored_values
-from app.sizes import SizeLimit, SizeLimitError, size_of
+from app.sizes.limit import SizeLimit, SizeLimitError, size_of
 
 T = TypeVar("T")
 TextT = TypeVar("TextT", bound=str | MarkedText)

@@ -1,6 +1,6 @@
 """A cache that is bounded by weight, and fair between those who fill it."""
 
-from app.kit.weighed_cache import WeighedCache
+from app.sizes.weighed_cache import WeighedCache
 
 
 def test_what_was_used_last_is_kept() -> None:
