@@ -15,6 +15,14 @@ from tests.support.dev import RunningDev
 Statewright = Callable[..., Result]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what is done with a `statewright dev`, of six processes, to make test-slow."""
+    for item in items:
+        if "dev" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def dev() -> Iterator[RunningDev]:
     """Its workers may reach this machine: the tests serve APIs and models there."""

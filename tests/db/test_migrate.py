@@ -21,6 +21,8 @@ from app.settings import Settings
 from tests.support.migration_lint import findings
 from tests.support.services import Clones, execute
 
+pytestmark = pytest.mark.slow  # make check runs them
+
 # Findings that are accepted, by revision: no further one without a reason beside it.
 ACCEPTED = {
     "0002",  # before the first release

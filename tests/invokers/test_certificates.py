@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.dev import outer_environment
 from tests.support.raw_server import raw_server, sends
 
+pytestmark = pytest.mark.slow  # starts processes
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nprivate!"
 
 # A process of its own, as a worker is: certificates are read once.
