@@ -33,7 +33,7 @@ class ApiSettings(BaseModel):
         5_000_000, gt=0, description="Larger bodies get 413; of most endpoints, over 64 KB"
     )
     max_body_values: int = Field(
-        50_000, gt=0, description="JSON with more values in it gets 400 unparsed"
+        20_000, gt=0, description="JSON with more values in it gets 400 unparsed"
     )
     body_seconds: float = Field(30.0, gt=0, description="A body that takes longer to come gets 408")
     answer_seconds: float = Field(

@@ -196,7 +196,8 @@ def _hash(request: StartAgentThreadRequest) -> bytes:
 def _title(messages: list[InitialMessage]) -> str | None:
     """How the first message of the user begins."""
     first = next((text_and_blocks(m)[0] for m in messages if m.role == "user"), "")
-    line = " ".join(first.split())
+    words = first.split(maxsplit=_TITLE_CHARS)  # so many are longer than a title
+    line = " ".join(words[:_TITLE_CHARS])
     if len(line) > _TITLE_CHARS:
         line = line[: _TITLE_CHARS - 1].rstrip() + "…"
     return line or None
