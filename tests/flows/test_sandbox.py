@@ -269,6 +269,9 @@ async def test_a_closed_renderer_renders_no_more() -> None:
 ORPHANS = """
 import asyncio
 from app.flows.rendering.sandbox import SandboxRenderer
+from app.kit.log import configure_logging
+
+configure_logging()
 
 async def main():
     renderer = SandboxRenderer()
@@ -302,6 +305,9 @@ WORK = "{% for a in range(n) %}{% endfor %}{{ n }}"
 PAUSED = """
 import asyncio
 from app.flows.rendering.sandbox import SandboxLimits, SandboxRenderer
+from app.kit.log import configure_logging
+
+configure_logging()
 
 async def main():
     async with SandboxRenderer(SandboxLimits(wall_seconds=0.4)) as renderer:

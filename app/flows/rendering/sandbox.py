@@ -19,10 +19,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 import orjson
+from structlog import get_logger
 from typing_extensions import override
 
 from app.errors import RendererLostError
@@ -34,6 +36,8 @@ from app.flows.rendering.jinja import (
     storable,
 )
 from app.kit.concurrency.shares import Shares, tenant
+
+log = get_logger(__name__)
 
 START_SECONDS = 20.0
 _TOO_LONG = "the template took too long and was stopped"
@@ -163,6 +167,13 @@ class _Lane:
         self._children.clear()
 
 
+@cache
+def _log_walls(standing: str) -> None:
+    """Says once which walls children have; see `sandbox_walls`."""
+    walls = standing.split()
+    log.info("templates of tenants are rendered behind walls", walls=["limits", *walls])
+
+
 class _ChildLostError(Exception):
     """The child is gone or silent for a reason that is not the template's."""
 
@@ -200,7 +211,7 @@ class _Child:
         child = cls(process, limits)
         try:
             async with asyncio.timeout(START_SECONDS):
-                await child._receive()
+                _log_walls((await child._receive()).decode())
         except BaseException as error:
             await child.kill()
             if isinstance(error, TimeoutError):

@@ -14,6 +14,8 @@ import resource
 import signal
 import sys
 from collections import OrderedDict
+from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any, BinaryIO
 
 import orjson
@@ -197,9 +199,23 @@ def confine(memory_bytes: int) -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def serve(renderer: Renderer, requests: BinaryIO, answers: BinaryIO, cpu_seconds: float) -> None:
+def load_walls() -> Callable[[], list[str]]:
+    """What raises the walls of `sandbox_walls`, which is beside this file."""
+    path = __file__.replace("sandbox_child", "sandbox_walls")
+    spec = spec_from_file_location("sandbox_walls", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    raise_walls: Callable[[], list[str]] = module.raise_walls
+    return raise_walls
+
+
+def serve(
+    renderer: Renderer, requests: BinaryIO, answers: BinaryIO, cpu_seconds: float, walls: bytes
+) -> None:
     """Says that it is ready, then answers until the parent closes the pipe, by dying too."""
-    _send(answers, b"")
+    _send(answers, walls)
     while len(header := requests.read(4)) == 4:  # noqa: PLR2004 - the length of a frame
         # The kernel ends the process when the time is up, even inside one call of C code.
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
@@ -222,10 +238,12 @@ def main(memory_bytes: int, max_output_bytes: int, cpu_seconds: float) -> None:
     renderer = Renderer(max_output_bytes)
     for mark in ("", "mark"):
         renderer.answer(orjson.dumps([WARM_UP, {}, mark]))
+    raise_walls = load_walls()
     confine(memory_bytes)
+    walls = " ".join(raise_walls()).encode()
     try:
         with contextlib.suppress(BrokenPipeError):
-            serve(renderer, sys.stdin.buffer, sys.stdout.buffer, cpu_seconds)
+            serve(renderer, sys.stdin.buffer, sys.stdout.buffer, cpu_seconds, walls)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
 
