@@ -26,8 +26,8 @@ from app.api.deps import (
     Writer,
 )
 from app.api.http.body import LARGE_BODY
-from app.api.http.journaled import changes_name
 from app.api.http.keyed import KeyedRoute
+from app.api.journaled import changes_name
 from app.api.schemas import Data, Page, answer
 from app.errors import faults_within
 from app.idempotency.request import request_hash

@@ -9,8 +9,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller, KeyScope
 from app.api.http.api_key import ApiKey
-from app.api.http.journaled import journal_of
 from app.api.http.keyed import begin, keyed_request
+from app.api.journaled import journal_of
 from app.db.engine import Database
 from app.idempotency.request import KeyedRequest
 from app.sessions.runtime import Runtime
@@ -88,7 +88,7 @@ def _changes(
 ) -> Callable[..., AsyncIterator[AsyncSession]]:
     """The request's one transaction, where it changes something: once for each idempotency key.
 
-    With `journaled` there is an entry of it in the journal; see `app.api.http.journaled`.
+    With `journaled` there is an entry of it in the journal; see `app.api.journaled`.
     """
 
     async def transaction(

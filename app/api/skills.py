@@ -9,8 +9,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.access.caller import Caller
 from app.api.deps import Changes, DbDep, ListDb, PageToken, Reader, Writer
 from app.api.http.body import max_body
-from app.api.http.journaled import changes_name
 from app.api.http.keyed import KeyedRoute
+from app.api.journaled import changes_name
 from app.api.schemas import Data, Page
 from app.errors import faults_within
 from app.skills import service, subscriptions, summaries, versions

@@ -141,8 +141,7 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
     async def logs(self, context: Context, name: str, limit: int) -> Table:
         """The most recent log entries of a resource, oldest first; also of one that is gone.
 
-        Of a kind that has private resources, admins alone are shown those of one that is gone: who
-        might see it is not known any more.
+        Of one that may have been private admins alone: who might see it is not known any more.
         """
         row = await self.find(context, name)
         items = [] if row is None else await self.events(context, row, limit)
