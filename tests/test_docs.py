@@ -109,3 +109,15 @@ def _settings(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[s
             yield from _settings(field.annotation, f"{prefix}{name}__".upper())
     if model is Settings:
         yield from (name.upper() for name in ClientSettings.model_fields)
+
+
+def test_no_page_installs_a_name_that_is_not_ours() -> None:
+    """Whoever registers it somewhere would run their code on the machine of the reader."""
+    install = re.compile(r"\b(?:install|uvx|pipx run)\s+(?:-\S+\s+)*statewright\b")
+    files = [
+        *_PAGES,
+        _ROOT / "Dockerfile",
+        _ROOT / "compose.yaml",
+        *_ROOT.glob("examples/**/*.yaml"),
+    ]
+    assert [file.name for file in files if install.search(file.read_text())] == []

@@ -90,6 +90,9 @@ metadata:
 spec:
   config:
     value: change-me
+    allowedHosts:
+      - api.example.com
+      - models.example.com
     expirationDate: "2099-12-31T00:00:00Z"
 """
 
