@@ -50,7 +50,6 @@ async def test_the_service_owns_its_data_and_has_no_other_rights() -> None:
         superuser = await asyncpg.connect(postgres.superuser_url)
         await superuser.execute("ALTER DATABASE statewright OWNER TO statewright")
         await migrate(postgres.superuser_url)
-        await superuser.execute("CREATE EXTENSION pg_trgm")
         await superuser.close()
         await postgres.stop()
 
