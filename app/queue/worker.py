@@ -25,8 +25,8 @@ _GATHER_SECONDS = 0.003
 # KEYS[2] by when it is their turn, give one after the other; whoever gave is the last then. An org
 # gets a slot while it has none, or less than the share ARGV[2] of those that it has or could have;
 # from ARGV[3] on, orgs and how many slots they have. If more are due, another worker is woken for
-# them, by the list KEYS[3]; the answer begins with whether that is so. From KEYS[4] on: where the
-# release before this one publishes.
+# them, by the list KEYS[3]; the answer begins with whether that is so. The release before this one
+# publishes into KEYS[4] and KEYS[5].
 _TAKE = """
 local time = redis.call('time')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -34,37 +34,39 @@ local free, share = tonumber(ARGV[1]), tonumber(ARGV[2])
 local has, taken = {}, {0}
 for i = 3, #ARGV, 2 do has[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local function take(key, org)
-  local id = redis.call('zrangebyscore', key, '-inf', now, 'LIMIT', 0, 1)[1]
-  if not id then return false end
-  redis.call('zrem', key, id)
-  taken[#taken + 1], taken[#taken + 2] = id, org
+  local first = redis.call('zrange', key, 0, 1, 'WITHSCORES')
+  local due = tonumber(first[2])
+  if not due or due > now then return false, due end
+  redis.call('zrem', key, first[1])
+  taken[#taken + 1], taken[#taken + 2] = first[1], org
   has[org], free = (has[org] or 0) + 1, free - 1
-  return true
+  return true, tonumber(first[4])
 end
-local gave, more = {}, true
+local due, more, took = {}, true, nil
 local parties = redis.call('zrangebyscore', KEYS[2], '-inf', now, 'LIMIT', 0, 500)
 while more and free > 0 do
   more = false
   for _, party in ipairs(parties) do
     local org = string.match(party, '^[^:]*')
     local slots = has[org] or 0
-    if free > 0 and gave[party] ~= 0 and (slots == 0 or slots + 1 <= share * (slots + free)) then
-      gave[party] = take(KEYS[1] .. ':of:' .. party, org) and 1 or 0
-      more = more or gave[party] == 1
+    local may = free > 0 and (slots == 0 or slots + 1 <= share * (slots + free))
+    if may and (due[party] or 0) <= now then
+      took, due[party] = take(KEYS[1] .. ':of:' .. party, org)
+      due[party] = due[party] or math.huge
+      more = more or took
     end
   end
 end
-for party, _ in pairs(gave) do
-  local first = redis.call('zrange', KEYS[1] .. ':of:' .. party, 0, 0, 'WITHSCORES')
-  if first[2] then redis.call('zadd', KEYS[2], math.max(now, tonumber(first[2])), party)
-  else redis.call('zrem', KEYS[2], party) end
+for party, moment in pairs(due) do
+  if moment == math.huge then redis.call('zrem', KEYS[2], party)
+  else redis.call('zadd', KEYS[2], math.max(now, moment), party) end
 end
-for i = 4, #KEYS do
-  while free > 0 and take(KEYS[i], '') do end
+if free > 0 and redis.call('exists', KEYS[4], KEYS[5]) > 0 then
+  for i = 4, 5 do
+    while free > 0 and take(KEYS[i], '') do end
+  end
 end
-for i = 2, #KEYS do
-  if i ~= 3 and redis.call('zcount', KEYS[i], '-inf', now) > 0 then taken[1] = 1 end
-end
+if redis.call('zcount', KEYS[2], '-inf', now) > 0 then taken[1] = 1 end
 if taken[1] == 1 and #taken > 1 then
   redis.call('lpush', KEYS[3], '1')
   redis.call('ltrim', KEYS[3], 0, 99)
