@@ -1,7 +1,9 @@
 """A flow, compiled: what the engine asks of it, whether it came as code or as a manifest."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from statemachine.exceptions import TransitionNotAllowed
@@ -25,6 +27,7 @@ from app.flows.rendering.jinja import TemplateRenderer
 from app.flows.states import FlowStates
 from app.flows.template import Template
 from app.flows.timers import StartedTimer
+from app.sizes.limit import exceeds
 
 log = get_logger(__name__)
 
@@ -57,6 +60,10 @@ _MATRIX = {
     (True, False): Recording.RENDERED,
     (True, True): Recording.NONE,
 }
+
+
+# Parts and characters that a hundred long expressions look at many times within 20 ms.
+_LITTLE = 500
 
 
 class Flow(FlowStates):
@@ -132,7 +139,7 @@ class Flow(FlowStates):
             return known
         try:
             code = OwnCode(self.key)
-            machine = code.call(lambda: self._bind(model, None, actor_input=""))
+            machine = await self._run(code, model, lambda: self._bind(model, None, actor_input=""))
             # A chart without async callbacks has entered it already.
             if not machine.configuration_values:
                 await code.run(machine.activate_initial_state)
@@ -178,7 +185,8 @@ class Flow(FlowStates):
                 return await self._moved(code, state, model, event, move)
             machine = self._bind(model, state)
             # By name for hooks of ours; in `event_data.args`, as the reference engine has it.
-            await code.run(lambda: machine.send(event, actor_input, actor_input=actor_input))
+            send = partial(machine.send, event, actor_input, actor_input=actor_input)
+            await self._run(code, model, send)
         except TransitionNotAllowed as error:
             refusal = machine.chart_notes.refusal if machine is not None else None
             raise self._refusal(state, event, refusal) from error
@@ -190,6 +198,12 @@ class Flow(FlowStates):
             detail = f"State {state!r} does not take the event {event!r}: {_reason(error)}"
             raise EventRefusedError(detail, extra=self._situation(state, event)) from error
         return self._entered(machine, state, model, event)
+
+    async def _run(self, code: OwnCode, model: SessionModel, function: Callable[[], Any]) -> Any:
+        """Runs the chart; in a thread, where a manifest's expressions may have much to look at."""
+        if not self.trusted and exceeds([model, model.user_info], _LITTLE):
+            return await asyncio.to_thread(function)
+        return await code.run(function)
 
     def _entered(
         self, machine: SessionMachine, state: str, model: SessionModel, event: str

@@ -5,6 +5,10 @@ may be so is counted part by part: a rendered text, the steps that a state start
 together, a session's model, what is shown of one, and a diff.
 """
 
+from typing import Any
+
+from pydantic import BaseModel
+
 from app.errors import ConflictError
 
 # Twice what a client may send at once: an event is shown whole, also beside what was there before.
@@ -48,3 +52,15 @@ class SizeLimit:
 def size_of(text: str) -> int:
     """The bytes of a text as UTF-8; half a character, which a text may hold here, counts too."""
     return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
+def exceeds(value: Any, most: int) -> bool:
+    """Whether a value has more than so many parts and characters; more are not looked at."""
+    waiting = [value]
+    while waiting and most >= 0:
+        item = waiting.pop()
+        item = vars(item) if isinstance(item, BaseModel) else item
+        most -= 1 + (len(item) if isinstance(item, str | dict | list) else 0)
+        if most >= 0 and isinstance(item, dict | list):
+            waiting.extend(item.values() if isinstance(item, dict) else item)
+    return most < 0

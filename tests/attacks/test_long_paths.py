@@ -1,4 +1,4 @@
-"""JMESPaths that take long do it beside the event loop."""
+"""JMESPaths and expressions that take long do it beside the event loop."""
 
 import time
 
@@ -28,3 +28,22 @@ async def test_the_paths_of_a_plan_are_evaluated_off_the_event_loop(client: Asyn
         shares.append(share_of_the_loop(began))
         assert answer.status_code == 200, answer.text
     assert min(shares) < 0.5
+
+
+async def test_expressions_over_much_data_are_evaluated_off_the_event_loop(
+    client: AsyncClient,
+) -> None:
+    """One event may take 0.2 s of them; each of these looks at all of the list."""
+    spec = flow_of("x")
+    asked = spec["statechart"]["states"]["waiting"]["transitions"]
+    asked[0]["cond"] = " or ".join(["-1 in parsed_actor_input"] * 30)
+    asked.append({"event": "user_input", "target": "waiting"})
+    await post(client, "apply", manifest("Flow", "slow", spec))
+    shares = []
+    for _ in range(3):
+        session = await Session.start(client, "slow")
+        began = time.thread_time(), time.process_time()
+        answer: httpx.Response = await session.post("user_input", f"[{','.join(['1'] * 120_000)}]")
+        shares.append(share_of_the_loop(began))
+        assert answer.status_code == 200, answer.text
+    assert min(shares) < 0.7

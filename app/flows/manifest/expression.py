@@ -51,14 +51,18 @@ class Names(Protocol):
 
 
 class Clock:
-    """Processor time that the expressions of one event may take together."""
+    """Processor time that the expressions of one event may take together, from the first on."""
 
     def __init__(self, seconds: float = CPU_SECONDS) -> None:
-        self._end = time.thread_time() + seconds
+        self._seconds = seconds
+        self._end: float | None = None  # of the thread that they are evaluated in
 
     def tick(self) -> None:
         """Raises `EvaluationError` when the time is up."""
-        if time.thread_time() > self._end:
+        now = time.thread_time()
+        if self._end is None:
+            self._end = now + self._seconds
+        if now > self._end:
             raise EvaluationError("The flow's expressions take too long on this session's data.")
 
 
