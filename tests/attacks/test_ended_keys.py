@@ -7,6 +7,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.access.key_holds import KeyHolds
+from app.errors import UnauthorizedError
+from app.kit.concurrency.tasks import end_tasks
 from tests.support.http import NewKey
 from tests.support.threads import start
 
@@ -74,3 +77,17 @@ async def test_a_wait_does_not_end_when_its_key_is_renamed(
     assert not held.done()
     api.state.runtime.wakeups.end_waits()
     assert (await held).status_code == 200
+
+
+async def test_a_wait_ends_though_nothing_is_heard_of_changes(
+    api: FastAPI, anonymous: httpx.AsyncClient, new_key: NewKey
+) -> None:
+    """As behind a transaction pooler: the keys of those who wait are looked at all the time."""
+    pool, key = api.state.database.pool, await new_key()
+    holds = KeyHolds(pool, hears=lambda: False)
+    looking = asyncio.create_task(holds.look_for_ever())
+    await pool.execute(ENDS["revoked"], key.key_id)
+    with pytest.raises(UnauthorizedError):
+        async with asyncio.timeout(5), holds.held(key.key_id, None):
+            await asyncio.sleep(10)
+    await end_tasks(looking)
