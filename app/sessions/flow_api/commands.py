@@ -14,7 +14,7 @@ from app.enums import ThreadVisibility
 from app.errors import BadRequestError, NotFoundError, error_line
 from app.flows.flow import Flow
 from app.flows.grammar.reader import MAX_PATH_CHARS
-from app.flows.model.session_model import parse_json
+from app.flows.model.session_model import SessionModel, parse_json
 from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import select
 from app.flows.template import queue_names
@@ -37,7 +37,9 @@ from app.sessions.turn.run import opening_run
 from app.sessions.turn.stored_values import with_stored_values
 from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.visibility import check_usable
-from app.sizes.limit import MAX_BYTES, SizeLimit, size_of
+from app.sizes.limit import MAX_BYTES, SizeLimit, exceeds, size_of
+
+_LITTLE = 5_000  # parts and characters of seed data that are checked within some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ async def start_session(
         return before.answer
     flow = await runtime.catalog.get(caller.org_id, key)
     change = _change(caller, flow, start, identity.session_id(caller))
-    model = flow.seed(_seed(start.seed_data))
+    model = await _seeded(flow, _seed(start.seed_data))
     model.session_id = change.session_id
     model.user_info = start.user_info
     given = TransitionInput(change.event, start.event_input, change.cause)
@@ -262,6 +264,13 @@ def _change(caller: Caller, flow: Flow, start: StartSession, session_id: str) ->
         ttl=start.ttl,
     )
     return Change.opening(session_id, caller.org_id, new_session, event=start.event or "start")
+
+
+async def _seeded(flow: Flow, data: dict[str, Any]) -> SessionModel:
+    """The model of a new session; much data of a manifest's flow are checked in a thread."""
+    if not flow.trusted and exceeds(data, _LITTLE):
+        return await asyncio.to_thread(flow.seed, data)
+    return flow.seed(data)
 
 
 def _seed(data: dict[str, Any] | str | None) -> dict[str, Any]:
