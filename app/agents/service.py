@@ -17,7 +17,7 @@ from app.agents.record import (
 )
 from app.db.models import Agent, AgentRevision
 from app.db.models.columns import NOW
-from app.db.paging import newest_page
+from app.db.paging import fitting, newest_page
 from app.db.revisions import prune_agent_revisions
 from app.enums import Quota
 from app.errors import ConflictError, NotFoundError
@@ -157,9 +157,10 @@ async def list_revisions(
     )
     if page_token is not None:
         query = query.where(AgentRevision.revision < _revision_before(page_token))
-    query = query.order_by(col(AgentRevision.revision).desc()).limit(limit + 1)
-    revisions = (await db.exec(query)).all()
-    page, token = cut_page(revisions, limit, lambda last: encode_token(str(last.revision)))
+    query = query.order_by(col(AgentRevision.revision).desc())
+    most = await fitting(db, query, AgentRevision, limit)
+    revisions = (await db.exec(query.limit(most + 1))).all()
+    page, token = cut_page(revisions, most, lambda last: encode_token(str(last.revision)))
     return [_revision_record(revision) for revision in page], token
 
 

@@ -25,6 +25,9 @@ from app.settings import ListSettings
 _CANCEL_SECONDS = 0.5
 
 
+PAGE_BYTES = "page_bytes"  # in the `info` of a transaction of a list: most bytes of its page
+
+
 class DatabaseUnreachableError(Exception):
     """There is no way to PostgreSQL, or it did not answer in time; the cause says which."""
 
@@ -173,12 +176,18 @@ class Database:
     """
 
     def __init__(
-        self, engine: AsyncEngine, lists: AsyncEngine, pool: asyncpg.Pool, shares: ListPlaces
+        self,
+        engine: AsyncEngine,
+        lists: AsyncEngine,
+        pool: asyncpg.Pool,
+        shares: ListPlaces,
+        page_bytes: int,
     ) -> None:
         self.engine = engine
         self.pool = pool
         self._lists = lists
         self._shares = shares
+        self._page = {PAGE_BYTES: page_bytes}
 
     @classmethod
     @asynccontextmanager
@@ -218,7 +227,7 @@ class Database:
         )
         async with pool:
             try:
-                yield cls(engine, list_engine, pool, _shares(lists))
+                yield cls(engine, list_engine, pool, _shares(lists), lists.page_bytes)
             finally:
                 await list_engine.dispose()
                 await engine.dispose()
@@ -242,7 +251,7 @@ class Database:
         """
         async with (
             self._shares.place(org_id),
-            AsyncSession(self._lists, expire_on_commit=False) as db,
+            AsyncSession(self._lists, expire_on_commit=False, info=self._page) as db,
             db.begin(),
         ):
             yield db

@@ -1,15 +1,21 @@
-"""Pages of rows, newest first: each goes on after the last row of the page before."""
+"""Pages of rows, newest first: each goes on after the last row of the page before.
+
+A page holds so many rows at most, and so many bytes, but one row in any case.
+"""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, TypeVar, TypeVarTuple, overload
 
-from sqlalchemy import tuple_
-from sqlmodel import col
+from sqlalchemy import BigInteger, literal_column, tuple_
+from sqlmodel import SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import Select, SelectOfScalar
 
+from app.db.engine import PAGE_BYTES
 from app.db.models import Action, Agent, Session, Skill
 from app.kit.paging import cut_page, decode_keyset, encode_keyset
+from app.settings import ListSettings
 
 Table = type[Action | Agent | Session | Skill]
 RowT = TypeVar("RowT")
@@ -56,10 +62,30 @@ async def newest_page(
     created, row_id = col(table.created), col(table.id)
     if page_token:
         query = query.where(tuple_(created, row_id) < decode_keyset(page_token))
-    query = query.order_by(created.desc(), row_id.desc()).limit(limit + 1)
+    query = query.order_by(created.desc(), row_id.desc())
+    most = limit if table is Session else await fitting(db, query, table, limit)
 
     def token_after(row: Any) -> str:
         last = row if isinstance(row, table) else row[0]
         return encode_keyset(last.created, last.id)
 
-    return cut_page((await db.exec(query)).all(), limit, token_after)
+    return cut_page((await db.exec(query.limit(most + 1))).all(), most, token_after)
+
+
+async def fitting(db: AsyncSession, query: Any, table: type[SQLModel], limit: int) -> int:
+    """How many of the first rows of a query hold no more bytes than a page may; at least one.
+
+    PostgreSQL looks at one page of them, and gives numbers alone.
+
+    Args:
+        db: the transaction of a list.
+        query: in order.
+        table: that the rows are of, or begin with.
+        limit: most rows.
+    """
+    name = table.__tablename__
+    size = literal_column(f'octet_length("{name}"::text)', BigInteger).label("size")
+    page = query.with_only_columns(size, maintain_column_froms=True).limit(limit).subquery()
+    sizes = (await db.exec(select(page.c.size))).all()
+    most = db.info.get(PAGE_BYTES, ListSettings().page_bytes)
+    return max(1, sum(1 for total in accumulate(sizes) if total <= most))

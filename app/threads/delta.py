@@ -71,12 +71,12 @@ async def wait_for_delta(
 
 def _delta(view: SessionWithInvocation, delta: ThreadDelta) -> dict[str, Any]:
     session, waiting = view.session, waiting_fields(view)
-    told = delta.moved or (delta.is_part and session.flow == KEY)
+    is_given = delta.moved or (delta.is_part and session.flow == KEY)
     return {
         "messages_by_idx": {str(idx): message for idx, message in delta.messages.items()},
         "continuation_token": delta.cursor.token(),
         "reset_from_message_sequence_num": delta.reset,
-        "status": _status(session, is_part=delta.is_part) if told else None,
+        "status": _status(session, is_part=delta.is_part) if is_given else None,
         "title": session.title if delta.moved else None,
         "activity": waiting["activity"],
         "required_actions": waiting["required_actions"] if delta.moved else None,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
+from sqlalchemy.orm import defer
 from sqlmodel import col, select
 from typing_extensions import override
 
@@ -160,6 +161,7 @@ spec:
         row = await self.require(context, name, lock=True)
         revisions = await self._revisions(context, row)
         then = chosen_revision(revisions, f"Agent {name!r}", revision)
+        await context.db.refresh(then, ["request_template", "variables"])
         described = {"description": then.description} if then.description is not None else {}
         return {
             "apiVersion": API_VERSION,
@@ -233,7 +235,10 @@ spec:
         return [Reference("Flow", spec["flow"], ("flow",)), *defaults, *tools, *_priced(spec)]
 
     async def _revisions(self, context: Context, row: Agent) -> Sequence[AgentRevision]:
-        query = select(AgentRevision).where(AgentRevision.agent_id == row.id)
+        """What it was, newest first, without what is large: a history shows none of it."""
+        large: Any = (AgentRevision.request_template, AgentRevision.variables)
+        query = select(AgentRevision).options(*map(defer, large))
+        query = query.where(AgentRevision.agent_id == row.id)
         newest = query.order_by(col(AgentRevision.revision).desc())
         return (await context.db.exec(newest)).all()
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field
 from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import defer
 from sqlmodel import col, select
 from typing_extensions import override
 
@@ -226,6 +227,7 @@ spec:
         self, context: Context, name: str, revision: int | None
     ) -> dict[str, Any]:
         then = chosen_revision(await self._revisions(context, name), f"Flow {name!r}", revision)
+        await context.db.refresh(then, ["spec"])
         metadata = self.metadata_of(then)
         del metadata["resourceVersion"]
         return {
@@ -236,10 +238,13 @@ spec:
         }
 
     async def _revisions(self, context: Context, name: str) -> Sequence[FlowRevision]:
-        """Those since the flow is there; one that was deleted begins anew."""
+        """Those since the flow is there, without specs; one that was deleted begins anew."""
         await self.require(context, name)
-        query = select(FlowRevision).where(
-            FlowRevision.org_id == context.caller.org_id, FlowRevision.key == name
+        spec: Any = FlowRevision.spec
+        query = (
+            select(FlowRevision)
+            .options(defer(spec))
+            .where(FlowRevision.org_id == context.caller.org_id, FlowRevision.key == name)
         )
         rows = (await context.db.exec(query.order_by(col(FlowRevision.revision).desc()))).all()
         return list(takewhile(lambda row: not row.deleted, rows))

@@ -39,6 +39,7 @@ class SessionBroker(StoredBroker[SessionSpec, Session]):
     table: ClassVar[Any] = Session
     id_prefix: ClassVar[str] = "ath"
     name_field: ClassVar[str] = "id"
+    large_rows: ClassVar[bool] = False  # their models are not read
     sort_by: ClassVar[str] = "created"
     sort_upwards: ClassVar[bool] = False
     spec_model = SessionSpec

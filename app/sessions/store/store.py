@@ -11,7 +11,6 @@ from app.errors import NotFoundError
 from app.flows.model.secondary_store import MAX_LOADED
 from app.sessions.store.change import Change
 from app.sessions.store.claim import Claim
-from app.sessions.store.messages import MessageReads
 from app.sessions.store.new_rows import DueStep
 from app.sessions.store.outcome import NotStarted, Resumed, Started, Superseded
 from app.sessions.store.snapshot import (
@@ -25,6 +24,7 @@ from app.sessions.store.snapshot import (
 )
 from app.sessions.store.sql import change_sql, read_sql
 from app.sessions.store.sql.change_sql import Form, Forms
+from app.sessions.store.sql.message_reads import MessageReads
 from app.sessions.store.step_store import StepStore
 from app.sessions.store.stored_rows import read_action
 from app.sizes.limit import SizeLimit

@@ -10,12 +10,13 @@ from sqlmodel.sql.expression import SelectOfScalar
 from typing_extensions import override
 
 from app.db.models.columns import NOW
+from app.db.paging import fitting
 from app.kit.ids import new_id
 from app.manifests.broker import Broker, RowT
 from app.manifests.brokers.bases.listing import after, label_conditions
 from app.manifests.context import Context
 from app.manifests.model.envelope import Manifest, SpecT
-from app.manifests.model.table import Column, GetQuery
+from app.manifests.model.table import Column, GetQuery, Table
 
 
 def meta_field(name: str) -> Column:
@@ -46,12 +47,14 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         table: of the rows.
         id_prefix: of their ids.
         name_field: the column that holds the name.
+        large_rows: whether a page of them may hold much.
     """
 
     # A table class, whose columns mypy cannot know here.
     table: ClassVar[Any]
     id_prefix: ClassVar[str]
     name_field: ClassVar[str] = "name"
+    large_rows: ClassVar[bool] = True
     columns: ClassVar[Sequence[Column]] = COLUMNS
 
     def visible_rows(self, context: Context) -> SelectOfScalar[Any]:
@@ -84,9 +87,22 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
     @override
     async def rows(self, context: Context, query: GetQuery | None) -> Sequence[RowT]:
         statement = self.visible_rows(context)
-        if query is None:
-            everything: Sequence[RowT] = (await context.db.exec(statement)).all()
-            return everything
+        if query is not None:
+            statement = self._selected(context, query).limit(query.i)
+        found: Sequence[RowT] = (await context.db.exec(statement)).all()
+        return found
+
+    @override
+    async def get(self, context: Context, query: GetQuery) -> Table:
+        if self.large_rows:
+            selected = self._selected(context, query)
+            most = await fitting(context.db, selected, self.table, query.i)
+            query = query.model_copy(update={"i": most})
+        return await super().get(context, query)
+
+    def _selected(self, context: Context, query: GetQuery) -> SelectOfScalar[Any]:
+        """The rows that a query selects, in its order, from the start of its page."""
+        statement = self.visible_rows(context)
         if query.name is not None:
             statement = statement.where(self.has_name(query.name))
         statement = statement.where(*self.conditions(query))
@@ -96,9 +112,7 @@ class StoredBroker(Broker[SpecT, RowT], Generic[SpecT, RowT]):
         column, upwards = getattr(self.table, order[0]), order[1]
         if (start := query.start(order)) is not None:
             statement = statement.where(after(column, self.table.id, start, upwards=upwards))
-        statement = statement.order_by(column if upwards else column.desc(), self.table.id)
-        rows: Sequence[RowT] = (await context.db.exec(statement.limit(query.i))).all()
-        return rows
+        return statement.order_by(column if upwards else column.desc(), self.table.id)
 
     @override
     async def create(self, context: Context, manifest: Manifest[SpecT]) -> RowT:
