@@ -139,16 +139,13 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
         await self.remove(context, row)
 
     async def logs(self, context: Context, name: str, limit: int) -> Table:
-        """The most recent log entries of a resource, oldest first; also of one that is gone.
-
-        Of one that may have been private admins alone: who might see it is not known any more.
-        """
+        """The most recent log entries of a resource, oldest first; also of one that is gone."""
         row = await self.find(context, name)
         items = [] if row is None else await self.events(context, row, limit)
         known_as = name if row is None else self.metadata_of(row)["name"]
         items += await read_journal(context.db, context.caller, self.kind, known_as, limit)
         if row is None:
-            self._check_was_there(context, name, items)
+            self.check_was_there(context, name, items)
         items.sort(key=lambda item: item["time"])
         return to_table(LOG_COLUMNS, items[-limit:])
 
@@ -286,7 +283,9 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
         lock = func.pg_advisory_xact_lock(func.hashtextextended(key, 0))
         (await context.db.exec(select(lock))).all()
 
-    def _check_was_there(self, context: Context, name: str, items: list[dict[str, Any]]) -> None:
+    def check_was_there(self, context: Context, name: str, items: list[dict[str, Any]]) -> None:
+        """Raises `NotFoundError` unless the caller may read the log of what is gone."""
+        # Who might see one that was private is not known any more.
         hidden = self.has_private_rows and not context.caller.has(KeyScope.ADMIN)
         if hidden or all(item["status"] != "200" for item in items):
             self._raise_not_found(name)

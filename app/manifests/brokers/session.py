@@ -141,6 +141,12 @@ spec:
         return await session_events(context, col(Session.id) == row.id, limit)
 
     @override
+    def check_was_there(self, context: Context, name: str, items: list[dict[str, Any]]) -> None:
+        if not any(item["text"] == "delete" and item["status"] == "200" for item in items):
+            self._raise_not_found(name)  # it is over, and was not deleted by anybody
+        super().check_was_there(context, name, items)
+
+    @override
     async def remove(self, context: Context, row: Session) -> None:
         check_deletable(context.caller, row)
         events = await self.events(context, row, KEPT_EVENTS)
