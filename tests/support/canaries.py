@@ -34,7 +34,7 @@ def written(secret: str) -> frozenset[str]:
     """The forms of a secret: none of them may be where clients or operators read."""
     raw = secret.encode()
     texts = {secret, repr(secret)[1:-1], repr(raw)[2:-1], html.escape(secret)}
-    for ascii_only in (True, False):
+    for ascii_only in (True, False, True):  # also JSON within JSON within JSON
         texts |= {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for text in list(texts)}
     for safe in ("", "/", "!'()*~", "!$&'()*+,;=:@/?"):
         texts |= {quote(raw, safe=safe), quote_plus(secret, safe=safe)}

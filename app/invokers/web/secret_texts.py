@@ -116,7 +116,7 @@ def _forms(secret: str) -> set[str]:
     raw = secret.encode(errors="replace")
     texts = {secret, repr(secret)[1:-1], repr(raw)[2:-1], raw.decode("latin-1")}
     texts |= {html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;")}
-    for _ in range(2):  # also JSON within JSON
+    for _ in range(3):  # also JSON within JSON
         texts |= {form for text in list(texts) for form in _json_forms(text)}
     quoted = {quote(raw, safe=safe) for safe in _UNQUOTED}
     quoted |= {quote_plus(secret, safe=safe, errors="replace") for safe in _UNQUOTED}
