@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Any, Self
 
 from app.enums import Quota
-from app.errors import ForbiddenError, OrgQuotaError, QuotaExceededError
+from app.errors import ForbiddenError
+from app.quotas import OrgQuotaError, QuotaExceededError
 
 _RETRY_SECONDS = 10  # until steps that run may have ended, and are counted again
 

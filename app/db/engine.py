@@ -246,7 +246,7 @@ class Database:
         end sooner.
 
         Raises:
-            ListQuotaError: too many lists and searches of the org wait already.
+            QuotaExceededError: too many lists and searches of the org wait already.
             UnavailableError: no connection became free in time.
         """
         async with (

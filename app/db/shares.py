@@ -3,18 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import ClassVar
 
-from app.errors import StatewrightError, UnavailableError
+from app.errors import UnavailableError
 from app.kit.concurrency.shares import Shares
-
-
-class ListQuotaError(StatewrightError):
-    """An org has more lists and searches waiting than it may."""
-
-    status: ClassVar[int] = 429
-    code: ClassVar[str] = "quota-exceeded"
-    title: ClassVar[str] = "Quota exceeded"
+from app.quotas import QuotaExceededError
 
 
 class ListPlaces:
@@ -37,15 +29,15 @@ class ListPlaces:
         """A place for an org, while the block lasts.
 
         Raises:
-            ListQuotaError: too many of its requests wait already.
+            QuotaExceededError: too many of its requests wait already.
             UnavailableError: none became free in time.
         """
         shares = self._shares
         if not shares.may_have(org_id) and shares.waiting(org_id) >= self._most_waiting:
-            raise ListQuotaError(
+            raise QuotaExceededError(
+                "lists",
                 f"{self._most_waiting} lists and searches of this org wait already, as many as may"
                 " (quota: lists and searches at once); try again.",
-                extra={"quota": "lists", "limit": self._most_waiting},
                 retry_after=1,
             )
         try:

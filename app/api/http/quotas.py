@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from app.access.caller import Caller
-from app.errors import QuotaExceededError
+from app.quotas import QuotaExceededError
 from app.settings import RequestSettings
 
 _AT_ONCE_RETRY_SECONDS = 1.0
