@@ -199,6 +199,10 @@ class SessionStore(StepStore, MessageReads):
         """Deletes sessions whose time is up, so many at once; how many there were."""
         return len(await self._pool.fetch(change_sql.EXPIRE, most))
 
+    async def expire_messages(self, most: int) -> int:
+        """Deletes messages of such sessions, so many at once; how many there were."""
+        return len(await self._pool.fetch(change_sql.EXPIRE_MESSAGES, most))
+
     async def changed(self, ages: dict[str, float]) -> set[str]:
         """The sessions, of some with seconds, that changed within these seconds or are gone."""
         rows = await self._pool.fetch(read_sql.CHANGED, list(ages), list(ages.values()))

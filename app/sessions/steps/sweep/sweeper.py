@@ -19,6 +19,7 @@ log = get_logger(__name__)
 
 _DIRECT_SECONDS = 0.25
 _EXPIRE_BATCH = 100
+_MESSAGE_BATCH = 2_000  # of long sessions: one that is deleted with all of them takes too long
 
 
 async def sweep(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
@@ -65,6 +66,8 @@ async def _start_without_redis(runtime: Runtime, workers: Sequence[QueueWorker])
 
 
 async def _expire(runtime: Runtime) -> None:
+    while await runtime.store.expire_messages(_MESSAGE_BATCH) == _MESSAGE_BATCH:
+        pass
     while await runtime.store.expire(_EXPIRE_BATCH) == _EXPIRE_BATCH:
         pass
 

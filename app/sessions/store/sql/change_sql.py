@@ -270,6 +270,13 @@ DELETE FROM session WHERE id IN (
   SELECT s.id FROM session s WHERE {EXPIRED_SQL} LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING id"""
 
+# $1 how many: messages of sessions that are over, so that no statement deletes them all.
+EXPIRE_MESSAGES = f"""
+DELETE FROM message WHERE (session_id, idx) IN (
+  SELECT m.session_id, m.idx FROM session s JOIN message m ON m.session_id = s.id
+  WHERE {EXPIRED_SQL} LIMIT $1)
+RETURNING idx"""
+
 # $1 an action that its session does not wait for any more.
 EXPIRE_ACTION = """
 UPDATE action SET status = 'expired', resolved_at = clock_timestamp()
