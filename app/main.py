@@ -24,12 +24,12 @@ from app.api import (
 from app.api.http import problems
 from app.api.http.body import BodyReads
 from app.api.http.cors import cors
-from app.api.http.docs import add_docs
 from app.api.http.head import HeadLimitMiddleware
+from app.api.http.limits.quotas import Quotas
 from app.api.http.methods import HeadMiddleware
-from app.api.http.openapi import DESCRIPTION, TAGS, StatewrightApi, operation_id
+from app.api.http.openapi.document import DESCRIPTION, TAGS, StatewrightApi, operation_id
+from app.api.http.openapi.pages import add_docs
 from app.api.http.prefix import PrefixMiddleware
-from app.api.http.quotas import Quotas
 from app.api.http.request_log import RequestLogMiddleware
 from app.api.manifests import about
 from app.api.manifests import endpoints as manifests

@@ -58,7 +58,7 @@ def api(
     with _importing():
         import uvicorn
 
-        from app.api.http.connection_limits import bounded_protocol
+        from app.api.http.limits.connections import bounded_protocol
         from app.kit.open_files import allow_open_files
         from app.main import create_app
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from app.api.http.connection_limits import bounded_protocol
+from app.api.http.limits.connections import bounded_protocol
 from app.settings import ApiSettings
 
 GET = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"

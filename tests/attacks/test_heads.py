@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from app.api.http.connection_limits import bounded_protocol
+from app.api.http.limits.connections import bounded_protocol
 from app.settings import ApiSettings
 
 HEAD_SECONDS = 0.3

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from roboto.http import BearerTokenDecorator, RobotoClient
 
 from app.access.service import CreatedKey, create_key
-from app.api.http.connection_limits import bounded_protocol
+from app.api.http.limits.connections import bounded_protocol
 from app.db.engine import Database
 from app.kit.log import configure_logging
 from app.settings import Settings

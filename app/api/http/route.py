@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from app.api.http.api_key import api_keys, find_caller
 from app.api.http.body import BodyReads, JsonRequest, is_light, max_bytes_of, parse_json
+from app.api.http.limits.quotas import Admission, Quotas
 from app.api.http.query import check_query, query_names
-from app.api.http.quotas import Admission, Quotas
 from app.settings import Settings
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 from typing_extensions import override
 
-from app.api.http.generated_clients import for_generators
+from app.api.http.openapi.generated_clients import for_generators
 from app.api.http.problems import Problem, problem_responses
 
 DESCRIPTION = """\

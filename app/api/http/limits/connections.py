@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from app.api.http.head_limits import HeadLimitedProtocol
+from app.api.http.limits.heads import HeadLimitedProtocol
 from app.errors import UnavailableError
 from app.settings import ApiSettings
 

@@ -1,0 +1,1 @@
+"""What is counted before a request is answered: connections, heads, quotas."""
