@@ -12,7 +12,7 @@ from app.cli.failures import CommandError
 from app.cli.profile import Profile, find_profile, is_loopback
 from app.errors import error_line
 from app.kit.certificates import certificates_for
-from app.settings import ClientSettings
+from app.settings.client import ClientSettings
 
 _SECONDS = 60.0
 _CONNECT_SECONDS = 10.0

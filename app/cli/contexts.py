@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from app.cli.failures import CommandError, one_line_errors
 from app.cli.printing.output import Format, say, say_document, say_rows
 from app.cli.profile import Config, Profile, checked, config_file, read_config, write_config
-from app.settings import ClientSettings
+from app.settings.client import ClientSettings
 
 app = typer.Typer(help="Name services, and choose one of them.", no_args_is_help=True)
 

@@ -20,7 +20,7 @@ from pydantic import (
 
 from app.cli.failures import CommandError
 from app.kit.credential import HeaderCredential
-from app.settings import ClientSettings
+from app.settings.client import ClientSettings
 
 _DEV_FILE = Path(".statewright/dev.json")
 

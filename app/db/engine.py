@@ -19,7 +19,7 @@ from typing_extensions import override
 from app.db.address import MARGIN_SECONDS, PATIENCE_SECONDS, connection_options
 from app.db.pooler import PooledConnection, is_pooled
 from app.db.shares import ListPlaces
-from app.settings import ListSettings
+from app.settings.http import ListSettings
 
 # A statement that was given up is cancelled; a server that does not say so by then hangs.
 _CANCEL_SECONDS = 0.5

@@ -15,7 +15,7 @@ from sqlmodel.sql.expression import Select, SelectOfScalar
 from app.db.engine import PAGE_BYTES
 from app.db.models import Action, Agent, Session, Skill
 from app.kit.paging import cut_page, decode_keyset, encode_keyset
-from app.settings import ListSettings
+from app.settings.http import ListSettings
 
 Table = type[Action | Agent | Session | Skill]
 RowT = TypeVar("RowT")

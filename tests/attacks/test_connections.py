@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from app.api.http.limits.connections import bounded_protocol
-from app.settings import ApiSettings
+from app.settings.http import ApiSettings
 
 GET = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"
 MAX = 4

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from app.cli.failures import CommandError
 from app.cli.profile import find_profile
-from app.settings import ClientSettings, Settings
+from app.settings import Settings
+from app.settings.client import ClientSettings
 from tests.support.manifests import post, secret, send
 
 PART = "q7q7-not-to-be-shown"

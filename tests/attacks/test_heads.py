@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from app.api.http.limits.connections import bounded_protocol
-from app.settings import ApiSettings
+from app.settings.http import ApiSettings
 
 HEAD_SECONDS = 0.3
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"

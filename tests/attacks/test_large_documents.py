@@ -6,7 +6,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.settings import ListSettings, Settings
+from app.settings import Settings
+from app.settings.http import ListSettings
 from tests.support.threads import data, said
 
 PAGE = 20_000

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from app.db.engine import Database, create_engine
-from app.settings import ListSettings, Settings
+from app.settings import Settings
+from app.settings.http import ListSettings
 from tests.support.http import NewKey
 from tests.support.threads import THREADS, data, start
 

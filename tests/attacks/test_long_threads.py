@@ -5,7 +5,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.db.engine import Database
-from app.settings import ListSettings, Settings
+from app.settings import Settings
+from app.settings.http import ListSettings
 from tests.support.threads import THREADS, Reader, data, said, start, texts
 
 PAGE = 20_000

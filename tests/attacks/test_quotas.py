@@ -12,7 +12,7 @@ from app.db.engine import Database
 from app.kit.concurrency.tasks import end_tasks
 from app.manifests.quotas import count_quotas
 from app.settings import Settings
-from app.tenant_settings import QuotaSettings
+from app.settings.tenants import QuotaSettings
 from tests.support.flows import Session
 from tests.support.http import NewKey
 from tests.support.manifests import manifest, post, secret, send

@@ -7,7 +7,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.settings import RequestSettings, Settings
+from app.settings import Settings
+from app.settings.http import RequestSettings
 from tests.support.http import NewKey
 from tests.support.manifests import manifest
 from tests.support.threads import start

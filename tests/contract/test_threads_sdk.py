@@ -28,7 +28,8 @@ from roboto.exceptions import (
 from roboto.http import RobotoClient
 
 from app.access.caller import KeyScope
-from app.settings import ListSettings, LlmSettings, Settings
+from app.settings import LlmSettings, Settings
+from app.settings.http import ListSettings
 from tests.contract.conftest import Service, running_worker
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -22,7 +22,8 @@ from app.dev.postgres import Postgres
 from app.dev.process import free_port
 from app.dev.servers import Api, Worker, child_environment
 from app.dev.valkey import Valkey
-from app.settings import ApiSettings, Settings
+from app.settings import Settings
+from app.settings.http import ApiSettings
 
 T = TypeVar("T")
 Part = Postgres | Valkey | Api | Worker

@@ -22,7 +22,8 @@ from app.dev.process import free_port
 from app.dev.servers import child_environment
 from app.kit.certificates import NO_CERTIFICATES
 from app.kit.log import configure_logging, mask
-from app.settings import ApiSettings, Settings
+from app.settings import Settings
+from app.settings.http import ApiSettings
 from tests.support.dev import COMMAND
 
 

@@ -11,7 +11,7 @@ from app.cli.failures import CommandError, one_line_errors
 from app.cli.manifests.sources import placed, read_sources
 from app.cli.manifests.targets import KindArgument, NameArgument, target
 from app.cli.printing.output import as_yaml, resource_name, say
-from app.settings import ClientSettings
+from app.settings.client import ClientSettings
 
 _HEADER = "# Save and close to apply; as it is, nothing changes.\n"
 _DONE = {"created": "created", "updated": "edited", "unchanged": "unchanged"}

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from app.api.http.limits.heads import HeadLimitedProtocol
 from app.errors import UnavailableError
-from app.settings import ApiSettings
+from app.settings.http import ApiSettings
 
 
 class TooManyConnectionsError(UnavailableError):

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.access.caller import Caller
 from app.quotas import QuotaExceededError
-from app.settings import RequestSettings
+from app.settings.http import RequestSettings
 
 _AT_ONCE_RETRY_SECONDS = 1.0
 

@@ -11,7 +11,7 @@ from app.errors import FieldError, Loc
 from app.manifests.context import Context
 from app.manifests.model.envelope import bad_manifest
 from app.queue.live_workers import unserved_text
-from app.tenant_settings import LimitSettings
+from app.settings.tenants import LimitSettings
 
 
 async def check_calls(context: Context, templates: dict[str, Any]) -> None:

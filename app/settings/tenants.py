@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 from app.enums import Quota
-from app.setting_types import CommaList
+from app.settings.types import CommaList
 
 
 class LimitSettings(BaseModel):
