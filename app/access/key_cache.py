@@ -8,7 +8,7 @@ from typing import Self
 
 import asyncpg
 
-from app.access.key_holds import KeyHolds
+from app.access.key_holds import IS_VALID, KeyHolds
 from app.db.listen import listen
 from app.errors import UnauthorizedError
 from app.kit.concurrency.tasks import end_tasks
@@ -17,15 +17,11 @@ from app.kit.concurrency.tasks import end_tasks
 CHANNEL = "statewright_api_key"
 _KEEP_SECONDS = 5.0
 
-_FIND = """
+_FIND = f"""
 SELECT k.digest, k.org_id, k.user_id, u.email, k.scopes, o.quotas, o.used_up,
        k.expires_at - clock_timestamp() AS lasts
 FROM api_key k JOIN "user" u ON u.id = k.user_id JOIN org o ON o.id = k.org_id
-WHERE k.id = $1
-  AND k.revoked_at IS NULL
-  AND k.deployed AND u.deployed
-  AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
-"""
+WHERE k.id = $1 AND {IS_VALID}"""  # noqa: S608 - text of ours
 
 
 class KeyCache:

@@ -13,16 +13,16 @@ from app.errors import UnauthorizedError
 
 log = get_logger(__name__)
 
-_VALID = """
-SELECT k.id
-FROM api_key k JOIN "user" u ON u.id = k.user_id
-WHERE k.id = ANY($1)
-  AND k.revoked_at IS NULL
-  AND k.deployed AND u.deployed
-  AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
-"""
+# Of a key `k` of a user `u`.
+IS_VALID = """
+  k.revoked_at IS NULL AND k.deployed AND u.deployed
+  AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())"""
+
+_VALID = f"""
+SELECT k.id FROM api_key k JOIN "user" u ON u.id = k.user_id
+WHERE k.id = ANY($1) AND {IS_VALID}"""  # noqa: S608 - text of ours
 _LOOK_SECONDS = 5.0
-_LOOK_SECONDS_UNHEARD = 0.7  # while nothing is heard of changes
+_UNNOTIFIED_LOOK_SECONDS = 0.7  # while changes are not notified
 _PAUSE_SECONDS = 0.05  # for all changes of a moment there is one look
 
 
@@ -31,12 +31,12 @@ class KeyHolds:
 
     Args:
         pool: where they are looked up.
-        hears: whether changes are notified now.
+        is_notified: whether changes are notified now.
     """
 
-    def __init__(self, pool: asyncpg.Pool, hears: Callable[[], bool]) -> None:
+    def __init__(self, pool: asyncpg.Pool, is_notified: Callable[[], bool]) -> None:
         self._pool = pool
-        self._hears = hears
+        self._is_notified = is_notified
         self._waiting: dict[str, set[asyncio.Timeout]] = defaultdict(set)
         self._changed = asyncio.Event()
 
@@ -73,7 +73,7 @@ class KeyHolds:
     async def look_for_ever(self) -> None:
         """Ends waits whose key is valid no more."""
         while True:
-            seconds = _LOOK_SECONDS if self._hears() else _LOOK_SECONDS_UNHEARD
+            seconds = _LOOK_SECONDS if self._is_notified() else _UNNOTIFIED_LOOK_SECONDS
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._changed.wait()

@@ -84,7 +84,7 @@ async def test_a_wait_ends_though_nothing_is_heard_of_changes(
 ) -> None:
     """As behind a transaction pooler: the keys of those who wait are looked at all the time."""
     pool, key = api.state.database.pool, await new_key()
-    holds = KeyHolds(pool, hears=lambda: False)
+    holds = KeyHolds(pool, is_notified=lambda: False)
     looking = asyncio.create_task(holds.look_for_ever())
     await pool.execute(ENDS["revoked"], key.key_id)
     with pytest.raises(UnauthorizedError):

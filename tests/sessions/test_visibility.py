@@ -140,7 +140,7 @@ def test_the_rule_stands_in_one_module() -> None:
 _IN_SQL = re.compile(
     r"\bs\.expires_at\b|\bvisibility\s*(=|<>|!=|IN\b)|expires_at\s*[<>]", re.IGNORECASE
 )
-_KEYS = {"access/key_cache.py", "manifests/connections.py"}  # which expire too
+_KEYS = {"access/key_holds.py", "manifests/connections.py"}  # which expire too
 
 
 def _faults(file: Path) -> list[str]:
