@@ -34,6 +34,9 @@ _MEMBERS = {"role", "content"}
 _SURROGATE_PAIR = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}", re.IGNORECASE)
 # How a template's own text begins that means to write messages.
 _OPENS_MESSAGES = re.compile(r"\s*(?:-|\[)\s*\{?\s*[\"']?(?:role|content)\b")
+# The names of values, and one on a line of its own.
+_NAME = re.compile(r"v[0-9a-f]{16}[0-9]+x")
+_NAME_ON_A_LINE = re.compile(r"^([ ]*)(v[0-9a-f]{16}[0-9]+x)[ ]*$", re.MULTILINE)
 _ROLE_OF_A_VALUE = (
     "the role of a message of the system is not the template's own text: a value cannot give it"
 )
@@ -77,15 +80,13 @@ class _MarkedReader:
             if value.dialogue:
                 self._dialogues.add(name)
             pieces.append(name)
-        self._token = re.compile(f"{token}[0-9]+x")
-        self._own_line = re.compile(f"(?m)^([ ]*)({token}[0-9]+x)[ ]*$")
         self._text = "".join(pieces)
 
     def read(self) -> list[Message] | None:
         """The messages, or None when the text is not a list of them."""
         messages = _parse_repaired(self._text, self._read)
         if messages is None and self._dialogues:
-            messages = _parse_repaired(self._own_line.sub(self._as_item, self._text), self._read)
+            messages = _parse_repaired(_NAME_ON_A_LINE.sub(self._as_item, self._text), self._read)
         if messages is None and _OPENS_MESSAGES.match(self._text):
             raise InvokerError(_UNREADABLE)
         return messages
@@ -99,7 +100,7 @@ class _MarkedReader:
             return _parse_yaml(dialogue, _written)
         if item.keys() != _MEMBERS:
             return None
-        role = self._token.sub(lambda token: self._values[token[0]], item["role"].text)
+        role = _NAME.sub(lambda name: self._values.get(name[0], name[0]), item["role"].text)
         if role == "system" and role != item["role"].text:
             raise InvokerError(_ROLE_OF_A_VALUE)
         return _message(role, self._filled(item["content"]))
@@ -107,11 +108,9 @@ class _MarkedReader:
     def _filled(self, content: _Scalar) -> str:
         if content.text in self._values and not content.is_block:
             return _unquoted(self._values[content.text])
-        return self._token.sub(
-            lambda token: (
-                self._value_in_block(token[0]) if content.is_block else self._values[token[0]]
-            ),
-            content.text,
+        value_of = self._value_in_block if content.is_block else self._values.__getitem__
+        return _NAME.sub(
+            lambda name: value_of(name[0]) if name[0] in self._values else name[0], content.text
         )
 
     def _value_in_block(self, name: str) -> str:

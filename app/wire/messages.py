@@ -184,6 +184,11 @@ class _Envelope(WireModel):
     created: datetime = Field(
         default_factory=_now, description="When the message came into being (UTC)."
     )
+    created_by: str | None = Field(
+        None,
+        description="Id of the user who wrote it; null where nobody did. May be sent as it was "
+        "read: the author of what is sent is whose key it is.",
+    )
 
 
 class AgentMessage(_Envelope):
@@ -204,9 +209,6 @@ class AgentMessage(_Envelope):
     content: list[AgentContent] = Field(description="The blocks of the message, in order.")
     usage: AgentUsage | None = Field(
         None, description="What its generation took, with attempts that failed."
-    )
-    created_by: str | None = Field(
-        None, description="Id of the user who wrote it; null where nobody did."
     )
 
 

@@ -76,7 +76,7 @@ async def test_several_faults_of_a_flow_are_counted(client: httpx.AsyncClient) -
         (manifest("Dataset", "d", colour="red"), "annotations, description, labels, name"),
         (manifest("Dataset", "d", {"colour": "red"}), "properties"),
         (manifest("Agent", "a", {"requestTemplate": {"messages": [TEXT], "x": 1}}), "modelProfile"),
-        (secret(colour="red"), "expirationDate, value"),
+        (secret(colour="red"), "allowedHosts, expirationDate, usableBy, value"),
         (manifest("Secret", "s", {"colour": "red"}), "config"),
         (flow(colour={}), "model, statechart, templates"),
     ],

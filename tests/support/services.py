@@ -208,7 +208,7 @@ class Clones:
 _MAX_BYTES = 30_000_000
 _OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user
 """
 _EMPTY = """
     DO $$

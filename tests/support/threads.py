@@ -48,9 +48,13 @@ async def read(client: httpx.AsyncClient, thread_id: str) -> dict[str, Any]:
 
 async def settled(client: httpx.AsyncClient, thread_id: str) -> dict[str, Any]:
     """Follow a thread until it is the user's turn; the thread with its messages."""
-    reader = Reader(client, thread_id)
-    await reader.follow()
-    return await read(client, thread_id)
+    await Reader(client, thread_id).follow()
+    record = await read(client, thread_id)
+    rest = Reader(client, thread_id, record["messages"], record["continuation_token"])
+    while record["status"] != "user_turn":  # it is too long for one answer
+        await rest.poll()
+        record |= {"status": rest.status, "messages": rest.messages}
+    return record
 
 
 async def rested(client: httpx.AsyncClient, thread_id: str, actions: int = 1) -> dict[str, Any]:
