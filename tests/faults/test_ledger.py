@@ -15,7 +15,7 @@ from tests.chaos.fault import Fault
 from tests.chaos.history import History
 from tests.chaos.state_checks import check_logs, check_rest
 from tests.chaos.step_checks import check_steps
-from tests.faults.system import LEASE_SECONDS, System
+from tests.faults.system import LEASE_SECONDS, System, running_system
 from tests.ledger.checks import Kept, check_ledger
 from tests.ledger.driver import Book, Driver
 from tests.ledger.upstream import running_world
@@ -54,6 +54,13 @@ async def do_each_fault(system: System, faults: list[Fault]) -> None:
             await system.kill(part)
         await system.flush_redis()
         await system.restore()
+
+
+@pytest.fixture(scope="module")
+async def shared_system() -> AsyncIterator[System]:
+    """Of this module alone: where no other of this folder runs, it would idle until all is over."""
+    async with running_system() as system:
+        yield system
 
 
 @pytest.fixture
