@@ -270,11 +270,12 @@ DELETE FROM session WHERE id IN (
   SELECT s.id FROM session s WHERE {EXPIRED_SQL} LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING id"""
 
-# $1 how many: messages of sessions that are over, so that no statement deletes them all.
+# $1 how many: messages of sessions that are over, so that no statement deletes them all. By their
+# places: with keys the server may join all messages, where many sessions were over at once.
 EXPIRE_MESSAGES = f"""
-DELETE FROM message WHERE (session_id, idx) IN (
-  SELECT m.session_id, m.idx FROM session s JOIN message m ON m.session_id = s.id
-  WHERE {EXPIRED_SQL} LIMIT $1)
+DELETE FROM message WHERE ctid = ANY(ARRAY(
+  SELECT m.ctid FROM session s JOIN message m ON m.session_id = s.id
+  WHERE {EXPIRED_SQL} LIMIT $1))
 RETURNING idx"""
 
 # $1 an action that its session does not wait for any more.
