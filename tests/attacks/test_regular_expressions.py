@@ -11,6 +11,8 @@ from re import _constants as opcodes
 from re import _parser as parser
 from typing import Any
 
+import pytest
+
 import app
 
 _ROOT = Path(app.__file__).parent
@@ -78,6 +80,7 @@ def _seconds(pattern: re.Pattern[Any], method: str, text: str) -> float:
     return time.thread_time() - began
 
 
+@pytest.mark.slow
 def test_each_pattern_takes_time_in_proportion_to_the_text() -> None:
     patterns = list(_patterns())
     slow = [

@@ -49,7 +49,7 @@ class Asking:
         answer = await self.session.poll(wait=0)
         while len(answer["required_actions"]) != actions:
             assert answer["next_actions"] == ["poll"], answer
-            answer = await self.session.poll()
+            answer = await self.session.poll(wait=0.3)  # it may have asked before the poll came
         found: list[dict[str, Any]] = answer["required_actions"]
         return found
 
