@@ -5,7 +5,7 @@
 BIN := .venv/bin
 UV := .uv/bin/uv
 UV_VERSION := 0.13.8
-WORKERS ?= 3
+WORKERS ?= 4
 # The tests start dozens of processes: without it each would compile the sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 OPENAPI := tools/openapi

@@ -28,7 +28,7 @@ hypothesis_settings.register_profile(
 )
 # What `make test` has time for; `make fuzz` is thorough.
 hypothesis_settings.register_profile(
-    "quick", hypothesis_settings.get_profile("thorough"), max_examples=24
+    "quick", hypothesis_settings.get_profile("thorough"), max_examples=16
 )
 hypothesis_settings.load_profile("quick")
 

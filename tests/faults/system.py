@@ -72,6 +72,7 @@ class System:
         directory: where its data and logs are.
         environment: further settings of APIs and workers.
         clocks: by how many seconds those of some processes are fast; by their names.
+        pairs: how many APIs, and as many workers.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class System:
         directory: Path,
         environment: Mapping[str, str] | None = None,
         clocks: Mapping[str, float] | None = None,
+        pairs: int = 2,
     ) -> None:
         self._directory = directory
         self.postgres = Postgres(
@@ -98,6 +100,7 @@ class System:
         self.api_key = ""
         self._extra = dict(environment or {})
         self._clocks = dict(clocks or {})
+        self._pairs = pairs
 
     async def _add_pair(self, number: int) -> None:
         name, port = f"api-{number}", free_port()
@@ -136,7 +139,7 @@ class System:
         """Start everything, with an empty database and a key."""
         await asyncio.gather(self.postgres.start(), self.valkey.start())
         await migrate(self.postgres.url)
-        for number in range(2):
+        for number in range(self._pairs):
             await self._add_pair(number)
         async with Database.open(self.postgres.url) as database, database.transaction() as db:
             settings = Settings(dev=True)
@@ -250,10 +253,10 @@ class System:
 
 
 @asynccontextmanager
-async def running_system() -> AsyncIterator[System]:
+async def running_system(pairs: int = 2) -> AsyncIterator[System]:
     """A system while the block lasts."""
     directory = Path(tempfile.mkdtemp(prefix="statewright-faults-"))
-    system = System(directory, clocks=CLOCKS)
+    system = System(directory, clocks=CLOCKS, pairs=pairs)
     try:
         await system.set_up()
         yield system

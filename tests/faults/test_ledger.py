@@ -58,8 +58,8 @@ async def do_each_fault(system: System, faults: list[Fault]) -> None:
 
 @pytest.fixture(scope="module")
 async def shared_system() -> AsyncIterator[System]:
-    """Of this module alone: where no other of this folder runs, it would idle until all is over."""
-    async with running_system() as system:
+    """One of each, of this module alone: make test runs no other of this folder beside it."""
+    async with running_system(pairs=1) as system:
         yield system
 
 
