@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -213,8 +213,9 @@ async def _silent_server() -> Any:
     """Takes connections, and never answers; its address."""
 
     async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(65_536):
-            pass
+        with suppress(asyncio.CancelledError):  # the attack is over
+            while await reader.read(65_536):
+                pass
         writer.close()
 
     server = await asyncio.start_server(keep, "127.0.0.1", 0)
@@ -229,13 +230,13 @@ async def slow_steps(world: World) -> Awaitable[None]:
             step = {
                 "invoke": "http",
                 "template": "{{ actor_input }}",
-                "config": {
-                    "connection": {"baseUrl": address, "authMethod": "none"},
-                    "method": "POST",
-                    "path": "/",
-                },
+                "config": {"connection": "silent", "method": "POST", "path": "/"},
             }
-            await world.apply(manifest("Flow", "silent", flow_of(step)))
+            connection = {"connection": {"baseUrl": address, "authMethod": "none"}}
+            await world.apply(
+                manifest("ApiConnection", "silent", connection),
+                manifest("Flow", "silent", flow_of(step)),
+            )
             await _at_once(20, (world.session("silent", "x") for _ in range(60)))
             await asyncio.sleep(15)
 
@@ -275,7 +276,7 @@ async def searches_at_once(world: World) -> Awaitable[None]:
     thread_id = await _thread(world, "one")
     await world.stack.execute(_COPY_SESSIONS, thread_id, 100_000)
     requests = (
-        world.ask(world.attacker, "POST", f"{THREADS}/search", json={"query": f"zz{n}q"})
+        world.ask(world.attacker, "POST", f"{THREADS}/search", json={"text": f"zz{n}q"})
         for n in range(200)
     )
     return _at_once(25, requests)
