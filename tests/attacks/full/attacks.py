@@ -313,13 +313,11 @@ async def requests_that_are_held(world: World) -> Awaitable[None]:
     thread_id = await _thread(world, "one")
     delta = await world.ask(world.attacker, "GET", f"{THREADS}/{thread_id}/delta")
     assert delta is not None
-    params = {"next_token": delta.json()["data"]["continuation_token"], "wait": 10}
-    path = f"{THREADS}/{thread_id}/delta"
-    requests = (world.ask(world.attacker, "GET", path, params=params) for _ in range(1_000))
-    return _at_once(1_000, requests)
+    token = delta.json()["data"]["continuation_token"]
+    path = f"{THREADS}/{thread_id}/delta?next_token={token}&wait=10"
+    return _at_once(1_000, (world.lean(path) for _ in range(1_000)))
 
 
 @attack(cpu=60.0, turn=5.0)
 async def a_flood_of_requests(world: World) -> Awaitable[None]:
-    requests = (world.ask(world.attacker, "GET", THREADS) for _ in range(10_000))
-    return _at_once(50, requests)
+    return _at_once(50, (world.lean(THREADS, 60) for _ in range(50)))

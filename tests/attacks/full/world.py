@@ -18,6 +18,7 @@ import httpx
 from app.kit.concurrency.tasks import end_tasks
 from app.settings import environment_with
 from bench.stack import Stack, running_stack
+from bench.wire import Connection
 from tests.support.threads import THREADS, said
 
 _PAGE_MB = 4096 / 1_000_000
@@ -84,6 +85,14 @@ class World:
             return None
         self.answers.note(answer)
         return answer
+
+    async def lean(self, path: str, times: int = 1) -> None:
+        """Gets a path with the attacker's key, by a client that costs next to nothing."""
+        token = self.attacker.headers["Authorization"].removeprefix("Bearer ")
+        connection = await Connection.open(self.stack.base, token)
+        for _ in range(times):
+            status, _ = await connection.request("GET", path)
+            self.answers.counts[str(status)] += 1
 
     async def apply(self, *documents: Any) -> None:
         """Applies manifests, one request each; without them there would be no attack."""
