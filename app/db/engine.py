@@ -25,7 +25,7 @@ from app.settings.http import ListSettings
 _CANCEL_SECONDS = 0.5
 
 
-PAGE_BYTES = "page_bytes"  # in the `info` of a transaction of a list: most bytes of its page
+PAGE_BYTES = "page_bytes"  # in the `info` of a transaction: most bytes of a page
 
 
 class DatabaseUnreachableError(Exception):
@@ -235,7 +235,10 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """One transaction: committed when the block ends, rolled back when it raises."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as db, db.begin():
+        async with (
+            AsyncSession(self.engine, expire_on_commit=False, info=self._page) as db,
+            db.begin(),
+        ):
             yield db
 
     @asynccontextmanager

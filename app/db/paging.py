@@ -15,7 +15,6 @@ from sqlmodel.sql.expression import Select, SelectOfScalar
 from app.db.engine import PAGE_BYTES
 from app.db.models import Action, Agent, Session, Skill
 from app.kit.paging import cut_page, decode_keyset, encode_keyset
-from app.settings.http import ListSettings
 
 Table = type[Action | Agent | Session | Skill]
 RowT = TypeVar("RowT")
@@ -78,7 +77,7 @@ async def fitting(db: AsyncSession, query: Any, table: type[SQLModel], limit: in
     PostgreSQL looks at one page of them, and gives numbers alone.
 
     Args:
-        db: the transaction of a list.
+        db: the transaction.
         query: in order.
         table: that the rows are of, or begin with.
         limit: most rows.
@@ -87,5 +86,5 @@ async def fitting(db: AsyncSession, query: Any, table: type[SQLModel], limit: in
     size = literal_column(f'octet_length("{name}"::text)', BigInteger).label("size")
     page = query.with_only_columns(size, maintain_column_froms=True).limit(limit).subquery()
     sizes = (await db.exec(select(page.c.size))).all()
-    most = db.info.get(PAGE_BYTES, ListSettings().page_bytes)
+    most: int = db.info[PAGE_BYTES]
     return max(1, sum(1 for total in accumulate(sizes) if total <= most))
