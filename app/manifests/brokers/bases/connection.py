@@ -16,8 +16,12 @@ from app.manifests.model.secret_hosts import HostRule, Uses, secret_uses
 
 def host_rule(secret: Secret) -> HostRule:
     """Where a Secret may be sent."""
-    giver = secret.value_by or secret.created_by
-    return HostRule(secret.allowed_hosts, secret.hosts, giver)
+    return HostRule(secret.allowed_hosts, secret.hosts, _giver(secret))
+
+
+def _giver(secret: Secret) -> str:
+    """The user who gave the value."""
+    return secret.value_by or secret.created_by
 
 
 class ConnectionBroker(ResourceBroker[SpecT], Generic[SpecT]):
@@ -98,7 +102,7 @@ def _check_use(context: Context, secret: Secret, rule: HostRule, hosts: frozense
 def may_point(context: Context, secret: Secret) -> bool:
     """Whether the caller may say where a Secret goes: an admin, or who gave its value."""
     caller = context.caller
-    is_giver = (secret.value_by or secret.created_by) == caller.user_id
+    is_giver = _giver(secret) == caller.user_id
     return caller.has(KeyScope.ADMIN) or (is_giver and caller.has(KeyScope.WRITE))
 
 
