@@ -20,7 +20,7 @@ _RUNNING = """
 SELECT org_id, 'running_steps' AS quota, count(*) AS used FROM step
 WHERE status IN ('queued', 'running') GROUP BY org_id"""
 
-# Sizes as they are stored, which need not be read for that.
+# Sizes as they are stored, which need not be read for that. What is no quota counts as bytes alone.
 _STORED = """
 WITH counted AS MATERIALIZED (
   SELECT org_id, 'sessions' AS quota, count(*) AS used, sum(pg_column_size(model)) AS bytes
@@ -59,7 +59,7 @@ WITH counted AS MATERIALIZED (
   UNION ALL
   SELECT org_id, 'resources', count(*), sum(pg_column_size(spec)) FROM resource GROUP BY org_id
 )
-SELECT org_id, quota, used FROM counted WHERE quota = ANY($1::text[])
+SELECT org_id, quota, used FROM counted
 UNION ALL
 SELECT org_id, 'stored_bytes', sum(bytes)::bigint FROM counted GROUP BY org_id"""
 
@@ -92,9 +92,8 @@ async def _count(runtime: Runtime, quotas: Collection[Quota], query: str, pause:
     # No queue has such a name. Jitter makes the pause of one worker shorter, never by half.
     if not await pool.fetch(_TURN, f":{'+'.join(quotas)}"[:40], pause / 2):
         return
-    arguments = [list(quotas)] if query is _STORED else []
     used: dict[str, dict[str, int]] = defaultdict(dict)
-    for org_id, quota, number in await pool.fetch(query, *arguments):
+    for org_id, quota, number in await pool.fetch(query):
         used[org_id][quota] = number
     limits = {quota: runtime.settings.quotas.limit(quota) for quota in quotas}
     over = [org_id for org_id, counts in used.items() if _used_up(counts, limits, {})]
