@@ -2,10 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+
+import httpx
 
 from tests.attacks.full.world import World
 from tests.support.flows import flow_of
@@ -58,6 +60,17 @@ async def _at_once(count: int, waiting: Iterable[Awaitable[Any]]) -> None:
     await asyncio.gather(*(one(request) for request in waiting))
 
 
+def _posts(
+    world: World, client: httpx.AsyncClient, paths: Iterable[str], content: bytes
+) -> Iterator[Awaitable[Any]]:
+    """The same JSON to each path."""
+    return (world.ask(client, "POST", path, content=content, headers=_JSON) for path in paths)
+
+
+def _dense(body: Any) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
 # Without a key.
 
 
@@ -76,11 +89,7 @@ async def heads_of_sixty_megabytes(world: World) -> Awaitable[None]:
 @attack()
 async def bodies_without_a_key(world: World) -> Awaitable[None]:
     paths = [THREADS, "/v1/ai/agents", "/api/v1/cli/apply/", "/health/live", "/nowhere"]
-    requests = (
-        world.ask(world.anonymous, "POST", path, content=_LISTS, headers=_JSON)
-        for path in paths * 4
-    )
-    return _at_once(5, requests)
+    return _at_once(5, _posts(world, world.anonymous, paths * 4, _LISTS))
 
 
 @attack()
@@ -102,32 +111,20 @@ async def bodies_that_never_come(world: World) -> Awaitable[None]:
 @attack()
 async def bodies_of_empty_lists(world: World) -> Awaitable[None]:
     paths = [THREADS, "/v1/ai/agents", "/api/v1/cli/apply/", "/v1/skills/create"]
-    requests = (
-        world.ask(world.attacker, "POST", path, content=_LISTS, headers=_JSON) for path in paths * 2
-    )
-    return _at_once(4, requests)
+    return _at_once(4, _posts(world, world.attacker, paths * 2, _LISTS))
 
 
 @attack()
 async def a_context_of_many_nodes(world: World) -> Awaitable[None]:
     body = {"messages": [said("Hi")], "client_context": {"misc_context": {"a": [0] * 1_200_000}}}
-    content = json.dumps(body, separators=(",", ":"))
-    requests = (
-        world.ask(world.attacker, "POST", THREADS, content=content, headers=_JSON) for _ in range(8)
-    )
-    return _at_once(4, requests)
+    return _at_once(4, _posts(world, world.attacker, [THREADS] * 8, _dense(body)))
 
 
 @attack()
 async def unknown_fields(world: World) -> Awaitable[None]:
     body = {"messages": [said("Hi")], **{f"{n:x}": 0 for n in range(380_000)}}
-    content = json.dumps(body, separators=(",", ":"))
     paths = [THREADS, "/v1/ai/agents", "/api/v1/cli/apply/"]
-    requests = (
-        world.ask(world.attacker, "POST", path, content=content, headers=_JSON)
-        for path in paths * 2
-    )
-    return _at_once(4, requests)
+    return _at_once(4, _posts(world, world.attacker, paths * 2, _dense(body)))
 
 
 @attack()
