@@ -9,8 +9,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 from typing_extensions import override
 
+from app.dev.postgres_role import ROLE
 from tests.chaos import audit
 from tests.chaos.upstream import CALL_SECONDS, Upstream
 from tests.faults.system import System
@@ -122,7 +124,11 @@ class Deployment(System):
         for directory in (self._directory, self.disk):
             directory.chmod(0o711)
         self.postgres.home.give(place)
-        await self.query(f"CREATE TABLESPACE small LOCATION '{place}'")
+        superuser = await asyncpg.connect(self.postgres.superuser_url)
+        try:
+            await superuser.execute(f"CREATE TABLESPACE small OWNER {ROLE} LOCATION '{place}'")
+        finally:
+            await superuser.close()
         for table in ("session", "event", "transition", "message", "invocation", "step"):
             await self.query(f"ALTER TABLE {table} SET TABLESPACE small")
         self.has_disk = True
