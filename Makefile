@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Every command sets up `.venv` first; that is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos ledger ledger-teeth chaos-teeth attacks check format bench sdks
+.PHONY: help setup run test test-slow fuzz coverage faults-teeth compat chaos ledger ledger-teeth chaos-teeth attacks attacks-teeth check format bench sdks
 
 BIN := .venv/bin
 UV := .uv/bin/uv
@@ -47,7 +47,7 @@ coverage: setup ## Run the tests and show what they do not reach; takes twice as
 	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 faults-teeth: setup ## Show that the fault tests fail without the fence, the sweeper, the idempotency key
-	$(BIN)/python tests/faults/mutate.py $(ARGS)
+	$(BIN)/python -m tests.faults.mutate $(ARGS)
 
 chaos: setup ## Run random sessions under random faults: make chaos SEED="1 2" SECONDS=60; ARGS=--help for more
 	$(BIN)/python -m tests.chaos.run --seed $(SEED) --seconds $(SECONDS) $(ARGS)
@@ -66,6 +66,9 @@ chaos-teeth: setup ## Show that the chaos run finds it when a safeguard is off
 
 attacks: setup ## Attack a running service at full size, and show what that costs: make attacks ARGS="search maps"
 	$(BIN)/python -m tests.attacks.full.run $(ARGS)
+
+attacks-teeth: setup ## Show that the tests of attacks fail without each safeguard
+	$(BIN)/python -m tests.attacks.mutate $(ARGS)
 
 CHECKS := check-format check-lint check-types check-imports check-migrations check-openapi
 .PHONY: $(CHECKS)

@@ -9,12 +9,11 @@ one seed after the other; every run takes two minutes at the most. Exits with 1 
 
 import math
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from tests.faults.mutate import MUTATIONS, mutate, run_in
+from tests.faults.mutate import MUTATIONS
+from tests.support.mutation import mutated, run_in
 
 _SEEDS = (1, 2, 3)
 _SECONDS = 40
@@ -42,10 +41,7 @@ Find = tuple[float, str]
 
 def found_by(name: str, *run: str) -> Find:
     """What a run finds in a copy with the mutation of that name."""
-    with tempfile.TemporaryDirectory(prefix="statewright-mutated-") as directory:
-        copy = Path(directory)
-        copy.chmod(0o755)
-        mutate(MUTATIONS[name], copy)
+    with mutated(MUTATIONS[name]) as copy:
         began = time.monotonic()
         lines = run_in(copy, *run).partition("  violations ")[2].splitlines()[1:]
         found = next((line.strip() for line in lines if line.startswith("    ")), "")
