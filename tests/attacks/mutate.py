@@ -36,7 +36,6 @@ _WITHOUT_A_KEY = {
         "app/kit/log.py",
         r"[^\s/@:]*+:[^\s/@]*+(?=@)",
         r"[^\s@]*:[^\s@]*(?=@)",
-        "test_masking_a_long_text_is_quick",
         "test_a_hostile_path_costs_nothing_before_the_key",
         "test_the_journal_of_a_hostile_prompt_costs_little",
     ),
@@ -140,6 +139,13 @@ _WITHOUT_A_KEY = {
         "if len(self.connections) > self.max_connections:",
         f"{_NEVER}:",
         "test_the_connection_that_is_idle_longest_makes_room",
+    ),
+    "requests behind each other": _off(
+        "connections",
+        _CONNECTIONS,
+        "if len(self.pipeline) > self.max_pipelined:",
+        f"{_NEVER}:",
+        "test_few_requests_may_wait_behind_one",
     ),
     "answers that nobody takes": _off(
         "connections",

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from app.api.http.limits.connections import bounded_protocol
+from app.api.http.limits.connections import BoundedProtocol, bounded_protocol
 from app.settings.http import ApiSettings
 
 GET = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -152,3 +152,21 @@ async def test_no_other_protocol_is_spoken() -> None:
     async with serving() as server:
         reader, _ = await server.connect(upgrade)
         await answered(reader)
+
+
+async def test_requests_that_come_behind_each_other_are_answered_in_order() -> None:
+    async with serving() as server:
+        reader, _ = await server.connect(GET % b"" * (BoundedProtocol.max_pipelined + 1))
+        for _ in range(BoundedProtocol.max_pipelined + 1):
+            await answered(reader)
+            assert await reader.readexactly(2) == b"ok"
+
+
+async def test_few_requests_may_wait_behind_one() -> None:
+    """A quarter of a megabyte holds 14,000: they took 15 MB and a second of the event loop."""
+    async with serving() as server:
+        requests = GET % b"held" + b"GET / HTTP/1.1\r\n\r\n" * 14_000
+        reader, _ = await server.connect(requests)
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        assert len(server.state.tasks) <= 1

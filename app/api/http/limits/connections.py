@@ -22,6 +22,7 @@ class BoundedProtocol(HeadLimitedProtocol):
 
     Attributes:
         max_connections: that there may be.
+        max_pipelined: requests of a connection that wait behind the one that is answered.
         answer_seconds: in which a client must take something of its answer.
         rest_seconds: in which the rest of a body may come that was answered before: who sends it
             reads the answer only then.
@@ -30,6 +31,7 @@ class BoundedProtocol(HeadLimitedProtocol):
     """
 
     max_connections: ClassVar[int]
+    max_pipelined: ClassVar[int] = 20
     answer_seconds: ClassVar[float]
     rest_seconds: ClassVar[float] = 5.0
     rest_bytes: ClassVar[int] = 10_000_000
@@ -66,6 +68,8 @@ class BoundedProtocol(HeadLimitedProtocol):
     def on_headers_complete(self) -> None:
         self.idle.pop(self, None)
         super().on_headers_complete()
+        if len(self.pipeline) > self.max_pipelined:
+            self.transport.close()
 
     @override
     def on_body(self, body: bytes) -> None:
