@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from app.enums import ActionExpiry, Approvers
 from app.invokers.chat import ChatRequest
-from app.invokers.invoker import InvokerError, ToolCall, TransientInvokerError
-from app.invokers.tool import ServerTool
+from app.invokers.invoker import InvokerError, TransientInvokerError
+from app.invokers.tool import ServerCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +217,10 @@ class RunTool:
     """One call of a tool that the service runs itself: a part of a map over such calls.
 
     Attributes:
-        call: finds the tool and the call in the session's model and the map's item.
+        call: finds the call in the session's model and the map's item.
     """
 
-    call: Callable[[Any, Any], tuple[ServerTool, ToolCall]]
+    call: Callable[[Any, Any], ServerCall]
 
 
 Node = (

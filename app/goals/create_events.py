@@ -93,11 +93,32 @@ class CreateEvents(Goal):
         if self._tag_vocabulary:
             tags = vocabulary_lines(self._tag_vocabulary)
             lines += ["Each may have some of these tags:", *tags]
+        if self._span:
+            lines.append(f"Each must lie within the analysis scope: {self._span}.")
         return [*lines, *filter(None, [self.data.get("event_focus_prompt")])]
 
     @override
     def faults(self, arguments: dict[str, Any]) -> list[str]:
-        return [*shape_faults(_Arguments, arguments), *self._undeclared(arguments)]
+        faults = shape_faults(_Arguments, arguments)
+        if not faults and (outside := self._out_of_scope(arguments)):
+            faults = [f"not within the analysis scope, {self._span}: events {listed(outside[:20])}"]
+        return [*faults, *self._undeclared(arguments)]
+
+    @property
+    def _span(self) -> str:
+        """The scope in words; empty where it has no end."""
+        ends = {"from": self.scope.get("start_time"), "to": self.scope.get("end_time")}
+        return " ".join(f"{word} {end}" for word, end in ends.items() if end is not None)
+
+    def _out_of_scope(self, arguments: dict[str, Any]) -> list[int]:
+        """The indexes of events that do not lie within the scope."""
+        start, end = self.scope.get("start_time"), self.scope.get("end_time")
+        return [
+            idx
+            for idx, event in enumerate(arguments["events"])
+            if (start is not None and event["start_time"] < start)
+            or (end is not None and event["end_time"] > end)
+        ]
 
     def _undeclared(self, arguments: dict[str, Any]) -> Iterator[str]:
         events = objects(arguments.get("events"))

@@ -53,13 +53,16 @@ class Goal(ABC):
         kind: what it is called in threads.
         tool: the name of the tool that achieves it.
         data: the goal as it was declared.
+        scope: the span of time that is looked at, its `start_time` and `end_time`, where they are
+            known.
     """
 
     kind: ClassVar[str]
     tool: ClassVar[str]
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
+    def __init__(self, data: Mapping[str, Any], scope: Mapping[str, Any] | None = None) -> None:
         self.data = data
+        self.scope = scope or {}
 
     @property
     @abstractmethod

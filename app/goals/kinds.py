@@ -14,9 +14,9 @@ KINDS: dict[str, type[Goal]] = {
 }
 
 
-def goal_of(kind: str, data: Mapping[str, Any]) -> Goal:
-    """A goal as it was declared."""
-    return KINDS[kind](data)
+def goal_of(kind: str, data: Mapping[str, Any], scope: Mapping[str, Any] | None = None) -> Goal:
+    """A goal as it was declared, of a turn that looks at a span of time."""
+    return KINDS[kind](data, scope)
 
 
 def declared_goals(request: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -29,6 +29,7 @@ class TurnGoal(BaseModel):
         idx: among all goals of the thread, from 0.
         kind: see `app.goals.kinds`.
         data: as it was declared.
+        scope: the span of time that the turn looks at.
         tool: the name of the tool that achieves it.
         status: how far it has come.
         tool_use_id: the call that achieved it, or was the last that did not.
@@ -37,6 +38,7 @@ class TurnGoal(BaseModel):
     idx: int
     kind: str
     data: dict[str, Any]
+    scope: dict[str, Any] | None = None
     tool: str
     status: GoalStatus = GoalStatus.PENDING
     tool_use_id: str | None = None
@@ -44,7 +46,7 @@ class TurnGoal(BaseModel):
     @property
     def goal(self) -> Goal:
         """What its kind says of it."""
-        return goal_of(self.kind, self.data)
+        return goal_of(self.kind, self.data, self.scope)
 
     @property
     def is_open(self) -> bool:
@@ -75,19 +77,25 @@ class TurnGoals(BaseModel):
     reminder: str | None = None
 
     @classmethod
-    def declared(cls, goals: Sequence[tuple[str, Mapping[str, Any]]], first: int) -> "TurnGoals":
+    def declared(
+        cls,
+        goals: Sequence[tuple[str, Mapping[str, Any]]],
+        first: int,
+        scope: dict[str, Any] | None,
+    ) -> "TurnGoals":
         """Goals of a new turn, as (kind, data).
 
         Args:
             goals: as they were declared.
             first: how many goals the thread had before.
+            scope: the span of time that the turn looks at.
         """
         made: list[TurnGoal] = []
         for idx, (kind, data) in enumerate(goals, first):
             tool = goal_of(kind, data).tool
             twins = sum(one.kind == kind for one in made)
             name = f"{tool}_{twins + 1}" if twins else tool
-            made.append(TurnGoal(idx=idx, kind=kind, data=dict(data), tool=name))
+            made.append(TurnGoal(idx=idx, kind=kind, data=dict(data), scope=scope, tool=name))
         return cls(goals=made)
 
     @property

@@ -26,7 +26,7 @@ from app.invokers.web.oauth import OauthTokens
 from app.invokers.web.request_parts import RequestParts, query_texts, split_query
 from app.invokers.web.secret_texts import SecretMask
 from app.invokers.web.statuses import status_error
-from app.invokers.web.tool_request import BODILESS, ToolRequest, tool_request
+from app.invokers.web.tool_request import BODILESS, ToolRequest, about_headers, tool_request
 from app.kit.storable import clean_text, text_fault
 
 _MAX_TEXT = 300
@@ -154,7 +154,8 @@ class HttpInvoker(ToolInvoker):
     ) -> dict[str, str]:
         """Those of a request; the connection's own are not the request's to set."""
         own = {name: plain(value) for name, value in self._config.headers.items()}
-        fixed = {"Idempotency-Key": context.step_id, **own, **await self._authorization()}
+        said = {"Idempotency-Key": context.step_id, **about_headers(context.about)}
+        fixed = {**said, **own, **await self._authorization()}
         taken = {name.lower() for name in fixed}
         return {n: v for n, v in asked.items() if n.lower() not in taken} | fixed
 

@@ -1,8 +1,8 @@
 """The contract of an invoker: text in, text out, with the step's id as idempotency key."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -210,6 +210,8 @@ class InvocationContext:
         emit: takes each new piece of output as it is generated.
         request: what the template says of an HTTP request beside its body.
         values: of what a chat model is sent, the parts that are not the template's own text.
+        about: what the session of a tool's call is about: its `client_context` and its
+            `analysis_scope`, where it has them.
     """
 
     step_id: str
@@ -218,6 +220,7 @@ class InvocationContext:
     emit: Callable[[str], Awaitable[None]] = discard
     request: RequestParts = NO_PARTS
     values: tuple[Value, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Invoker(ABC):

@@ -2,13 +2,15 @@
 
 import re
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, Field
 
-from app.invokers.invoker import InvocationContext, Invoker, InvokerError
+from app.invokers.invoker import InvocationContext, Invoker, InvokerError, ToolCall
 from app.kit.storable import clean_text, load_json
 
 # What the service itself offers a model.
@@ -74,6 +76,15 @@ class ServerTool(BaseModel):
     def repeatable(self) -> bool:
         """Whether a call whose outcome nobody knows may be made again by itself."""
         return self.effect is Effect.READ or self.idempotent
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCall:
+    """A call that the service makes; for `about` see `InvocationContext`."""
+
+    tool: ServerTool
+    call: ToolCall
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ToolStatus(StrEnum):

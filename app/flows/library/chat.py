@@ -28,7 +28,7 @@ from app.goals.turn import GoalChange, TurnGoals
 from app.invokers.chat import ChatRequest, ToolSpec
 from app.invokers.invoker import ToolCall
 from app.invokers.llm import BUILT_IN_PROFILES
-from app.invokers.tool import ServerTool
+from app.invokers.tool import ServerCall, ServerTool
 from app.wire.client_tools import ClientToolSpec
 
 KEY = "chat"
@@ -101,6 +101,12 @@ class Chat(SessionModel):
         return BUILT_IN_PROFILES.get(profile, profile)
 
     @property
+    def about(self) -> dict[str, Any]:
+        """What the user's client shows and the span of time to look at, where they are known."""
+        known = {"client_context": self.client_context, "analysis_scope": self.analysis_scope}
+        return {name: value for name, value in known.items() if value is not None}
+
+    @property
     def asking(self) -> Asking:
         """How people are asked about calls."""
         return Asking(self.approvers, self.approval_timeout, self.approval_expiry)
@@ -129,7 +135,7 @@ class Chat(SessionModel):
 
     def begin_goals(self) -> list[GoalChange]:
         """Makes the goals that were declared those of the turn."""
-        self.goals = TurnGoals.declared(self.next_goals, self.goal_count)
+        self.goals = TurnGoals.declared(self.next_goals, self.goal_count, self.analysis_scope)
         self.goal_count += len(self.next_goals)
         self.next_goals = []
         return [GoalChange(goal, new=True) for goal in self.goals.goals]
@@ -142,11 +148,10 @@ class Chat(SessionModel):
 
     def request(self, dialogue: Sequence[Spoken]) -> ChatRequest:
         """What the model is asked next."""
-        context = {"client_context": self.client_context, "analysis_scope": self.analysis_scope}
         messages = chat_messages(
             dialogue,
             system_prompt=self.system_prompt,
-            context=context,
+            context=self.about,
             goals=self.goals.prompt(),
             reminder=self.goals.reminder,
         )
@@ -166,12 +171,12 @@ class Chat(SessionModel):
         must_call = tuple(tool.name for tool in achieve) if self.goals.reminder else ()
         return ChatRequest(messages, (*client, *server, *achieve), must_call)
 
-    def server_call(self, item: dict[str, Any]) -> tuple[ServerTool, ToolCall]:
-        """The tool of a call in `server_calls`, and the call."""
+    def server_call(self, item: dict[str, Any]) -> ServerCall:
+        """A call in `server_calls`, as it is made."""
         call = ToolCall(item["id"], item["name"], item["arguments"])
         if call.name == LOAD_SKILL and self.skills:
-            return self._skill_of(item["arguments"]["name"]), call
-        return self.server_tools[call.name], call
+            return ServerCall(self._skill_of(item["arguments"]["name"]), call)
+        return ServerCall(self.server_tools[call.name], call, self.about)
 
     def _skill_of(self, name: str) -> ServerTool:
         """The tool `load_skill`, with what it is to load."""

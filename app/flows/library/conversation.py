@@ -34,9 +34,8 @@ def chat_messages(
     """
     messages = [ChatMessage("system", system_prompt)] if system_prompt else []
     messages += _spoken(dialogue)
-    known = {name: value for name, value in context.items() if value is not None}
-    if known:
-        messages = _with_context(messages, known)
+    if context:
+        messages = _with_context(messages, context)
     if goals is not None:
         messages.insert(_last_of_user(messages), ChatMessage("user", goals, notice=True))
     return [*messages, ChatMessage("user", reminder, notice=True)] if reminder else messages

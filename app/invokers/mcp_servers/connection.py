@@ -5,7 +5,7 @@ Importing this takes seconds, so it is loaded when a server is first called.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -82,7 +82,7 @@ class McpConnection:
                 params=CallToolRequestParams(
                     name=tool.config["tool"],
                     arguments=arguments,
-                    _meta={KEY: context.step_id},
+                    _meta={KEY: context.step_id, **_about(context.about)},
                 )
             )
             result = await session.send_request(request, _RESULT)
@@ -178,6 +178,11 @@ class McpConnection:
 
     def _error_text(self, text: str) -> str:
         return clean_text(self._errors.text(text))[:_MAX_ERROR]
+
+
+def _about(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a session is about, as a server is told beside the arguments of a call."""
+    return {f"statewright/{name.replace('_', '-')}": value for name, value in about.items()}
 
 
 def _leaves(error: Exception) -> list[Exception]:

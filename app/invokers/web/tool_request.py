@@ -21,6 +21,8 @@ class ArgumentLocation(StrEnum):
     BODY = "body"
 
 
+_MAX_HEADER = 4_000
+
 # These send no body.
 BODILESS = frozenset({HttpMethod.GET, HttpMethod.DELETE})
 
@@ -80,6 +82,16 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
         else None
     )
     return ToolRequest(method, path, query, headers, body)
+
+
+def about_headers(about: Mapping[str, Any]) -> dict[str, str]:
+    """What a session is about, as JSON in a header each; servers take no long ones."""
+    texts = {name: json.dumps(value) for name, value in about.items()}
+    return {
+        f"X-Statewright-{name.replace('_', '-').title()}": text
+        for name, text in texts.items()
+        if len(text) <= _MAX_HEADER
+    }
 
 
 def _text(name: str, value: Any) -> str:

@@ -1,5 +1,7 @@
 """The launch of an agent, by a client or by a step; and other sessions that steps start."""
 
+from dataclasses import replace
+
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -19,6 +21,7 @@ from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
 from app.threads.commands.goals import with_turn_of_goals
 from app.threads.commands.start import ThreadStart, thread_opening
+from app.wire.client_context import ClientViewingContext
 from app.wire.messages import InitialMessage
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
@@ -78,13 +81,22 @@ class SessionOpener:
     async def _launched(self, caller: Caller, claim: Claim, call: AgentCall) -> ThreadStart:
         try:
             launch = LaunchAgentRequest.model_validate(
-                {"values": call.values, "visibility": claim.session.visibility}
+                {
+                    "values": call.values,
+                    "visibility": claim.session.visibility,
+                    "analysis_scope": call.about.get("analysis_scope"),
+                }
             )
         except ValidationError as error:
             raise BadRequestError(f"The agent cannot be launched so: {_faults(error)}.") from None
         async with self._runtime.database.transaction() as db:
             agent = await get_agent_by_name(db, caller, call.agent)
-            return await prepare_launch(db, caller, agent, launch)
+            start = await prepare_launch(db, caller, agent, launch)
+        shown = call.about.get("client_context")
+        if shown is None or start.request.client_context is not None:
+            return start
+        context = ClientViewingContext.model_validate(shown)
+        return replace(start, request=start.request.model_copy(update={"client_context": context}))
 
     async def _sent(self, caller: Caller, claim: Claim, child_id: str, call: FlowCall) -> Change:
         """The start of a session of a flow that is sent its first event."""

@@ -142,14 +142,14 @@ class AttemptRunner:
 
     async def _run_tool(self, source: StepSource, claim: Claim, node: RunTool) -> Answer | Waiting:
         item = claim.scope.fields["map_value"]
-        tool, call = await source.read_model(lambda model: node.call(model, item))
-        if tool.runs_session:
-            result = await self._children.call_tool(claim, tool, call)
+        asked = await source.read_model(lambda model: node.call(model, item))
+        if asked.tool.runs_session:
+            result = await self._children.call_tool(claim, asked)
             if isinstance(result, ChildRuns):
                 return Waiting(result.session_id, result.seconds)
         else:
-            result = await self.tools.run(claim, tool, call)
-        result = fitted(result, item.get("calls", 1), tool.on_large_result)
+            result = await self.tools.run(claim, asked)
+        result = fitted(result, item.get("calls", 1), asked.tool.on_large_result)
         return Answer(result.model_dump_json())
 
     async def _run_session(

@@ -1,14 +1,14 @@
 """Steps that start a session and wait for it: calls of agents and flows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
 
 from app.errors import PublicError, error_text, public_text
-from app.invokers.invoker import InvokerError, MarkedText, ToolCall
-from app.invokers.tool import ServerTool, ToolResult, ToolStatus, tool_payload
+from app.invokers.invoker import InvokerError, MarkedText
+from app.invokers.tool import ServerCall, ToolResult, ToolStatus, tool_payload
 from app.kit.ids import derived_id
 from app.sessions.runtime import Runtime
 from app.sessions.store.claim import Claim
@@ -26,10 +26,14 @@ _UNACHIEVED = "goals_failed"
 
 @dataclass(frozen=True, slots=True)
 class AgentCall:
-    """An agent that a step calls, by name, with values for its variables."""
+    """An agent that a step calls, by name, with values for its variables.
+
+    `about` is what the session above is about, see `InvocationContext`.
+    """
 
     agent: str
     values: Mapping[str, object]
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +97,11 @@ class ChildRunner:
         self._runtime = runtime
         self._opener = opener
 
-    async def call_tool(
-        self, claim: Claim, tool: ServerTool, call: ToolCall
-    ) -> ToolResult | ChildRuns:
+    async def call_tool(self, claim: Claim, asked: ServerCall) -> ToolResult | ChildRuns:
         """Makes a call of a tool that is an agent or a flow; what fails is a result too."""
+        tool, call = asked.tool, asked.call
         try:
-            child_call = _call_of(tool, call.arguments or {})
+            child_call = _call_of(asked)
             outcome = await self.run(claim, child_call, tool.config["timeout"])
         except ChildFailedError as error:
             return ToolResult.failed(call.id, error_text(str(error)))
@@ -155,9 +158,10 @@ class ChildRunner:
         return ChildRuns(child_id, min(most_seconds or _LOOK_SECONDS, _LOOK_SECONDS))
 
 
-def _call_of(tool: ServerTool, arguments: Mapping[str, object]) -> AgentCall | FlowCall:
+def _call_of(asked: ServerCall) -> AgentCall | FlowCall:
+    tool, arguments = asked.tool, asked.call.arguments or {}
     if tool.type == "agent":
-        return AgentCall(tool.config["agent"], arguments)
+        return AgentCall(tool.config["agent"], arguments, asked.about)
     given = arguments if tool.config["takes_object"] else arguments.get("input", "")
     text = given if isinstance(given, str) else orjson.dumps(given).decode()
     return FlowCall(tool.config["flow"], tool.config["event"], text)

@@ -15,7 +15,7 @@ from app.invokers.invoker import (
     UnknownOutcomeError,
 )
 from app.invokers.pool import Invokers
-from app.invokers.tool import ServerTool, ToolResult, ToolStatus
+from app.invokers.tool import ServerCall, ServerTool, ToolResult, ToolStatus
 from app.sessions.steps.attempts.connections import ConnectionResolver
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import StepFence
@@ -47,17 +47,18 @@ class ToolRunner:
         self._sent.discard(fence)
         return in_doubt
 
-    async def run(self, claim: Claim, tool: ServerTool, call: ToolCall) -> ToolResult:
+    async def run(self, claim: Claim, asked: ServerCall) -> ToolResult:
         """Makes the call, or says that nobody knows whether it was made.
 
         Raises:
             CallAgainError: it is to be made again.
         """
+        tool, call = asked.tool, asked.call
         if claim.losses and not tool.repeatable:
             return _unknown(call)
         started = time.monotonic()
         try:
-            result = await self._made(claim, tool, call)
+            result = await self._made(claim, asked)
         except InvokerError as error:
             if _may_be_repeated(error, tool) and claim.failures < tool.retries:
                 raise CallAgainError(str(error), retry_after=error.retry_after) from None
@@ -67,14 +68,15 @@ class ToolRunner:
         result.runtime_ms = round((time.monotonic() - started) * 1000)
         return result
 
-    async def _made(self, claim: Claim, tool: ServerTool, call: ToolCall) -> ToolResult:
+    async def _made(self, claim: Claim, asked: ServerCall) -> ToolResult:
+        tool, call = asked.tool, asked.call
         if tool.type == "skill":
             text = await self._connections.skill_text(claim.session.org_id, tool.config)
             return ToolResult(tool_use_id=call.id, status=ToolStatus.SUCCESS, payload=text)
         name, config = await self._connections.resolve_tool(claim.session.org_id, tool)
         invoker = self._invokers.resolve(name, config)
         await invoker.prepare()
-        context = InvocationContext(claim.step_id, claim.attempt, tool.timeout)
+        context = InvocationContext(claim.step_id, claim.attempt, tool.timeout, about=asked.about)
         with self._sending(claim.fence, tool):
             try:
                 async with asyncio.timeout(tool.timeout):
