@@ -4,10 +4,11 @@ An error that only one part of the app raises stands beside that part's code, de
 these. `app.api.http.problems` renders them all as RFC 9457 problem documents; nothing else does.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, NotRequired, TypedDict
 
+from app.kit.invalid import InvalidValueError
 from app.kit.storable import clean_text
 
 # Where a fault is: keys and indexes from the outside in.
@@ -26,7 +27,11 @@ MAX_TEXT_CHARS = 10_000
 
 
 class PublicError(Exception):
-    """Base of errors whose text is written for clients: it holds no secret."""
+    """Base of errors whose text is written for clients: it holds no secret.
+
+    The code of a flow or an invoker raises it, or one derived from it, where a client is to read
+    why. Of a value, `InvalidValueError` says the same.
+    """
 
 
 class StatewrightError(PublicError):
@@ -265,26 +270,24 @@ def faults_within(*loc: str | int, spelling: Callable[[str], str] | None = None)
         raise
 
 
-def public_text(error: BaseException, *, shown: Collection[type[BaseException]] = ()) -> str:
+def is_public(error: BaseException) -> bool:
+    """Whether the class of an error was made for clients, so that they may read its text."""
+    return isinstance(error, PublicError | InvalidValueError)
+
+
+def public_text(error: BaseException) -> str:
     """The part of an error that a client may read. This is a security rule: nothing else decides.
 
     The text of an error may hold whatever the code that raised it had at hand: a password in a
     connection string, a row of another org, a path of this machine. So a text is public only where
     its class was made for clients; of every other error only the name of the class is.
 
-    Args:
-        error: anything that was raised.
-        shown: further classes whose text the caller's users write for clients. Exactly these: a
-            subclass is raised by libraries (`json.JSONDecodeError` is a `ValueError`).
-
     Returns:
         Text that can be stored, of bounded length: see `error_text`.
     """
-    if isinstance(error, StatewrightError):
-        return error_text(error.detail)
-    if isinstance(error, PublicError) or type(error) in shown:
-        return error_text(str(error))
-    return error_text(type(error).__name__)
+    if not is_public(error):
+        return error_text(type(error).__name__)
+    return error_text(error.detail if isinstance(error, StatewrightError) else str(error))
 
 
 def error_text(text: str) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.errors import EventRefusedError, FlowPackageError, NotFoundError, public_text
 from app.invokers.invoker import InvokerError, TransientInvokerError
+from app.kit.invalid import InvalidValueError
 
 SECRET = "hunter2"  # noqa: S105 - what must not be seen
 
@@ -70,10 +71,10 @@ def test_what_caused_an_error_is_not_read_with_it() -> None:
     assert public_text(error) == "Not there."
 
 
-def test_a_class_that_is_shown_is_read_but_not_its_subclasses() -> None:
-    assert public_text(ValueError("too many"), shown=(ValueError,)) == "too many"
+def test_of_values_only_the_class_for_clients_is_read_and_no_other_of_its_kind() -> None:
+    assert public_text(InvalidValueError("too many")) == "too many"
     for error in (_raised(lambda: json.loads(SECRET)), _of_pydantic(), UnicodeError(SECRET)):
-        assert public_text(error, shown=(ValueError,)) == type(error).__name__
+        assert public_text(error) == type(error).__name__
 
 
 def test_what_cannot_be_stored_is_taken_out() -> None:

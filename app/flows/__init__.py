@@ -5,7 +5,7 @@ These are the names that a package of flows in code imports: `from app.flows imp
 
 from statemachine import State
 
-from app.errors import BadRequestError, EventRefusedError
+from app.errors import BadRequestError, EventRefusedError, PublicError
 from app.flows.machine import SessionMachine
 from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.session_model import SessionModel
@@ -26,6 +26,7 @@ from app.flows.template import (
     RunChat,
 )
 from app.flows.timers import Timer
+from app.kit.invalid import InvalidValueError
 
 __all__ = [
     "Ask",
@@ -34,9 +35,11 @@ __all__ = [
     "Chain",
     "DialogueFormat",
     "EventRefusedError",
+    "InvalidValueError",
     "Invoke",
     "Map",
     "Parallel",
+    "PublicError",
     "Queue",
     "Recording",
     "Render",

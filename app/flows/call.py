@@ -8,14 +8,8 @@ from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
-from app.errors import error_text
-from app.invokers.guard import guarded
-from app.invokers.invoker import (
-    FailureKind,
-    InvokerError,
-    TransientInvokerError,
-    result_text,
-)
+from app.invokers.guard import as_failure, guarded
+from app.invokers.invoker import result_text
 
 # A function that never returns keeps its thread; the others must not wait for it.
 _threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="call")
@@ -26,7 +20,8 @@ async def call(function: Callable[[dict[str, Any]], Any], data: dict[str, Any]) 
 
     Raises:
         TransientInvokerError: it raised a connection or a timeout error.
-        InvokerError: it raised anything else, or gave what JSON cannot hold.
+        InvokerError: it raised anything else, or gave what JSON cannot hold; the text of its error
+            is in it where its class is one for clients.
     """
     return await guarded(_called(function, data), _name(function))
 
@@ -42,28 +37,18 @@ async def _called(function: Callable[[dict[str, Any]], Any], data: dict[str, Any
             if isawaitable(result):
                 result = await result
         return result_text(result)
-    except (InvokerError, asyncio.CancelledError):
+    except asyncio.CancelledError:
         raise
     except BaseException as error:
-        raise _failure(function, error) from error
+        raise as_failure(error, _name(function)) from error
 
 
 def _in_thread(function: Callable[[dict[str, Any]], Any], data: dict[str, Any]) -> Any:
     """Calls the function; a future cannot carry StopIteration out of a thread, and never ends."""
     try:
         return function(data)
-    except BaseException as error:  # noqa: BLE001 - SystemExit and its like too end only the call
-        raise _failure(function, error) from None
-
-
-def _failure(function: Callable[..., Any], error: BaseException) -> InvokerError:
-    """An error of the function. It is the user's own code, and so is the text of its error."""
-    if isinstance(error, InvokerError):
-        return error
-    text = error_text(f"{_name(function)}: {type(error).__name__}: {error}")
-    if isinstance(error, ConnectionError | TimeoutError):
-        return TransientInvokerError(text, kind=FailureKind.of(error))
-    return InvokerError(text)
+    except BaseException as error:
+        raise as_failure(error, _name(function)) from error
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -16,6 +16,7 @@ from app.errors import (
     EventRefusedError,
     FieldError,
     StatewrightError,
+    is_public,
     public_text,
 )
 from app.flows.engines import GuardRefusal
@@ -281,6 +282,6 @@ def _encode(machine: SessionMachine) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What a client reads of an error in the flow's code, which writes plain ValueErrors for it."""
-    text = public_text(error, shown=(ValueError,))
-    return text if type(error) is ValueError else f"its code failed ({text})"
+    """What a client reads of an error in the flow's code."""
+    text = public_text(error)
+    return text if is_public(error) else f"its code failed ({text})"

@@ -16,6 +16,7 @@ from app.flows.engines import AsyncSessionEngine, ChartNotes, SyncSessionEngine
 from app.flows.move import Move, Recording
 from app.flows.own_code import contained
 from app.flows.timers import MAX_PENDING, RANGE, Timer, checked_seconds
+from app.kit.invalid import InvalidValueError
 from app.kit.storable import text_fault
 
 # Most events of one move: the one that came, those that hooks send, those of the library.
@@ -62,8 +63,8 @@ class SessionMachine(StateChart[Any]):
     transition, or `say` to add messages of its own. It may send events; one with a delay becomes a
     timer of the state that is entered, unless `cancel_event` is called with its `send_id`. It ends
     within seconds, or the event is refused. A hook, guard or validator that raises an error
-    refuses the event: the client reads the text of an `EventRefusedError` or of a plain
-    `ValueError`, and of any other error only its kind.
+    refuses the event: the client reads the text of an `EventRefusedError`, or of another error that
+    is made for clients (`errors.public_text`), and of any other only its class.
 
     Attributes:
         templates: one for each state, by the state's id: a path below the `templates` folder, a
@@ -197,7 +198,7 @@ class SessionMachine(StateChart[Any]):
         """Overrides what the dialogue keeps of the current transition.
 
         Raises:
-            ValueError: it is no `Recording`, nor the value of one.
+            InvalidValueError: it is no `Recording`, nor the value of one.
         """
         self.recording = Recording(recording)
 
@@ -205,10 +206,10 @@ class SessionMachine(StateChart[Any]):
         """Adds a message to the dialogue.
 
         Raises:
-            ValueError: the role is neither user nor assistant, or the text is no text.
+            InvalidValueError: the role is neither user nor assistant, or the text is no text.
         """
         if role not in _SPEAKERS or not isinstance(text, str):
-            raise ValueError(f"say() takes a role ({', '.join(_SPEAKERS)}) and a text.")
+            raise InvalidValueError(f"say() takes a role ({', '.join(_SPEAKERS)}) and a text.")
         self.messages.append((role, text))
 
 

@@ -13,7 +13,8 @@ from jmespath.functions import Functions, signature
 from jmespath.visitor import Options, TreeInterpreter
 from typing_extensions import override
 
-from app.errors import ConflictError, error_line
+from app.errors import ConflictError
+from app.kit.path_faults import path_fault
 
 CPU_SECONDS = 0.5
 MAX_SIZE = 10_000_000
@@ -66,8 +67,8 @@ def select(path: str, data: Any, seconds: float = CPU_SECONDS) -> Any:
     except RecursionError:
         raise PathError("The JMESPath or the data nest too deeply.") from None
     except (JMESPathError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
-        reason = error_line(error)[:300]
-        raise PathError(f"The JMESPath {path[:100]!r} failed: {reason}") from error
+        fault = path_fault(error)
+        raise PathError(f"The JMESPath {path[:100]!r} failed: {fault}") from error
 
 
 class _Functions(Functions):

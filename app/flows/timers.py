@@ -7,6 +7,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from app.kit.invalid import InvalidValueError
+
 MIN_SECONDS = 1.0  # timers that lead to each other must not keep a worker busy
 MAX_SECONDS = 366 * 24 * 3600.0
 MAX_PER_STATE = 10
@@ -47,7 +49,7 @@ def read_duration(value: object) -> float:
     """The seconds of a duration as people write it, such as `24h`, `1h30m`, or a number of seconds.
 
     Raises:
-        ValueError: it is none, or out of range; the text says so.
+        InvalidValueError: it is none, or out of range; the text says so.
     """
     seconds = math.nan
     if isinstance(value, str) and _DURATION.fullmatch(value):
@@ -57,7 +59,7 @@ def read_duration(value: object) -> float:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value
     if math.isnan(seconds):
-        raise ValueError("must be a duration, such as 24h, 1h30m, or a number of seconds")
+        raise InvalidValueError("must be a duration, such as 24h, 1h30m, or a number of seconds")
     return checked_seconds(seconds)
 
 
@@ -65,10 +67,10 @@ def checked_seconds(seconds: float) -> float:
     """The same, where a timer may take so long.
 
     Raises:
-        ValueError: it is out of range.
+        InvalidValueError: it is out of range.
     """
     if not MIN_SECONDS <= seconds <= MAX_SECONDS:
-        raise ValueError(f"must be {RANGE}")
+        raise InvalidValueError(f"must be {RANGE}")
     return float(seconds)
 
 

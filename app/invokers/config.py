@@ -4,6 +4,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app.kit.invalid import InvalidValueError
+
 
 class InvokerConfig(BaseModel):
     """Base of the configs of the built-in invokers; unknown fields are refused."""
@@ -22,7 +24,7 @@ def read_config(model: type[ConfigT], config: dict[str, Any]) -> ConfigT:
     """Validates `config`.
 
     Raises:
-        ValueError: names each faulty field. Values are left out: one of them may be a key.
+        InvalidValueError: names each faulty field. Values are left out: one of them may be a key.
     """
     try:
         return model.model_validate(config)
@@ -31,4 +33,4 @@ def read_config(model: type[ConfigT], config: dict[str, Any]) -> ConfigT:
             f"{'.'.join(str(part) for part in fault['loc']) or 'config'}: {fault['msg']}"
             for fault in error.errors(include_url=False, include_input=False)
         )
-        raise ValueError(f"invalid invoker config: {faults}") from None
+        raise InvalidValueError(f"invalid invoker config: {faults}") from None

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from structlog import get_logger
 
+from app.errors import is_public, public_text
 from app.invokers.invoker import FailureKind, InvokerError, TransientInvokerError
 
 T = TypeVar("T")
@@ -59,9 +60,15 @@ async def _outcome(call: Awaitable[T], name: str) -> T | InvokerError:
 
 
 def as_failure(error: BaseException, name: str) -> InvokerError:
-    """What a call raised, as an error of the contract; its text may hold anything: it is logged."""
+    """What a call raised, as an error of the contract.
+
+    Its own text is told only where its class is one for clients; of others it may hold anything,
+    and is logged.
+    """
     if isinstance(error, InvokerError):
         return error
+    if is_public(error):
+        return InvokerError(public_text(error))
     log.error("a call failed with an error of its own", name=name, exc_info=error)
     text = f"{name} failed ({type(error).__name__})"
     if isinstance(error, ConnectionError | TimeoutError):

@@ -27,6 +27,7 @@ from app.invokers.web.request_parts import RequestParts, query_texts, split_quer
 from app.invokers.web.secret_texts import SecretMask
 from app.invokers.web.statuses import status_error
 from app.invokers.web.tool_request import BODILESS, ToolRequest, about_headers, tool_request
+from app.kit.invalid import InvalidValueError
 from app.kit.storable import clean_text, text_fault
 
 _MAX_TEXT = 300
@@ -57,7 +58,7 @@ class HttpInvoker(ToolInvoker):
     @override
     def from_config(cls, config: dict[str, Any]) -> Self:
         if "base_url" not in config:
-            raise ValueError("invalid invoker config: connection: name an ApiConnection")
+            raise InvalidValueError("invalid invoker config: connection: name an ApiConnection")
         parsed = read_config(HttpConfig, config)
         parse_networks(parsed.egress_allow)
         return cls(parsed)

@@ -16,6 +16,7 @@ from app.invokers.echo import EchoInvoker
 from app.invokers.invoker import Answer, Finish, InvocationContext, InvokerError, Usage
 from app.invokers.llm_config import LlmConfig, complete_config
 from app.invokers.web.egress import parse_networks
+from app.kit.invalid import InvalidValueError
 from app.settings import LlmSettings
 from app.wire.messages import MAX_TEXT
 
@@ -50,14 +51,14 @@ class LlmInvoker(ChatInvoker):
     def from_config(cls, config: dict[str, Any]) -> Self:
         parsed = read_config(LlmConfig, config)
         if parsed.provider is not None and parsed.provider not in provider_names():
-            raise ValueError(
+            raise InvalidValueError(
                 f"unknown provider {parsed.provider!r}; known: {', '.join(provider_names())}. "
                 "A server with an OpenAI-compatible endpoint is provider 'openai' with a base_url; "
                 "any other needs its extra of pydantic-ai-slim and a file in "
                 f"{providers.__name__}"
             )
         if parsed.provider is not None and not parsed.url():
-            raise ValueError(f"provider {parsed.provider!r} needs a base_url")
+            raise InvalidValueError(f"provider {parsed.provider!r} needs a base_url")
         parse_networks(parsed.egress_allow)
         return cls(parsed)
 
@@ -120,7 +121,7 @@ def check_llm_settings(llm: LlmSettings, egress_allow: Sequence[str] = ()) -> No
     """
     try:
         LlmInvoker.from_config(complete_config({}, llm, egress_allow))
-    except ValueError as error:
+    except InvalidValueError as error:
         raise LlmSettingsError(f"STATEWRIGHT_LLM__…: {error}") from None
 
 

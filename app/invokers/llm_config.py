@@ -7,6 +7,7 @@ from pydantic import Field, HttpUrl, SecretStr, UrlConstraints, model_validator
 
 from app.invokers.config import InvokerConfig
 from app.kit.credential import is_sendable
+from app.kit.invalid import InvalidValueError
 from app.settings import LlmSettings
 
 # Whoever names one of these names a connection of their own, and gets nothing of the operator's.
@@ -82,11 +83,11 @@ class LlmConfig(InvokerConfig):
     @model_validator(mode="after")
     def _connection_is_whole(self) -> Self:
         if self.provider is None and (self.base_url or self.api_key):
-            raise ValueError("base_url and api_key need a provider")
+            raise InvalidValueError("base_url and api_key need a provider")
         if self.provider is not None and self.model is None:
-            raise ValueError("a provider needs a model")
+            raise InvalidValueError("a provider needs a model")
         if self.api_key is not None and not is_sendable(self.api_key.get_secret_value()):
-            raise ValueError("api_key must be printable ASCII, without blanks at its ends")
+            raise InvalidValueError("api_key must be printable ASCII, without blanks at its ends")
         return self
 
 
@@ -109,12 +110,12 @@ def complete_config(
         trusted: whether the template is the operator's code, which may ask for anything.
 
     Raises:
-        ValueError: the config sets a field that only this service sets, or asks the operator's
-            model for what is not a tenant's to choose.
+        InvalidValueError: the config sets a field that only this service sets, or asks the
+            operator's model for what is not a tenant's to choose.
     """
     given = {field: value for field, value in config.items() if value is not None}
     if reserved := sorted(RESERVED_FIELDS & given.keys()):
-        raise ValueError(f"invalid invoker config: {', '.join(reserved)}: not yours to set")
+        raise InvalidValueError(f"invalid invoker config: {', '.join(reserved)}: not yours to set")
     if _CONNECTION_FIELDS & given.keys():
         return {**given, "egress_allow": tuple(egress_allow)}
     if default.provider is not None and not trusted:
@@ -126,11 +127,11 @@ def complete_config(
 def _check_asked(config: Mapping[str, Any], default: LlmSettings) -> None:
     """Refuses what a template may not ask of a model that the operator pays for."""
     if config.get("model", default.model) not in (default.model, *default.tenant_models):
-        raise ValueError(
+        raise InvalidValueError(
             "invalid invoker config: model: the operator's model is not yours to choose"
         )
     if refused := sorted(_asked(config.get("parameters")) - set(default.tenant_parameters)):
-        raise ValueError(
+        raise InvalidValueError(
             f"invalid invoker config: parameters: {', '.join(refused)[:_MAX_NAMED]}: not to be set "
             "for the operator's model; a Provider of your own takes them"
         )

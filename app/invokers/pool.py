@@ -16,6 +16,7 @@ from structlog import get_logger
 from typing_extensions import override
 
 import app.invokers
+from app.errors import error_line
 from app.invokers.chat import ChatInvoker, ChatRequest
 from app.invokers.guard import as_failure, guarded
 from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerError, result_text
@@ -25,6 +26,7 @@ from app.invokers.sync import SyncInvoker, SyncInvokerLike
 from app.invokers.tool import ServerTool, ToolInvoker
 from app.invokers.web.http_client import check_certificates
 from app.kit.concurrency.shares import Shares, tenant
+from app.kit.invalid import InvalidValueError
 from app.kit.registry import Registry, discover
 from app.settings import LlmSettings
 
@@ -46,7 +48,7 @@ class PooledInvoker(Invoker):
         after_call: awaited after each call.
 
     Raises:
-        ValueError: the config of the invoker is wrong; raised here, not at the first call.
+        InvalidValueError: the config of the invoker is wrong; raised here, not at the first call.
     """
 
     def __init__(
@@ -195,7 +197,7 @@ class Invokers:
             trusted: whether the template is the operator's code; only then may it name a class.
 
         Raises:
-            ValueError: the config is wrong, or the path leads to no invoker.
+            InvalidValueError: the config is wrong, or the path leads to no invoker.
             UnknownNameError: there is no such built-in invoker.
         """
         from_config = self._maker(name, trusted=trusted)
@@ -224,7 +226,7 @@ class Invokers:
             return complete_config(config, self._llm, self._egress_allow, trusted=trusted)
         if name in ("http", "mcp"):
             if "egress_allow" in config:
-                raise ValueError("invalid invoker config: egress_allow: not yours to set")
+                raise InvalidValueError("invalid invoker config: egress_allow: not yours to set")
             return {**config, "egress_allow": self._egress_allow}
         if name == "echo":
             return {"delay_seconds": self._llm.echo_delay_seconds, **config}
@@ -252,8 +254,9 @@ def check_class(path: str) -> str | None:
     """Why there is no invoker at a dotted path, or None if there is one."""
     try:
         _maker_of_class(path)
-    except ValueError as error:
-        return str(error)
+    except InvalidValueError as error:
+        cause = error.__cause__
+        return f"{error}: {error_line(cause)}" if cause else str(error)
     return None
 
 
@@ -263,12 +266,14 @@ def _maker_of_class(path: str) -> Callable[[dict[str, Any]], Invoker]:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"no invoker at {path!r}: {error}") from error
+        raise InvalidValueError(f"no invoker at {path!r}") from error
     if inspect.isclass(found) and issubclass(found, Invoker):
         return found.from_config
     if inspect.isclass(found) and hasattr(found, "from_config") and hasattr(found, "invoke"):
         return partial(SyncInvoker, cast(type[SyncInvokerLike], found))
-    raise ValueError(f"{path!r} is no invoker: it needs from_config(config) and invoke(content)")
+    raise InvalidValueError(
+        f"{path!r} is no invoker: it needs from_config(config) and invoke(content)"
+    )
 
 
 def _key(name: str, config: dict[str, Any]) -> str:

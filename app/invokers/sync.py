@@ -8,16 +8,9 @@ from typing import Any, Protocol, Self
 from pydantic import Field
 from typing_extensions import override
 
-from app.errors import error_text
 from app.invokers.config import InvokerConfig, read_config
-from app.invokers.invoker import (
-    FailureKind,
-    InvocationContext,
-    Invoker,
-    InvokerError,
-    TransientInvokerError,
-    result_text,
-)
+from app.invokers.guard import as_failure
+from app.invokers.invoker import InvocationContext, Invoker, result_text
 
 DEFAULT_POOL_SIZE = 4
 
@@ -86,18 +79,13 @@ class SyncInvoker(Invoker):
                 return result_text(invoker.invoke(content))
             finally:
                 self._idle.put(invoker)
-        except (ConnectionError, TimeoutError) as error:
-            raise TransientInvokerError(self._fault(error), kind=FailureKind.of(error)) from error
         except BaseException as error:
-            # The class is the user's own code, and so is the text of its error. None of them may
-            # leave the thread as it is: a future cannot carry StopIteration and would never end.
-            raise InvokerError(self._fault(error)) from error
+            # None may leave the thread as it is: a future cannot carry StopIteration, and would
+            # never end.
+            raise as_failure(error, self._wrapped.__name__) from error
 
     def _take(self) -> SyncInvokerLike:
         try:
             return self._idle.get_nowait()
         except Empty:
             return self._make()
-
-    def _fault(self, error: BaseException) -> str:
-        return error_text(f"{self._wrapped.__name__}: {type(error).__name__}: {error}")

@@ -11,6 +11,7 @@ from app.invokers.echo import EchoConfig
 from app.invokers.llm_config import RESERVED_FIELDS, LlmConfig, LlmParameters
 from app.invokers.script import ScriptConfig
 from app.invokers.web.http_config import HttpMethod, RequestConfig
+from app.kit.invalid import InvalidValueError
 
 
 class HttpTemplateConfig(RequestConfig):
@@ -34,7 +35,7 @@ class _LlmTemplateConfig(LlmConfig):
     @model_validator(mode="after")
     def _ours(self) -> Self:
         if taken := RESERVED_FIELDS & self.model_fields_set:
-            raise ValueError(f"{', '.join(sorted(taken))}: not yours to set")
+            raise InvalidValueError(f"{', '.join(sorted(taken))}: not yours to set")
         return self
 
 

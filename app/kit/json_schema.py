@@ -4,6 +4,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from app.kit.invalid import InvalidValueError
 from app.kit.schema_cost import TooMuchWorkError, check_work
 from app.kit.storable import Limits, NotStorableError, check_json
 
@@ -24,19 +25,19 @@ def check_schema(schema: dict[str, Any], *, of_object: bool = True) -> None:
         of_object: whether only an object may fit it.
 
     Raises:
-        ValueError: the text says what is wrong.
+        InvalidValueError: the text says what is wrong.
     """
     try:
         check_json(schema, _LIMITS)
     except NotStorableError as error:
-        raise ValueError(f"the schema is not usable: {error}") from None
+        raise InvalidValueError(f"the schema is not usable: {error}") from None
     if of_object and schema.get("type", "object") != "object":
-        raise ValueError("the schema must be that of an object")
+        raise InvalidValueError("the schema must be that of an object")
     _validator(schema)
     try:
         check_work(schema, _NESTED)
     except TooMuchWorkError:
-        raise ValueError("the schema refers to itself too often, or for ever") from None
+        raise InvalidValueError("the schema refers to itself too often, or for ever") from None
 
 
 def object_schema(schema: dict[str, Any]) -> dict[str, Any]:
@@ -73,10 +74,19 @@ def _validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
         return jsonschema_rs.Draft202012Validator(
             schema, pattern_options=_PATTERNS, retriever=_refuse
         )
-    except (jsonschema_rs.ValidationError, ValueError) as error:
-        text = str(getattr(error, "message", error)).partition("\n")[0]
-        raise ValueError(f"it is no JSON Schema: {text[:_MAX_TEXT]}") from None
+    except jsonschema_rs.ValidationError as error:
+        raise InvalidValueError(f"it is no JSON Schema: {_reason(error)}") from None
+    except ValueError:
+        raise InvalidValueError("it is no JSON Schema") from None
+
+
+def _reason(error: jsonschema_rs.ValidationError) -> str:
+    """What is wrong with a schema, without what is written there."""
+    if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Referencing):
+        return "it may only refer to itself, and to what is there"
+    place = ".".join(map(str, error.instance_path))[:_MAX_TEXT]
+    return f"{place} is not what must be there" if place else "it is no object"
 
 
 def _refuse(_uri: str) -> Any:
-    raise ValueError("a schema may only refer to itself")
+    raise InvalidValueError("a schema may only refer to itself")

@@ -6,6 +6,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
+from app.kit.invalid import InvalidValueError
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _NOT_ONE = "must be a time such as 2030-01-31T12:00:00Z, or a date"
 
@@ -15,11 +17,11 @@ def _written(value: object) -> object:
     if not isinstance(value, str):
         if isinstance(value, datetime):
             return value
-        raise ValueError(_NOT_ONE)
+        raise InvalidValueError(_NOT_ONE)
     if _DATE.fullmatch(value):
         return f"{value}T00:00:00Z"
     if value[4:5] != "-":
-        raise ValueError(_NOT_ONE)
+        raise InvalidValueError(_NOT_ONE)
     return value
 
 
@@ -27,7 +29,7 @@ def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("must be between the years 1 and 9999 in UTC") from None
+        raise InvalidValueError("must be between the years 1 and 9999 in UTC") from None
 
 
 Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]

@@ -4,6 +4,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from app.kit.invalid import InvalidValueError
+
 MAX_PATTERN_CHARS = 500
 MAX_TEXT_CHARS = 10_000  # that one pattern is looked for in: 0.2 s for the worst of them
 
@@ -15,13 +17,13 @@ class Pattern:
     """A regular expression as JSON Schema has them: found anywhere, unless it says `^` and `$`.
 
     Raises:
-        ValueError: it is none, is too large, or looks around or back, which takes time without
-            bound; the text says so.
+        InvalidValueError: it is none, is too large, or looks around or back, which takes time
+            without bound; the text says so.
     """
 
     def __init__(self, text: str) -> None:
         if len(text) > MAX_PATTERN_CHARS:
-            raise ValueError(f"is longer than {MAX_PATTERN_CHARS} characters")
+            raise InvalidValueError(f"is longer than {MAX_PATTERN_CHARS} characters")
         schema: dict[str, Any] = {"pattern": text}
         try:
             self._validator = jsonschema_rs.Draft202012Validator(
@@ -29,14 +31,16 @@ class Pattern:
             )
         except (jsonschema_rs.ValidationError, ValueError):
             reason = "is no regular expression, or one that is too large"
-            raise ValueError(f"{reason}; it cannot look around or refer back") from None
+            raise InvalidValueError(f"{reason}; it cannot look around or refer back") from None
 
     def is_in(self, text: str) -> bool:
         """Whether it is found in a text.
 
         Raises:
-            ValueError: the text is longer than patterns are looked for in.
+            InvalidValueError: the text is longer than patterns are looked for in.
         """
         if len(text) > MAX_TEXT_CHARS:
-            raise ValueError(f"patterns are looked for in {MAX_TEXT_CHARS} characters at most")
+            raise InvalidValueError(
+                f"patterns are looked for in {MAX_TEXT_CHARS} characters at most"
+            )
         return self._validator.is_valid(text)

@@ -95,7 +95,7 @@ class LimitedRedis(Redis):
         except ResponseError as error:
             # It is full, a replica, lacks replicas or its disk, has the keys elsewhere, denies us
             # the command, ...: whatever it is, Redis does not do its part.
-            raise RedisConnectionError(f"Redis refused: {error}") from error
+            raise RedisConnectionError("Redis refused a command.") from error
         except TimeoutError:
             raise RedisTimeoutError("Redis did not answer in time.") from None
         finally:

@@ -9,10 +9,12 @@ from typing import Generic, TypeVar
 
 from typing_extensions import override
 
+from app.kit.invalid import InvalidValueError
+
 T = TypeVar("T")
 
 
-class UnknownNameError(KeyError):
+class UnknownNameError(KeyError, InvalidValueError):
     """Nothing is registered under the name; the text lists what is."""
 
     @override

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
+from app.kit.invalid import InvalidValueError
+
 Schema: TypeAlias = dict[str, Any]
 Visits: TypeAlias = Counter[int]  # how often a part, by its number, is looked at for one value
 
@@ -30,7 +32,7 @@ MAX_VISITS = 10_000_000  # a validator makes about so many in a second
 _MOST_SUMS = 300_000  # of the estimate itself
 
 
-class TooMuchWorkError(ValueError):
+class TooMuchWorkError(InvalidValueError):
     """What is asked of a validator would take it too long."""
 
 

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from app.kit.invalid import InvalidValueError
+
 MAX_DEPTH = 100
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**64 - 1  # what JSON encoders and most clients have
@@ -40,7 +42,7 @@ _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _Keys: TypeAlias = "tuple[str | int, _Keys] | None"
 
 
-class NotStorableError(ValueError):
+class NotStorableError(InvalidValueError):
     """A value that could not be stored and sent again as it is; the text quotes nothing of it.
 
     Attributes:

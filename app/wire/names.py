@@ -4,6 +4,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, Field
 
+from app.kit.invalid import InvalidValueError
 from app.kit.json_schema import check_schema
 from app.kit.visible import is_visible
 
@@ -14,9 +15,9 @@ def printable(text: str) -> str:
     """A name without the spaces around it; refuses what nobody would see in it."""
     text = text.strip(" ")
     if not text:
-        raise ValueError("must not be blank")
+        raise InvalidValueError("must not be blank")
     if not is_visible(text):
-        raise ValueError("must not contain line breaks, invisible or control characters")
+        raise InvalidValueError("must not contain line breaks, invisible or control characters")
     return text
 
 

@@ -39,6 +39,7 @@ async def test_hooks_guards_validators_and_actions_take_part(client: httpx.Async
         ("no", 409, "event-not-accepted", "does not take the event 'go'"),
         ("guard", 409, "event-refused", "(ZeroDivisionError)"),
         ("validator", 409, "event-refused", "That will not do."),
+        ("parse", 409, "event-refused", "(ValueError)"),
         ("refuse", 409, "event-refused", "Not today."),
         ("bad", 400, "bad-request", "Bad input."),
         ("action", 409, "event-refused", "(KeyError)"),
@@ -103,7 +104,7 @@ async def test_an_invoker_that_would_end_the_worker_fails_its_step(
 ) -> None:
     for _ in range(2):
         session = await Session.start(client, "leaving")
-        assert (await session.send("go"))["error"] == "Leaver: SystemExit: 3"
+        assert (await session.send("go"))["error"] == "Leaver failed (SystemExit)"
 
 
 @pytest.mark.parametrize("flow", ["blocking", "waiting"])
@@ -171,12 +172,25 @@ async def test_a_hook_that_blocks_the_event_loop_is_logged(
 
 
 async def test_a_seed_that_fails_is_a_bad_request(client: httpx.AsyncClient) -> None:
-    for seed, detail in (({"boom": 1}, "(KeyError)"), ({"from": "x"}, "invalid literal")):
+    for seed, detail in (({"boom": 1}, "(KeyError)"), ({"from": "secret"}, "(ValueError)")):
         answer = await client.post("/v1/ai/hooks/start_session", json={"seed_data": seed})
         assert answer.status_code == 400
         assert detail in answer.json()["detail"]
         assert answer.json()["errors"][0]["loc"] == ["seed_data"]
         assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("count", "msg"),
+    [(-1, "is refused (ValueError)"), (-2, "Value error, Count from 0 on.")],
+)
+async def test_a_seed_is_refused_with_what_is_written_for_clients(
+    client: httpx.AsyncClient, count: int, msg: str
+) -> None:
+    answer = await client.post("/v1/ai/hooks/start_session", json={"seed_data": {"from": count}})
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [{"loc": ["seed_data", "count"], "msg": msg}]
+    assert "secret" not in answer.text
 
 
 @pytest.fixture

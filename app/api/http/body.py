@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from json import JSONDecodeError
 from typing import Any, NoReturn, Self, TypeVar
 
 from starlette.requests import Request
@@ -154,8 +155,11 @@ def parse_json(content: bytes, max_values: int) -> Any:
         return load_json(content)
     except NotStorableError as error:
         _refuse(f"The body cannot be taken: {error.reason}.")
-    except ValueError as error:
-        _refuse(f"The body is not valid JSON: {error}")
+    except JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        _refuse(f"The body is not valid JSON: {error.msg}: {place}")
+    except ValueError:
+        _refuse("The body is not valid JSON: it is not UTF-8")
 
 
 async def _received(request: Request, max_bytes: int, took: Callable[[int], None]) -> bytes:

@@ -25,6 +25,7 @@ from app.errors import (
     StatewrightError,
     UnavailableError,
     error_text,
+    public_text,
 )
 from app.kit.paging import PageTokenError
 
@@ -140,8 +141,8 @@ def as_statewright_error(error: Exception) -> StatewrightError:
     if isinstance(error, RequestValidationError):
         return _bad_request(error)
     if isinstance(error, PageTokenError):
-        fault: FieldError = {"loc": ["query", "page_token"], "msg": str(error)}
-        return BadRequestError(str(error), errors=[fault])
+        text = public_text(error)
+        return BadRequestError(text, errors=[{"loc": ["query", "page_token"], "msg": text}])
     return _public_error(error)
 
 

@@ -8,6 +8,7 @@ from app.enums import ActionExpiry, Approvers
 from app.errors import Loc
 from app.flows.findings import Findings
 from app.flows.template import Ask
+from app.kit.invalid import InvalidValueError
 from app.kit.json_schema import check_schema
 
 MIN_SECONDS = 0.001
@@ -47,7 +48,7 @@ def _schema(findings: Findings, value: object, loc: Loc) -> dict[str, Any] | Non
         return None
     try:
         check_schema(value, of_object=False)
-    except ValueError as error:
+    except InvalidValueError as error:
         findings.error(loc, str(error))
         return None
     return value

@@ -9,7 +9,7 @@ from typing import Any
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from app.errors import Loc, error_line
+from app.errors import Loc
 from app.flows.findings import Findings
 from app.flows.grammar.agent import read_agent
 from app.flows.grammar.ask import read_ask
@@ -26,6 +26,7 @@ from app.flows.template import (
     Template,
 )
 from app.invokers.invoker import FailureKind
+from app.kit.path_faults import path_fault
 
 MAX_TEMPLATES = 500
 MAX_TEXT_CHARS = 50_000
@@ -276,7 +277,7 @@ class TemplateReader(ABC):
         try:
             jmespath.compile(value)
         except (JMESPathError, ValueError, RecursionError) as error:
-            self._findings.error(loc, f"is not a JMESPath: {error_line(error)[:300]}")
+            self._findings.error(loc, f"is not a JMESPath: {path_fault(error)}")
         return value
 
     def _name(self, value: object, loc: Loc) -> str | None:

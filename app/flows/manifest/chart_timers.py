@@ -9,6 +9,7 @@ from app.flows.machine import ERROR_EVENT
 from app.flows.manifest.chart import Chart, ChartState, ChartTimer
 from app.flows.template import Render, Template
 from app.flows.timers import MAX_PENDING, MAX_PER_FLOW, MAX_PER_STATE, Timer, read_duration
+from app.kit.invalid import InvalidValueError
 
 
 def read_timers(findings: Findings, value: object, loc: Loc) -> list[ChartTimer]:
@@ -90,7 +91,7 @@ def _timer(
 ) -> ChartTimer | None:
     try:
         read_duration(delay)
-    except ValueError as error:
+    except InvalidValueError as error:
         findings.error(delay_loc, str(error))
         return None
     if not isinstance(event, str):

@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema_rs
 
 from app.errors import FieldError
+from app.kit.invalid import InvalidValueError
 from app.kit.patterns import MAX_TEXT_CHARS, Pattern
 
 CPU_SECONDS = 0.3
@@ -79,7 +80,7 @@ def constraint(
     for word in (word for word in schema if word in TYPES_OF):
         try:
             checks.append(_check(word, schema[word]))
-        except ValueError as error:
+        except InvalidValueError as error:
             faults.append({"loc": [*loc, word], "msg": str(error)})
     if not faults:
         faults += [
@@ -97,9 +98,9 @@ def _validator(checks: list[tuple[Check, str]]) -> Callable[[Any], Any]:
             return value
         for check, reason in checks:
             if time.thread_time() > end:
-                raise ValueError("there is too much to check")
+                raise InvalidValueError("there is too much to check")
             if not check(value):
-                raise ValueError(reason)
+                raise InvalidValueError(reason)
         return value
 
     return validate
@@ -109,26 +110,26 @@ def _check(word: str, bound: Any) -> tuple[Check, str]:
     """The check of one keyword, and what is said of a value that does not pass it.
 
     Raises:
-        ValueError: the keyword has no value that makes sense.
+        InvalidValueError: the keyword has no value that makes sense.
     """
     if word in _COMPARISONS:
         return _number_check(word, bound)
     if word in _SIZE_WORDS:
         return _size_check(word, bound)
     if not isinstance(bound, str):
-        raise ValueError("must be a text")  # noqa: TRY004 - of a manifest
+        raise InvalidValueError("must be a text")
     if word == "pattern":
         pattern = Pattern(bound)
         return _of_text(pattern.is_in), f"must match the pattern {bound!r}"
     if bound not in FORMATS:
-        raise ValueError(f"is not known; known formats are {', '.join(FORMATS)}")
+        raise InvalidValueError(f"is not known; known formats are {', '.join(FORMATS)}")
     validator = jsonschema_rs.Draft202012Validator({"format": bound}, validate_formats=True)
     return _of_text(validator.is_valid), f"must have the format {bound}"
 
 
 def _number_check(word: str, bound: Any) -> tuple[Check, str]:
     if not _is_number(bound) or not math.isfinite(bound):
-        raise ValueError("must be a number")
+        raise InvalidValueError("must be a number")
     compare, words = _COMPARISONS[word]
 
     def check(value: Any) -> bool:
@@ -139,7 +140,7 @@ def _number_check(word: str, bound: Any) -> tuple[Check, str]:
 
 def _size_check(word: str, bound: Any) -> tuple[Check, str]:
     if not isinstance(bound, int) or isinstance(bound, bool) or not 0 <= bound <= _MAX_SIZE:
-        raise ValueError(f"must be a whole number from 0 to {_MAX_SIZE}")
+        raise InvalidValueError(f"must be a whole number from 0 to {_MAX_SIZE}")
     kind, things = (str, "characters") if word in _TEXT_WORDS else (list, "items")
     least = word.startswith("min")
 

@@ -19,7 +19,8 @@ from typing import Any, Protocol
 from statemachine.spec_parser import binary_operators
 
 from app.errors import ConflictError
-from app.flows.manifest.functions import called_function, word_for
+from app.flows.manifest.functions import COMPARISONS, called_function, failure_reason, word_for
+from app.kit.invalid import InvalidValueError
 from app.kit.storable import text_fault
 
 MAX_CHARS = 1000
@@ -89,7 +90,8 @@ def compile_expression(text: object, names: Collection[str]) -> Evaluate:
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
-        raise ExpressionError(f"is not a valid expression: {error.msg}") from None
+        place = f"from column {error.offset} on" if error.offset else "anywhere"
+        raise ExpressionError(f"is not a valid expression, as it cannot be read {place}") from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError("is not a valid expression") from None
     body = _Compiler(names).compile(tree.body)
@@ -98,7 +100,8 @@ def compile_expression(text: object, names: Collection[str]) -> Evaluate:
         try:
             return body(scope)
         except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
-            raise EvaluationError(f"The flow's expression {text!r} failed: {error}.") from None
+            reason = failure_reason(error)
+            raise EvaluationError(f"The flow's expression {text!r} failed: {reason}.") from None
 
     return evaluate
 
@@ -158,7 +161,7 @@ class _Compiler:
     def _call(self, node: ast.Call) -> Evaluate:
         try:
             apply = called_function(node)
-        except ValueError as error:
+        except InvalidValueError as error:
             raise ExpressionError(str(error)) from None
         value = self.compile(node.args[0])
 
@@ -226,14 +229,16 @@ class _Compiler:
             try:
                 return apply(a, b)
             except TypeError:
-                raise TypeError(f"{word_for(a)} and {word_for(b)} do not go together") from None
+                raise InvalidValueError(
+                    f"{word_for(a)} and {word_for(b)} do not go together"
+                ) from None
 
         return evaluate
 
     def _compare(self, node: ast.Compare) -> Evaluate:
-        if any(type(op) not in _COMPARISONS for op in node.ops):
+        if any(type(op) not in COMPARISONS for op in node.ops):
             raise ExpressionError("compare with == and !=, not with is")
-        operators = [_COMPARISONS[type(op)] for op in node.ops]
+        operators = [COMPARISONS[type(op)] for op in node.ops]
         first = self.compile(node.left)
         steps = list(zip(operators, self._all(node.comparators), strict=True))
 
@@ -258,42 +263,6 @@ def member(holder: Any, key: Any) -> Any:
     if isinstance(holder, list | str) and is_index and -len(holder) <= key < len(holder):
         return holder[key]
     return None
-
-
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def evaluate(a: Any, b: Any) -> bool:
-        if a is None or b is None:
-            return False
-        try:
-            return compare(a, b)
-        except TypeError:
-            raise TypeError(f"{word_for(a)} cannot be compared with {word_for(b)}") from None
-
-    return evaluate
-
-
-def _contains(item: Any, holder: Any) -> bool:
-    if holder is None:
-        return False
-    if isinstance(holder, str) and isinstance(item, str):
-        return item in holder
-    if isinstance(holder, list):
-        return item in holder
-    if isinstance(holder, dict):
-        return isinstance(item, str) and item in holder
-    raise TypeError(f"{word_for(item)} cannot be looked for in {word_for(holder)}")
-
-
-_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: _ordered(operator.lt),
-    ast.LtE: _ordered(operator.le),
-    ast.Gt: _ordered(operator.gt),
-    ast.GtE: _ordered(operator.ge),
-    ast.In: _contains,
-    ast.NotIn: lambda item, holder: not _contains(item, holder),
-}
 
 
 def _why_not(node: ast.expr) -> str:

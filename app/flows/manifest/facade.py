@@ -8,7 +8,7 @@ from typing_extensions import override
 from app.flows.manifest.constraints import bounded_checks
 from app.flows.manifest.expression import Clock, EvaluationError
 from app.flows.model.session_model import SessionModel
-from app.kit.storable import Limits, check_json
+from app.kit.storable import Limits, NotStorableError, check_json
 
 # What expressions see beside the fields of the flow.
 INPUTS = frozenset({"actor_input", "parsed_actor_input", "task_error", "user_info"})
@@ -75,7 +75,7 @@ class Facade:
             # Only what the field wants: what it was given may be anybody's secret.
             wanted = {fault["msg"] for fault in error.errors(include_input=False)}
             reason = "; ".join(sorted(wanted))
-        except ValueError as error:
+        except NotStorableError as error:
             reason = str(error)
         else:
             return
@@ -91,7 +91,7 @@ class _Copier:
     def copy(self, value: Any, depth: int) -> Any:
         self._spend(len(value) if isinstance(value, str) else 1)
         if depth == 0:
-            raise ValueError(f"it nests more than {MAX_DEPTH} levels deep")
+            raise NotStorableError(f"it nests more than {MAX_DEPTH} levels deep")
         if isinstance(value, dict):
             return {key: self._member(key, item, depth) for key, item in value.items()}
         if isinstance(value, list):
@@ -105,4 +105,4 @@ class _Copier:
     def _spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise ValueError(f"it is larger than {MAX_SIZE} characters and items")
+            raise NotStorableError(f"it is larger than {MAX_SIZE} characters and items")

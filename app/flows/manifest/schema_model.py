@@ -31,6 +31,7 @@ from app.flows.manifest.constraints import (
     no_checks,
 )
 from app.flows.model.session_model import SessionModel
+from app.kit.invalid import InvalidValueError
 
 MAX_DEPTH = 16
 MAX_PROPERTIES = 500
@@ -244,7 +245,7 @@ class _SchemaReader:
 
         def check(value: Any) -> Any:
             if not _is_scalar(value) or (isinstance(value, bool), value) not in known:
-                raise ValueError(f"must be one of {', '.join(map(repr, choices))}")
+                raise InvalidValueError(f"must be one of {', '.join(map(repr, choices))}")
             return value
 
         return check

@@ -12,6 +12,7 @@ from app.flows.rendering.jinja import check_syntax
 from app.flows.rendering.url_template import url_parts
 from app.flows.template import Render, Template
 from app.invokers.template_config import config_faults
+from app.kit.invalid import InvalidValueError
 
 
 class ManifestTemplateReader(TemplateReader):
@@ -81,7 +82,7 @@ class ManifestTemplateReader(TemplateReader):
         path = config.get("path", "")
         try:
             url_parts(path)
-        except ValueError as error:
+        except InvalidValueError as error:
             self._findings.error((*loc, "path"), str(error))
         else:
             self._check_text(path, (*loc, "path"))

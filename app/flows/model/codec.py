@@ -4,6 +4,8 @@ import threading
 
 import zstandard
 
+from app.kit.invalid import InvalidValueError
+
 MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024
 
 
@@ -35,13 +37,13 @@ def decompress(frame: bytes) -> bytes:
     """The content of one frame that `compress` made.
 
     Raises:
-        ValueError: not one whole frame, or its content is larger than 64 MiB.
+        InvalidValueError: not one whole frame, or its content is larger than 64 MiB.
     """
     try:
         # The frame's own size is what zstandard allocates, whatever `max_output_size` says.
         size = zstandard.frame_content_size(frame)
         if not 0 <= size <= MAX_DECOMPRESSED_BYTES:
-            raise ValueError("its content is of unknown size or larger than 64 MiB")
+            raise InvalidValueError("its content is of unknown size or larger than 64 MiB")
         return _codec.decompressor.decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise ValueError("it is not a whole zstandard frame") from error
+        raise InvalidValueError("it is not a whole zstandard frame") from error

@@ -3,8 +3,9 @@
 from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic_core import ErrorDetails
 
-from app.errors import BadRequestError
+from app.errors import BadRequestError, is_public, public_text
 from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.versioned import VersionedModel
 from app.kit.storable import load_json
@@ -85,11 +86,11 @@ class SessionModel(VersionedModel):
         try:
             return cls(**seed_data)
         except ValidationError as error:
-            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            faults = error.errors(include_url=False, include_input=False)
             raise BadRequestError(
                 "The seed data does not fit the flow's model",
                 errors=[
-                    {"loc": ["seed_data", *fault["loc"]], "msg": fault["msg"]}
+                    {"loc": ["seed_data", *fault["loc"]], "msg": _text_of(fault)}
                     for fault in faults[:_MAX_FAULTS]
                 ],
             ) from None
@@ -102,6 +103,14 @@ class SessionModel(VersionedModel):
     def resume(self) -> bool:
         """Prepares it for a retry of the turn that failed; whether that changes it."""
         return False
+
+
+def _text_of(fault: ErrorDetails) -> str:
+    """What is said of a value that does not fit; of what a validator raised as of any error."""
+    raised = fault.get("ctx", {}).get("error")
+    if isinstance(raised, Exception) and not is_public(raised):
+        return f"is refused ({public_text(raised)})"
+    return fault["msg"]
 
 
 # Of objects, lists, numbers, true, false and null.

@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.main import IncEx
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from app.errors import DefinitionMismatchError
+from app.errors import DefinitionMismatchError, public_text
 from app.flows.model.codec import compress, content_size, decompress
+from app.kit.invalid import InvalidValueError
 from app.sizes.limit import SizeLimit
 
 
@@ -88,9 +89,9 @@ class VersionedModel(BaseModel):
             data: the stored JSON object.
 
         Raises:
-            ValueError: there is no way from that version.
+            InvalidValueError: there is no way from that version; the text is told.
         """
-        raise ValueError(f"there is no upgrade from {from_version}")
+        raise InvalidValueError(f"there is no upgrade from {from_version}")
 
     def _to_json(self, include: IncEx | None, exclude: IncEx | None) -> bytes:
         computed = self.__class__.model_computed_fields.keys()
@@ -120,7 +121,7 @@ class VersionedModel(BaseModel):
             return int(version), payload
         try:
             return int(version), decompress(payload)
-        except ValueError as error:
+        except InvalidValueError as error:
             raise cls._unreadable(f"cannot be decompressed: {error}") from None
 
     @classmethod
@@ -137,8 +138,9 @@ class VersionedModel(BaseModel):
         try:
             return to_json(cls.upgrade_schema(version, data))
         except Exception as error:  # a user's code, on data of any older shape
-            reason = error if type(error) is ValueError else type(error).__name__
-            raise SerializationError(f"{wanted}, and cannot be upgraded: {reason}") from error
+            raise SerializationError(
+                f"{wanted}, and cannot be upgraded: {public_text(error)}"
+            ) from error
 
     @classmethod
     def _unreadable(cls, reason: str) -> SerializationError:

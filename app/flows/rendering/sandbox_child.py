@@ -121,11 +121,15 @@ def marking_sandbox() -> MarkingEnvironment:
 
 def describe(error: Exception) -> str:
     """One line: what went wrong in a template, and in which of its lines if that is known."""
-    text = " ".join(str(error).split()) or "no further detail"
-    if isinstance(error, RecursionError):
+    text = type(error).__name__  # what Python says of a value may have the value in it
+    if isinstance(error, TemplateError):
+        text = " ".join(str(error).split()) or "no further detail"
+    elif isinstance(error, RecursionError):
         text = "it nests or calls itself too deeply"
-    elif not isinstance(error, TemplateError):
-        text = f"{type(error).__name__}: {text}"
+    elif isinstance(error, ZeroDivisionError):
+        text += ": division by zero"
+    elif isinstance(error, UnicodeError):
+        text += ": a text holds half a character (a lone surrogate)"
     line = error.lineno if isinstance(error, TemplateSyntaxError) else _line_of(error)
     return (f"line {line}: {text}" if line else text)[:MAX_MESSAGE_CHARS]
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import jinja2
 
 from app.flows.rendering.jinja import SANDBOX, TemplateError
+from app.kit.invalid import InvalidValueError
 
 # A segment that is one of these would lead elsewhere.
 _ELSEWHERE = ("", ".", "..")
@@ -15,7 +16,7 @@ def url_parts(text: str) -> list[tuple[str, bool]]:
     """Its pieces in order: plain texts (False), and expressions in their braces (True).
 
     Raises:
-        ValueError: it holds a block or a comment, or is no template.
+        InvalidValueError: it holds a block or a comment, or is no template.
     """
     parts: list[tuple[str, bool]] = []
     try:
@@ -24,11 +25,11 @@ def url_parts(text: str) -> list[tuple[str, bool]]:
                 case "data" | "variable_begin":
                     parts.append((value, kind == "variable_begin"))
                 case "block_begin" | "comment_begin":
-                    raise ValueError("may have {{ … }} in it, but no block and no comment")
+                    raise InvalidValueError("may have {{ … }} in it, but no block and no comment")
                 case _:
                     parts[-1] = (parts[-1][0] + value, True)
     except jinja2.TemplateSyntaxError as error:
-        raise ValueError(error.message or "is no template") from None
+        raise InvalidValueError(error.message or "is no template") from None
     return parts
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.invokers.invoker import InvokerError
 from app.invokers.web.secret_texts import SecretMask
+from app.kit.invalid import InvalidValueError
 from app.kit.json_schema import check_schema
 from app.kit.storable import check_json, clean_text, text_fault
 
@@ -74,7 +75,7 @@ def _listed(tool: "Tool", mask: SecretMask) -> ListedTool:
     name, hints = mask.text(tool.name), tool.annotations
     try:
         schema = _checked(tool, mask)
-    except ValueError as fault:
+    except InvalidValueError as fault:
         return ListedTool(name=clean_text(name)[:MAX_NAME], fault=str(fault))
     return ListedTool(
         name=name,
@@ -88,10 +89,10 @@ def _checked(tool: "Tool", mask: SecretMask) -> dict[str, Any]:
     """The schema of a tool, masked before an error can quote it.
 
     Raises:
-        ValueError: the tool cannot be offered.
+        InvalidValueError: the tool cannot be offered.
     """
     if not tool.name or len(tool.name) > MAX_NAME or text_fault(tool.name) is not None:
-        raise ValueError("its name is not usable")
+        raise InvalidValueError("its name is not usable")
     check_json(tool.input_schema)
     schema: dict[str, Any] = mask.value(tool.input_schema)
     check_schema(schema)

@@ -4,6 +4,8 @@ import re
 
 import httpx2
 
+from app.kit.invalid import InvalidValueError
+
 _PORTS = {"http": 80, "https": 443}
 _WRITTEN = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[^\s/@?#\\:\[\]]{1,253})(:[0-9]{1,5})?")
 _MAX_PORT = 65_535
@@ -13,15 +15,15 @@ def host_of(url: str) -> str:
     """The host of a URL with its port, such as `api.example.com:443`.
 
     Raises:
-        ValueError: it is no URL of a server.
+        InvalidValueError: it is no URL of a server.
     """
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:
-        raise ValueError("is no URL") from None
+        raise InvalidValueError("is no URL") from None
     port = parsed.port or _PORTS.get(parsed.scheme)
     if not parsed.raw_host or port is None:
-        raise ValueError("must be an http or https URL")
+        raise InvalidValueError("must be an http or https URL")
     return f"{_bracketed(parsed)}:{port}"
 
 
@@ -29,18 +31,18 @@ def check_host(text: str) -> str:
     """A host as it is compared: `api.example.com` for any port, or with one.
 
     Raises:
-        ValueError: it is none.
+        InvalidValueError: it is none.
     """
     written = _WRITTEN.fullmatch(text)
     if written is None:
-        raise ValueError("is no host, such as api.example.com or api.example.com:8443")
+        raise InvalidValueError("is no host, such as api.example.com or api.example.com:8443")
     name, port = written.groups(default="")
     try:
         host = _bracketed(httpx2.URL(f"https://{name}"))
     except httpx2.InvalidURL:
-        raise ValueError("is no host") from None
+        raise InvalidValueError("is no host") from None
     if port and not 0 < int(port[1:]) <= _MAX_PORT:
-        raise ValueError("has a port that there is not")
+        raise InvalidValueError("has a port that there is not")
     return f"{host}:{int(port[1:])}" if port else host
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.invokers.config import InvokerConfig
+from app.kit.invalid import InvalidValueError
 
 # What a header is called that says who sends a request.
 CREDENTIAL = re.compile(r"authorization|cookie|token|secret|key|password|credential", re.IGNORECASE)
@@ -64,23 +65,23 @@ def check_header(name: str, value: str) -> None:
     """Refuses a header that cannot be sent, or that the client makes itself.
 
     Raises:
-        ValueError: says why; the value, which may be a secret, is not in it.
+        InvalidValueError: says why; the value, which may be a secret, is not in it.
     """
     if not _HEADER_NAME.fullmatch(name):
-        raise ValueError("a header's name has letters, digits and dashes")
+        raise InvalidValueError("a header's name has letters, digits and dashes")
     if name.lower() in _OWN_HEADERS:
-        raise ValueError(f"the header {name} is not yours to set")
+        raise InvalidValueError(f"the header {name} is not yours to set")
     if not all(char == "\t" or " " <= char <= "~" for char in value):
-        raise ValueError(f"the value of header {name} must be printable ASCII")
+        raise InvalidValueError(f"the value of header {name} must be printable ASCII")
 
 
 def check_path(path: str) -> str:
     """Only down from the base URL: never to another host, never up."""
     if any(ord(char) <= ord(" ") or char in "\\#" for char in path):
-        raise ValueError("must not hold spaces, control characters, backslashes or #")
+        raise InvalidValueError("must not hold spaces, control characters, backslashes or #")
     plain = path.partition("?")[0].lower().replace("%2e", ".").replace("%2f", "/")
     if {".", ".."} & set(plain.replace("%5c", "/").split("/")):
-        raise ValueError("must not hold . or .. segments")
+        raise InvalidValueError("must not hold . or .. segments")
     return path
 
 
@@ -88,7 +89,7 @@ def check_server(url: str) -> str:
     """Requires the URL of an HTTP server."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an http or https URL")
+        raise InvalidValueError("must be an http or https URL")
     return url
 
 
@@ -105,7 +106,7 @@ def _check_path(path: str) -> str:
 def _check_base(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-        raise ValueError("must be an http or https URL without a query")
+        raise InvalidValueError("must be an http or https URL without a query")
     return url
 
 

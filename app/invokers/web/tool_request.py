@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, quote
 from app.invokers.invoker import InvokerError
 from app.invokers.web.http_config import HttpMethod, check_header, check_path
 from app.invokers.web.request_parts import query_texts
+from app.kit.invalid import InvalidValueError
 
 
 class ArgumentLocation(StrEnum):
@@ -72,7 +73,7 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
         check_path(path)
         for name, value in headers.items():
             check_header(name, value)
-    except ValueError as error:
+    except InvalidValueError as error:
         raise InvokerError(f"the request cannot be sent: {error}") from None
     query: dict[str, Any] = dict(parse_qs(fixed, keep_blank_values=True))
     query |= {name: query_texts(value) for name, value in found[ArgumentLocation.QUERY].items()}

@@ -18,6 +18,7 @@ from app.invokers.mcp import open_connection
 from app.invokers.mcp_servers.config import McpConfig
 from app.invokers.mcp_servers.listing import MAX_NAME, MAX_TOOLS, ListedTool
 from app.invokers.tool import Effect, OnLargeResult
+from app.kit.invalid import InvalidValueError
 from app.manifests.applied import Applied
 from app.manifests.brokers.bases.connection import ConnectionBroker
 from app.manifests.brokers.bases.headers import Headers, header_references
@@ -173,9 +174,11 @@ spec:
         spec = self._normal(applied.manifest["spec"])
         try:
             tools = await _listed(context, spec)
-        except (InvokerError, ValueError) as error:  # the latter: a header's Secret cannot be sent
-            why = public_text(error, shown=(ValueError,))
-            text = f"its tools are not known: {why}; apply it again"
+        except (
+            InvokerError,
+            InvalidValueError,
+        ) as error:  # the latter: a header's Secret cannot be sent
+            text = f"its tools are not known: {public_text(error)}; apply it again"
             fault: FieldError = {"loc": ["spec", "url"], "msg": text}
             return replace(applied, warnings=[*applied.warnings, fault])
         offered = offer(applied.name, tools)

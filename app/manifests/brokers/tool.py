@@ -12,6 +12,7 @@ from app.flows.manifest.expression import ExpressionError, compile_expression
 from app.invokers.tool import Effect, OnLargeResult, is_reserved
 from app.invokers.web.http_config import HttpMethod, check_header, check_path
 from app.invokers.web.tool_request import BODILESS, ArgumentLocation
+from app.kit.invalid import InvalidValueError
 from app.kit.json_schema import check_schema, schema_faults
 from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
@@ -189,7 +190,7 @@ def _location_fault(
     if location is ArgumentLocation.HEADER:
         try:
             check_header(name, "")
-        except ValueError as error:
+        except InvalidValueError as error:
             return str(error)
     return None
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.errors import BadRequestError, ConflictError, FieldError, Loc
+from app.kit.invalid import InvalidValueError
 from app.manifests.model.metadata import ManifestModel, Metadata, check_name
 from app.manifests.model.spelling import known_fields, spelled
 
@@ -103,7 +104,7 @@ def read_manifest(
         metadata = Metadata.model_validate(envelope.metadata)
     try:
         check_name(metadata.name, free=free_names)
-    except ValueError as error:
+    except InvalidValueError as error:
         fault: FieldError = {"loc": ["metadata", "name"], "msg": str(error)}
         raise bad_manifest([fault]) from None
     with valid_input(spec_model, "spec", hide_unknown_fields=hide_unknown_fields):

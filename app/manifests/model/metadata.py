@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
+from app.kit.invalid import InvalidValueError
 from app.kit.written_order import WrittenOrder
 from app.manifests.model.selector import LabelKey, LabelValue
 from app.wire.names import printable
@@ -37,7 +38,7 @@ def _one_mapping(value: Any) -> Any:
         return value
     pairs = [pair for item in value for pair in item.items()]
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("the same key twice")
+        raise InvalidValueError("the same key twice")
     return dict(pairs)
 
 
@@ -77,7 +78,7 @@ class Metadata(ManifestModel):
     @classmethod
     def _no_tag_twice(cls, tags: list[str]) -> list[str]:
         if len(set(tags)) < len(tags):
-            raise ValueError("the same tag twice")
+            raise InvalidValueError("the same tag twice")
         return tags
 
     def stored(self) -> dict[str, Any]:
@@ -94,16 +95,16 @@ def check_name(name: str, *, free: bool) -> None:
         free: whether the kind's names may be any printable text that is not a path.
 
     Raises:
-        ValueError: says what a name must be.
+        InvalidValueError: says what a name must be.
     """
     if not free:
         if not _NAME.fullmatch(name):
-            raise ValueError(
+            raise InvalidValueError(
                 "1 to 63 lower-case letters, digits, - and _, with a letter or digit at each end"
             )
         return
     if len(name) > _MAX_FREE_NAME:
-        raise ValueError(f"at most {_MAX_FREE_NAME} characters")
+        raise InvalidValueError(f"at most {_MAX_FREE_NAME} characters")
     printable(name)
     if name.startswith("/") or "\\" in name or {".", ".."} & set(name.split("/")):
-        raise ValueError("must not look like a path")
+        raise InvalidValueError("must not look like a path")

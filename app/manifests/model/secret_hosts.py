@@ -6,6 +6,7 @@ from typing import Any
 
 from app.invokers.llm_config import OWN_URLS
 from app.invokers.web.hosts import host_of, is_host
+from app.kit.invalid import InvalidValueError
 
 Uses = Mapping[str, frozenset[str]]
 
@@ -61,7 +62,7 @@ def _provider_uses(spec: Mapping[str, Any]) -> Uses:
         return {}
     url = spec.get("baseUrl") or OWN_URLS.get(spec["type"])
     if url is None:
-        raise ValueError(f"a Provider of type {spec['type']} with an apiKey needs a baseUrl")
+        raise InvalidValueError(f"a Provider of type {spec['type']} with an apiKey needs a baseUrl")
     return _to(url, [spec["apiKey"]])
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator
 
 from app.errors import BadRequestError
+from app.kit.invalid import InvalidValueError
 
 MAX_SELECTOR = 2_000
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
@@ -25,18 +26,20 @@ _EXISTS = re.compile(r"(!?)\s*([^=!\s()]+)")
 def _label_key(key: str) -> str:
     prefix, slash, name = key.rpartition("/")
     if not _NAME.fullmatch(name):
-        raise ValueError(
+        raise InvalidValueError(
             "a label's name has 1 to 63 letters, digits, -, _ and ., with a letter or digit at"
             " each end"
         )
     if slash and (len(prefix) > _MAX_PREFIX or not _PREFIX.fullmatch(prefix)):
-        raise ValueError("what stands before the / of a label's name is a domain in lower case")
+        raise InvalidValueError(
+            "what stands before the / of a label's name is a domain in lower case"
+        )
     return key
 
 
 def _label_value(value: str) -> str:
     if value and not _NAME.fullmatch(value):
-        raise ValueError(
+        raise InvalidValueError(
             "a label's value is empty, or has at most 63 letters, digits, -, _ and ., with a"
             " letter or digit at each end"
         )
@@ -114,7 +117,7 @@ def _requirement(part: str) -> Requirement:
         _label_key(chosen.key)
         for value in chosen.values:
             _label_value(value)
-    except ValueError as error:
+    except InvalidValueError as error:
         raise refuse(str(error)) from None
     return chosen
 

@@ -8,6 +8,7 @@ import httpx2
 from app.errors import BadRequestError, PayloadTooLargeError
 from app.invokers.invoker import InvokerError
 from app.invokers.web.answer_heads import AnswerTooLargeError
+from app.invokers.web.failure_texts import failure_text
 from app.invokers.web.http_client import guarded_client
 from app.manifests.text.document import load_text
 from app.manifests.text.limits import MAX_BYTES
@@ -34,8 +35,12 @@ async def load_url(url: str, egress_allow: Sequence[str]) -> list[dict[str, Any]
             answer = await client.get(url)
     except AnswerTooLargeError:
         raise PayloadTooLargeError(f"A manifest may have {MAX_BYTES:,} bytes.") from None
-    except (httpx2.HTTPError, httpx2.InvalidURL, InvokerError) as error:
+    except InvokerError as error:
         raise BadRequestError(f"The manifest cannot be fetched: {error}.") from None
+    except httpx2.InvalidURL:
+        raise BadRequestError("The manifest cannot be fetched: its address is no URL.") from None
+    except httpx2.HTTPError as error:
+        raise BadRequestError(f"The manifest cannot be fetched: {failure_text(error)}.") from None
     if answer.status_code != httpx2.codes.OK:
         raise BadRequestError(f"The manifest's address answered {answer.status_code}.")
     return await load_text(answer.content, most=None)

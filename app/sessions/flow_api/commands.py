@@ -11,14 +11,15 @@ from jmespath.exceptions import JMESPathError
 
 from app.access.caller import Caller
 from app.enums import ThreadVisibility
-from app.errors import BadRequestError, NotFoundError, error_line
+from app.errors import BadRequestError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.grammar.reader import MAX_PATH_CHARS
 from app.flows.model.session_model import SessionModel, parse_json
 from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
-from app.flows.select import select
+from app.flows.select import PathError, select
 from app.flows.template import queue_names
 from app.idempotency.request import request_hash
+from app.kit.path_faults import path_fault
 from app.queue.live_workers import unserved_text
 from app.sessions.flow_api.responses import (
     change_response,
@@ -196,8 +197,8 @@ async def read_model(
         whole["dialogue"] = await _dialogue(runtime, session_id)
     try:
         found = whole if path is None else await asyncio.to_thread(select, path, whole)
-    except JMESPathError as error:
-        raise _bad_path(error) from None
+    except PathError as error:
+        raise _bad_path(error.detail) from None
     shown = orjson.dumps(found)
     SizeLimit("What is shown of the session").add(len(shown))
     return model_response(flow, before, shown.decode())
@@ -285,15 +286,15 @@ def _check_path(path: str | None) -> None:
     if path is None:
         return
     if len(path) > MAX_PATH_CHARS:
-        raise _bad_path(ValueError(f"it is longer than {MAX_PATH_CHARS} characters"))
+        raise _bad_path(f"it is longer than {MAX_PATH_CHARS} characters")
     try:
         jmespath.compile(path)
     except (JMESPathError, RecursionError) as error:
-        raise _bad_path(error) from None
+        raise _bad_path(path_fault(error)) from None
 
 
-def _bad_path(error: Exception) -> BadRequestError:
+def _bad_path(fault: str) -> BadRequestError:
     return BadRequestError(
         "The path is not a JMESPath that fits the model.",
-        errors=[{"loc": ["query", "path"], "msg": error_line(error)}],
+        errors=[{"loc": ["query", "path"], "msg": fault}],
     )

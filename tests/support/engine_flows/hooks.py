@@ -2,9 +2,12 @@
 
 from typing import Any, Self
 
+from pydantic import field_validator
+
 from app.flows import (
     BadRequestError,
     EventRefusedError,
+    InvalidValueError,
     Render,
     SessionMachine,
     SessionModel,
@@ -36,7 +39,9 @@ class HooksMachine(SessionMachine):
 
     async def check(self, actor_input: str) -> None:
         if actor_input == "validator":
-            raise ValueError("That will not do.")
+            raise InvalidValueError("That will not do.")
+        if actor_input == "parse":
+            int("secret number")  # a plain ValueError, of Python's own
         if actor_input == "refuse":
             raise EventRefusedError("Not today.")
         if actor_input == "bad":
@@ -86,10 +91,19 @@ class Hooks(SessionModel):
     def seed(cls, seed_data: dict[str, Any]) -> Self:
         if "boom" in seed_data:
             raise KeyError("secret seed")
-        return cls(count=int(seed_data.get("from", 0)))
+        return super().seed({"count": int(seed_data.get("from", 0))})
+
+    @field_validator("count")
+    @classmethod
+    def _known(cls, count: int) -> int:
+        if count == -1:
+            int("secret code")
+        if count < 0:
+            raise InvalidValueError("Count from 0 on.")
+        return count
 
     @classmethod
     def upgrade_schema(cls, from_version: int, data: dict[str, Any]) -> dict[str, Any]:
         if from_version != 1:
-            raise ValueError(f"version {from_version} is too old")
+            raise InvalidValueError(f"version {from_version} is too old")
         return {"count": data["counter"], "entered": []}

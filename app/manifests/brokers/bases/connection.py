@@ -8,6 +8,7 @@ from typing_extensions import override
 from app.access.caller import KeyScope
 from app.db.models import Resource, Secret
 from app.errors import ForbiddenError
+from app.kit.invalid import InvalidValueError
 from app.manifests.brokers.bases.resource import ResourceBroker
 from app.manifests.context import Context
 from app.manifests.model.envelope import Envelope, Manifest, SpecT, bad_manifest
@@ -36,7 +37,7 @@ class ConnectionBroker(ResourceBroker[SpecT], Generic[SpecT]):
         manifest = super().parse(envelope)
         try:
             self._uses(self.normal_spec(manifest))
-        except ValueError as error:
+        except InvalidValueError as error:
             raise bad_manifest([{"loc": ["spec"], "msg": str(error)}]) from None
         return manifest
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from app.errors import PublicError, error_text, public_text
+from app.errors import PublicError, public_text
 from app.invokers.invoker import InvokerError, MarkedText
 from app.invokers.tool import ServerCall, ToolResult, ToolStatus, tool_payload
 from app.kit.ids import derived_id
@@ -104,7 +104,7 @@ class ChildRunner:
             child_call = _call_of(asked)
             outcome = await self.run(claim, child_call, tool.config["timeout"])
         except ChildFailedError as error:
-            return ToolResult.failed(call.id, error_text(str(error)))
+            return ToolResult.failed(call.id, public_text(error))
         if isinstance(outcome, ChildRuns):
             return outcome
         return ToolResult(

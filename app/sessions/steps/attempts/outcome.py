@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from app.errors import public_text
+from app.errors import is_public, public_text
 from app.invokers.invoker import Answer
-from app.kit.registry import UnknownNameError
 from app.sessions.steps.attempts.asks import NotAnsweredError
 from app.sessions.store.asks import NewAsk
 from app.sessions.store.budgets import BudgetExceededError
@@ -62,11 +61,10 @@ Outcome = Answered | TryAgain | Failed | Waiting | NewAsk
 
 def failed(error: Exception) -> Failed:
     """The failure that an error makes of a step; wrong configuration says what is wrong."""
+    text = public_text(error)
     if isinstance(error, NotAnsweredError):
-        return Failed(str(error), error.code, cancels=error.cancels)
-    text = public_text(error, shown=(ValueError, UnknownNameError))
-    unknown = text == type(error).__name__
+        return Failed(text, error.code, cancels=error.cancels)
     code = ErrorCode.INVOCATION_FAILED
     if isinstance(error, BudgetExceededError):
         code = ErrorCode.BUDGET_EXCEEDED
-    return Failed(f"The step failed ({text})." if unknown else text, code)
+    return Failed(text if is_public(error) else f"The step failed ({text}).", code)

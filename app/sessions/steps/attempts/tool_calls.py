@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.errors import error_text, public_text
+from app.errors import public_text
 from app.invokers.invoker import (
     FailureKind,
     InvocationContext,
@@ -16,6 +16,7 @@ from app.invokers.invoker import (
 )
 from app.invokers.pool import Invokers
 from app.invokers.tool import ServerCall, ServerTool, ToolResult, ToolStatus
+from app.kit.invalid import InvalidValueError
 from app.sessions.steps.attempts.connections import ConnectionResolver
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import StepFence
@@ -61,10 +62,10 @@ class ToolRunner:
             result = await self._made(claim, asked)
         except InvokerError as error:
             if _may_be_repeated(error, tool) and claim.failures < tool.retries:
-                raise CallAgainError(str(error), retry_after=error.retry_after) from None
+                raise CallAgainError(public_text(error), retry_after=error.retry_after) from None
             result = _without_answer(call, tool, error)
-        except ValueError as error:  # what the connection says leads to no invoker
-            result = ToolResult.failed(call.id, public_text(error, shown=(ValueError,)))
+        except InvalidValueError as error:  # what the connection says leads to no invoker
+            result = ToolResult.failed(call.id, public_text(error))
         result.runtime_ms = round((time.monotonic() - started) * 1000)
         return result
 
@@ -118,7 +119,7 @@ def _may_be_repeated(error: InvokerError, tool: ServerTool) -> bool:
 def _without_answer(call: ToolCall, tool: ServerTool, error: InvokerError) -> ToolResult:
     if isinstance(error, UnknownOutcomeError) and not tool.repeatable:
         return _unknown(call)
-    return ToolResult.failed(call.id, error_text(str(error)))
+    return ToolResult.failed(call.id, public_text(error))
 
 
 def _unknown(call: ToolCall) -> ToolResult:
