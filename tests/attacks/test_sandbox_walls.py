@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from app.flows.rendering import sandbox_walls
+from app.flows.rendering.jinja import SANDBOX, TemplateError
 from app.flows.rendering.sandbox import SandboxRenderer
 
 # What a template that broke out would try, behind the walls but without the limits: those are
@@ -84,3 +85,16 @@ async def test_a_child_that_renders_stands_behind_the_walls() -> None:
         assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
     assert set(status["Uid"].split()) == {str(os.geteuid() or sandbox_walls.USER)}
     assert int(status["CapEff"], 16) == 0
+
+
+async def test_every_filter_has_what_it_loads_on_first_use() -> None:
+    """Behind the walls no file can be opened, that of a module neither."""
+    faults = dict[str, str]()
+    async with SandboxRenderer() as renderer:
+        for name in SANDBOX.filters:
+            try:
+                await renderer.render(f"{{{{ 'a <b>&amp; c'|{name} }}}}", {})
+            except TemplateError as error:
+                faults[name] = str(error)
+    unmet = ("ModuleNotFoundError", "ImportError", "OSError", "PermissionError")
+    assert {n: text for n, text in faults.items() if any(one in text for one in unmet)} == {}

@@ -30,7 +30,7 @@ MAX_MESSAGE_CHARS = 300
 _BLOCK = "_value_of_a_block"  # the name of what a call or filter block makes
 
 # Makes Python and jinja2 load what they load on first use: later no file can be opened.
-WARM_UP = r"{{ '\N{BULLET}'|pprint|wordwrap }}{{ {}|tojson(2) }}{{ missing.member }}"
+WARM_UP = r"{{ '\N{BULLET}&amp;'|striptags|pprint|wordwrap }}{{ {}|tojson(2) }}{{ missing.member }}"
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
