@@ -5,6 +5,7 @@ list at each step. So every value that a path makes is measured, and the time is
 """
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jmespath
@@ -15,6 +16,7 @@ from typing_extensions import override
 
 from app.errors import ConflictError
 from app.kit.path_faults import path_fault
+from app.kit.storable import NotStorableError, check_json
 
 CPU_SECONDS = 0.5
 MAX_SIZE = 10_000_000
@@ -30,6 +32,9 @@ _MAKERS = frozenset(
         "value_projection",
     }
 )
+
+# Those that take an expression, such as `&name`; anywhere else it would be no JSON.
+_TAKE_EXPRESSIONS = frozenset({"map", "max_by", "min_by", "sort_by"})
 
 
 class PathError(ConflictError, JMESPathError):
@@ -55,20 +60,47 @@ class Selection:
 
 
 def select(path: str, data: Any, seconds: float = CPU_SECONDS) -> Any:
-    """What a JMESPath selects from plain JSON, in so many seconds of the processor.
+    """What a JMESPath selects from plain JSON, in so many seconds of the processor; plain JSON too.
 
     Raises:
         PathError: the path is wrong, does not fit the data or asks for too much.
     """
     try:
-        return _Interpreter(seconds).visit(jmespath.compile(path).parsed, data)
+        parsed: Any = jmespath.compile(path).parsed
+        _check_written(parsed)
+        return _Interpreter(seconds).visit(parsed, data)
     except PathError:
         raise
+    except NotStorableError as error:
+        raise PathError(f"The JMESPath {path[:100]!r} makes what is no JSON: {error}.") from None
     except RecursionError:
         raise PathError("The JMESPath or the data nest too deeply.") from None
     except (JMESPathError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
         fault = path_fault(error)
         raise PathError(f"The JMESPath {path[:100]!r} failed: {fault}") from error
+
+
+def _check_written(parsed: dict[str, Any]) -> None:
+    """Refuses literals and expressions that would make a value no JSON.
+
+    Raises:
+        NotStorableError: a literal is none that can be stored.
+        PathError: an expression is not the argument of a function.
+    """
+    for node, parent in _nodes(parsed):
+        if node["type"] == "literal":
+            check_json(node["value"])
+        elif node["type"] == "expref" and parent.get("value") not in _TAKE_EXPRESSIONS:
+            raise PathError("The JMESPath has an expression that no function takes.")
+
+
+def _nodes(parsed: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The nodes of a path, each with the one above it."""
+    waiting: list[tuple[dict[str, Any], dict[str, Any]]] = [(parsed, {})]
+    while waiting:
+        node, parent = waiting.pop()
+        yield node, parent
+        waiting.extend((child, node) for child in node["children"] if isinstance(child, dict))
 
 
 class _Functions(Functions):
@@ -96,6 +128,8 @@ class _Interpreter(TreeInterpreter):
         found = super().visit(node, *args, **kwargs)
         if node["type"] in _MAKERS:
             _check(self._size(found))
+        if node["type"] == "function_expression" and isinstance(found, int | float):
+            check_json(found)  # sums, and texts that are made numbers
         return found
 
     def _size(self, value: Any) -> int:

@@ -67,3 +67,27 @@ def test_the_paths_of_one_plan_have_their_time_together() -> None:
     with pytest.raises(PathError, match="takes too long"):
         graph.start()
     assert time.thread_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "&x",
+        "[&x]",
+        "{a: &x}",
+        "to_array(&x)",
+        '`"\\ud800"`',
+        '`"\\u0000"`',
+        f"`{'9' * 30}`",
+        f"`[{'9' * 30}]`",
+        "to_number('nan')",
+        "to_number('1e400')",
+        "[to_number('inf')]",
+        "sum(`[1e308, 1e308]`)",
+        "map(&to_number(@), ['nan'])",
+        f"to_number('{'9' * 30}')",
+    ],
+)
+def test_what_is_no_json_is_not_made(path: str) -> None:
+    with pytest.raises(PathError):
+        select(path, DATA)
