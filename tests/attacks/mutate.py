@@ -102,7 +102,7 @@ _WITHOUT_A_KEY = {
         "tests/api/test_body.py",
         _BODY,
         "asyncio.timeout(0 if self._stopping else self._seconds)",
-        "asyncio.timeout(0 if self._stopping else 60)",
+        "asyncio.timeout(0 if self._stopping else 3_600)",
         "test_a_body_that_does_not_come_is_a_408",
     ),
     "values of bodies": _off(

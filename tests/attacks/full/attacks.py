@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -28,12 +29,14 @@ class Attack:
         cpu: seconds of the API and the workers.
         mb: by which the API, or a worker, may grow.
         turn: seconds that a turn of another org may take meanwhile.
+        seconds: that it may last: for so long it holds connections.
     """
 
     do: "Prepare"
     cpu: float = 5.0
     mb: float = 200.0
     turn: float = 3.0
+    seconds: float = math.inf
 
 
 Prepare = Callable[[World], Awaitable[Awaitable[Any]]]
@@ -92,13 +95,13 @@ async def bodies_without_a_key(world: World) -> Awaitable[None]:
     return _at_once(5, _posts(world, world.anonymous, paths * 4, _LISTS))
 
 
-@attack()
+@attack(seconds=25.0)
 async def heads_that_never_end(world: World) -> Awaitable[None]:
     half = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
     return _at_once(400, (world.raw(half) for _ in range(400)))
 
 
-@attack()
+@attack(seconds=15.0)
 async def bodies_that_never_come(world: World) -> Awaitable[None]:
     head = f"POST {THREADS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     half = head.encode() + b"Content-Length: 1000\r\n\r\n{"
@@ -137,19 +140,17 @@ async def an_event_shown_five_hundred_times(world: World) -> Awaitable[None]:
     return _at_once(2, (world.session("often", "x" * 2 * MB, "show") for _ in range(4)))
 
 
-def _mapped(inner: Any) -> dict[str, Any]:
-    return flow_of({"map": {"over": "parsed_actor_input.items", "template": inner}})
-
-
 @attack(cpu=20.0)
 async def a_map_inside_a_map(world: World) -> Awaitable[None]:
+    """Each inner step sees the outer item, which has a name of its own."""
     inner = {
         "map": {
-            "over": "map_value.rest",
+            "over": "outer.rest",
             "template": {"invoke": "verbatim", "template": "{{ map_index }}"},
         }
     }
-    await world.apply(manifest("Flow", "maps", _mapped(inner)))
+    outer = {"map": {"over": "parsed_actor_input.items", "value_field": "outer", "template": inner}}
+    await world.apply(manifest("Flow", "maps", flow_of(outer)))
     item = {"big": "x" * 100_000, "rest": list(range(100))}
     event = json.dumps({"items": [item] * 15})
     return _at_once(2, (world.session("maps", event) for _ in range(4)))
@@ -240,12 +241,22 @@ async def slow_steps(world: World) -> Awaitable[None]:
     return fill()
 
 
+def _big_flow(states: int) -> dict[str, Any]:
+    spec = flow_of({"invoke": "verbatim", "template": "{{ actor_input }}"})
+    spec["templates"]["waiting"] = "{{ actor_input }} x " * 2_400
+    chart = spec["statechart"]["states"]
+    for number in range(states):
+        before = chart[f"s{number - 1}" if number else "waiting"]
+        before["transitions"].append({"event": "next", "target": f"s{number}"})
+        chart[f"s{number}"] = {"transitions": [{"event": "back", "target": "waiting"}]}
+        spec["templates"][f"s{number}"] = "here"
+    return spec
+
+
 @attack(cpu=10.0)
 async def lists_of_big_flows(world: World) -> Awaitable[None]:
     for number in range(60):
-        spec = flow_of({"invoke": "verbatim", "template": "{{ actor_input }}"})
-        spec["templates"]["waiting"] = "{{ actor_input }} x " * 8_000
-        await world.apply(manifest("Flow", f"big-{number}", spec))
+        await world.apply(manifest("Flow", f"big-{number}", _big_flow(states=150)))
     return _at_once(4, (world.ask(world.attacker, "GET", "/v1/ai/flows") for _ in range(8)))
 
 

@@ -19,19 +19,18 @@ from tests.attacks.full.attacks import ATTACKS, Attack
 from tests.attacks.full.world import Answers, Cost, running_world
 
 _HERE = Path(__file__).parents[3]
-_SECONDS = 240.0  # an attack that lasts longer is cut off
 
 
-async def _run(attack: Attack, code: Path) -> tuple[Cost, Answers]:
+async def _run(attack: Attack, code: Path, seconds: float) -> tuple[Cost, Answers]:
     async with running_world(code) as world:
         requests = await attack.do(world)
         world.answers = Answers()
         async with world.measured() as costs:
             try:
-                async with asyncio.timeout(_SECONDS):
+                async with asyncio.timeout(seconds):
                     await requests
             except TimeoutError:
-                world.answers.counts[f"not over after {_SECONDS:.0f} s"] += 1
+                world.answers.counts[f"not over after {seconds:.0f} s"] += 1
         return costs[0], world.answers
 
 
@@ -42,6 +41,7 @@ def _excesses(attack: Attack, cost: Cost) -> list[str]:
         "memory (MB)": (max(cost.api_mb, cost.worker_mb), attack.mb),
         "another's turn (s)": (cost.slowest_turn, attack.turn),
         "turns of others that failed": (cost.failed_turns, 0),
+        "duration (s)": (cost.seconds, attack.seconds),
     }
     return [f"{name} {is_:.1f} > {most:g}" for name, (is_, most) in figures.items() if is_ > most]
 
@@ -51,13 +51,14 @@ def main(
         list[str] | None, typer.Argument(help="Words of their names; none: all")
     ] = None,
     code: Annotated[Path, typer.Option(help="The checkout that runs", file_okay=False)] = _HERE,
+    seconds: Annotated[float, typer.Option(help="After which an attack is cut off")] = 240.0,
 ) -> None:
     """Attack a service, and print what that costs."""
     excesses = []
     for name, attack in ATTACKS.items():
         if words and not any(word in name for word in words):
             continue
-        cost, answers = asyncio.run(_run(attack, code.absolute()))
+        cost, answers = asyncio.run(_run(attack, code.absolute(), seconds))
         too_much = _excesses(attack, cost)
         excesses += [f"{name}: {one}" for one in too_much]
         sys.stdout.write(
