@@ -117,7 +117,7 @@ _WITHOUT_A_KEY = {
         f"{_HTTP}/route.py",
         "if is_light(content):",
         "if is_light(b''):",
-        "test_a_costly_body_does_not_hold_up_others",
+        "test_a_large_body_is_made_beside_the_event_loop",
     ),
     "one large body of an org at a time": _off(
         "bodies",
@@ -527,12 +527,19 @@ _PRIVATE = {
         "test_a_secret_of_a_manifest_is_refused",
         "test_a_setting_is_refused",
     ),
-    "the environment of calls": _off(
+    "the environment of OpenAI's SDK": _off(
         "environment",
-        f"{_CLIENT}/http_client.py",
-        "        trust_env=False,",
-        "        trust_env=True,",
-        "test_no_variable_reaches_a_call",
+        "app/invokers/chat_models/providers/openai.py",
+        "    client._custom_headers = headers",
+        "    client.timeout = http.timeout",
+        "test_no_variable_reaches_a_call[openai]",
+    ),
+    "the environment of Anthropic's SDK": _off(
+        "environment",
+        "app/invokers/chat_models/providers/anthropic.py",
+        "    client._custom_headers = {}",
+        "    client.timeout = http.timeout",
+        "test_no_variable_reaches_a_call[anthropic]",
     ),
     "hosts of secrets": _off(
         "secret_rights",

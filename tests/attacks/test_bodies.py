@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
+from fastapi import APIRouter, FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AfterValidator, BaseModel
 
 from app.access.caller import KeyScope
+from app.api.deps import CallerDep
+from app.api.http.route import ApiRoute
 from app.kit.storable import NotStorableError, check_values
 from tests.support.http import NewKey
 
@@ -131,6 +136,27 @@ async def test_a_costly_body_does_not_hold_up_others(client: httpx.AsyncClient, 
         assert answer.status_code == status, answer.text[:200]
     assert len(answer.content) < 100_000
     assert min(seconds) < 0.1  # with the client's own share, which is in this thread too
+
+
+class Seen(BaseModel):
+    """Keeps, for its list, the thread that it is made in."""
+
+    thread: Annotated[list[int], AfterValidator(lambda _: [threading.get_ident()])]
+
+
+async def test_a_large_body_is_made_beside_the_event_loop(
+    api: FastAPI, client: httpx.AsyncClient
+) -> None:
+    router = APIRouter(route_class=ApiRoute)
+
+    @router.post("/seen")
+    async def seen(caller: CallerDep, body: Seen) -> list[int]:
+        return body.thread
+
+    api.include_router(router)
+    small, large = [await client.post("/seen", json={"thread": [0] * n}) for n in (1, 5_000)]
+    assert small.json() == [threading.get_ident()]
+    assert large.json() != small.json()
 
 
 async def test_a_list_of_faults_is_bounded(client: httpx.AsyncClient) -> None:
