@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 import uvicorn
@@ -13,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from app.api.http.limits.connections import BoundedProtocol, bounded_protocol
+from app.cli.run import api
 from app.settings.http import ApiSettings
 
 GET = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -38,7 +40,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Server]:
+async def serving(ws: Any = "none") -> AsyncIterator[Server]:
     async def quick(request: Request) -> PlainTextResponse:
         return PlainTextResponse("ok")
 
@@ -61,7 +63,7 @@ async def serving() -> AsyncIterator[Server]:
         http=bounded_protocol(settings),
         log_config=None,
         lifespan="off",
-        ws="none",
+        ws=ws,
     )
     config.load()
     server = uvicorn.Server(config)
@@ -144,12 +146,18 @@ async def test_a_body_that_was_answered_may_end() -> None:
         await answered(reader)
 
 
-async def test_no_other_protocol_is_spoken() -> None:
+async def test_no_other_protocol_is_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the command sets the server up."""
+    options: dict[str, Any] = {}
+    monkeypatch.setattr(uvicorn, "run", lambda _app, **given: options.update(given))
+    monkeypatch.setenv("STATEWRIGHT_DEV", "true")
+    api()
+    assert (options["proxy_headers"], options["server_header"]) == (False, False)
     upgrade = (
         b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
-    async with serving() as server:
+    async with serving(options["ws"]) as server:
         reader, _ = await server.connect(upgrade)
         await answered(reader)
 

@@ -78,6 +78,18 @@ async def test_an_org_with_many_flows_takes_no_others_from_the_cache() -> None:
         compiled.close()
 
 
+async def test_a_flow_takes_as_much_room_as_it_is_large() -> None:
+    async with SandboxRenderer() as renderer:
+        compiled = CompiledFlows(renderer, 300_000)
+        kept = [await compiled.get("org", f"small-{n}", 1, source(ring(2))) for n in range(4)]
+        assert await compiled.get("org", "small-0", 1, not_read) is kept[0]
+        await compiled.get("org", "large", 1, source(ring(20)))
+
+        last = await compiled.get("org", "small-3", 1, source(ring(2)))
+        compiled.close()
+    assert last is not kept[3]
+
+
 async def test_a_flow_that_many_ask_for_is_compiled_once() -> None:
     reads = 0
 

@@ -121,3 +121,17 @@ async def test_an_account_may_say_less(anonymous: httpx.AsyncClient, new_key: Ne
         assert {answer.status_code for answer in answers} == statuses
     shown = await anonymous.post("/api/v1/cli/describe/account/", headers=key)
     assert shown.json()["data"]["spec"] == account["spec"]
+
+
+@quotas(org_per_second=1_000, burst_seconds=2, key_share=1)
+async def test_an_account_may_say_fewer_requests_each_second(
+    anonymous: httpx.AsyncClient, new_key: NewKey
+) -> None:
+    key, other = await with_key(new_key, "Acme"), await with_key(new_key, "Other")
+    account = manifest("Account", "Acme") | {"spec": {"quotas": {"requestsPerSecond": 1}}}
+    applied = await anonymous.post("/api/v1/cli/apply/", json=account, headers=key)
+    assert applied.status_code == 200, applied.text
+    answers = [await anonymous.get(AGENTS, headers=key) for _ in range(5)]
+    assert any(refused(answer, "key-requests-per-second") for answer in answers)
+    answers = [await anonymous.get(AGENTS, headers=other) for _ in range(5)]
+    assert all(answer.is_success for answer in answers)
