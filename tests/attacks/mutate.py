@@ -370,8 +370,8 @@ _OF_TENANTS = {
     "threads in pieces": _off(
         "long_threads",
         "app/sessions/store/sql/message_sql.py",
-        "WHERE p.bytes + l.bytes <= $3 AND",
-        "WHERE $3::bigint IS NOT NULL AND",
+        "AND p.bytes + m.bytes <= $3",
+        "AND $3::bigint IS NOT NULL",
         "test_no_answer_holds_more_than_a_page",
         "test_what_is_too_much_to_copy_is_not_forked",
     ),

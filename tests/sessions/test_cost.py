@@ -1,7 +1,10 @@
 """What costs nothing, what keeps up, and by whose clock a step is due."""
 
 import asyncio
+import json
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +13,7 @@ from redis.asyncio import Redis
 from app.db.engine import Database
 from app.kit.redis import open_redis
 from app.queue.wakeups import Wakeups
+from app.sessions.store.sql import message_sql
 from app.settings import Settings
 from app.worker import serving
 from tests.support.threads import answered, start
@@ -21,6 +25,13 @@ _SESSIONS = 1_000
 _COPIES = """
 INSERT INTO {table} SELECT (jsonb_populate_record(t, jsonb_build_object('{key}', 'copy' || n))).*
 FROM {table} t, generate_series(1, {count}) n"""
+
+
+_LAST = 999
+# $1 index: the only dialogue, which has two messages, goes on to that.
+_LONGER = """
+INSERT INTO message SELECT (jsonb_populate_record(m, jsonb_build_object('idx', n))).*
+FROM message m, generate_series(2, $1::int) n WHERE m.idx = n % 2"""
 
 
 @pytest.mark.parametrize("with_redis", [True, False], ids=["redis", "no redis"])
@@ -73,6 +84,43 @@ async def test_expiry_keeps_up_with_a_hundred_sessions_a_second(
     async with serving(settings), asyncio.timeout(_SESSIONS / 100):
         while await database.pool.fetchval("SELECT count(*) FROM session"):  # noqa: ASYNC110 - rows of others
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("plan", ["force_generic_plan", "force_custom_plan"])
+async def test_what_lies_further_back_in_a_dialogue_is_not_read(
+    client: httpx.AsyncClient, database: Database, settings: Settings, plan: str
+) -> None:
+    """However the server comes to plan the statements: it reads each message by its key."""
+    async with serving(settings):
+        thread_id = (await answered(client, "Hi"))["thread_id"]
+    async with database.pool.acquire() as connection:
+        await connection.execute(_LONGER, _LAST)
+        await connection.execute("ANALYZE message")
+        await connection.execute(f"SET plan_cache_mode = {plan}")
+        for statement, types, read in (
+            (message_sql.MESSAGES, "text, bigint, bigint, bigint", f"{_LAST - 1}, 9999, {_LAST}"),
+            (message_sql.CONVERSATION, "text, int, int", "2, 9999"),
+            (message_sql.DIALOGUE, "text, int, int", "2, 9999"),
+        ):
+            await connection.execute(f"PREPARE read ({types}) AS {statement}")
+            explained = await connection.fetchval(
+                f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE read ('{thread_id}', {read})"
+            )
+            await connection.execute("DEALLOCATE read")
+            scans = [node for node in nodes(explained[0]["Plan"]) if "Relation Name" in node]
+            rows = sum(
+                (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+                for node in scans
+                if node["Relation Name"] == "message"
+            )
+            assert 2 <= rows <= 3, json.dumps(explained, indent=1)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan and those below it."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
 
 
 @pytest.mark.parametrize("fast", [3600.0, 0.3])

@@ -6,16 +6,17 @@ _MESSAGE = "m.idx, m.role, m.content, m.status, m.created, m.created_by, m.step_
 
 # $1 session, $2 index, $3 bytes, $4 index of the last: whole messages from the index on, as far as
 # their contents together have no more bytes, but the first in any case; read one by one, so that
-# no more is read.
+# no more is read. Each by its key: LIMIT keeps the server from joining with the whole dialogue.
 MESSAGES = f"""
 WITH RECURSIVE page AS (
   (SELECT {_MESSAGE}, octet_length(m.content::text)::bigint AS bytes
    FROM message m WHERE m.session_id = $1 AND m.idx >= $2 ORDER BY m.idx LIMIT 1)
   UNION ALL
-  SELECT {_MESSAGE}, p.bytes + l.bytes
-  FROM page p JOIN message m ON m.session_id = $1 AND m.idx = p.idx + 1
-  CROSS JOIN LATERAL (SELECT octet_length(m.content::text) AS bytes) l
-  WHERE p.bytes + l.bytes <= $3 AND m.idx <= $4
+  SELECT {_MESSAGE}, p.bytes + m.bytes
+  FROM page p CROSS JOIN LATERAL (
+    SELECT {_MESSAGE}, octet_length(m.content::text) AS bytes
+    FROM message m WHERE m.session_id = $1 AND m.idx = p.idx + 1 LIMIT 1) m
+  WHERE p.idx < $4 AND p.bytes + m.bytes <= $3
 )
 SELECT m.idx, m.role, m.content, m.status, m.created, m.created_by,
   ({usage_sum("u.step_id = m.step_id")}) AS usage
@@ -49,11 +50,12 @@ WITH RECURSIVE shown AS (
   (SELECT m.idx, m.role, m.content, m.created, 1 AS number, {length} AS characters
    FROM message m WHERE m.session_id = $1 ORDER BY m.idx DESC LIMIT 1)
   UNION ALL
-  SELECT m.idx, m.role, m.content, m.created, s.number + 1, s.characters + l.characters
-  FROM shown s JOIN message m ON m.session_id = $1 AND m.idx = s.idx - 1
-  CROSS JOIN LATERAL (SELECT {length} AS characters) l
+  SELECT m.idx, m.role, m.content, m.created, s.number + 1, s.characters + m.characters
+  FROM shown s CROSS JOIN LATERAL (
+    SELECT m.idx, m.role, m.content, m.created, {length} AS characters
+    FROM message m WHERE m.session_id = $1 AND m.idx = s.idx - 1 LIMIT 1) m
   WHERE ($2::int IS NULL OR s.number < $2)
-    AND ($3::int IS NULL OR s.characters + l.characters <= $3)
+    AND ($3::int IS NULL OR s.characters + m.characters <= $3)
 )
 , asked AS (
   SELECT m.idx, m.role, m.content, m.created FROM message m
@@ -77,10 +79,11 @@ WITH RECURSIVE shown AS (
     m.role = 'user' AS turn, m.reasoning
    FROM message m WHERE m.session_id = $1 ORDER BY m.idx DESC LIMIT 1)
   UNION ALL
-  SELECT m.idx, m.role, m.content, s.number + 1, s.characters + l.characters,
+  SELECT m.idx, m.role, m.content, s.number + 1, s.characters + m.characters,
     s.turn OR m.role = 'user', CASE WHEN NOT s.turn THEN m.reasoning END
-  FROM shown s JOIN message m ON m.session_id = $1 AND m.idx = s.idx - 1
-  CROSS JOIN LATERAL (SELECT {_WHOLE_LENGTH} AS characters) l
-  WHERE NOT s.turn OR (s.number < $2 AND s.characters + l.characters <= $3)
+  FROM shown s CROSS JOIN LATERAL (
+    SELECT m.idx, m.role, m.content, m.reasoning, {_WHOLE_LENGTH} AS characters
+    FROM message m WHERE m.session_id = $1 AND m.idx = s.idx - 1 LIMIT 1) m
+  WHERE (NOT s.turn OR s.number < $2) AND (NOT s.turn OR s.characters + m.characters <= $3)
 )
 SELECT role, content, reasoning FROM shown ORDER BY idx DESC"""
