@@ -1,7 +1,8 @@
 """What a chat model is sent: messages, which may be read from a text, and tools."""
 
+import json
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -105,6 +106,17 @@ def read_chat(content: MarkedText) -> list[ChatMessage]:
     messages = [ChatMessage(role, text) for role, text in read]
     check_size(messages)
     return messages
+
+
+def request_size(request: ChatRequest) -> int:
+    """How many bytes a request has: texts, calls and their outputs, and tools."""
+    texts = [message.content for message in request.messages]
+    parts: list[Any] = [asdict(tool) for tool in request.tools]
+    for message in request.messages:
+        parts += [call.arguments for call in message.calls]
+        parts += [output.payload for output in message.outputs]
+    texts += [json.dumps(part, ensure_ascii=False) for part in parts]
+    return sum(len(text.encode()) for text in texts)
 
 
 def check_size(messages: list[ChatMessage]) -> None:

@@ -210,6 +210,7 @@ class InvocationContext:
         emit: takes each new piece of output as it is generated.
         request: what the template says of an HTTP request beside its body.
         values: of what a chat model is sent, the parts that are not the template's own text.
+        max_tokens: that a model's answer may have, whatever its own parameters say; None for any.
         about: what the session of a tool's call is about: its `client_context` and its
             `analysis_scope`, where it has them.
     """
@@ -220,6 +221,7 @@ class InvocationContext:
     emit: Callable[[str], Awaitable[None]] = discard
     request: RequestParts = NO_PARTS
     values: tuple[Value, ...] = ()
+    max_tokens: int | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
 

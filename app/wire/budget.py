@@ -102,8 +102,12 @@ class UsedUpBudget(BaseModel):
 
     @property
     def text(self) -> str:
-        """Says that it is used up."""
-        return f"The {self.name} is used up: {self.limit} {self.bound.removeprefix('max_')}."
+        """Says that it is used up, or that too little is left."""
+        what = self.bound.removeprefix("max_")
+        if Decimal(self.used) >= Decimal(self.limit):
+            return f"The {self.name} is used up: {self.limit} {what}."
+        left = f"{self.used} of {self.limit} {what} are used"
+        return f"The {self.name} has too little left for another request: {left}."
 
     @property
     def question(self) -> str:
@@ -117,7 +121,8 @@ class UsedUpBudget(BaseModel):
 
     def answer_schema(self) -> dict[str, Any]:
         """The JSON Schema of a raise: a new limit, written as the old one is."""
-        above = {"exclusiveMinimum": float(self.used), "maximum": _MOST}
+        reached = max(Decimal(self.used), Decimal(self.limit))
+        above = {"exclusiveMinimum": float(reached), "maximum": _MOST}
         kind = "integer" if self.bound in ("max_tokens", "max_steps") else "number"
         value: dict[str, Any] = {"type": kind, **above}
         if self.bound == "max_cost":

@@ -1,11 +1,14 @@
 """Budgets: what requests to models may take together holds, however many ask at once."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app.access.caller import KeyScope
 from app.db.engine import Database
@@ -32,6 +35,7 @@ def settings(settings: Settings, model: OpenAiServer) -> Settings:
     )
     settings.security.egress_allow = ["127.0.0.0/8"]
     settings.step.sweep_seconds = 0.2
+    settings.step.lease_seconds = 20.0  # a lease that a slow machine loses frees what is reserved
     settings.session.expire_sweep_seconds = 0.2
     return settings
 
@@ -301,6 +305,72 @@ async def test_sixteen_sessions_at_once_do_not_pass_the_budget_of_their_agent(
     assert answers.count(True) == len(model.requests) == 5
     # Other sessions have other budgets.
     assert used_up(await ask(client, "Hi", budget=budget)) is None
+
+
+class TalkativeModel(OpenAiServer):
+    """Answers with as many tokens as it may, 3,000 at the most, and counts what it is sent."""
+
+    async def _answer(self, request: Request) -> Response:
+        body = json.loads(await request.body())
+        sent = sum(len(message["content"]) for message in body["messages"]) // 4
+        most = body.get("max_completion_tokens", 3_000)
+        self.default = Reply(usage=(sent, min(most, 3_000), 0), delay=0.2)
+        return await super()._answer(request)
+
+
+async def test_however_much_models_say_their_answers_do_not_pass_a_budget(
+    client: httpx.AsyncClient,
+) -> None:
+    async with TalkativeModel() as model:
+        spec = {"type": "openai", "model": "m", "baseUrl": model.base_url}
+        spec |= {"prices": {"input": "1", "output": "1"}, "parameters": {"maxTokens": 3_000}}
+        await post(client, "apply", manifest("Provider", "talkative", spec))
+        for bounds, price in ({"max_tokens": 20_000}, 1), ({"max_cost": "0.01"}, 0.000_001):
+            model.counted.clear()
+            template = {"messages": [said("Hi")], "model_profile": "talkative"}
+            body = {"name": str(price), "request_template": template | {"budget": {"day": bounds}}}
+            agent = data(await client.post("/v1/ai/agents", json=body), 201)["agent_id"]
+            launches = [client.post(f"/v1/ai/agents/{agent}/launch", json={}) for _ in range(10)]
+            started = [data(launched, 201) for launched in await asyncio.gather(*launches)]
+            rest = await asyncio.gather(*(come(client, thread) for thread in started))
+
+            waiting = [limit for thread in rest if (limit := used_up(thread)) is not None]
+            assert waiting == [bounds] * len(waiting) != []
+            taken = sum(sum(usage) for usage in model.counted) * price
+            [most] = map(float, bounds.values())
+            assert 0.9 * most < taken <= most
+
+
+async def test_a_request_for_which_too_little_is_left_is_not_made(
+    client: httpx.AsyncClient, model: OpenAiServer
+) -> None:
+    call = {"index": 0, "id": "c", "type": "function"}
+    call["function"] = {"name": "client_page", "arguments": "{}"}
+    asks = {"content": None, "tool_calls": [call]}
+    model.script(Reply(message_body=asks, finish_reason="tool_calls", usage=(60, 40, 0)))
+    tool = {"name": "client_page", "description": "A page.", "input_schema": {"type": "object"}}
+    budget = {"session": {"max_tokens": 1_000}}
+    thread = await start(client, "Hi", client_tools=[tool], budget=budget)
+    thread = await rested(client, thread["thread_id"])
+    [use] = thread["messages"][1]["content"]
+    result = {"tool_use_id": use["tool_use_id"], "tool_name": "client_page", "runtime_ms": 1}
+    page = result | {"status": "success", "output": {"text": "long " * 900}}
+    url = f"{THREADS}/{thread['thread_id']}/tool-results"
+    data(await client.post(url, json={"tool_results": [page]}))
+
+    thread = await come(client, thread)
+    assert used_up(thread) == {"max_tokens": 1_000}
+    [action] = thread["required_actions"]
+    assert action["arguments"]["used"] == 100
+    assert action["question"].startswith(
+        "The budget of the session has too little left for another request: 100 of 1000 tokens"
+    )
+    assert (await decide(client, thread, "approve", max_tokens=1_000)).status_code == 400
+    thread = await decided(client, thread, "approve", max_tokens=3_000)
+    assert used_up(thread) is None
+    first, second = (request.body["max_completion_tokens"] for request in model.requests)
+    assert first < 1_000
+    assert 1_000 < second < 1_500  # the page is some 1,500 tokens, and 100 were used
 
 
 async def test_of_the_budgets_of_agent_launch_and_message_the_tightest_holds(

@@ -76,6 +76,9 @@ class LlmConnection:
             request_timeout=context.timeout,
             extra_headers={"Idempotency-Key": context.step_id},
         )
+        if context.max_tokens is not None:
+            own = self._parameters.get("max_tokens") or context.max_tokens
+            settings |= ModelSettings(max_tokens=min(own, context.max_tokens))
         try:
             asked = self._forced(messages, settings, parameters, request.must_call)
             async with aclosing(asked) as pieces:

@@ -37,34 +37,51 @@ class PriceMissingError(PublicError):
         super().__init__(f"A budget bounds the cost, and {provider!r} has no prices.")
 
 
+class Needs(NamedTuple):
+    """How many tokens a request may take: what it sends, and the most that is answered."""
+
+    request: int
+    answer: int
+
+
 async def reserve(
-    pool: asyncpg.Pool, claim: Claim, budgets: Budgets, tokens: int, provider: str | None
-) -> None:
+    pool: asyncpg.Pool, claim: Claim, budgets: Budgets, needs: Needs, provider: str | None
+) -> int | None:
     """Reserves what a request may take, or what is left where that is less.
 
     Args:
         pool: the database.
         claim: the step that makes the request.
         budgets: those over it.
-        tokens: that it may take.
+        needs: what it may take.
         provider: that is asked; None for a model that costs nothing.
 
+    Returns:
+        How many tokens its answer may have, so that no budget is passed; None for any.
+
     Raises:
-        BudgetExceededError: a budget is used up.
+        BudgetExceededError: a budget is used up, or what is left of it is too little to be asked.
         BudgetReservedError: what is left of one is reserved.
         PriceMissingError: a budget bounds the cost, and the provider has no prices.
     """
-    session, limits = claim.session, list(budgets.limits())
+    session, limits, tokens = claim.session, list(budgets.limits()), sum(needs)
     async with pool.acquire() as connection, connection.transaction():
         for key in _locks(claim, limits):
             await connection.execute(budget_sql.LOCK, key)
-        accounts = await _accounts(connection, session, limits, claim.step_id)
         price = await connection.fetchval(budget_sql.PRICE, session.org_id, provider)
         cost = None if price is None else tokens * price
+        least = {} if provider is None else {"tokens": needs.request}
+        if price is not None:
+            least["cost"] = needs.request * price
+        accounts = await _accounts(connection, session, limits, claim.step_id, least)
         needed = {"tokens": tokens, "steps": 1, "cost": cost}
         left, left_cost = _left(accounts, needed)
         if left_cost is not None and price is None and provider is not None:
             raise PriceMissingError(provider)
+        if left_cost is not None and price:
+            left = min(left, int(left_cost / price))
+        if provider is not None and left <= needs.request:
+            raise _too_little(accounts, needed)
         await connection.execute(
             budget_sql.RESERVE,
             *claim.fence,
@@ -75,6 +92,8 @@ async def reserve(
             int(min(tokens, left)),
             cost if cost is None or left_cost is None else min(cost, left_cost),
         )
+    is_bounded = provider is not None and left < float("inf")
+    return int(min(tokens, left)) - needs.request if is_bounded else None
 
 
 async def is_used_up(pool: asyncpg.Pool, session: SessionHead) -> bool:
@@ -82,7 +101,7 @@ async def is_used_up(pool: asyncpg.Pool, session: SessionHead) -> bool:
     account = await pool.fetchval("SELECT budget FROM org WHERE id = $1", session.org_id)
     limits = list(Budgets(session.budget or {}, account or {}).limits())
     async with pool.acquire() as connection:
-        accounts = await _accounts(connection, session, limits, "")
+        accounts = await _accounts(connection, session, limits, "", {})
     return any(account.used >= account.limit.most for account in accounts)
 
 
@@ -96,7 +115,11 @@ class _Account(NamedTuple):
     @property
     def is_reached(self) -> bool:
         """Whether there is nothing left for another request."""
-        return bool(self.used + self.held >= self.limit.most)
+        return self.leaves_only(0)
+
+    def leaves_only(self, least: float | Decimal) -> bool:
+        """Whether no more than that is left."""
+        return bool(self.limit.most - self.used - self.held <= least)
 
     def used_up(self, needed: float | Decimal | None) -> UsedUpBudget:
         """As people are asked about it, where the next request needs so much."""
@@ -116,8 +139,9 @@ async def _accounts(
     session: SessionHead,
     limits: list[Limit],
     step_id: str,
+    least: Mapping[str, float | Decimal],
 ) -> list[_Account]:
-    """How the limits stand; raises are asked for only where one is reached."""
+    """How the limits stand; raises are asked for only where one leaves no more than the least."""
     shared = any(limit.span in (Span.DAY, Span.ACCOUNT_DAY) for limit in limits)
     whose = (session.org_id, session.id, session.agent_id)
     rows = await connection.fetch(budget_sql.TAKEN, *whose, step_id, shared)
@@ -131,7 +155,7 @@ async def _accounts(
         _Account(limit, amount(limit, reserved=False), amount(limit, reserved=True))
         for limit in limits
     ]
-    if not any(account.is_reached for account in accounts):
+    if not any(account.leaves_only(least.get(account.limit.what, 0)) for account in accounts):
         return accounts
     raises = [_Raise.from_row(row) for row in await connection.fetch(budget_sql.RAISES, *whose)]
     return [account._replace(limit=_raised(account.limit, raises)) for account in accounts]
@@ -169,6 +193,22 @@ def _raised(limit: Limit, raises: list[_Raise]) -> Limit:
 
 def _exact(what: str, amount: float | str) -> float | Decimal:
     return Decimal(str(amount)) if what == "cost" else float(amount)
+
+
+def _too_little(
+    accounts: list[_Account], needed: Mapping[str, float | Decimal | None]
+) -> BudgetExceededError | BudgetReservedError:
+    """Why a request is not made that may take more than what is left: others may give some back."""
+    if any(account.held for account in accounts):
+        return BudgetReservedError()
+    short = [
+        account
+        for account in accounts
+        if (need := needed.get(account.limit.what)) is not None
+        and account.limit.most - account.used < need
+    ]
+    tightest = min(short, key=lambda one: (one.limit.most - one.used) / needed[one.limit.what])
+    return BudgetExceededError(tightest.used_up(needed[tightest.limit.what]))
 
 
 def _plain(what: str, amount: float | Decimal) -> int | float | str:

@@ -157,7 +157,7 @@ async def _check_raise(
     raised, or another day began.
 
     Raises:
-        BadRequestError: the new limit is missing, or does not exceed what was used.
+        BadRequestError: the new limit is missing, or not over the old one and what was used.
     """
     if request.decision is not ActionDecision.APPROVE:
         return
@@ -168,8 +168,9 @@ async def _check_raise(
             raise _bad("arguments", msg)
         return
     used = Decimal(str(asked.action.arguments["used"]))
-    if Decimal(str(request.arguments[bound])) <= used:
-        msg = f"The new limit must be over {used:f}, which is used; it was {limit}."
+    reached = max(used, Decimal(str(limit)))
+    if Decimal(str(request.arguments[bound])) <= reached:
+        msg = f"The new limit must be over {reached:f}; {used:f} is used, and it was {limit}."
         raise _bad("arguments", msg)
 
 

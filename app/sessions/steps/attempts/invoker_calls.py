@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from app.flows.library.budget_action import UnaskedRequest
 from app.flows.rendering.jinja import storable
 from app.flows.template import Converse, Invoke
-from app.invokers.chat import answer_json, check_size
+from app.invokers.chat import answer_json, check_size, request_size
 from app.invokers.invoker import (
     Answer,
     FailureKind,
@@ -25,15 +25,15 @@ from app.sessions.steps.attempts.http_request import request_parts
 from app.sessions.steps.attempts.step_source import StepSource
 from app.sessions.steps.partial_output import partial_output
 from app.sessions.store.asks import NewAsk
-from app.sessions.store.budgets import BudgetExceededError, reserve
+from app.sessions.store.budgets import BudgetExceededError, Needs, reserve
 from app.sessions.store.claim import Claim
 from app.sessions.store.usage import Spent
 
 T = TypeVar("T")
 
-# What an answer is thought to take at the most where its request does not say.
-_ANSWER_TOKENS = 1_000
-_CHARACTERS_PER_TOKEN = 3
+# What an answer may take under a budget of tokens or money, where its request does not say.
+_ANSWER_TOKENS = 8_000
+_BYTES_PER_TOKEN = 3
 
 
 class InvokerRunner:
@@ -74,9 +74,11 @@ class InvokerRunner:
         else:
             content, values = await source.render(node.text, seen), ()
         await invoker.prepare()
+        most_tokens = None
         if name in MODELS:
             try:
-                await self._reserve(claim, spent, node.invoker, len(content), config)
+                size = len(content.encode())
+                most_tokens = await self._reserve(claim, spent, node.invoker, size, config)
             except BudgetExceededError as error:
                 return await ask_for_raise(self._runtime.asks, claim, error)
         timeout = node.timeout or self._settings.timeout_seconds
@@ -87,7 +89,10 @@ class InvokerRunner:
             spent,
             node.invoker,
             timeout,
-            lambda context: invoker.invoke(content, replace(context, request=parts, values=values)),
+            lambda context: invoker.invoke(
+                content,
+                replace(context, request=parts, values=values, max_tokens=most_tokens),
+            ),
         )
         return replace(answer, text=storable(answer.text))
 
@@ -107,13 +112,17 @@ class InvokerRunner:
         await invoker.prepare()
         timeout = self._settings.timeout_seconds
         check_size(request.messages)
-        characters = sum(len(message.content) for message in request.messages)
         try:
-            await self._reserve(claim, spent, profile, characters, config)
+            size = 0 if claim.budgets is None else request_size(request)
+            most_tokens = await self._reserve(claim, spent, profile, size, config)
         except BudgetExceededError as error:  # the turn waits for more, and loses nothing
             return Answer(UnaskedRequest(used_up=error.used_up).model_dump_json())
         answer = await self._called(
-            claim, spent, profile, timeout, lambda context: invoker.ask(request, context)
+            claim,
+            spent,
+            profile,
+            timeout,
+            lambda context: invoker.ask(request, replace(context, max_tokens=most_tokens)),
         )
         return Answer(answer_json(answer), answer.finish)
 
@@ -133,9 +142,12 @@ class InvokerRunner:
         return answer
 
     async def _reserve(
-        self, claim: Claim, spent: Spent, provider: str, characters: int, config: Mapping[str, Any]
-    ) -> None:
-        """Reserves what a request may take, where budgets are over it.
+        self, claim: Claim, spent: Spent, provider: str, size: int, config: Mapping[str, Any]
+    ) -> int | None:
+        """Reserves what a request of so many bytes may take, where budgets are over it.
+
+        Returns:
+            How many tokens its answer may have; None for any.
 
         Raises:
             BudgetExceededError: one is used up.
@@ -143,12 +155,14 @@ class InvokerRunner:
             PriceMissingError: one bounds the cost, and the provider has no prices.
         """
         if claim.budgets is None:
-            return
+            return None
         answer = (config.get("parameters") or {}).get("max_tokens") or _ANSWER_TOKENS
-        tokens = characters // _CHARACTERS_PER_TOKEN + answer
+        needs = Needs(size // _BYTES_PER_TOKEN, answer)
         paid = None if is_free(provider, self._runtime.settings.llm) else provider
-        await reserve(self._runtime.database.pool, claim, claim.budgets, tokens, paid)
+        pool = self._runtime.database.pool
+        most_tokens = await reserve(pool, claim, claim.budgets, needs, paid)
         spent.reserved = True
+        return most_tokens
 
 
 async def in_time(answer: Awaitable[T], seconds: float) -> T:
