@@ -30,7 +30,8 @@ async def resolve_agent(
 ) -> StartAgentThreadRequest:
     """The agent's template with its placeholders filled: what a launch starts a thread with.
 
-    The launch's visibility wins, and so does each end of its analysis scope that is set.
+    The launch's visibility wins, and so do each end of its analysis scope that is set, and its
+    output schema.
 
     Raises:
         BadRequestError: unknown or missing values, typed values that name nothing in the org, or
@@ -58,10 +59,11 @@ async def resolve_agent(
 
 
 def _validated(resolved: dict[str, Any], launch: LaunchAgentRequest) -> StartAgentThreadRequest:
+    resolved["visibility"] = launch.visibility
+    if launch.output_schema is not None:
+        resolved["output_schema"] = launch.output_schema
     try:
-        request = StartAgentThreadRequest.model_validate(
-            {**resolved, "visibility": launch.visibility}
-        )
+        request = StartAgentThreadRequest.model_validate(resolved)
         if launch.analysis_scope:
             authored = request.analysis_scope or AnalysisScope()
             request.analysis_scope = authored.merge(launch.analysis_scope)

@@ -173,3 +173,6 @@ class LaunchAgentRequest(WireModel):
     budget: Budget | None = Field(
         None, description="Beside the agent's, and the account's: the tightest holds."
     )
+    output_schema: OutputSchema = Field(
+        None, description=f"{_OUTPUT_SCHEMA} In place of the template's."
+    )

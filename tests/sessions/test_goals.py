@@ -62,6 +62,36 @@ async def test_an_output_fits_its_schema_and_is_read_from_the_thread(
     assert [goal["message_sequence_num"] for goal in thread["goals"]] == [0, 6]
 
 
+async def test_a_launch_gives_an_object_that_fits_its_own_schema_or_fails(
+    client: httpx.AsyncClient,
+) -> None:
+    message = {"role": "user", "content": [{"text": "{{script}}"}]}
+    template = {"messages": [message], "model_profile": "script", "output_schema": SCHEMA}
+    body = {"name": "solver", "request_template": template, "variables": [{"name": "script"}]}
+    url = f"/v1/ai/agents/{data(await client.post('/v1/ai/agents', json=body), 201)['agent_id']}"
+    schema = {"properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+    async def launch(script: str, ends: str = "user_turn", **fields: Any) -> dict[str, Any]:
+        values = {"values": {"script": script}, **fields}
+        thread = data(await client.post(f"{url}/launch", json=values), 201)
+        await Reader(client, thread["thread_id"]).follow(ends)
+        return await read(client, thread["thread_id"])
+
+    named = await launch(call("submit_output", name="Ada"), output_schema=schema)
+    assert named["output"] == {"name": "Ada"}
+    wrong_call = call("submit_output", answer=42)
+    failed = await launch(wrong_call, "goals_failed", output_schema=schema)
+    assert failed["output"] is None
+    solved = await launch(call("submit_output", answer=42))
+    assert solved["output"] == {"answer": 42}
+
+    wrong = {"values": {"script": "x"}, "output_schema": {"type": "string"}}
+    for path in ("launch", "preview"):
+        refused = await client.post(f"{url}/{path}", json=wrong)
+        assert refused.status_code == 400
+        assert refused.json()["errors"][0]["loc"][:2] == ["body", "output_schema"]
+
+
 async def test_an_agent_s_output_is_what_a_prompt_gives(client: httpx.AsyncClient) -> None:
     template = {"modelProfile": "script", "outputSchema": SCHEMA}
     await post(client, "apply", manifest("Agent", "solver", {"requestTemplate": template}))
