@@ -69,6 +69,12 @@ class Manifests:
         status: dict[str, Any] = answer.json()["data"]["status"]
         return status
 
+    def log(self, kind: str, name: str) -> list[str]:
+        """The log of an entity, as `describe` shows it."""
+        answer = self._http.post(f"/api/v1/cli/logs/{kind}/", params={"name": name})
+        assert answer.status_code == 200, answer.text
+        return [item["text"] for item in answer.json()["data"]["data"]["items"]]
+
     def events(self, dataset_id: str) -> list[dict[str, Any]]:
         answer = self._http.get(f"/v1/ai/datasets/{dataset_id}/events")
         assert answer.status_code == 200, answer.text
@@ -215,6 +221,10 @@ def test_events_are_made_and_put_into_the_collection(
     assert (second["tags"], second["description"]) == (["hard"], "Red light.")
     assert {e["collection_id"] for e in (first, second)} == {collection}
     assert {e["thread_id"] for e in (first, second)} == {thread.thread_id}
+    for kind, name in (("Dataset", "drive"), ("Collection", "stops")):
+        found = [text for text in manifests.log(kind, name) if text.startswith("stop")]
+        assert f"stop [hard] in {dataset}, from 10 to 20 ns: Red light." in found
+        assert len(found) == 2
 
 
 def test_a_turn_that_never_achieves_its_goal_fails_after_three_reminders(

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
+from sqlmodel import col
 from typing_extensions import override
 
 from app.agents.record import CollectionContentType
-from app.db.models import Entity
+from app.db.models import DatasetEvent, Entity
 from app.manifests.brokers.bases.entity import EntityBroker, EntitySpec
+from app.manifests.brokers.bases.found_events import found_events
 from app.manifests.brokers.bases.stored import COLUMNS, attribute
 from app.manifests.context import Context
 from app.manifests.model.envelope import Manifest
@@ -56,3 +58,7 @@ spec:
     async def spec_of(self, context: Context, row: Entity) -> dict[str, Any]:
         spec = await super().spec_of(context, row)
         return spec | ({"contentType": row.content_type} if row.content_type else {})
+
+    @override
+    async def events(self, context: Context, row: Entity, limit: int) -> list[dict[str, Any]]:
+        return await found_events(context, col(DatasetEvent.collection_id) == row.id, limit)
