@@ -21,6 +21,9 @@ log = get_logger(__name__)
 
 _BEAT_SECONDS = 0.05
 _LATE_SECONDS = 0.1
+# After the last beat: soon it is late. It is looked then, and only as often as a beat may be so
+# long ago: each look takes the interpreter from the loop.
+_SOON_LATE_SECONDS = _BEAT_SECONDS + 0.75 * _LATE_SECONDS
 _OWN_CODE = str(Path(__file__).parents[2])
 
 _work: "WeakKeyDictionary[asyncio.Task[Any], dict[str, str]]" = WeakKeyDictionary()
@@ -71,10 +74,12 @@ class _Watch:
         self._timer = self._loop.call_later(_BEAT_SECONDS, self._beat)
 
     def _look_for_ever(self) -> None:
-        while not self._ended.wait(_BEAT_SECONDS):
-            late = time.monotonic() - self._beaten - _BEAT_SECONDS
-            if late > _LATE_SECONDS / 2 and self._seen is None:
-                self._seen = self._look()
+        pause = _SOON_LATE_SECONDS
+        while not self._ended.wait(pause):
+            pause = self._beaten + _SOON_LATE_SECONDS - time.monotonic()
+            if pause <= 0:
+                self._seen = self._seen or self._look()
+                pause = _BEAT_SECONDS
 
     def _look(self) -> dict[str, str]:
         """What the loop does at this moment; a task that ends meanwhile has nothing noted."""
