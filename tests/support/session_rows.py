@@ -62,7 +62,7 @@ class SessionsInMemory(StepRowsInMemory):
         return session
 
     async def load_for_event(
-        self, _org_id: str, session_id: str, key: str | None
+        self, _org_id: str, session_id: str, key: str | None, _sender_id: str | None = None
     ) -> tuple[Snapshot, PreviousAnswer | None]:
         if session_id not in self.sessions:
             raise NotFoundError("There is no such session.")

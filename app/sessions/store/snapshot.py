@@ -67,12 +67,14 @@ class Snapshot(SessionHead):
         stored_keys: of all values; None where there are none.
         loaded: the values that are loaded, serialized.
         missed: the keys of others that something of the session read.
+        sender_is_subscribed: whether who sends an event is subscribed to skills.
     """
 
     model: bytes
     stored_keys: list[str] | None
     loaded: dict[str, bytes] = field(default_factory=dict)
     missed: set[str] = field(default_factory=set, compare=False)
+    sender_is_subscribed: bool = field(default_factory=bool)  # of an event, not of the row
 
     def load_model(self, flow: Flow) -> SessionModel:
         """The session's model, upgraded to the flow's schema version where it is older.

@@ -1,6 +1,7 @@
 """Sessions in PostgreSQL: reads, and the statements that change them, over the raw pool."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -70,18 +71,25 @@ class SessionStore(StepStore, MessageReads):
         return snapshot
 
     async def load_for_event(
-        self, org_id: str, session_id: str, idempotency_key: str | None
+        self,
+        org_id: str,
+        session_id: str,
+        idempotency_key: str | None,
+        sender_id: str | None = None,
     ) -> tuple[Snapshot, PreviousAnswer | None]:
         """A session with its model, and what its idempotency key was answered before.
 
         Raises:
             NotFoundError: there is no such session in the org.
         """
-        row = await self._one(read_sql.LOAD, session_id, org_id, idempotency_key)
+        row = await self._one(read_sql.LOAD, session_id, org_id, idempotency_key, sender_id)
         previous = None
         if row["known_hash"] is not None:
             previous = PreviousAnswer(row["known_hash"], row["known_answer"])
-        return Snapshot.from_row(row), previous
+        snapshot = Snapshot.from_row(row)
+        if row["is_subscribed"]:
+            snapshot = replace(snapshot, sender_is_subscribed=True)
+        return snapshot, previous
 
     async def opened(
         self, org_id: str, session_id: str, idempotency_key: str

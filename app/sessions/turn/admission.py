@@ -36,8 +36,8 @@ class EventRequest:
         content: the input as message blocks, where it came so.
         updates: values for those fields of the model that the flow has.
         idempotency_key: the same key with the same request is answered the same, once applied.
-        resolve: finds further values for the model, of what the request names; what was answered
-            before is answered again without it.
+        resolve: finds further values for the model, of what the request names and of the session
+            as it is; what was answered before is answered again without it.
         checked: whether it is one that only the service sends, having checked the request.
         budget: what holds beside the session's, where the client says.
         brings_work: whether it may start what an org has too much of; else it goes on with that.
@@ -48,7 +48,7 @@ class EventRequest:
     content: list[dict[str, Any]] | None = None
     idempotency_key: str | None = None
     updates: dict[str, Any] = field(default_factory=dict)
-    resolve: Callable[[], Awaitable[dict[str, Any]]] | None = None
+    resolve: Callable[[Snapshot], Awaitable[dict[str, Any]]] | None = None
     checked: bool = False
     budget: Budget | None = None
     brings_work: bool = False
@@ -140,7 +140,7 @@ async def change_once(
     async with runtime.locks.hold(session_id) as lock:
         for _ in range(TRIES):
             before, previous = await runtime.store.load_for_event(
-                caller.org_id, session_id, idempotency_key
+                caller.org_id, session_id, idempotency_key, caller.user_id
             )
             allow(before)
             if previous is not None:
@@ -157,7 +157,7 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
     if before.invocation_id is not None:
         raise refused_while_running(before.state, request.event or "message")
     event = request.event or next(iter(flow.next_actions(before.state)), "message")
-    resolved = await request.resolve() if request.resolve is not None else {}
+    resolved = await request.resolve(before) if request.resolve is not None else {}
     given = TransitionInput(
         event,
         request.input,

@@ -58,17 +58,18 @@ async def send_message(
     own = {"client_context", "analysis_scope", "client_tools", "tools", "invoke_skills"}
     updates = request.model_dump(mode="json", include=own | DECLARED, exclude_none=True)
 
-    async def resolve() -> dict[str, Any]:
+    async def resolve(before: Snapshot) -> dict[str, Any]:
         await check_goals(runtime, caller, request.goals)
         if request.budget is not None and request.budget.bounds_cost:
-            before = await runtime.store.load(caller.org_id, thread_id)
             await check_budget_prices(
                 runtime, caller, before.flow, before.model_profile, request.budget
             )
         tools = await find_tools(
             runtime.database.pool, runtime.catalog, caller.org_id, request.tools or []
         )
-        skills = await skills_of_message(runtime, caller, request)
+        skills = await skills_of_message(
+            runtime, caller, request, is_subscribed=before.sender_is_subscribed
+        )
         return {"server_tools": tools, **skills}
 
     event = EventRequest(

@@ -29,7 +29,9 @@ async def skills_of_start(
         NotFoundError: a skill is not there for the caller; the errors say which.
         BadRequestError: they are too long together.
     """
-    found = await skills_of_message(runtime, caller, request)
+    # Most users are subscribed to none: that is asked without a transaction.
+    is_subscribed = await runtime.database.pool.fetchval(_IS_SUBSCRIBED, caller.user_id)
+    found = await skills_of_message(runtime, caller, request, is_subscribed=is_subscribed)
     if request.available_skills is None:
         return found
     texts = await _texts(runtime, caller, request.available_skills, "available_skills")
@@ -49,24 +51,30 @@ def check_takes_skills(flow: str, request: StartAgentThreadRequest | SendMessage
 
 
 async def skills_of_message(
-    runtime: Runtime, caller: Caller, request: StartAgentThreadRequest | SendMessageRequest
+    runtime: Runtime,
+    caller: Caller,
+    request: StartAgentThreadRequest | SendMessageRequest,
+    *,
+    is_subscribed: bool,
 ) -> dict[str, Any]:
     """What a message brings of skills, as `Chat.update` takes it.
+
+    Args:
+        runtime: of the process.
+        caller: who sends it.
+        request: which skills it invokes.
+        is_subscribed: whether the caller is subscribed to any.
 
     Raises:
         NotFoundError: a skill is not there for the caller; the errors say which.
         BadRequestError: they are too long together.
     """
     texts = await _texts(runtime, caller, request.invoke_skills, "invoke_skills")
-    return {"invoked_skills": texts, "subscribed_skills": await _subscribed(runtime, caller)}
-
-
-async def _subscribed(runtime: Runtime, caller: Caller) -> list[OfferedSkill]:
-    # Most users are subscribed to none: that is asked without a transaction.
-    if not await runtime.database.pool.fetchval(_IS_SUBSCRIBED, caller.user_id):
-        return []
-    async with runtime.database.transaction() as db:
-        return await subscribed_versions(db, caller)
+    subscribed: list[OfferedSkill] = []
+    if is_subscribed:
+        async with runtime.database.transaction() as db:
+            subscribed = await subscribed_versions(db, caller)
+    return {"invoked_skills": texts, "subscribed_skills": subscribed}
 
 
 async def _texts(

@@ -76,9 +76,12 @@ SELECT s.flow, s.state, s.task_error AS error,
     ORDER BY g.idx DESC LIMIT 1) AS output
 FROM session s WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
-# $1 session, $2 org, $3 idempotency key: the session, and what that key was answered before.
+# $1 session, $2 org, $3 idempotency key, $4 user: the session, what that key was answered before,
+# and whether the user is subscribed to skills.
 LOAD = f"""
-SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {STORED_KEYS}
+SELECT s.*, e.request_hash AS known_hash, e.answer AS known_answer, {STORED_KEYS},
+  EXISTS (SELECT 1 FROM skill_subscription k WHERE k.user_id = $4 AND k.ai_version IS NOT NULL)
+    AS is_subscribed
 FROM session s LEFT JOIN event e ON e.session_id = s.id AND e.idempotency_key = $3
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
