@@ -9,7 +9,6 @@ from typing_extensions import override
 from app.goals.goal import Effect, Goal, NewEvent, listed, objects, shape_faults, vocabulary_lines
 from app.goals.text import MAX_TEXT
 from app.kit.ids import new_id
-from app.wire.goals import GoalType
 
 MAX_EVENTS = 1_000  # of one call
 
@@ -43,7 +42,7 @@ class _Arguments(BaseModel):
 class CreateEvents(Goal):
     """The model submits all events at once; there may be none."""
 
-    kind: ClassVar[str] = GoalType.CREATE_EVENTS
+    kind: ClassVar[str] = "create_events"
     tool: ClassVar[str] = "achieve_create_events"
 
     @property

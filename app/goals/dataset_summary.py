@@ -7,7 +7,6 @@ from typing_extensions import override
 
 from app.goals.goal import Effect, Goal, shape_faults
 from app.goals.text import Text
-from app.wire.goals import GoalType
 
 _DEFAULT_FORMAT = "A few plain paragraphs: what the dataset holds, and what stands out in it."
 
@@ -21,7 +20,7 @@ class _Arguments(BaseModel):
 class DatasetSummary(Goal):
     """The model submits the whole text."""
 
-    kind: ClassVar[str] = GoalType.DATASET_SUMMARY
+    kind: ClassVar[str] = "dataset_summary"
     tool: ClassVar[str] = "achieve_dataset_summary"
 
     @property

@@ -8,7 +8,6 @@ from typing_extensions import override
 
 from app.goals.goal import Effect, Goal, listed, objects, shape_faults, vocabulary_lines
 from app.goals.text import Text
-from app.wire.goals import GoalType
 
 
 class _Decision(BaseModel):
@@ -29,7 +28,7 @@ class _Arguments(BaseModel):
 class DatasetTriage(Goal):
     """The model decides on each label of the vocabulary, once."""
 
-    kind: ClassVar[str] = GoalType.DATASET_TRIAGE
+    kind: ClassVar[str] = "dataset_triage"
     tool: ClassVar[str] = "achieve_dataset_triage"
 
     @property

@@ -1,7 +1,6 @@
 """Goals as a client declares them: exactly as strict as the published client, which reads them."""
 
 import re
-from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
@@ -16,14 +15,6 @@ _MAX_ENTRIES = 50
 _MAX_KEY = 100
 _MAX_MEANING = 500
 _LABEL = re.compile(r"[a-zA-Z0-9_\-]+")
-
-
-class GoalType(StrEnum):
-    """What a goal is to bring about; the published client knows no others."""
-
-    DATASET_SUMMARY = "dataset_summary"
-    DATASET_TRIAGE = "dataset_triage"
-    CREATE_EVENTS = "create_events"
 
 
 def _labels(vocabulary: dict[str, str]) -> dict[str, str]:
@@ -61,7 +52,7 @@ EntityId: TypeAlias = Annotated[str, Field(max_length=500, examples=["ds_01k8zq5
 class DatasetSummaryGoal(WrittenOrder, WireModel):
     """A summary of a dataset is to be written; it is kept with the dataset."""
 
-    goal_type: Literal[GoalType.DATASET_SUMMARY]
+    goal_type: Literal["dataset_summary"]
     dataset_id: EntityId = Field(description="The dataset.")
     summary_format_spec_prompt: Guidance | None = Field(
         None, description="What the summary is to look like."
@@ -71,7 +62,7 @@ class DatasetSummaryGoal(WrittenOrder, WireModel):
 class DatasetTriageGoal(WrittenOrder, WireModel):
     """Of each label it is to be decided whether it applies to a dataset; it becomes a tag then."""
 
-    goal_type: Literal[GoalType.DATASET_TRIAGE]
+    goal_type: Literal["dataset_triage"]
     dataset_id: EntityId = Field(description="The dataset.")
     label_vocabulary: Annotated[
         dict[str, str], Field(min_length=1, max_length=_MAX_ENTRIES), AfterValidator(_labels)
@@ -81,7 +72,7 @@ class DatasetTriageGoal(WrittenOrder, WireModel):
 class CreateEventsGoal(WrittenOrder, WireModel):
     """Events are to be found in a dataset."""
 
-    goal_type: Literal[GoalType.CREATE_EVENTS]
+    goal_type: Literal["create_events"]
     dataset_id: EntityId = Field(description="The dataset.")
     event_vocabulary: Annotated[
         dict[str, str], Field(min_length=1, max_length=_MAX_ENTRIES), AfterValidator(_names)

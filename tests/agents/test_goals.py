@@ -82,3 +82,10 @@ def test_what_the_published_client_could_not_read_is_refused(goal: dict[str, Any
 def test_a_turn_has_something_to_do_that_can_be_done(request_: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         StartAgentThreadRequest.model_validate(request_)
+
+
+def test_a_kind_that_is_unknown_is_refused_in_words() -> None:
+    with pytest.raises(ValidationError) as refused:
+        READERS[0].validate_python({"goal_type": "other", "dataset_id": "ds_1"})
+    [fault] = refused.value.errors()
+    assert fault["msg"].endswith("tags: 'dataset_summary', 'dataset_triage', 'create_events'")
