@@ -16,6 +16,7 @@ _CONNECTION_FIELDS = frozenset({"provider", "base_url", "api_key"})
 RESERVED_FIELDS = frozenset({"operator_owned", "egress_allow"})
 
 _NO_KEY = "no-key"
+_NOT_FOR_TENANTS = "is not to be set for the operator's model; a Provider of your own takes it"
 _MAX_NAMED = 200  # characters of what an error names
 
 # Where providers are asked that are given no base URL.
@@ -118,29 +119,46 @@ def complete_config(
         raise InvalidValueError(f"invalid invoker config: {', '.join(reserved)}: not yours to set")
     if _CONNECTION_FIELDS & given.keys():
         return {**given, "egress_allow": tuple(egress_allow)}
-    if default.provider is not None and not trusted:
-        _check_asked(given, default)
+    if not trusted and (faults := operator_faults(given, default)):
+        place, text = faults[0]
+        raise InvalidValueError(f"invalid invoker config: {'.'.join(place)}: {text}")
     own = default.model_dump(exclude_none=True, exclude={"tenant_models", "tenant_parameters"})
     return {**own, **given, "operator_owned": True}
 
 
-def _check_asked(config: Mapping[str, Any], default: LlmSettings) -> None:
-    """Refuses what a template may not ask of a model that the operator pays for."""
-    if config.get("model", default.model) not in (default.model, *default.tenant_models):
-        raise InvalidValueError(
-            "invalid invoker config: model: the operator's model is not yours to choose"
-        )
-    if refused := sorted(_asked(config.get("parameters")) - set(default.tenant_parameters)):
-        raise InvalidValueError(
-            f"invalid invoker config: parameters: {', '.join(refused)[:_MAX_NAMED]}: not to be set "
-            "for the operator's model; a Provider of your own takes them"
-        )
+def operator_faults(
+    config: Mapping[str, Any], default: LlmSettings
+) -> list[tuple[tuple[str, ...], str]]:
+    """What a tenant's template may not ask of the operator's model, each with its place.
+
+    Args:
+        config: of a template for `llm`; what it names itself is not the operator's.
+        default: the operator's provider.
+    """
+    if default.provider is None or _CONNECTION_FIELDS & config.keys():
+        return []
+    faults: list[tuple[tuple[str, ...], str]] = []
+    model = config.get("model")
+    if model is not None and model not in (default.model, *default.tenant_models):
+        faults.append((("model",), "the operator's model is not yours to choose"))
+    allowed = set(default.tenant_parameters)
+    faults += [
+        (("parameters", *place), _NOT_FOR_TENANTS)
+        for place in _asked(config.get("parameters"))
+        if place[-1] not in allowed
+    ]
+    return faults
 
 
-def _asked(parameters: Any) -> set[str]:
-    """The members of a request that parameters set; what is no object is for others to refuse."""
+def _asked(parameters: Any) -> list[tuple[str, ...]]:
+    """The places of what parameters set; what is no object is for others to refuse."""
     if not isinstance(parameters, Mapping):
-        return set()
-    named = {name for name, value in parameters.items() if value is not None} - {"extra_body"}
+        return []
     body = parameters.get("extra_body")
-    return named | set(body) if isinstance(body, Mapping) else named
+    named = [
+        (str(name)[:_MAX_NAMED],)
+        for name, value in parameters.items()
+        if value is not None and name != "extra_body"
+    ]
+    within = body if isinstance(body, Mapping) else {}
+    return named + [("extra_body", str(name)[:_MAX_NAMED]) for name in within]

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 
 from app.invokers.invoker import InvocationContext
 from app.invokers.pool import Invokers
-from app.settings import LlmSettings
+from app.settings import LlmSettings, Settings
+from tests.support.manifests import manifest, send
 from tests.support.model_server import ModelServer, Said
 from tests.support.providers import load_provider
 
@@ -89,3 +91,33 @@ async def test_a_setting_allows_more(model: ModelServer) -> None:
     for refused in ({"model": "fourth"}, {"parameters": {"seed": 1}}):
         with pytest.raises(ValueError, match="invalid invoker config"):
             await sent(llm, model, refused)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    llm = LlmSettings(provider="openai", base_url="http://127.0.0.1:9/v1", model="m")
+    return settings.model_copy(update={"llm": llm})
+
+
+async def test_a_flow_that_asks_for_more_is_not_saved(client: httpx.AsyncClient) -> None:
+    def flow(config: dict[str, Any], **invoke: Any) -> dict[str, Any]:
+        states = {"a": {"initial": True, "transitions": [{"event": "go", "target": "b"}]}}
+        states["b"] = {"transitions": [{"event": "done", "target": "a"}]}
+        leaf = {"invoke": "llm", "template": "x", "config": config, **invoke}
+        templates = {"a": "x", "b": {"parallel": {"k": {"chain": [leaf]}}}}
+        return manifest("Flow", "f", {"statechart": {"states": states}, "templates": templates})
+
+    for name, config in REFUSED.items():
+        for dry_run in (True, False):
+            answer = await send(client, "apply", flow(config), dry_run=dry_run)
+            assert answer.status_code == 400, name
+            faults = answer.json()["errors"]
+            place = ["spec", "templates", "b", "parallel", "k", "chain", 0, "config"]
+            assert {tuple(fault["loc"][:8]) for fault in faults} == {tuple(place)}
+            assert all("operator's model" in fault["msg"] for fault in faults)
+    for config in ALLOWED.values():
+        assert (await send(client, "apply", flow(config), dry_run=True)).status_code == 200
+    own = {"type": "openai", "model": "m", "baseUrl": "http://127.0.0.1:9"}
+    assert (await send(client, "apply", manifest("Provider", "own", own))).status_code == 200
+    asked = flow({"model": "the-dearest", "parameters": {"extra_body": {"n": 2}}}, invoke="own")
+    assert (await send(client, "apply", asked)).status_code == 200

@@ -19,6 +19,7 @@ from app.manifests.brokers.bases.flow_templates import (
     agents,
     check_calls,
     check_limits,
+    check_operators_model,
     invokes,
     refuse_keys,
     unserved_queues,
@@ -188,6 +189,7 @@ spec:
     async def create(self, context: Context, manifest: Manifest[FlowSpec]) -> FlowRevision:
         refuse_keys(manifest.spec.templates)
         check_limits(manifest.spec.templates, context.runtime.settings.limits)
+        check_operators_model(manifest.spec.templates, context.runtime.settings.llm)
         stored = manifest.metadata.stored()
         description = stored.pop("description", None)
         providers = await context.brokers.names(context, "Provider")

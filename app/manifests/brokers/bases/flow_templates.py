@@ -8,9 +8,12 @@ from sqlmodel import col, select
 from app.catalog.child_tools import variables_schema
 from app.db.models import Agent
 from app.errors import FieldError, Loc
+from app.invokers.llm import LlmInvoker
+from app.invokers.llm_config import operator_faults
 from app.manifests.context import Context
 from app.manifests.model.envelope import bad_manifest
 from app.queue.live_workers import unserved_text
+from app.settings import LlmSettings
 from app.settings.tenants import LimitSettings
 
 
@@ -72,6 +75,22 @@ def check_limits(templates: dict[str, Any], limits: LimitSettings) -> None:
         {"loc": [*place, "queue"], "msg": _queue_refusal(name, limits)}
         for place, name in _queues(templates, loc)
         if not limits.allows_queue(name)
+    ]
+    if faults:
+        raise bad_manifest(faults)
+
+
+def check_operators_model(templates: dict[str, Any], llm: LlmSettings) -> None:
+    """Holds what templates ask of the operator's model to what that is there for.
+
+    Raises:
+        BadRequestError: one chooses a model, or sets what is not a tenant's to set.
+    """
+    faults: list[FieldError] = [
+        {"loc": [*place, "config", *at], "msg": msg}
+        for place, leaf in invokes(templates, ("spec", "templates"))
+        if leaf["invoke"] == LlmInvoker.name and isinstance(leaf.get("config"), dict)
+        for at, msg in operator_faults(leaf["config"], llm)
     ]
     if faults:
         raise bad_manifest(faults)
