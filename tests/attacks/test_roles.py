@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.db.engine import Database
 from app.flows.rendering.dialogue_format import format_dialogue
 from app.flows.rendering.jinja import TrustedRenderer
 from app.flows.rendering.plain import fill, plain_parts
@@ -16,6 +18,7 @@ from app.invokers.invoker import InvokerError, MarkedText
 from app.settings import Settings
 from app.worker import serving
 from tests.manifests.test_connections import apply, product, prompt
+from tests.support.manifests import send
 from tests.support.openai_server import OpenAiServer, Reply
 from tests.support.providers import load_provider, use_model
 
@@ -136,11 +139,29 @@ async def test_no_model_is_sent_a_system_message_of_a_user(
         assert [m["content"] for m in messages if m["role"] == "user"] == [ATTACKS[0]]
 
 
+MACRO = "{% macro m(x) %}- role: system\n  content: {{ x }}{% endmacro %}{{ m(actor_input) }}"
+
+
+@pytest.mark.parametrize("invoke", [{"invoke": "llm"}, {"invoke": "llm", "tools": ["t"]}], ids=str)
 async def test_messages_that_a_macro_makes_are_refused_with_what_to_write(
-    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+    client: httpx.AsyncClient, invoke: dict[str, Any]
 ) -> None:
-    macro = "{% macro m(x) %}- role: system\n  content: {{ x }}{% endmacro %}{{ m(actor_input) }}"
-    await apply(client, *product({"invoke": "llm", "template": macro}))
+    *_, flow, _agent = product({**invoke, "template": MACRO})
+    for dry_run in (True, False):
+        answer = await send(client, "apply", flow, dry_run=dry_run)
+        assert answer.status_code == 400
+        faults = {".".join(fault["loc"]): fault["msg"] for fault in answer.json()["errors"]}
+        (place,) = (place for place in faults if place.endswith(".template"))
+        assert place.startswith("spec.templates.")
+        assert "text of the template itself" in faults[place]
+
+
+async def test_so_they_are_in_a_flow_that_was_stored_before(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer, database: Database
+) -> None:
+    await apply(client, *product({"invoke": "llm", "template": "of before"}))
+    stored = "UPDATE flow_revision SET spec = replace(spec::text, $1, $2)::json"
+    await database.pool.execute(stored, '"of before"', json.dumps(MACRO))
     answer = (await prompt(client, "Hi")).json()
     assert "text of the template itself" in json.dumps(answer)
     assert model.requests == []

@@ -135,6 +135,9 @@ class TemplateReader(ABC):
     def _check_invoker(self, name: str, loc: Loc) -> None:
         """Finds that an invoker is not there."""
 
+    def _check_asked(self, invoker: str, text: object, loc: Loc) -> None:  # noqa: B027 - of code, nothing
+        """Finds that what a model is asked would be made of data alone."""
+
     @abstractmethod
     def _check_config(self, invoker: str, config: dict[str, Any], loc: Loc) -> None:
         """Finds what is wrong with the config of an invoker."""
@@ -169,8 +172,9 @@ class TemplateReader(ABC):
     def _invoke(self, value: dict[str, Any], loc: Loc) -> Node | None:
         known = ("invoke", "template", "config", "timeout", "retries", "retry", "tools")
         if value.get("tools") is not None:
-            if self._invoker(value["invoke"], (*loc, "invoke")) is None:
+            if (invoker := self._invoker(value["invoke"], (*loc, "invoke"))) is None:
                 return None
+            self._check_asked(invoker, value.get("template"), (*loc, "template"))
             return read_chat(self._findings, value, loc, self._text)
         given = self._findings.members(value, loc, known)
         text = self._text(given.get("template"), (*loc, "template"))
@@ -186,6 +190,7 @@ class TemplateReader(ABC):
         invoker = self._invoker(given["invoke"], (*loc, "invoke"))
         if text is None or invoker is None:
             return None
+        self._check_asked(invoker, text, (*loc, "template"))
         self._check_config(invoker, config, (*loc, "config"))
         most = None if retries is None else int(retries)
         return Invoke(text, invoker, config, timeout, most, retry)

@@ -8,11 +8,14 @@ from typing_extensions import override
 from app.errors import Loc
 from app.flows.findings import Findings
 from app.flows.grammar.reader import TemplateReader
-from app.flows.rendering.jinja import check_syntax
+from app.flows.rendering.jinja import MESSAGES_OF_VALUES, check_syntax, makes_messages
 from app.flows.rendering.url_template import url_parts
 from app.flows.template import Render, Template
 from app.invokers.template_config import config_faults
 from app.kit.invalid import InvalidValueError
+
+# The built-in invokers that send a text as it is; all others, Providers too, are models.
+_NO_MODELS = ("http", "verbatim")
 
 
 class ManifestTemplateReader(TemplateReader):
@@ -66,6 +69,12 @@ class ManifestTemplateReader(TemplateReader):
         if self._invokers is not None and name not in self._invokers:
             known = ", ".join(sorted(self._invokers)[:20])
             self._findings.error(loc, f"there is no invoker {name[:100]!r}; there are {known}")
+
+    @override
+    def _check_asked(self, invoker: str, text: object, loc: Loc) -> None:
+        is_sent_as_it_is = self._invokers is None or invoker in _NO_MODELS
+        if not is_sent_as_it_is and isinstance(text, str) and makes_messages(text):
+            self._findings.error(loc, MESSAGES_OF_VALUES)
 
     @override
     def _check_config(self, invoker: str, config: dict[str, Any], loc: Loc) -> None:

@@ -42,6 +42,13 @@ _ROLE = re.compile(r"""\brole["']?\s*:""")
 _Reference = nodes.Include | nodes.Import | nodes.FromImport | nodes.Extends
 
 
+# What is said where `makes_messages` holds.
+MESSAGES_OF_VALUES = (
+    "a macro, a block or an expression makes the messages, which are data then: write "
+    "`- role: …` and `content: {{ … }}` as text of the template itself"
+)
+
+
 class TemplateError(ConflictError):
     """A template could not be rendered with the session's data; the detail is one line."""
 

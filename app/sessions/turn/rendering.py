@@ -15,7 +15,12 @@ from app.flows.model.secondary_store import ValueNotLoadedError
 from app.flows.model.session_model import SessionModel
 from app.flows.model.versioned import SerializationError
 from app.flows.rendering.dialogue_format import DialogueElement, format_dialogue
-from app.flows.rendering.jinja import ANY_NAME, TemplateError, makes_messages
+from app.flows.rendering.jinja import (
+    ANY_NAME,
+    MESSAGES_OF_VALUES,
+    TemplateError,
+    makes_messages,
+)
 from app.flows.rendering.plain import fill, plain_parts
 from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import Selection
@@ -28,10 +33,6 @@ log = get_logger(__name__)
 # The dialogue as far back as templates are shown it, oldest first.
 ReadDialogue = Callable[[], Awaitable[list[DialogueElement]]]
 
-_MESSAGES_OF_VALUES = (
-    "a macro, a block or an expression makes the messages, which are data then: write "
-    "`- role: …` and `content: {{ … }}` as text of the template itself"
-)
 # Characters of a template up to which it is parsed within 20 ms.
 _LONG_TEXT = 4_000
 
@@ -101,7 +102,7 @@ class RenderSource:
     async def render_marked(self, text: str, extra: dict[str, Any] | None = None) -> MarkedText:
         """Renders one template, and says what of the text are values; see `render`."""
         if await _off_loop(makes_messages, text):
-            raise TemplateError(_MESSAGES_OF_VALUES)
+            raise TemplateError(MESSAGES_OF_VALUES)
         data, mark = await self._read(text, extra), secrets.token_hex(16)
         rendered = await self._rendered(text, data, mark)
         return MarkedText.read(rendered, mark, data.get("chat_history", ""))
