@@ -4,11 +4,13 @@ import asyncio
 import time
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+import httpx2
 import pytest
 
 from app.invokers.web.answer_heads import AnswerTooLargeError
-from app.invokers.web.egress import is_allowed, parse_networks
+from app.invokers.web.egress import EgressRefusedError, Resolve, is_allowed, parse_networks
 from app.invokers.web.http_client import guarded_client
+from app.invokers.web.resolver import RESOLVER
 from tests.support.raw_server import raw_server, sends
 
 _NOT_PUBLIC = """
@@ -55,6 +57,50 @@ def test_an_ipv4_address_is_judged_alike_in_the_forms_that_lead_to_it() -> None:
     for allowed in ("8.8.8.8", "10.1.2.3"):
         for form in (f"::ffff:{allowed}", f"64:ff9b::{allowed}"):
             assert is_allowed(ip_address(form), parse_networks(["10.1.0.0/16"]))
+
+
+# Ways to write this machine, or another one that is not public, as the host of a URL.
+_HOSTS = """
+    127.0.0.1 127.0.0.1. 127.1 127.0.1 0177.0.0.1 017700000001 0x7f.0.0.1 0x7f000001 2130706433
+    0 0.0.0.0 0x0 LOCALHOST localhost. [::] [::1] [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1]
+    [::ffff:7f00:1] [::127.0.0.1] [64:ff9b::127.0.0.1] [64:ff9b:1::127.0.0.1] [2002:7f00:1::]
+    [2001:0:7f00:1::] [fe80::1] [fec0::1] [fd00:ec2::254] 169.254.169.254 0xa9fea9fe 2852039166
+    168.63.129.16 192.0.0.192 100.100.100.200 255.255.255.255 4294967295
+"""
+
+
+async def _everywhere(_host: str, _port: int) -> list[str]:
+    return ["127.0.0.1", "8.8.8.8"]
+
+
+@pytest.mark.parametrize("resolve", [RESOLVER, _everywhere], ids=["its own", "one that mixes"])
+async def test_no_way_to_write_a_host_leads_to_this_machine(resolve: Resolve) -> None:
+    """Whatever a resolver makes of what is written: each address it gives is judged."""
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    async with raw_server(sends(said)) as (port, _), guarded_client([], resolve=resolve) as client:
+        for host in _HOSTS.split():
+            with pytest.raises((EgressRefusedError, httpx2.ConnectError, httpx2.InvalidURL)):
+                await client.get(f"http://{host}:{port}/")
+
+
+async def test_a_name_is_looked_up_once_and_a_redirect_is_not_followed() -> None:
+    """A second answer of the resolver, and another address of the server, lead nowhere."""
+    asked: list[str] = []
+
+    async def rebinding(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.2"] if len(asked) == 1 else ["127.0.0.1"]
+
+    away = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"
+    async with (
+        raw_server(sends(away)) as (port, _),
+        guarded_client(["127.0.0.2/32"], resolve=rebinding) as client,
+    ):
+        with pytest.raises(httpx2.ConnectError):  # the server is at the second address
+            await client.get(f"http://name.example:{port}/")
+    assert asked == ["name.example"]
+    async with raw_server(sends(away)) as (port, _), guarded_client(["127.0.0.1/32"]) as client:
+        assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 302
 
 
 @pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])

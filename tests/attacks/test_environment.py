@@ -11,7 +11,9 @@ from app.invokers.invoker import InvocationContext, InvokerError
 from app.invokers.llm import LlmInvoker
 from app.invokers.mcp import open_connection
 from app.invokers.mcp_servers.config import McpConfig
+from app.invokers.pool import Invokers
 from app.invokers.web.http_client import guarded_client
+from app.settings import LlmSettings
 from tests.support.http_server import HttpServer
 from tests.support.providers import load_provider
 
@@ -68,6 +70,26 @@ async def send_to_an_api(url: str) -> None:
         await invoker.close()
 
 
+async def sign_in_and_send(url: str) -> None:
+    """The server gives no token: what was sent for one is looked at."""
+    config = {"auth_method": "oauth", "token_url": f"{url}/token", "username": "u", "password": "p"}
+    invoker = HttpInvoker.from_config({"base_url": url, "egress_allow": LOCAL, **config})
+    try:
+        await invoker.invoke("{}", InvocationContext("stp_1"))
+    finally:
+        await invoker.close()
+
+
+async def ask_the_operators_model(url: str) -> None:
+    load_provider("openai")
+    llm = LlmSettings(provider="openai", base_url=url, model="m", api_key="given-key")
+    invokers = Invokers(llm)
+    try:
+        await invokers.resolve("llm", {}).invoke("hi", InvocationContext("stp_1", timeout=10))
+    finally:
+        await invokers.close()
+
+
 async def list_tools(url: str) -> None:
     connection = await open_connection(
         McpConfig.model_validate({"url": url, "egress_allow": LOCAL})
@@ -86,7 +108,9 @@ CALLS: dict[str, Callable[[str], Awaitable[None]]] = {
     "azure": lambda url: ask_a_model(f"{url}?api-version=1", "openai", api_key="given"),
     "anthropic": lambda url: ask_a_model(url, "anthropic", api_key="given"),
     "anthropic without a key": lambda url: ask_a_model(url, "anthropic"),
+    "the operator's model": ask_the_operators_model,
     "an API": send_to_an_api,
+    "a token server": sign_in_and_send,
     "an MCP server": list_tools,
     "any address": fetch,
 }
