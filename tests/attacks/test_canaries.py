@@ -3,12 +3,14 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import cycle
 from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio.connection import AbstractConnection
 
 from app.db.engine import Database
 from app.flows.model.codec import decompress
@@ -21,12 +23,17 @@ from tests.support.manifests import manifest, many, post, secret, send
 from tests.support.mcp_server import McpServer, text, tool
 from tests.support.model_server import SHAPES, ModelServer, Said
 from tests.support.providers import load_provider
-from tests.support.threads import THREADS, settled, start
+from tests.support.threads import settled, start
 
 _MODES = ("200", "401", "500", "302", "cut", "slow", "malformed")
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 _NAMES = {value: f"s{number}" for number, value in enumerate(CANARIES.values())}
-_TIMEOUT = 0.5
+_TIMEOUT = 0.3
+_ASKED = {
+    "/v1/ai/threads/{thread_id}": {"load_messages": "true"},
+    "/v1/ai/usage": {"by": "provider"},
+}
+_LANES = 6  # sessions that make calls at once
 
 
 @pytest.fixture
@@ -67,9 +74,9 @@ def connections(upstream: EchoServer, model: ModelServer) -> Iterator[dict[str, 
     """Each with a secret of its own: the ways to sign in, and what may come of a call."""
     sendable, any_ = cycle(SENDABLE.values()), cycle([*OTHERS.values(), *SENDABLE.values()])
     for mode in _MODES:
-        base = {"baseUrl": f"{upstream.url}/{mode}", "timeout": _TIMEOUT}
-        yield {**base, "authMethod": "token", "apiKey": _NAMES[next(sendable)]}
-        yield {**base, "headers": {"X-Key": {"secret": _NAMES[next(sendable)]}}}
+        base: dict[str, Any] = {"baseUrl": f"{upstream.url}/{mode}", "timeout": seconds(mode)}
+        header = {"headers": {"X-Key": {"secret": _NAMES[next(sendable)]}}}
+        yield {**base, **header, "authMethod": "token", "apiKey": _NAMES[next(sendable)]}
         pair = {"username": _NAMES[next(any_)], "password": _NAMES[next(any_)]}
         yield {**base, "authMethod": "basic", **pair}
     for api, server in (("200", "token"), ("401", "token"), ("200", "401"), ("200", "malformed")):
@@ -97,11 +104,11 @@ def calling(found: list[dict[str, Any]]) -> tuple[list[Any], Any]:
     states["waiting"] = {"initial": True, "transitions": goes}
     templates["waiting"] = "{{ actor_input }}"
     for number, spec in enumerate(found):
-        template = {"template": "{}", "retries": 0, "timeout": 10}
+        template: dict[str, Any] = {"template": "{}", "retries": 0, "timeout": 10}
         if "type" in spec:
             documents.append(manifest("Provider", f"c{number}", spec))
             template |= {"invoke": f"c{number}", "template": f"ask {spec['apiKey']}"}
-            template |= {"timeout": _TIMEOUT if "slow" in spec["baseUrl"] else 10}
+            template |= {"timeout": seconds(spec["baseUrl"])}
         else:
             documents.append(manifest("ApiConnection", f"c{number}", {"connection": spec}))
             template |= {"invoke": "http", "config": {"connection": f"c{number}", "path": "x"}}
@@ -109,6 +116,11 @@ def calling(found: list[dict[str, Any]]) -> tuple[list[Any], Any]:
         templates[f"work_{number}"] = template
     flow = {"statechart": {"states": states}, "templates": templates}
     return documents, manifest("Flow", "canary", flow)
+
+
+def seconds(mode: str) -> float:
+    """For how long an answer is waited for; of a server that takes its time, not long."""
+    return _TIMEOUT if "slow" in mode else 10
 
 
 class Watched:
@@ -122,12 +134,12 @@ class Watched:
         self.texts += [(await response.aread()).decode(), str(response.headers)]
 
 
-async def run_flow(client: httpx.AsyncClient, states: int) -> list[str]:
-    """Sends each event; what came of them."""
+async def run_flow(client: httpx.AsyncClient, states: Iterable[int]) -> list[str]:
+    """Sends the events of some states; what came of them, and then the id of their session."""
     started = await client.post("/v1/ai/canary/start_session", json={})
     session = {"session_id": started.json()["session_id"], "event_input": ""}
     outcomes = []
-    for number in range(states):
+    for number in states:
         answer = await client.post("/v1/ai/canary/event", json={**session, "event": f"go_{number}"})
         assert answer.status_code == 200, answer.text
         while answer.json()["next_actions"] == ["poll"]:
@@ -145,6 +157,20 @@ async def rows(database: Database) -> AsyncIterator[tuple[str, str]]:
                 yield f"{table[0]}.{column}", shown(value)
 
 
+@pytest.fixture
+def sent_to_redis(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """All that is sent to Redis: what is kept there is there for seconds."""
+    sent: list[bytes] = []
+    send = AbstractConnection.send_packed_command
+
+    async def keep(connection: AbstractConnection, command: Any, check_health: bool = True) -> None:
+        sent.append(command if isinstance(command, bytes) else b"".join(command))
+        await send(connection, command, check_health)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", keep)
+    return sent
+
+
 def shown(value: Any) -> str:
     if not isinstance(value, bytes):
         return json.dumps(value, default=str, ensure_ascii=False) + str(value)
@@ -157,6 +183,7 @@ async def test_no_secret_is_seen_anywhere(
     client: httpx.AsyncClient,
     servers: tuple[EchoServer, ModelServer],
     database: Database,
+    sent_to_redis: list[bytes],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     found = list(connections(*servers))
@@ -164,15 +191,19 @@ async def test_no_secret_is_seen_anywhere(
     watched = Watched(client)
     await post(client, "apply", many(*(secret(name, value) for value, name in _NAMES.items())))
     await post(client, "apply", many(*documents, flow))
-    *outcomes, session_id = await run_flow(client, len(found))
+    lanes = [range(lane, len(found), _LANES) for lane in range(_LANES)]
+    runs = await asyncio.gather(*(run_flow(client, lane) for lane in lanes))
     thread_id = await tools_called(client)
     await mistakes(client)
-    await everything_read(client, session_id, thread_id)
+    await everything_read(client, [run[-1] for run in runs], thread_id)
 
+    outcomes = [outcome for run in runs for outcome in run[:-1]]
     assert all(outcome for outcome in outcomes)
     assert sum("***" in outcome for outcome in outcomes) > len(outcomes) / 2
     assert set(servers[0].received) == {*_MODES, "token"}
     seen = {"answers": "\n".join(watched.texts), "logs": "".join(capfd.readouterr())}
+    seen["Redis"] = b"".join(sent_to_redis).decode(errors="replace")
+    assert "***" in seen["Redis"]
     async for place, value in rows(database):
         seen[place] = seen.get(place, "") + value
     assert {place for place in seen if place.startswith("step.")}
@@ -190,12 +221,18 @@ async def tools_called(client: httpx.AsyncClient) -> str:
     async with McpServer(tool("say", description=echoes(key)), handle=repeat) as server:
         spec = {"url": server.url, "auth": _NAMES[key], "allowedTools": ["say"]}
         documents = [manifest("McpServer", "m", spec)]
-        for number in range(0, 3 * len(_MODES), 2):
+        for number in range(2 * len(_MODES)):
             http = {"connection": f"c{number}", "method": "GET", "path": "/y"}
-            given = {"description": "x", "effect": "read", "retries": 0, "timeout": 1, "http": http}
+            given = {
+                "description": "x",
+                "effect": "read",
+                "retries": 0,
+                "timeout": seconds(_MODES[number // 2]),
+                "http": http,
+            }
             documents.append(manifest("Tool", f"t{number}", given))
         await post(client, "apply", many(*documents))
-        names = [*(f"t{number}" for number in range(0, 3 * len(_MODES), 2)), "m__say"]
+        names = [*(f"t{number}" for number in range(2 * len(_MODES))), "m__say"]
         lines = "\n".join(f"call {name} {{}}" for name in names)
         thread = await start(client, f"{lines}\nthen", model_profile="script", tools=names)
         read = await settled(client, thread["thread_id"])
@@ -221,17 +258,21 @@ async def mistakes(client: httpx.AsyncClient) -> None:
             await send(client, verb, f"kind: Secret\nspec: {{config: {{value: '{value}")
 
 
-async def everything_read(client: httpx.AsyncClient, session_id: str, thread_id: str) -> None:
-    """Asks all that shows flows, sessions and threads, and every verb that shows a resource."""
-    flow, thread = "/v1/ai/canary", f"{THREADS}/{thread_id}"
-    sessions = [f"{flow}/task_state/{session_id}", f"{flow}/model/{session_id}"]
-    threads = [THREADS, thread, f"{thread}?load_messages=true", f"{thread}/delta"]
-    others = ["/v1/ai/flows/canary", "/v1/ai/actions", "/v1/ai/usage?by=provider", "/v1/ai/flows"]
-    for path in (*sessions, *threads, *others):
-        assert (await client.get(path)).status_code == 200, path
+async def everything_read(
+    client: httpx.AsyncClient, session_ids: list[str], thread_id: str
+) -> None:
+    """Asks all that can be got, and every verb that shows a resource."""
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    known = {"flow": "canary", "thread_id": thread_id}
+    for path in [path for path, operations in paths.items() if "get" in operations]:
+        for session_id in session_ids if "{session_id}" in path else session_ids[:1]:
+            names = re.findall("{(.*?)}", path)
+            values = {name: (known | {"session_id": session_id}).get(name, "x") for name in names}
+            answer = await client.get(path.format(**values), params=_ASKED.get(path))
+            assert answer.status_code == 200 or "x" in values.values(), (path, answer.text)
     for kind in ("Secret", "Provider", "ApiConnection", "McpServer", "Tool", "Flow", "Session"):
         answer = await send(client, f"get/{kind}", i=100, manifests=True)
         for item in answer.json()["data"]["data"]["items"][:2]:
-            name = str(item.get("name") or session_id)
+            name = str(item.get("name") or session_ids[0])
             await send(client, f"describe/{kind}", name=name)
             await send(client, f"logs/{kind}", name=name)
