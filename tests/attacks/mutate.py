@@ -597,19 +597,34 @@ _PRIVATE = {
         "known = self._value_of(context, row)",
         "test_a_trial_tells_nobody_what_a_value_is",
     ),
-    "rights of trials": _off(
-        "secret_rights",
-        "app/manifests/verbs/service.py",
-        "            caller.require(KeyScope.WRITE)\n            return await self._apply(",
-        "            caller.require(KeyScope.READ)\n            return await self._apply(",
-        "test_a_trial_needs_the_rights_of_an_apply",
+    # Asked for where the verb begins, and again for each kind.
+    "rights of trials": Mutation(
+        (
+            (
+                "app/manifests/verbs/service.py",
+                "            caller.require(KeyScope.WRITE)\n            return await self._apply(",
+                "            caller.require(KeyScope.READ)\n            return await self._apply(",
+            ),
+            (
+                "app/manifests/verbs/apply.py",
+                "            self._caller.require(broker.write_scope)\n",
+                "            self._caller.require(KeyScope.READ)\n",
+            ),
+            (
+                "app/manifests/verbs/apply.py",
+                "from app.access.caller import Caller\n",
+                "from app.access.caller import Caller, KeyScope\n",
+            ),
+        ),
+        ("test_a_trial_needs_the_rights_of_an_apply",),
+        "tests/attacks/test_secret_rights.py",
     ),
     "redirects of calls": _off(
-        "secret_rights",
+        "tests/invokers/test_egress.py",
         f"{_CLIENT}/http_client.py",
         "follow_redirects=False,",
         "follow_redirects=True,",
-        "test_a_redirect_takes_no_secret_along",
+        "test_redirects_and_proxies_are_not_followed",
     ),
     "the operator's model": _off(
         "operators_model",
