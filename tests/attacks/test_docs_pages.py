@@ -1,9 +1,12 @@
 """The pages for people load nothing from elsewhere, and run nothing that is written in them."""
 
 import re
+import threading
 
 import httpx
 import pytest
+
+from app.api.http.openapi.document import StatewrightApi
 
 PAGES = ["/docs", "/redoc"]
 
@@ -48,3 +51,13 @@ async def test_nothing_else_of_the_package_is_given(
     anonymous: httpx.AsyncClient, name: str
 ) -> None:
     assert (await anonymous.get(f"/docs/{name}")).status_code == 404
+
+
+async def test_the_document_is_made_beside_the_event_loop() -> None:
+    """The first takes a second, and anybody may ask for it."""
+    app = StatewrightApi()
+    app.openapi = lambda: {"made in": threading.get_ident()}  # type: ignore[method-assign]
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        made_in = (await client.get("/openapi.json")).json()["made in"]
+    assert made_in != threading.get_ident()

@@ -1,11 +1,14 @@
 """The OpenAPI document: names that read well in generated SDKs, and errors as problems."""
 
+import threading
 from typing import Any, Literal
 
 import orjson
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, RootModel
+from starlette.requests import Request
+from starlette.responses import Response
 from typing_extensions import override
 
 from app.api.http.openapi.generated_clients import for_generators
@@ -69,6 +72,22 @@ _FURTHER: tuple[type[BaseModel], ...] = (Problem, PromptRequest, ManifestDocumen
 
 class StatewrightApi(FastAPI):
     """FastAPI with our errors in its document: bad input is 400, a problem, never its own 422."""
+
+    _making = threading.Lock()
+
+    @override
+    def setup(self) -> None:
+        """Adds the route of the document, for which no key is needed."""
+        self.add_route("/openapi.json", self._written, include_in_schema=False)
+
+    def _written(self, request: Request) -> Response:
+        """The document; in a thread, as the first takes a second to make."""
+        with self._making:
+            document = self.openapi()
+        prefix = request.scope.get("root_path", "").rstrip("/")
+        servers = [{"url": prefix}] if prefix else []
+        document = {**document, "servers": [*servers, *document.get("servers", [])]}
+        return Response(orjson.dumps(document), media_type="application/json")
 
     @override
     def openapi(self) -> dict[str, Any]:
