@@ -11,6 +11,7 @@ from app.access.caller import KeyScope
 from app.access.crypto import Vault
 from app.db.engine import Database
 from app.invokers.invoker import InvokerError
+from app.invokers.web.hosts import check_host, host_of, is_host
 from app.manifests.connections import ManifestConnections
 from app.settings import Settings
 from tests.support.http import NewKey
@@ -263,7 +264,41 @@ HOSTS = [
     "a@b.example",
     "",
     "x y",
+    "*",
+    "*.x.example",
+    "[::1",
+    "x.example:",
 ]
+# What a rule says, and addresses that it is and is not about.
+RULES = {
+    "api.example.com": (
+        "https://api.example.com https://API.example.COM./v1 http://api.example.com:81/x",
+        "https://api.example.com.evil.example https://evil.example/api.example.com"
+        " https://xapi.example.com https://x.api.example.com https://example.com"
+        " https://api.example.com@evil.example https://evil.example#api.example.com",
+    ),
+    "API.example.com.:8443": (
+        "https://api.example.com:8443 http://api.example.com:08443",
+        "https://api.example.com https://api.example.com:443 https://api.example.com:84430",
+    ),
+    "bücher.example": (
+        "https://xn--bcher-kva.example https://BÜCHER.example",
+        "https://bucher.example https://bücher.example.evil",
+    ),
+    "[2001:DB8::1]": (
+        "https://[2001:db8::1]/ https://[2001:DB8::1]:8443/",
+        "https://[2001:db8::2]/ https://[2001:db8::11]/",
+    ),
+    "8.8.8.8": ("https://8.8.8.8", "https://8.8.8.80 https://8.8.8.8.evil https://134744072"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_is_about_the_host_that_a_url_leads_to(rule: str) -> None:
+    allowed = check_host(rule)
+    inside, outside = (urls.split() for urls in RULES[rule])
+    assert [is_host(host_of(url), allowed) for url in inside] == [True] * len(inside)
+    assert [is_host(host_of(url), allowed) for url in outside] == [False] * len(outside)
 
 
 async def test_a_host_of_a_rule_is_a_host(client: httpx.AsyncClient) -> None:

@@ -37,6 +37,8 @@ def check_host(text: str) -> str:
     if written is None:
         raise InvalidValueError("is no host, such as api.example.com or api.example.com:8443")
     name, port = written.groups(default="")
+    if "*" in name:
+        raise InvalidValueError("must be one host: there are no patterns")
     try:
         host = _bracketed(httpx2.URL(f"https://{name}"))
     except httpx2.InvalidURL:
