@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,29 @@ os.write(writer, b"x")
 print(json.dumps({"walls": walls, "found": found, "pipe": os.read(reader, 1).decode()}))
 """
 
+# The same where the kernel, or the machine, has no filter for calls: files and network are shut off
+# by themselves.
+WITHOUT_FILTER = """
+import errno, json, os, socket, sys
+sys.path.append(sys.argv[1])
+import sandbox_walls
+sandbox_walls.CALLS = {}
+walls, found = sandbox_walls.raise_walls(), {}
+attempts = {
+    "read a file": lambda: open("/etc/passwd"),
+    "write a file": lambda: open("/tmp/left-by-a-template", "w"),
+    "list a folder": lambda: os.listdir("/proc"),
+    "run a program": lambda: os.execv("/bin/true", ["true"]),
+    "call a server": lambda: socket.socket().connect((b"127.0.0.1", int(sys.argv[2]))),
+}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        found[name] = "done"
+    except OSError as error:
+        found[name] = errno.errorcode[error.errno]
+print(json.dumps({"walls": walls, "found": found}))
+"""
 linux = sys.platform == "linux" and os.uname().machine in sandbox_walls.CALLS
 
 
@@ -60,6 +84,24 @@ def test_nothing_of_the_system_can_be_reached() -> None:
     if linux:
         assert seen["walls"][-2:] == ["no-new-privileges", "seccomp"]
         assert set(seen["found"].values()) == {"EPERM"}, seen["found"]
+
+
+def test_files_and_network_are_shut_off_by_themselves() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        folder, port = str(Path(sandbox_walls.__file__).parent), server.getsockname()[1]
+        run = subprocess.run(
+            [sys.executable, "-I", "-c", WITHOUT_FILTER, folder, str(port)],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+    seen = json.loads(run.stdout)
+    called = seen["found"].pop("call a server")
+    if "files" in seen["walls"]:  # the kernel has Landlock
+        assert set(seen["found"].values()) == {"EACCES"}
+    if "network" in seen["walls"]:  # this is root, and may
+        assert called == "ENETUNREACH"
+    assert "seccomp" not in seen["walls"]
 
 
 def statuses_of_children() -> list[dict[str, str]]:

@@ -203,7 +203,7 @@ def confine(memory_bytes: int) -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def load_walls() -> Callable[[], list[str]]:
+def load_walls() -> Callable[[Callable[[], None]], list[str]]:
     """What raises the walls of `sandbox_walls`, which is beside this file."""
     path = __file__.replace("sandbox_child", "sandbox_walls")
     spec = spec_from_file_location("sandbox_walls", path)
@@ -211,7 +211,7 @@ def load_walls() -> Callable[[], list[str]]:
         raise ImportError(path)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    raise_walls: Callable[[], list[str]] = module.raise_walls
+    raise_walls: Callable[[Callable[[], None]], list[str]] = module.raise_walls
     return raise_walls
 
 
@@ -242,9 +242,7 @@ def main(memory_bytes: int, max_output_bytes: int, cpu_seconds: float) -> None:
     renderer = Renderer(max_output_bytes)
     for mark in ("", "mark"):
         renderer.answer(orjson.dumps([WARM_UP, {}, mark]))
-    raise_walls = load_walls()
-    confine(memory_bytes)
-    walls = " ".join(raise_walls()).encode()
+    walls = " ".join(load_walls()(lambda: confine(memory_bytes))).encode()
     try:
         with contextlib.suppress(BrokenPipeError):
             serve(renderer, sys.stdin.buffer, sys.stdout.buffer, cpu_seconds, walls)

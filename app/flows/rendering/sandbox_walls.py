@@ -1,4 +1,4 @@
-"""What a renderer's process gives up beside its limits: its user, and nearly all system calls.
+"""What a renderer's process gives up: network, files, its user, and nearly all system calls.
 
 For a template that broke out of Jinja's sandbox: it must find nothing there. Loaded by its path, as
 `sandbox_child` is. Where the system has none of a wall, the others stand alone.
@@ -14,6 +14,10 @@ from collections.abc import Callable
 # those of people and those that containers are given.
 USER = 62_333
 
+_NEW_NETWORK = 0x40000000  # of unshare
+# Landlock: the numbers of its calls, alike on all machines, and all that its first version knows of
+# what is done with files.
+_CREATE_RULESET, _RESTRICT_SELF, _ALL_OF_FILES = 444, 446, 0x1FFF
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _MODE_FILTER = 2
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | 1, 0x80000000  # refused: EPERM
@@ -48,13 +52,19 @@ CALLS = {
 # fmt: on
 
 
-def raise_walls() -> list[str]:
+def raise_walls(confine: Callable[[], None] = lambda: None) -> list[str]:
     """Gives up what can be given up; returns the names of what was.
 
     After it no file, socket or process can be opened, and no signal sent.
+
+    Args:
+        confine: sets the limits of the process, once no file need be opened any more.
     """
+    first = {"network": _leave_network, "files": _forbid_files}
     walls = {"user": _drop_user, "no-new-privileges": _no_new_privileges, "seccomp": _filter_calls}
-    return [name for name, wall in walls.items() if _stands(wall)]
+    stand = [name for name, wall in first.items() if _stands(wall)]
+    confine()
+    return stand + [name for name, wall in walls.items() if _stands(wall)]
 
 
 def _stands(wall: Callable[[], bool]) -> bool:
@@ -62,6 +72,25 @@ def _stands(wall: Callable[[], bool]) -> bool:
         return wall()
     except (OSError, AttributeError):
         return False
+
+
+def _leave_network() -> bool:
+    """Goes to a network of its own, in which there is nothing; root may."""
+    _checked(_library().unshare(_NEW_NETWORK))
+    return True
+
+
+def _forbid_files() -> bool:
+    """Has the kernel refuse all that is done with files by their names."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)  # without it only root may
+    library, refused = _library(), ctypes.c_uint64(_ALL_OF_FILES)
+    size = ctypes.c_size_t(ctypes.sizeof(refused))
+    ruleset = _checked(library.syscall(_CREATE_RULESET, ctypes.byref(refused), size, 0))
+    try:
+        _checked(library.syscall(_RESTRICT_SELF, ruleset, 0))
+    finally:
+        os.close(ruleset)
+    return True
 
 
 def _drop_user() -> bool:
@@ -109,7 +138,7 @@ def _program(architecture: int, calls: tuple[int, ...]) -> bytes:
 
 
 def _prctl(option: int, value: int, pointer: object = None) -> None:
-    function = ctypes.CDLL(None, use_errno=True).prctl
+    function = _library().prctl
     function.argtypes = [
         ctypes.c_int,
         ctypes.c_ulong,
@@ -117,5 +146,15 @@ def _prctl(option: int, value: int, pointer: object = None) -> None:
         ctypes.c_ulong,
         ctypes.c_ulong,
     ]
-    if function(option, value, pointer, 0, 0) != 0:
+    _checked(function(option, value, pointer, 0, 0))
+
+
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int) -> int:
+    """What a call of the system returned, where it did its part."""
+    if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
