@@ -62,7 +62,7 @@ async def _outcome(call: Awaitable[T], name: str) -> T | InvokerError:
 def as_failure(error: BaseException, name: str) -> InvokerError:
     """What a call raised, as an error of the contract.
 
-    Its own text is told only where its class is one for clients; of others it may hold anything,
+    Its own text is shown only where its class is one for clients; of others it may hold anything,
     and is logged.
     """
     if isinstance(error, InvokerError):

@@ -104,7 +104,7 @@ class Chat(SessionModel):
     def about(self) -> dict[str, Any]:
         """What the user's client shows and the span of time to look at, where they are known."""
         known = {"client_context": self.client_context, "analysis_scope": self.analysis_scope}
-        return {name: value for name, value in known.items() if value is not None}
+        return {name: value for name, value in known.items() if value}
 
     @property
     def asking(self) -> Asking:

@@ -89,7 +89,7 @@ class VersionedModel(BaseModel):
             data: the stored JSON object.
 
         Raises:
-            InvalidValueError: there is no way from that version; the text is told.
+            InvalidValueError: there is no way from that version; clients may read the text.
         """
         raise InvalidValueError(f"there is no upgrade from {from_version}")
 

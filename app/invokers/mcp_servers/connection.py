@@ -181,7 +181,7 @@ class McpConnection:
 
 
 def _about(about: Mapping[str, Any]) -> dict[str, Any]:
-    """What a session is about, as a server is told beside the arguments of a call."""
+    """What a session is about, as a server reads it beside the arguments of a call."""
     return {f"statewright/{name.replace('_', '-')}": value for name, value in about.items()}
 
 
