@@ -688,8 +688,7 @@ _PRIVATE = {
         "app/access/key_holds.py",
         "                deadline.reschedule(now)\n",
         "                deadline.when()\n",
-        "test_a_wait_ends_with_its_key",
-        "test_a_wait_ends_though_nothing_is_heard_of_changes",
+        "test_a_wait_ends_though_nothing_is_heard_of_changes",  # the others look again when woken
     ),
     "the time of a key": _off(
         "ended_keys",

@@ -1,12 +1,15 @@
 """A request that waits ends when its key does."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.access.key_cache import KeyCache
 from app.access.key_holds import KeyHolds
 from app.errors import UnauthorizedError
 from app.kit.concurrency.tasks import end_tasks
@@ -40,13 +43,28 @@ async def waits(
     return other.key_id, request
 
 
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when a request has begun to wait: until then its key would be refused as any other."""
+    began, hold = asyncio.Event(), KeyCache.held
+
+    @asynccontextmanager
+    async def noted(keys: KeyCache, key_id: str) -> AsyncIterator[None]:
+        async with hold(keys, key_id):
+            began.set()
+            yield
+
+    monkeypatch.setattr(KeyCache, "held", noted)
+    return began
+
+
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 async def test_a_wait_ends_with_its_key(
-    api: FastAPI, anonymous: httpx.AsyncClient, new_key: NewKey, end: str
+    api: FastAPI, anonymous: httpx.AsyncClient, new_key: NewKey, waiting: asyncio.Event, end: str
 ) -> None:
     key_id, request = await waits(anonymous, new_key)
     held = asyncio.create_task(anonymous.send(request))
-    await asyncio.sleep(0.1)
+    await waiting.wait()
     assert not held.done()
     await api.state.database.pool.execute(end, key_id)
     async with asyncio.timeout(5):
