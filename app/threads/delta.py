@@ -57,7 +57,7 @@ async def wait_for_delta(
     latest: list[dict[str, Any]] = []
 
     async def check() -> bool | None:
-        view = await _readable(runtime, caller, thread_id)
+        view = await _readable(runtime, caller, thread_id, cursor.next)
         delta = await DialogueReader(runtime, view).changes_since(cursor)
         latest[:] = [_delta(view, delta)]
         return None if delta.is_empty else True
@@ -91,7 +91,9 @@ def _status(session: SessionHead, *, is_part: bool) -> str:
     return thread_status(session.flow, session.state)
 
 
-async def _readable(runtime: Runtime, caller: Caller, thread_id: str) -> SessionWithInvocation:
-    view = await runtime.store.view(caller.org_id, thread_id)
+async def _readable(
+    runtime: Runtime, caller: Caller, thread_id: str, next_message: int | None = None
+) -> SessionWithInvocation:
+    view = await runtime.store.view(caller.org_id, thread_id, next_message)
     check_usable(caller, view.session)
     return view

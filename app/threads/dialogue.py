@@ -67,9 +67,8 @@ class DialogueReader:
         moved = (cursor.version, cursor.asks_digest) != (known.version, known.asks_digest)
         delta = ThreadDelta(cursor, moved=moved)
         if cursor.next < session.message_count:
-            most, last = self._runtime.settings.lists.page_bytes, session.message_count - 1
-            messages = await self._runtime.store.messages(session.id, cursor.next, most, last=last)
-            delta.is_part = messages[-1].idx < last
+            messages = await self._messages_from(cursor.next)
+            delta.is_part = messages[-1].idx < session.message_count - 1
             self._add_finished(delta, messages)
             if delta.is_part:
                 delta.moved = False
@@ -77,6 +76,14 @@ class DialogueReader:
         await self._add_generating(delta)
         delta.cursor = replace(delta.cursor, version=known.version, asks_digest=known.asks_digest)
         return delta
+
+    async def _messages_from(self, first: int) -> list[StoredMessage]:
+        """The messages from an index on, as many as one answer holds."""
+        known = self._view.last_message
+        if known is not None and known.idx == first:  # most readers have all that is before it
+            return [known]
+        most, last = self._runtime.settings.lists.page_bytes, self._session.message_count - 1
+        return await self._runtime.store.messages(self._session.id, first, most, last=last)
 
     def _add_finished(self, delta: ThreadDelta, messages: list[StoredMessage]) -> None:
         cursor = delta.cursor

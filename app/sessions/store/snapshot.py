@@ -18,7 +18,7 @@ from app.flows.model.session_model import SessionModel
 from app.goals.turn import GoalStatus
 from app.idempotency.request import check_same
 from app.sessions.store.chart_memory import ChartMemory
-from app.sessions.store.stored_rows import StoredGoal, read_action
+from app.sessions.store.stored_rows import StoredGoal, StoredMessage, read_action
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +149,15 @@ class RunningInvocation:
 class SessionWithInvocation:
     """A session, what runs in it, its goals, and its open actions: of one moment.
 
-    The actions of sessions that its steps started are its own too.
+    The actions of sessions that its steps started are its own too. `last_message` is there where
+    it is the one that was asked for.
     """
 
     session: SessionHead
     running: RunningInvocation | None
     goals: list[StoredGoal]
     open_actions: list[Action]
+    last_message: StoredMessage | None
 
     @property
     def asked_by_steps(self) -> list[str]:
@@ -185,7 +187,8 @@ class SessionWithInvocation:
             for goal in row["goals"] or []
         ]
         actions = [read_action(columns) for columns in row["open_actions"]]
-        return cls(SessionHead.from_row(row), running, goals, actions)
+        last = None if row["said_idx"] is None else StoredMessage.from_row(row, "said_")
+        return cls(SessionHead.from_row(row), running, goals, actions, last)
 
 
 @dataclass(frozen=True, slots=True)

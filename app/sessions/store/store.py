@@ -111,13 +111,20 @@ class SessionStore(StepStore, MessageReads):
         limit.add(rows[0]["total"] if rows else 0)
         return {row["key"]: row["payload"] for row in rows}
 
-    async def view(self, org_id: str, session_id: str) -> SessionWithInvocation:
+    async def view(
+        self, org_id: str, session_id: str, next_message: int | None = None
+    ) -> SessionWithInvocation:
         """A session as it is read, with the invocation that runs.
+
+        Args:
+            org_id: of the session.
+            session_id: the session.
+            next_message: the index of a message that comes along, if it is the last.
 
         Raises:
             NotFoundError: there is no such session in the org.
         """
-        row = await self._one(read_sql.VIEW, session_id, org_id)
+        row = await self._one(read_sql.VIEW, session_id, org_id, next_message)
         view = SessionWithInvocation.from_row(row)
         view.open_actions.extend(await self._actions_below(row))
         return view

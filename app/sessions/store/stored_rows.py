@@ -35,16 +35,16 @@ class StoredMessage:
     created_by: str | None = None
 
     @classmethod
-    def from_row(cls, row: asyncpg.Record) -> Self:
-        """The message in a row that has its columns."""
+    def from_row(cls, row: asyncpg.Record, prefix: str = "") -> Self:
+        """The message in a row that has its columns, each named with the prefix."""
         return cls(
-            row["idx"],
-            MessageRole(row["role"]),
-            row["content"],
-            MessageStatus(row["status"]),
-            row["created"],
-            row["usage"],
-            row["created_by"],
+            row[f"{prefix}idx"],
+            MessageRole(row[f"{prefix}role"]),
+            row[f"{prefix}content"],
+            MessageStatus(row[f"{prefix}status"]),
+            row[f"{prefix}created"],
+            row[f"{prefix}usage"],
+            row[f"{prefix}created_by"],
         )
 
 

@@ -1,6 +1,7 @@
 """The SQL that reads sessions; what is read often leaves out the model, which may be large."""
 
 from app.sessions.store.cause import CauseKind
+from app.sessions.store.sql.usage_sql import usage_sum
 from app.sessions.visibility import NOT_EXPIRED_SQL
 
 _CLIENT_ACTED = f"cause LIKE '{CauseKind.EVENT.prefix}%'"
@@ -132,17 +133,22 @@ LEFT JOIN LATERAL (
 ) p ON s.invocation_id IS NOT NULL
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
-# $1 session, $2 org: the session, the step that is making its next message, if one is, and goals.
+# $1 session, $2 org, $3 index, or null: the session, the step that is making its next message, if
+# one is, and goals; the message at the index, if it is the last.
 VIEW = f"""
 SELECT {_HEAD}, t.id AS step_id, t.attempt, v.id AS running_id,
   v.event AS ending_event, v.created AS entered, {_OPEN_ACTIONS},
   (SELECT json_agg(json_build_object('kind', g.kind, 'data', g.data, 'status', g.status,
       'message_idx', g.message_idx, 'tool_use_id', g.tool_use_id, 'output', g.output,
       'created', g.created, 'concluded_at', g.concluded_at) ORDER BY g.idx)
-    FROM goal g WHERE g.session_id = s.id) AS goals
+    FROM goal g WHERE g.session_id = s.id) AS goals,
+  m.idx AS said_idx, m.role AS said_role, m.content AS said_content, m.status AS said_status,
+  m.created AS said_created, m.created_by AS said_created_by,
+  ({usage_sum("u.step_id = m.step_id")}) AS said_usage
 FROM session s
 LEFT JOIN invocation v ON v.id = s.invocation_id
 LEFT JOIN step t ON t.invocation_id = v.id AND t.path = '' AND t.kind = 'leaf'
+LEFT JOIN message m ON m.session_id = s.id AND m.idx = $3::bigint AND s.message_count = $3 + 1
 WHERE s.id = $1 AND s.org_id = $2 AND {NOT_EXPIRED_SQL}"""
 
 # $1 sessions, $2 seconds: those that changed, or whose invocation went on, within them; or gone.
