@@ -24,7 +24,7 @@ from app.sessions.store.snapshot import (
     Snapshot,
 )
 from app.sessions.store.sql import change_sql, read_sql
-from app.sessions.store.sql.change_sql import Form, Forms
+from app.sessions.store.sql.forms import Form, Forms
 from app.sessions.store.sql.message_reads import MessageReads
 from app.sessions.store.step_store import StepStore
 from app.sessions.store.stored_rows import read_action
@@ -292,4 +292,4 @@ class SessionStore(StepStore, MessageReads):
 
 
 def _statement(forms: Forms, change: Change) -> str:
-    return forms[Form(change.is_of_agent, change.writes_chart)]
+    return forms[Form.of(change)]

@@ -5,11 +5,7 @@ are locked in the order session, invocation, step. A statement that returns no r
 the fence (the session's version, the step's attempt) had moved on.
 """
 
-from collections.abc import Mapping
-from itertools import product
-from typing import NamedTuple
-
-from app.sessions.store.sql.writes_sql import AGENT_WRITES, NEW_STEPS, WRITES
+from app.sessions.store.sql.forms import forms_of
 from app.sessions.visibility import EXPIRED_SQL, NOT_EXPIRED_SQL
 
 # The change, as a row that the parts of a statement join with.
@@ -30,59 +26,7 @@ _SET_SESSION = """
     modified = clock_timestamp(){set_chart},
     budget = coalesce(i.budget, s.budget)"""
 
-# What the statechart keeps; the times of its timers are made here, by the database's clock.
-_NEW_CHART = """
-, new_chart AS (
-  SELECT p.due, nullif(jsonb_strip_nulls(jsonb_build_object(
-    'history', i.chart->'history', 'timers', p.timers)), '{}') AS kept
-  FROM i CROSS JOIN LATERAL (
-    SELECT min(d.due) AS due, jsonb_agg(jsonb_build_object('id', t.id, 'state', t.state,
-      'event', t.event, 'input', t.input, 'send_id', t.send_id, 'due', d.due)
-      ORDER BY d.due, t.id) AS timers
-    FROM jsonb_to_recordset(i.chart->'timers') AS t(id text, state text, event text, input text,
-      send_id text, due timestamptz, seconds float)
-    CROSS JOIN LATERAL (
-      SELECT coalesce(t.due, clock_timestamp() + t.seconds * interval '1 second') AS due) d) p
-)"""
-# By the names that they have in the statements.
-_CHART_PARTS = {
-    "new_chart": _NEW_CHART,
-    "set_chart": """, chart = (SELECT kept FROM new_chart),
-    timer_due = (SELECT due FROM new_chart)""",
-    "chart_columns": ", chart, timer_due",
-    "chart_values": ", (SELECT kept FROM new_chart), (SELECT due FROM new_chart)",
-}
-
-
-class Form(NamedTuple):
-    """What a statement writes that most changes have not: each part costs even where it is empty.
-
-    Attributes:
-        of_agent: what only turns of agents write (`AGENT_WRITES`).
-        with_chart: what the session's statechart keeps, or kept before.
-    """
-
-    of_agent: bool
-    with_chart: bool
-
-
-# A statement in each of its forms.
-Forms = Mapping[Form, str]
-
-
-def _forms(statement: str) -> Forms:
-    """The forms of a statement that names in braces what they differ in."""
-    return {
-        Form(of_agent, with_chart): statement.format(
-            writes=WRITES + AGENT_WRITES if of_agent else WRITES,
-            **{name: part if with_chart else "" for name, part in _CHART_PARTS.items()},
-        )
-        for of_agent, with_chart in product((False, True), repeat=2)
-    }
-
-
-_WRITES = "{writes}" + NEW_STEPS.format(guard="changed")
-_END = _WRITES + "\nSELECT version FROM changed"
+_END = "{writes}\nSELECT version FROM changed"
 
 _NEW_SESSION = """
 , changed AS (
@@ -100,10 +44,10 @@ _NEW_SESSION = """
   ON CONFLICT (id) DO NOTHING
   RETURNING id, org_id, version, created
 )"""
-_STARTED = _WRITES + "\nSELECT version, created FROM changed"
+_STARTED = "{writes}\nSELECT version, created FROM changed"
 
 # A new session with its first messages, and the event that it was started with, if any.
-START = _forms(
+START = forms_of(
     _INPUT
     + _NEW_SESSION.format(
         columns="",
@@ -116,7 +60,7 @@ START = _forms(
 
 # The same by a step, which waits for it: both or neither, so that however often the step is run
 # there is one such session, and none that nobody knows of.
-START_CHILD = _forms(
+START_CHILD = forms_of(
     _INPUT
     + """
 , parent AS (
@@ -138,7 +82,7 @@ START_CHILD = _forms(
 )
 
 # An event that a client sent: the session must still be at the version that was read.
-ADMIT = _forms(
+ADMIT = forms_of(
     _INPUT
     + f"""
 , changed AS (
@@ -200,14 +144,14 @@ _CLOSED = f"""
 )"""
 
 # The last step of an invocation: its result, the invocation's end and its event, all or nothing.
-COMPLETE = _forms(_INPUT + _OWN_STEP + _CLOSED + _END)
+COMPLETE = forms_of(_INPUT + _OWN_STEP + _CLOSED + _END)
 
 # The end of an invocation from outside (cancel): its open steps are superseded.
-CLOSE = _forms(_INPUT + _NO_STEP + _CLOSED + _END)
+CLOSE = forms_of(_INPUT + _NO_STEP + _CLOSED + _END)
 
 # A failed invocation goes on as a new one: its steps that are done keep their results. One that was
 # cut short may have had its effect: that counts as a loss.
-RESUME = _forms(
+RESUME = forms_of(
     _INPUT
     + """
 , guard AS (

@@ -19,7 +19,10 @@ WRITES = """
     m.created_by
   FROM changed c, i, jsonb_to_recordset(i.messages) AS m(idx bigint, role text, content jsonb,
     status text, step_id text, attempt int, reasoning text, created_by text)
-)
+)"""
+
+# What few sessions have: a secondary store.
+VALUE_WRITES = """
 , new_values AS (
   INSERT INTO session_value (session_id, key, org_id, payload)
   SELECT c.id, v.key, c.org_id, decode(v.payload, 'base64')
@@ -28,7 +31,10 @@ WRITES = """
 , deleted_values AS (
   DELETE FROM session_value v USING changed c, i
   WHERE v.session_id = c.id AND i.deleted ? v.key
-)
+)"""
+
+# What starts an invocation.
+INVOCATION_WRITES = """
 , new_invocation AS (
   INSERT INTO invocation (id, session_id, org_id, version, state, event, input, status, deadline,
     flow_fingerprint)
@@ -37,7 +43,10 @@ WRITES = """
   FROM changed c, i, jsonb_to_record(i.invocation)
     AS n(id text, state text, event text, input text, seconds float, flow_fingerprint text)
   WHERE i.invocation IS NOT NULL
-)
+)"""
+
+# What a client sent.
+EVENT_WRITES = """
 , new_event AS (
   INSERT INTO event (id, session_id, org_id, name, input, idempotency_key, request_hash, answer,
     created_by)
