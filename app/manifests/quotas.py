@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 from structlog import get_logger
@@ -81,10 +82,11 @@ async def count_quotas(runtime: Runtime) -> None:
     """Counts for ever."""
     pause = runtime.settings.quotas.count_seconds
     steps = min(pause, _STEP_SECONDS)
-    await asyncio.gather(
-        repeat(steps, lambda: _count(runtime, [Quota.RUNNING_STEPS], _RUNNING, steps)),
-        repeat(pause, lambda: _count(runtime, _STORED_QUOTAS, _STORED, pause)),
-    )
+    running = partial(_count, runtime, [Quota.RUNNING_STEPS], _RUNNING, steps)
+    stored = partial(_count, runtime, _STORED_QUOTAS, _STORED, pause)
+    async with asyncio.TaskGroup() as counts:
+        counts.create_task(repeat(steps, running))
+        counts.create_task(repeat(pause, stored))
 
 
 async def _count(runtime: Runtime, quotas: Collection[Quota], query: str, pause: float) -> None:

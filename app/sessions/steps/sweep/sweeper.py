@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from structlog import get_logger
 
@@ -25,16 +26,19 @@ _MESSAGE_BATCH = 2_000  # of long sessions: one that is deleted with all of them
 async def sweep(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
     """Sweeps for ever. Any fault ends one sweep, never the sweeper."""
     settings = runtime.settings
-    await asyncio.gather(
-        repeat(settings.step.sweep_seconds, lambda: _republish(runtime)),
-        repeat(_DIRECT_SECONDS, lambda: _start_without_redis(runtime, workers)),
-        repeat(settings.step.sweep_seconds, lambda: send_due(runtime)),
-        repeat(settings.session.expire_sweep_seconds, lambda: _expire(runtime)),
-        repeat(settings.session.expire_sweep_seconds, lambda: end_overdue(runtime)),
-        repeat(settings.session.expire_sweep_seconds, lambda: expire_actions(runtime)),
-        repeat(settings.session.expire_sweep_seconds, Watchdog(runtime).look),
-        repeat(settings.session.expire_sweep_seconds, WaitingSteps(runtime).look),
-    )
+    often, seldom = settings.step.sweep_seconds, settings.session.expire_sweep_seconds
+    async with asyncio.TaskGroup() as sweeps:
+        for seconds, action in (
+            (often, partial(_republish, runtime)),
+            (_DIRECT_SECONDS, partial(_start_without_redis, runtime, workers)),
+            (often, partial(send_due, runtime)),
+            (seldom, partial(_expire, runtime)),
+            (seldom, partial(end_overdue, runtime)),
+            (seldom, partial(expire_actions, runtime)),
+            (seldom, Watchdog(runtime).look),
+            (seldom, WaitingSteps(runtime).look),
+        ):
+            sweeps.create_task(repeat(seconds, action))
 
 
 async def _republish(runtime: Runtime) -> None:
