@@ -8,6 +8,7 @@ import gc
 import os
 import secrets
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -18,9 +19,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 from app.db.engine import Database
 from app.settings import Settings, StepSettings
+from tests.support.kept_databases import KeptDatabases
 from tests.support.services import Addresses, Clones, Services
 
-pytest_plugins = ["tests.support.http", "tests.support.flows", "tests.support.providers"]
+pytest_plugins = [
+    "tests.support.http",
+    "tests.support.flows",
+    "tests.support.providers",
+]
 
 # Machines differ: what a property finds counts, not how long its examples take.
 hypothesis_settings.register_profile(
@@ -143,12 +149,32 @@ def clones(addresses: Addresses) -> Iterator[Clones]:
     clones.close()
 
 
+@pytest.fixture(scope="session")
+async def kept_databases(anyio_backend: str, clones: Clones) -> AsyncIterator[KeptDatabases]:
+    """What keeps the connections to the tests' databases, and the event loop, until the end."""
+    async with AsyncExitStack() as stack:
+        kept = KeptDatabases(clones, stack)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Database, "open", kept.open)
+            yield kept
+
+
 @pytest.fixture
-def settings(clones: Clones) -> Iterator[Settings]:
+def lent_database(clones: Clones) -> Iterator[str]:
+    """The URL of a migrated database without rows, which only this test has."""
+    name = clones.take()
+    yield clones.addresses.database(name)
+    clones.give_back(name)
+
+
+@pytest.fixture
+async def settings(
+    lent_database: str, clones: Clones, kept_databases: KeptDatabases
+) -> AsyncIterator[Settings]:
     """Settings with a migrated database and Redis keys that only this test has."""
-    database, prefix = clones.take(), f"test_{secrets.token_hex(6)}"
+    prefix = f"test_{secrets.token_hex(6)}"
     yield Settings(
-        database_url=clones.addresses.database(database),
+        database_url=lent_database,
         redis_url=clones.addresses.redis_url,
         redis_prefix=prefix,
         dev=True,
@@ -162,8 +188,8 @@ def settings(clones: Clones) -> Iterator[Settings]:
         security={"encryption_keys": [_TEST_KEY]},
         limits={"queues": ["*"]},
     )
-    clones.give_back(database)
-    clones.forget(prefix)
+    await kept_databases.settle()
+    await clones.forget(prefix)
 
 
 @pytest.fixture

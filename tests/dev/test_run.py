@@ -1,5 +1,6 @@
 """`statewright dev` as its user sees it: real processes, killed in every way."""
 
+import asyncio
 import json
 import os
 import signal
@@ -202,4 +203,4 @@ def test_services_that_are_there_already_are_used(
         dev.stop()
     finally:
         clones.drop("dev_outside")
-        clones.forget("statewright")
+        asyncio.run(clones.forget("statewright"))

@@ -159,13 +159,17 @@ class Clones:
         return database.name
 
     def give_back(self, name: str) -> None:
-        """End who is still connected; empty the database for the next test, or remove it."""
+        """End who is still at work; empty the database for the next test, or remove it."""
         database = self._taken.pop(name)
         if self._runner.run(database.empty()):
             self._idle.append(database)
         else:
             self._runner.run(database.connection.close())
             self.drop(name)
+
+    def lends(self, database_url: str) -> bool:
+        """Whether a test has the database now."""
+        return any(self.addresses.database(name) == database_url for name in self._taken)
 
     def create(self, name: str, *, template: str | None = None) -> str:
         """Clone the migrated database, or another; returns the new database's URL."""
@@ -176,9 +180,11 @@ class Clones:
         """Remove the database and whoever is still connected to it."""
         self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
-    def forget(self, redis_prefix: str) -> None:
+    async def forget(self, redis_prefix: str) -> None:
         """Remove the Redis keys under the prefix."""
-        self._runner.run(self._forget(f"{{{redis_prefix}}}:*"))
+        async with Redis.from_url(self.addresses.redis_url) as redis:
+            async for key in redis.scan_iter(f"{{{redis_prefix}}}:*", count=1000):
+                await redis.unlink(key)
 
     def close(self) -> None:
         for database in self._idle:
@@ -199,16 +205,13 @@ class Clones:
         connection = await asyncpg.connect(self.addresses.database(name))
         return _Kept(name, connection, await connection.fetchval(_SCHEMA))
 
-    async def _forget(self, pattern: str) -> None:
-        async with Redis.from_url(self.addresses.redis_url) as redis:
-            async for key in redis.scan_iter(pattern, count=1000):
-                await redis.unlink(key)
-
 
 _MAX_BYTES = 30_000_000
+KEPT = "kept"  # the name of connections that the next test uses too
 _OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user
+        AND (application_name <> $1 OR state <> 'idle')
 """
 _EMPTY = """
     DO $$
@@ -253,7 +256,7 @@ class _Kept:
     async def empty(self) -> bool:
         """Delete all rows. Returns whether the database is as it was, and still small."""
         try:
-            await self.connection.execute(_OTHERS)
+            await self.connection.execute(_OTHERS, KEPT)
             await self.connection.execute(_EMPTY)
             size = await self.connection.fetchval("SELECT pg_database_size(current_database())")
             return bool(
