@@ -144,6 +144,18 @@ MUTATIONS = {
         ("test_what_was_written_without_an_answer_is_written_again_and_counted_once",),
         where="tests/sessions/test_usage.py",
     ),
+    # A model says as much as it likes, whatever was reserved.
+    "budgets passed": _of(
+        (
+            (
+                "app/invokers/chat_models/connection.py",
+                "if context.max_tokens is not None:",
+                "if context.max_tokens == 0:",
+            ),
+        ),
+        ("test_however_much_models_say_their_answers_do_not_pass_a_budget",),
+        where="tests/sessions/test_budgets.py",
+    ),
     # An answer to a flow is taken whether or not there was one before.
     "two answers": _of(
         (
