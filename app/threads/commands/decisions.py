@@ -162,13 +162,15 @@ async def _check_raise(
     if request.decision is not ActionDecision.APPROVE:
         return
     [(bound, limit)] = asked.action.arguments["limit"].items()
+    used = Decimal(str(asked.action.arguments["used"]))
+    reached = max(used, Decimal(str(limit)))
     if request.arguments is None:
-        if await is_used_up(runtime.database.pool, asked.session):
+        # What is left of a turn's or a session's is never more than it was.
+        stays_short = used < reached and asked.action.arguments["period"] != "day"
+        if stays_short or await is_used_up(runtime.database.pool, asked.session):
             msg = f'The budget is used up: say the new limit, as {{"{bound}": …}}.'
             raise _bad("arguments", msg)
         return
-    used = Decimal(str(asked.action.arguments["used"]))
-    reached = max(used, Decimal(str(limit)))
     if Decimal(str(request.arguments[bound])) <= reached:
         msg = f"The new limit must be over {reached:f}; {used:f} is used, and it was {limit}."
         raise _bad("arguments", msg)
