@@ -105,7 +105,7 @@ async def heads_that_never_end(world: World) -> Awaitable[None]:
 async def bodies_that_never_come(world: World) -> Awaitable[None]:
     head = f"POST {THREADS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     half = head.encode() + b"Content-Length: 1000\r\n\r\n{"
-    return _at_once(400, (world.raw(half) for _ in range(400)))
+    return _at_once(200, (world.raw(half) for _ in range(200)))
 
 
 # With a key of an org.
@@ -117,7 +117,7 @@ async def bodies_of_empty_lists(world: World) -> Awaitable[None]:
     return _at_once(4, _posts(world, world.attacker, paths * 2, _LISTS))
 
 
-@attack()
+@attack(cpu=3.0)
 async def a_context_of_many_nodes(world: World) -> Awaitable[None]:
     body = {"messages": [said("Hi")], "client_context": {"misc_context": {"a": [0] * 1_200_000}}}
     return _at_once(4, _posts(world, world.attacker, [THREADS] * 8, _dense(body)))
