@@ -15,6 +15,7 @@ from app.api.deps import Reader
 from app.api.schemas import Data, Page
 from app.main import DefaultSecretKeyError, create_app
 from app.settings import Settings
+from tests.support.get_paths import GET_PATHS
 from tests.support.http import NewKey
 
 OPEN = ("/health/",)
@@ -120,6 +121,11 @@ async def test_errors_of_routers_are_declared_as_problems(shared_api: FastAPI) -
     for method, path, operation in operations(document):
         declared = set(operation["responses"])
         assert {"400", "401", "403", "404", "409", "413", "503"} <= declared, (method, path)
+
+
+def test_all_that_can_be_got_is_known_to_those_who_look_at_it_all(shared_api: FastAPI) -> None:
+    found = {path for path, methods in shared_api.openapi()["paths"].items() if "get" in methods}
+    assert found == set(GET_PATHS)
 
 
 async def test_operation_ids_are_unique_and_read_well(api: FastAPI) -> None:

@@ -19,6 +19,7 @@ from app.settings import Settings
 from app.worker import serving
 from tests.support.canaries import CANARIES, OTHERS, SENDABLE, echoes, leaked
 from tests.support.echo_server import EchoServer
+from tests.support.get_paths import GET_PATHS
 from tests.support.manifests import manifest, many, post, secret, send
 from tests.support.mcp_server import McpServer, text, tool
 from tests.support.model_server import SHAPES, ModelServer, Said
@@ -262,10 +263,9 @@ async def everything_read(
     client: httpx.AsyncClient, session_ids: list[str], thread_id: str
 ) -> None:
     """Asks all that can be got, and every verb that shows a resource."""
-    paths = (await client.get("/openapi.json")).json()["paths"]
     known = {"flow": "canary", "thread_id": thread_id}
-    for path in [path for path, operations in paths.items() if "get" in operations]:
-        for session_id in session_ids if "{session_id}" in path else session_ids[:1]:
+    for path in GET_PATHS:
+        for session_id in session_ids if "{session_id}" in path else [""]:
             names = re.findall("{(.*?)}", path)
             values = {name: (known | {"session_id": session_id}).get(name, "x") for name in names}
             answer = await client.get(path.format(**values), params=_ASKED.get(path))
