@@ -629,9 +629,10 @@ _PRIVATE = {
     "the operator's model": _off(
         "operators_model",
         "app/invokers/llm_config.py",
-        "        _check_asked(given, default)\n",
-        "        pass\n",
+        "if default.provider is None or _CONNECTION_FIELDS & config.keys():",
+        "if default or config:",
         "test_a_tenant_asks_the_operators_model_for_nothing_else",
+        "test_a_flow_that_asks_for_more_is_not_saved",
     ),
     "roles of the template alone": _off(
         "roles",
@@ -763,8 +764,8 @@ _PRIVATE = {
     "the second wall": _off(
         "sandbox_walls",
         "app/flows/rendering/sandbox_child.py",
-        'walls = " ".join(raise_walls()).encode()',
-        'walls = b""',
+        '" ".join(load_walls()(lambda: confine(memory_bytes))).encode()',
+        '(confine(memory_bytes) or "").encode()',
         "test_a_child_that_renders_stands_behind_the_walls",
     ),
     "calls of the system": _off(
