@@ -15,6 +15,7 @@ from app.api.schemas import Page
 from app.sessions.flow_api import commands
 from app.sessions.flow_api.commands import StartSession
 from app.sessions.flow_api.listing import SessionItem, UserSessionsRequest, user_sessions
+from app.sessions.flow_api.models import read_model
 from app.sessions.flow_api.responses import POLL, AIResponse
 from app.sessions.flow_api.user_info import UserInfo
 from app.sessions.turn.admission import EventRequest
@@ -192,7 +193,7 @@ async def model(
     ] = None,
 ) -> Response:
     """The session's model as JSON in the response, or what the path selects of it."""
-    return _body(await commands.read_model(runtime, caller, flow, session_id, path))
+    return _body(await read_model(runtime, caller, flow, session_id, path))
 
 
 @router.post("/user_sessions")

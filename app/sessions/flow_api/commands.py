@@ -5,40 +5,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jmespath
-import orjson
-from jmespath.exceptions import JMESPathError
-
 from app.access.caller import Caller
 from app.enums import ThreadVisibility
-from app.errors import BadRequestError, NotFoundError
+from app.errors import NotFoundError
 from app.flows.flow import Flow
-from app.flows.grammar.reader import MAX_PATH_CHARS
 from app.flows.model.session_model import SessionModel, parse_json
-from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
-from app.flows.select import PathError, select
 from app.flows.template import queue_names
 from app.idempotency.request import request_hash
-from app.kit.path_faults import path_fault
 from app.queue.live_workers import unserved_text
 from app.sessions.flow_api.responses import (
     change_response,
-    model_response,
     started_response,
     status_response,
 )
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.new_rows import NewSession
-from app.sessions.store.snapshot import PollStatus, SessionHead, Snapshot
+from app.sessions.store.snapshot import PollStatus, SessionHead
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.turn.opening import StartIdentity, open_session, opened_before
 from app.sessions.turn.resuming import retry_invocation
 from app.sessions.turn.run import opening_run
-from app.sessions.turn.stored_values import with_stored_values
 from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.visibility import check_usable
-from app.sizes.limit import MAX_BYTES, SizeLimit, exceeds, size_of
+from app.sizes.limit import exceeds
 
 _LITTLE = 5_000  # parts and characters of seed data that are checked within some milliseconds
 
@@ -113,7 +103,7 @@ async def send_event(
         caller,
         session_id,
         request,
-        allow=lambda session: _allowed(caller, key, session),
+        allow=lambda session: check_allowed(caller, key, session),
         answer=lambda _before, flow, change: change_response(flow, change),
     )
 
@@ -139,7 +129,7 @@ async def retry_session(  # noqa: PLR0917 - who asks for what, and how it is kno
         session_id,
         step=step,
         idempotency_key=idempotency_key,
-        allow=lambda session: _allowed(caller, key, session),
+        allow=lambda session: check_allowed(caller, key, session),
         answer=lambda before, _change: started_response(before.id),
     )
 
@@ -162,57 +152,6 @@ async def task_state(
     return {"session_id": session_id, "ready": ready, "next_actions": response["next_actions"]}
 
 
-async def read_model(
-    runtime: Runtime, caller: Caller, key: str, session_id: str, path: str | None
-) -> dict[str, Any]:
-    """The JSON of a session's model, or of what a JMESPath selects from it, as the response.
-
-    Raises:
-        BadRequestError: the path is wrong.
-        SizeLimitError: it is more than is shown at once.
-    """
-    _check_path(path)
-    before = await runtime.store.load(caller.org_id, session_id)
-    _allowed(caller, key, before)
-    flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
-    every = path is None or "@" in path or "*" in path
-
-    async def read(session: Snapshot) -> dict[str, Any]:
-        model = session.load_model(flow)
-        dump, values = model.model_dump(mode="json"), model.secondary_store
-        reads = {STORE} if every else reads_of_paths(path or "")
-        if keys := stored_keys(reads, values):
-            found = {key: values[key] for key in keys}
-            dump[STORE] = {key: value.model_dump(mode="json") for key, value in found.items()}
-        return dump
-
-    whole = await with_stored_values(runtime, before, read)
-    whole |= {
-        "session_id": session_id,
-        "state": before.state,
-        "task_error": before.task_error,
-        "user_info": before.user_info,
-    }
-    if every or "dialogue" in (path or ""):
-        whole["dialogue"] = await _dialogue(runtime, session_id)
-    try:
-        found = whole if path is None else await asyncio.to_thread(select, path, whole)
-    except PathError as error:
-        raise _bad_path(error.detail) from None
-    shown = orjson.dumps(found)
-    SizeLimit("What is shown of the session").add(len(shown))
-    return model_response(flow, before, shown.decode())
-
-
-async def _dialogue(runtime: Runtime, session_id: str) -> list[dict[str, str]]:
-    """All of the dialogue, if it is not too much: one message more would be read, to find out."""
-    dialogue = await runtime.store.dialogue(session_id, None, 2 * MAX_BYTES)
-    limit = SizeLimit("The dialogue of the session")
-    for element in dialogue:
-        limit.add(size_of(element.text))
-    return [element.record() for element in dialogue]
-
-
 async def _status_response(runtime: Runtime, status: PollStatus) -> dict[str, Any]:
     session = status.session
     flow = await runtime.catalog.get(session.org_id, session.flow, session.flow_revision)
@@ -233,7 +172,7 @@ async def _watch(  # noqa: PLR0917 - who asks for what, for how long, for which 
     mark: Callable[[PollStatus], object],
 ) -> PollStatus:
     first = await runtime.store.status(caller.org_id, session_id)
-    _allowed(caller, key, first.session)
+    check_allowed(caller, key, first.session)
     if not seconds or first.session.invocation_id is None:
         return first
 
@@ -249,7 +188,8 @@ def _mark(status: PollStatus) -> tuple[object, ...]:
     return status.session.version, status.total, status.done, actions
 
 
-def _allowed(caller: Caller, key: str, session: SessionHead) -> None:
+def check_allowed(caller: Caller, key: str, session: SessionHead) -> None:
+    """Requires that the caller may use a session, and that it is one of the flow."""
     check_usable(caller, session)
     if session.flow != key:
         raise NotFoundError(f"There is no session {session.id!r} of flow {key!r}.")
@@ -280,21 +220,3 @@ def _seed(data: dict[str, Any] | str | None) -> dict[str, Any]:
         return data or {}
     values = parse_json(data)
     return values if isinstance(values, dict) else {"seed_data": data}
-
-
-def _check_path(path: str | None) -> None:
-    if path is None:
-        return
-    if len(path) > MAX_PATH_CHARS:
-        raise _bad_path(f"it is longer than {MAX_PATH_CHARS} characters")
-    try:
-        jmespath.compile(path)
-    except (JMESPathError, RecursionError) as error:
-        raise _bad_path(path_fault(error)) from None
-
-
-def _bad_path(fault: str) -> BadRequestError:
-    return BadRequestError(
-        "The path is not a JMESPath that fits the model.",
-        errors=[{"loc": ["query", "path"], "msg": fault}],
-    )

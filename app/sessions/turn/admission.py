@@ -19,8 +19,7 @@ from app.sessions.store.outcome import Superseded
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.announce import announce
 from app.sessions.turn.run import transition_run
-from app.sessions.turn.transition import refused_while_running
-from app.sessions.turn.transition_input import TransitionInput
+from app.sessions.turn.transition_input import TransitionInput, refused_while_running
 from app.wire.budget import Budget
 
 # Other changes of the session that may win the race before the client gets a 409.

@@ -23,7 +23,12 @@ from app.sessions.turn.history import MOST_MESSAGES, recent
 from app.sessions.turn.limits import TurnLimits
 from app.sessions.turn.planning import plan_steps
 from app.sessions.turn.rendering import ReadDialogue, RenderSource
-from app.sessions.turn.transition_input import TransitionInput, failure_message, said_by_user
+from app.sessions.turn.transition_input import (
+    TransitionInput,
+    failure_message,
+    refused_while_running,
+    said_by_user,
+)
 from app.sizes.limit import SizeLimitError
 from app.wire.messages import ErrorCode, error_block, plain_text
 
@@ -275,11 +280,3 @@ class TransitionRun:
             moment=now,
             read_dialogue=read_dialogue,
         )
-
-
-def refused_while_running(state: str, event: str) -> EventNotAcceptedError:
-    """The refusal of a client's event in a state whose invocation runs."""
-    return EventNotAcceptedError(
-        "An invocation is running; wait for it to end.",
-        extra={"current_state": state, "possible_events": [], "received_event": event},
-    )

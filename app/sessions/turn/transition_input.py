@@ -5,6 +5,7 @@ from typing import Any
 
 from app.db.models import MessageStatus
 from app.enums import MessageRole
+from app.errors import EventNotAcceptedError
 from app.invokers.invoker import Finish
 from app.sessions.store.cause import Cause, CauseKind
 from app.sessions.store.new_rows import NewMessage, StepFence
@@ -69,4 +70,12 @@ def failure_message(given: TransitionInput) -> NewMessage:
         [*(given.content or []), error_block(given.error or "", code)],
         MessageStatus.CANCELLED if given.cancelled else MessageStatus.FAILED,
         given.made_by,
+    )
+
+
+def refused_while_running(state: str, event: str) -> EventNotAcceptedError:
+    """The refusal of a client's event in a state whose invocation runs."""
+    return EventNotAcceptedError(
+        "An invocation is running; wait for it to end.",
+        extra={"current_state": state, "possible_events": [], "received_event": event},
     )
