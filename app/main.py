@@ -117,13 +117,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         vault = Vault(settings.security.encryption_keys)
         app.state.manifests = ManifestService(runtime, vault)
         app.state.quotas = Quotas(settings.requests)
+        app.state.body_reads = reads = BodyReads(settings.api.body_seconds)
         with (
-            BodyReads.open(settings.api.body_seconds) as reads,
             when_asked_to_stop(runtime.wakeups.end_waits),
             when_asked_to_stop(reads.end),
             watch_loop(),
         ):
-            app.state.body_reads = reads
             yield
 
 

@@ -12,6 +12,8 @@ from app.agents.placeholders import inserted_size, substitute
 from app.agents.record import AgentRecord, TemplateVariable, TemplateVariableType
 from app.db.models import Entity
 from app.errors import BadRequestError, FieldError
+from app.kit.concurrency.off_loop import off_loop
+from app.sizes.limit import is_long
 from app.wire.client_context import AnalysisScope
 from app.wire.thread_requests import LaunchAgentRequest, StartAgentThreadRequest
 
@@ -50,12 +52,21 @@ async def resolve_agent(
     ]
     if errors:
         raise _bad_launch(errors)
-    template = agent.request_template.model_dump(mode="json", exclude_unset=True)
-    if inserted_size(template, values) > MAX_INSERTED:
+    return await off_loop(
+        lambda: _filled(agent.request_template, values, launch),
+        heavy=is_long([agent.request_template, values]),
+    )
+
+
+def _filled(
+    template: StartAgentThreadRequest, values: dict[str, str], launch: LaunchAgentRequest
+) -> StartAgentThreadRequest:
+    stored = template.model_dump(mode="json", exclude_unset=True)
+    if inserted_size(stored, values) > MAX_INSERTED:
         raise _bad_launch(
             [{"loc": ["values"], "msg": f"the values put in {MAX_INSERTED} characters or more"}]
         )
-    return _validated(substitute(template, values), launch)
+    return _validated(substitute(stored, values), launch)
 
 
 def _validated(resolved: dict[str, Any], launch: LaunchAgentRequest) -> StartAgentThreadRequest:

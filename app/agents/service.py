@@ -21,9 +21,11 @@ from app.db.paging import fitting, newest_page
 from app.db.revisions import prune_agent_revisions
 from app.enums import Quota
 from app.errors import ConflictError, NotFoundError
+from app.kit.concurrency.off_loop import off_loop
 from app.kit.ids import new_id
 from app.kit.paging import PageTokenError, cut_page, decode_number, decode_token, encode_token
 from app.settings import RevisionSettings
+from app.sizes.limit import is_long
 from app.wire.thread_requests import StartAgentThreadRequest
 
 
@@ -47,8 +49,10 @@ async def create_agent(
         ConflictError: the name is taken.
     """
     caller.need(Quota.AGENTS, Quota.STORED_BYTES)
-    template = _template_json(request.request_template)
-    check_declaration(template, request.variables)
+    template = await off_loop(
+        lambda: _declared(request.request_template, request.variables),
+        heavy=is_long(request),
+    )
     agent = Agent(
         id=new_id("agt"),
         org_id=caller.org_id,
@@ -63,12 +67,12 @@ async def create_agent(
     )
     db.add(agent)
     await _save(db, agent, caller)
-    return _record(agent)
+    return await _record(agent)
 
 
 async def get_agent(db: AsyncSession, caller: Caller, agent_id: str) -> AgentRecord:
     """Finds an agent by id, or raises `NotFoundError`."""
-    return _record(await _find(db, caller, agent_id))
+    return await _record(await _find(db, caller, agent_id))
 
 
 async def get_agent_by_name(db: AsyncSession, caller: Caller, name: str) -> AgentRecord:
@@ -77,7 +81,7 @@ async def get_agent_by_name(db: AsyncSession, caller: Caller, name: str) -> Agen
     agent = found.one_or_none()
     if agent is None:
         raise NotFoundError(f"There is no agent named {name!r}.")
-    return _record(agent)
+    return await _record(agent)
 
 
 async def list_agents(
@@ -90,7 +94,7 @@ async def list_agents(
     """
     query = select(Agent).where(Agent.org_id == caller.org_id)
     page, token = await newest_page(db, query, Agent, limit=limit, page_token=page_token)
-    return [_record(agent) for agent in page], token
+    return [await _record(agent) for agent in page], token
 
 
 async def update_agent(
@@ -120,13 +124,21 @@ async def update_agent(
         NotFoundError: there is no such agent.
     """
     agent = await _find(db, caller, agent_id, lock=True)
-    changes = _changes(request) | ({} if meta is None else {"meta": meta})
+    before = agent.request_template, agent.variables
+
+    def changed() -> dict[str, Any]:
+        changes = _changes(request)
+        template, variables = before
+        check_declaration(
+            changes.get("request_template", template),
+            _variables(changes.get("variables", variables)),
+        )
+        return changes
+
+    heavy = is_long([request, *before])
+    changes = await off_loop(changed, heavy=heavy) | ({} if meta is None else {"meta": meta})
     if all(getattr(agent, field) == value for field, value in changes.items()):
-        return _record(agent)
-    check_declaration(
-        changes.get("request_template", agent.request_template),
-        _variables(changes.get("variables", agent.variables)),
-    )
+        return await _record(agent)
     for field, value in changes.items():
         setattr(agent, field, value)
     agent.revision += 1
@@ -135,7 +147,7 @@ async def update_agent(
     await _save(db, agent, caller)
     await prune_agent_revisions(db, agent.id, keep)
     await db.refresh(agent, ["modified"])
-    return _record(agent)
+    return await _record(agent)
 
 
 async def delete_agent(db: AsyncSession, caller: Caller, agent_id: str) -> None:
@@ -161,7 +173,7 @@ async def list_revisions(
     most = await fitting(db, query, AgentRevision, limit)
     revisions = (await db.exec(query.limit(most + 1))).all()
     page, token = cut_page(revisions, most, lambda last: encode_token(str(last.revision)))
-    return [_revision_record(revision) for revision in page], token
+    return [await _revision_record(revision) for revision in page], token
 
 
 async def _find(db: AsyncSession, caller: Caller, agent_id: str, *, lock: bool = False) -> Agent:
@@ -212,6 +224,15 @@ def _changes(request: UpdateAgentRequest) -> dict[str, Any]:
     return changes
 
 
+def _declared(
+    template: StartAgentThreadRequest, variables: list[TemplateVariable]
+) -> dict[str, Any]:
+    """A template as it is stored, whose placeholders are what is declared."""
+    stored = _template_json(template)
+    check_declaration(stored, variables)
+    return stored
+
+
 def _template_json(template: StartAgentThreadRequest) -> dict[str, Any]:
     """As the author wrote it: defaults are not frozen into what is stored."""
     return template.model_dump(mode="json", exclude_unset=True)
@@ -233,14 +254,21 @@ def _revision_before(page_token: str) -> int:
             raise PageTokenError
 
 
-def _record(agent: Agent) -> AgentRecord:
+async def _template(stored: dict[str, Any]) -> StartAgentThreadRequest:
+    """A template as it is stored, read beside the event loop where it is large."""
+    return await off_loop(
+        lambda: StartAgentThreadRequest.model_validate(stored), heavy=is_long(stored)
+    )
+
+
+async def _record(agent: Agent) -> AgentRecord:
     return AgentRecord(
         agent_id=agent.id,
         org_id=agent.org_id,
         revision=agent.revision,
         name=agent.name,
         description=agent.description,
-        request_template=StartAgentThreadRequest.model_validate(agent.request_template),
+        request_template=await _template(agent.request_template),
         variables=_variables(agent.variables),
         created=agent.created,
         created_by=agent.created_by,
@@ -249,13 +277,13 @@ def _record(agent: Agent) -> AgentRecord:
     )
 
 
-def _revision_record(revision: AgentRevision) -> AgentRevisionRecord:
+async def _revision_record(revision: AgentRevision) -> AgentRevisionRecord:
     return AgentRevisionRecord(
         agent_id=revision.agent_id,
         revision=revision.revision,
         name=revision.name,
         description=revision.description,
-        request_template=StartAgentThreadRequest.model_validate(revision.request_template),
+        request_template=await _template(revision.request_template),
         variables=_variables(revision.variables),
         created=revision.created,
         created_by=revision.created_by,

@@ -39,13 +39,13 @@ async def list_(
     """The actions of threads that the caller may read, newest first."""
     wanted = ActionFilter(status, kind, agent, session)
     items, token = await list_actions(db, caller, wanted, limit=limit, page_token=page_token)
-    return answer({"items": items, "next_token": token})
+    return await answer({"items": items, "next_token": token})
 
 
 @router.get("/{action_id}", response_model=Data[ActionRecord])
 async def get(caller: Reader, runtime: RuntimeDep, action_id: ActionId) -> Response:
     """An action."""
-    return answer(await read_action(runtime, caller, action_id))
+    return await answer(await read_action(runtime, caller, action_id))
 
 
 @router.post("/{action_id}/resolve", response_model=Data[ActionRecord], openapi_extra=LARGE_BODY)
@@ -57,4 +57,4 @@ async def resolve(
     request: ResolveActionRequest,
 ) -> Response:
     """Decide about an action; the turn goes on. The same decision again changes nothing."""
-    return answer(await resolve_action(runtime, caller, action_id, request))
+    return await answer(await resolve_action(runtime, caller, action_id, request))

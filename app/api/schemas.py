@@ -7,6 +7,9 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 from typing_extensions import TypeForm, override
 
+from app.kit.concurrency.off_loop import off_loop
+from app.sizes.limit import is_long
+
 T = TypeVar("T")
 
 
@@ -37,9 +40,23 @@ class Page(BaseModel, Generic[T]):
         return f"{_name(params[0])}Page"
 
 
-def answer(data: Any, code: int = 200) -> Response:
+async def answer(data: Any, code: int = 200) -> Response:
     """`{"data": …}` of what was made here and needs no validation: the path of every turn."""
-    return Response(orjson.dumps({"data": data}), code, media_type="application/json")
+    return await json_response({"data": data}, code)
+
+
+async def written(record: BaseModel, code: int = 200) -> Response:
+    """A record with those members that were set, as JSON."""
+    content = await off_loop(
+        lambda: record.model_dump_json(exclude_unset=True), heavy=is_long(record)
+    )
+    return Response(content, code, media_type="application/json")
+
+
+async def json_response(value: Any, code: int = 200) -> Response:
+    """A value as it is, as JSON."""
+    content = await off_loop(lambda: orjson.dumps(value), heavy=is_long(value))
+    return Response(content, code, media_type="application/json")
 
 
 def _name(parameter: Any) -> str:

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import ConfigDict, Field
 from typing_extensions import TypeAliasType
@@ -11,7 +10,7 @@ from app.access.caller import KeyScope
 from app.api.deps import FailedStep, IdempotencyKey, ListDb, Reader, RuntimeDep, Wait, Writer
 from app.api.http.body import LARGE_BODY
 from app.api.http.route import ApiRoute
-from app.api.schemas import Page
+from app.api.schemas import Page, json_response
 from app.sessions.flow_api import commands
 from app.sessions.flow_api.commands import StartSession
 from app.sessions.flow_api.listing import SessionItem, UserSessionsRequest, user_sessions
@@ -95,10 +94,6 @@ def _given(user_info: UserInfo | None) -> dict[str, Any] | None:
     return None if user_info is None else user_info.given()
 
 
-def _body(answer: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(answer), media_type="application/json")
-
-
 @router.post("/start_session", response_model=AIResponse, openapi_extra=LARGE_BODY)
 async def start_session(
     caller: Writer,
@@ -114,7 +109,7 @@ async def start_session(
         asked.seed_data,
         idempotency_key=idempotency_key,
     )
-    return _body(await commands.start_session(runtime, caller, flow, start))
+    return await json_response(await commands.start_session(runtime, caller, flow, start))
 
 
 @router.post("/start_ephemeral_session", response_model=AIResponse, openapi_extra=LARGE_BODY)
@@ -134,7 +129,7 @@ async def start_ephemeral_session(
         runtime.settings.session.ephemeral_ttl_seconds,
         idempotency_key,
     )
-    return _body(await commands.start_session(runtime, caller, flow, start))
+    return await json_response(await commands.start_session(runtime, caller, flow, start))
 
 
 @router.post("/sessions/{session_id}/retry", response_model=AIResponse)
@@ -148,7 +143,7 @@ async def retry(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Go on from the steps that failed in the last turn; results that are there are kept."""
-    return _body(
+    return await json_response(
         await commands.retry_session(runtime, caller, flow, session_id, step, idempotency_key)
     )
 
@@ -166,11 +161,15 @@ async def event(
     """Send an event, or `poll`; with `wait`, a poll is held until something changed."""
     if request.event == POLL:
         seconds = min(wait, runtime.settings.api.max_wait_seconds)
-        return _body(await commands.poll(runtime, caller, flow, request.session_id, seconds))
+        return await json_response(
+            await commands.poll(runtime, caller, flow, request.session_id, seconds)
+        )
     caller.require(KeyScope.WRITE)
     key = idempotency_key or request.idempotency_key
     sent = EventRequest(request.event, request.event_input, idempotency_key=key, brings_work=True)
-    return _body(await commands.send_event(runtime, caller, flow, request.session_id, sent))
+    return await json_response(
+        await commands.send_event(runtime, caller, flow, request.session_id, sent)
+    )
 
 
 @router.get("/task_state/{session_id}", response_model=TaskState)
@@ -179,7 +178,9 @@ async def task_state(
 ) -> Response:
     """Whether the session takes events now, and which; with `wait`, held until that changed."""
     seconds = min(wait, runtime.settings.api.max_wait_seconds)
-    return _body(await commands.task_state(runtime, caller, flow, session_id, seconds))
+    return await json_response(
+        await commands.task_state(runtime, caller, flow, session_id, seconds)
+    )
 
 
 @router.get("/model/{session_id}", response_model=AIResponse)
@@ -193,7 +194,7 @@ async def model(
     ] = None,
 ) -> Response:
     """The session's model as JSON in the response, or what the path selects of it."""
-    return _body(await read_model(runtime, caller, flow, session_id, path))
+    return await json_response(await read_model(runtime, caller, flow, session_id, path))
 
 
 @router.post("/user_sessions")

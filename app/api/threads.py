@@ -77,7 +77,7 @@ async def start(
 ) -> Response:
     """Start a thread; its first answer is generated at once."""
     record = await start_thread(runtime, caller, request, idempotency_key=idempotency_key)
-    return answer(record, status.HTTP_201_CREATED)
+    return await answer(record, status.HTTP_201_CREATED)
 
 
 @router.get("")
@@ -122,7 +122,7 @@ async def get(
     load_messages: Annotated[bool, Query(description="Whether to give its messages.")] = True,
 ) -> Response:
     """A thread; its continuation token leads on from what is given."""
-    return answer(await read_thread(runtime, caller, thread_id, load_messages=load_messages))
+    return await answer(await read_thread(runtime, caller, thread_id, load_messages=load_messages))
 
 
 @router.get("/{thread_id}/delta", response_model=Data[AgentThreadDelta])
@@ -138,7 +138,7 @@ async def delta(
     """What is new since the token: finished messages, and the one that is being generated."""
     seconds = min(wait, runtime.settings.api.max_wait_seconds)
     cursor = Cursor.parse(next_token)
-    return answer(await wait_for_delta(runtime, caller, thread_id, cursor, seconds))
+    return await answer(await wait_for_delta(runtime, caller, thread_id, cursor, seconds))
 
 
 @router.post(
@@ -154,7 +154,9 @@ async def send_message(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Say something; read the answer with `delta`, from the token that is given here."""
-    return answer(await send.send_message(runtime, caller, thread_id, request, idempotency_key))
+    return await answer(
+        await send.send_message(runtime, caller, thread_id, request, idempotency_key)
+    )
 
 
 @router.post(
@@ -170,7 +172,7 @@ async def submit_tool_results(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Give back what tools of the client's did, some of those that are open, or all."""
-    return answer(await submit_results(runtime, caller, thread_id, request, idempotency_key))
+    return await answer(await submit_results(runtime, caller, thread_id, request, idempotency_key))
 
 
 @router.post("/{thread_id}/cancel", response_model=Data[AgentThreadRecord])
@@ -183,7 +185,7 @@ async def cancel(
 ) -> Response:
     """Stop the answer that is being generated; with none there is nothing to stop."""
     await cancel_thread(runtime, caller, thread_id, idempotency_key)
-    return answer(await read_thread(runtime, caller, thread_id, load_messages=False))
+    return await answer(await read_thread(runtime, caller, thread_id, load_messages=False))
 
 
 @router.post(
@@ -199,7 +201,7 @@ async def retry(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Have an answer that failed generated again; read it with `delta`, from the token given."""
-    return answer(await retry_thread(runtime, caller, thread_id, step, idempotency_key))
+    return await answer(await retry_thread(runtime, caller, thread_id, step, idempotency_key))
 
 
 @router.post(
@@ -218,7 +220,7 @@ async def fork(
     record = await fork_thread(
         runtime, caller, thread_id, request.message_sequence_num, idempotency_key
     )
-    return answer(record, status.HTTP_201_CREATED)
+    return await answer(record, status.HTTP_201_CREATED)
 
 
 @router.post("/{thread_id}/visibility")

@@ -28,6 +28,12 @@ _CANCEL_SECONDS = 0.5
 PAGE_BYTES = "page_bytes"  # in the `info` of a transaction: most bytes of a page
 
 
+class EncodedJson(str):
+    """JSON as it is written: a parameter that was encoded already, where that takes long."""
+
+    __slots__ = ()
+
+
 class DatabaseUnreachableError(Exception):
     """There is no way to PostgreSQL, or it did not answer in time; the cause says which."""
 
@@ -76,9 +82,13 @@ async def _prepare_connection(connection: asyncpg.Connection) -> None:
         await connection.set_type_codec(
             name,
             schema="pg_catalog",
-            encoder=lambda value: orjson.dumps(value).decode(),
+            encoder=_encoded,
             decoder=orjson.loads,
         )
+
+
+def _encoded(value: Any) -> str:
+    return value if isinstance(value, EncodedJson) else orjson.dumps(value).decode()
 
 
 async def _keep_as_is(_connection: asyncpg.Connection) -> None:
@@ -136,6 +146,8 @@ def create_engine(
         if is_pooled(database_url)
         else {},
         hide_parameters=True,  # they may be secrets, and errors are logged
+        json_serializer=_encoded,  # in a tenth of the time of Python's own
+        json_deserializer=orjson.loads,
         **options,
     )
     event.listen(engine.sync_engine, "handle_error", _unreachable)

@@ -16,7 +16,7 @@ from app.kit.written_order import in_order
 from app.manifests.applied import Applied
 from app.manifests.context import Context
 from app.manifests.journal import LOG_COLUMNS, read_journal
-from app.manifests.model.diff import FieldChange, compare
+from app.manifests.model.diff import FieldChange, compared
 from app.manifests.model.envelope import (
     API_VERSION,
     Envelope,
@@ -229,11 +229,11 @@ class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
         """The differences between a row and a manifest."""
         before = await self._declaration(context, row)
         metadata = manifest.metadata.stored() | {"name": before["metadata"]["name"]}
-        return compare(before, {"metadata": metadata, "spec": self.normal_spec(manifest)})
+        return await compared(before, {"metadata": metadata, "spec": self.normal_spec(manifest)})
 
     async def initial_changes(self, context: Context, row: RowT) -> list[FieldChange]:
         """The differences between nothing and a new row."""
-        return compare({}, await self._declaration(context, row))
+        return await compared({}, await self._declaration(context, row))
 
     # What all kinds share
 

@@ -69,6 +69,11 @@ class SessionSettings(BaseModel):
     ephemeral_ttl_seconds: int = Field(3600, gt=0, description="Life of an ephemeral session")
     expire_sweep_seconds: float = Field(5.0, gt=0, description="Pause between sweeps of expired")
     compression: bool = Field(default=True, description="Compress stored session models")
+    model_values: int = Field(
+        100_000,
+        gt=0,
+        description="Most JSON values in a session's model, or in one value beside it",
+    )
     prompt_wait_seconds: float = Field(
         60.0, gt=0, le=600, description="How long `prompt` waits for an agent's answer"
     )

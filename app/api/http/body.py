@@ -1,11 +1,10 @@
 """What a request may carry: bounded, JSON that every part of the service can store and send."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from json import JSONDecodeError
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn
 
 from starlette.requests import Request
 from typing_extensions import override
@@ -17,17 +16,13 @@ from app.errors import (
     StoppingError,
     UnsupportedMediaTypeError,
 )
+from app.kit.concurrency.off_loop import LIGHT_BYTES
 from app.kit.storable import NotStorableError, check_values, load_json
 
 DEFAULT_BYTES = 65_536  # of a body, where a route says nothing else
 _BYTES_MEMBER = "x-max-body-bytes"
 
-# What is more takes milliseconds to read, and is read beside the event loop.
-_LIGHT_BYTES = 65_536
-_LIGHT_VALUES = 500
-_THREADS = 2  # with more, the event loop would wait longer for its turn
-
-_T = TypeVar("_T")
+_LIGHT_VALUES = 500  # what has more is read, and made into what is asked, beside the event loop
 
 
 def max_body(size: int, **members: Any) -> dict[str, Any]:
@@ -72,21 +67,12 @@ class BodyReads:
 
     Args:
         seconds: in which a body must come.
-        threads: make something of large ones.
     """
 
-    def __init__(self, seconds: float, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._threads = threads
         self._deadlines: set[asyncio.Timeout] = set()
         self._stopping = False
-
-    @classmethod
-    @contextmanager
-    def open(cls, seconds: float) -> Iterator[Self]:
-        """Receives bodies while the block lasts."""
-        with ThreadPoolExecutor(_THREADS, "bodies") as threads:
-            yield cls(seconds, threads)
 
     def end(self) -> None:
         """Ends all of them: the process stops."""
@@ -118,10 +104,6 @@ class BodyReads:
         async with self._in_time():
             return await _received(request, max_bytes, took)
 
-    async def in_thread(self, make: Callable[[], _T]) -> _T:
-        """What is made of a body that takes long to read, beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, make)
-
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
         deadline = asyncio.timeout(0 if self._stopping else self._seconds)
@@ -141,7 +123,7 @@ class BodyReads:
 
 def is_light(content: bytes) -> bool:
     """Whether JSON is read in no time."""
-    return len(content) <= _LIGHT_BYTES and content.count(b",") <= _LIGHT_VALUES
+    return len(content) <= LIGHT_BYTES and content.count(b",") <= _LIGHT_VALUES
 
 
 def parse_json(content: bytes, max_values: int) -> Any:

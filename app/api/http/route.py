@@ -14,6 +14,7 @@ from app.api.http.api_key import api_keys, find_caller
 from app.api.http.body import BodyReads, JsonRequest, is_light, max_bytes_of, parse_json
 from app.api.http.limits.quotas import Admission, Quotas
 from app.api.http.query import check_query, query_names
+from app.kit.concurrency.off_loop import off_loop
 from app.settings import Settings
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -62,11 +63,7 @@ class ApiRoute(APIRoute):
             return JsonRequest(request, content, None)
         validate = self.body_field.validate if self.body_field else None
         make = partial(_made, content, settings.api.max_body_values, validate)
-        if is_light(content):
-            given, value = make()
-        else:
-            async with admission.reading:  # an org has one read at a time, and so all have turns
-                given, value = await reads.in_thread(make)
+        given, value = await off_loop(make, heavy=not is_light(content))
         request.state.json_body = given
         return JsonRequest(request, content, value)
 

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api.http.problems import problem_responses
 from app.api.manifests.route import ManifestRoute
+from app.api.schemas import json_response
 from app.manifests.model.envelope import API_VERSION
 from app.manifests.verbs.runner import Answer
 from app.manifests.verbs.service import ManifestService
@@ -48,7 +48,7 @@ async def _service(request: Request) -> ManifestService:
 ServiceDep = Annotated[ManifestService, Depends(_service)]
 
 
-def rendered(answer: Answer) -> Response:
+async def rendered(answer: Answer) -> Response:
     """The response that an answer is sent as."""
     body = {
         "data": answer.data,
@@ -57,4 +57,4 @@ def rendered(answer: Answer) -> Response:
         "thing": answer.thing,
         "metadata": {"command": answer.command, "key": answer.key},
     }
-    return Response(orjson.dumps(body), media_type="application/json")
+    return await json_response(body)

@@ -41,19 +41,21 @@ async def apply(
         )
     what = Prune(prune, selector) if prune else None
     body = await request.body()
-    return rendered(await service.apply(caller, body, dry_run=dry_run, prune=what, keyed=keyed))
+    return await rendered(
+        await service.apply(caller, body, dry_run=dry_run, prune=what, keyed=keyed)
+    )
 
 
 @router.post("/diff/", response_model=ManifestAnswer, openapi_extra=MANIFEST_BODY)
 async def diff(caller: CallerDep, service: ServiceDep, request: Request) -> Response:
     """What an apply would change; a key that may only read will do."""
-    return rendered(await service.diff(caller, await request.body()))
+    return await rendered(await service.diff(caller, await request.body()))
 
 
 @router.post("/describe/{kind}/", response_model=ManifestAnswer)
 async def describe(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name) -> Response:
     """The manifest of a resource with its status; it can be applied again."""
-    return rendered(await service.describe(caller, kind, name))
+    return await rendered(await service.describe(caller, kind, name))
 
 
 @router.post("/get/{kind}/", response_model=ManifestAnswer)
@@ -95,7 +97,7 @@ async def get(  # noqa: PLR0917 - one for each query parameter
         "pageToken": page_token or None,
     }
     query = GetQuery.model_validate({key: value for key, value in given.items() if value})
-    return rendered(await service.get(caller, kind, query))
+    return await rendered(await service.get(caller, kind, query))
 
 
 @router.post("/delete/{kind}/", response_model=ManifestAnswer)
@@ -109,7 +111,7 @@ async def delete(
     keyed: Keyed,
 ) -> Response:
     """Delete a resource that no other names."""
-    return rendered(await service.delete(caller, kind, name, dry_run=dry_run, keyed=keyed))
+    return await rendered(await service.delete(caller, kind, name, dry_run=dry_run, keyed=keyed))
 
 
 @router.post("/deploy/{kind}/", response_model=ManifestAnswer)
@@ -123,7 +125,7 @@ async def deploy(
     keyed: Keyed,
 ) -> Response:
     """Let a resource be prompted."""
-    return rendered(await service.deploy(caller, kind, name, dry_run=dry_run, keyed=keyed))
+    return await rendered(await service.deploy(caller, kind, name, dry_run=dry_run, keyed=keyed))
 
 
 @router.post("/undeploy/{kind}/", response_model=ManifestAnswer)
@@ -137,7 +139,7 @@ async def undeploy(
     keyed: Keyed,
 ) -> Response:
     """Let a resource not be prompted any more."""
-    return rendered(await service.undeploy(caller, kind, name, dry_run=dry_run, keyed=keyed))
+    return await rendered(await service.undeploy(caller, kind, name, dry_run=dry_run, keyed=keyed))
 
 
 @router.post("/retry/{kind}/", response_model=ManifestAnswer)
@@ -152,13 +154,15 @@ async def retry(
     keyed: Keyed,
 ) -> Response:
     """Let the turn of a session that failed go on from the steps that failed."""
-    return rendered(await service.retry(caller, kind, name, step, dry_run=dry_run, keyed=keyed))
+    return await rendered(
+        await service.retry(caller, kind, name, step, dry_run=dry_run, keyed=keyed)
+    )
 
 
 @router.post("/history/{kind}/", response_model=ManifestAnswer)
 async def history(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name) -> Response:
     """The revisions of a flow or an agent, newest first."""
-    return rendered(await service.history(caller, kind, name))
+    return await rendered(await service.history(caller, kind, name))
 
 
 @router.post("/undo/{kind}/", response_model=ManifestAnswer)
@@ -175,7 +179,9 @@ async def undo(
     keyed: Keyed,
 ) -> Response:
     """Make a flow or an agent again what it was at a revision; that is a new revision."""
-    return rendered(await service.undo(caller, kind, name, revision, dry_run=dry_run, keyed=keyed))
+    return await rendered(
+        await service.undo(caller, kind, name, revision, dry_run=dry_run, keyed=keyed)
+    )
 
 
 @router.post("/logs/{kind}/", response_model=ManifestAnswer)
@@ -187,20 +193,20 @@ async def logs(
     i: Annotated[int, Query(description="Most entries.", ge=1, le=1000)] = 100,
 ) -> Response:
     """What happened with a resource: its journal; of agents and sessions, events and steps too."""
-    return rendered(await service.logs(caller, kind, name, i))
+    return await rendered(await service.logs(caller, kind, name, i))
 
 
 @router.post("/example-manifest/{kind}/", response_model=ManifestAnswer)
 @router.post("/example_manifest/{kind}/", response_model=ManifestAnswer, include_in_schema=False)
 async def example_manifest(caller: CallerDep, service: ServiceDep, kind: Kind) -> Response:
     """A manifest of the kind that applies as it is."""
-    return rendered(await service.example_manifest(caller, kind))
+    return await rendered(await service.example_manifest(caller, kind))
 
 
 @router.post("/json-schema/{kind}/", response_model=ManifestAnswer)
 async def json_schema(caller: CallerDep, service: ServiceDep, kind: Kind) -> Response:
     """The JSON Schema of the kind's manifests."""
-    return rendered(await service.json_schema(caller, kind))
+    return await rendered(await service.json_schema(caller, kind))
 
 
 @router.post(
@@ -217,4 +223,4 @@ async def prompt(
 ) -> Response:
     """Launch a session of an agent, and wait for its answer; with a key, for that of the same."""
     body = await request.body()
-    return rendered(await service.prompt(caller, name, body, idempotency_key))
+    return await rendered(await service.prompt(caller, name, body, idempotency_key))

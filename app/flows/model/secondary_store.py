@@ -84,14 +84,18 @@ class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
         store._missed = missed
         return store
 
-    def unpersisted_serialized(self, compression: bool) -> dict[str, bytes]:
+    def unpersisted_serialized(
+        self, compression: bool, max_values: int | None = None
+    ) -> dict[str, bytes]:
         """The new values, each as `b"<class name>:<VersionedModel.serialize()>"`.
 
         Raises:
             SerializationError: a value's class is not registered, so it could not be read back.
+            SizeLimitError: one is more than could be read back in reasonable time.
         """
         return {
-            key: _serialized(value, compression) for key, value in self.unpersisted_values.items()
+            key: _serialized(value, compression, max_values)
+            for key, value in self.unpersisted_values.items()
         }
 
     def mark_persisted(self, keys: str | Iterable[str]) -> None:
@@ -186,11 +190,11 @@ class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
 _UNPERSISTED = frozenset({ValueState.NEW, ValueState.DELETED})
 
 
-def _serialized(value: VersionedModel, compression: bool) -> bytes:
+def _serialized(value: VersionedModel, compression: bool, max_values: int | None) -> bytes:
     name = type(value).__name__
     if registered_model(name) is not type(value):
         raise SerializationError(f"Another class is registered as {name!r}")
-    return name.encode() + b":" + value.serialize(compression)
+    return name.encode() + b":" + value.serialize(compression, max_values=max_values)
 
 
 def _deserialized(payload: bytes) -> VersionedModel:

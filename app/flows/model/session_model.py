@@ -8,9 +8,10 @@ from pydantic_core import ErrorDetails
 from app.errors import BadRequestError, is_public, public_text
 from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.versioned import VersionedModel
-from app.kit.storable import load_json
+from app.kit.storable import check_values, load_json
 
 _MAX_FAULTS = 100  # of seed data, that are named
+MAX_INPUT_VALUES = 100_000  # of the JSON of an input, that are read: within some 20 ms
 
 
 class SessionModel(VersionedModel):
@@ -120,13 +121,14 @@ BUILT_IN_FIELDS = frozenset(SessionModel.model_fields)
 
 
 def parse_json(text: str) -> Any:
-    """What a text is the JSON of; the text itself if it is none, too deep, or of a text.
+    """What a text is the JSON of; the text itself if it is none, of a text, too deep or too large.
 
     What somebody puts between quotation marks stays as it is written.
     """
     if not text.lstrip().startswith(_JSON_STARTS):
         return text
     try:
+        check_values(text.encode(errors="surrogatepass"), MAX_INPUT_VALUES)
         return load_json(text, clean=True)
     except ValueError:
         return text

@@ -9,7 +9,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from app.errors import DefinitionMismatchError, public_text
 from app.flows.model.codec import compress, content_size, decompress
 from app.kit.invalid import InvalidValueError
-from app.sizes.limit import SizeLimit
+from app.sizes.limit import SizeLimit, check_value_count
 
 
 class SerializationError(DefinitionMismatchError):
@@ -35,6 +35,8 @@ class VersionedModel(BaseModel):
         compression: bool = False,
         include: IncEx | None = None,
         exclude: IncEx | None = None,
+        *,
+        max_values: int | None = None,
     ) -> bytes:
         """Gives `b"<schema version>:<0|1>:<payload>"`: JSON, as a zstandard frame if compressed.
 
@@ -42,13 +44,17 @@ class VersionedModel(BaseModel):
             compression: whether to compress the payload.
             include: only these fields; computed fields are stored only if named here.
             exclude: all but these fields.
+            max_values: most values that it may have in all; None for any number.
 
         Raises:
             SerializationError: a field holds something that its own type does not allow.
             SizeLimitError: it is more than could be read back in reasonable time.
         """
         payload = self._to_json(include, exclude)
-        SizeLimit(f"The session's {type(self).__name__}").add(len(payload))
+        what = f"The session's {type(self).__name__}"
+        SizeLimit(what).add(len(payload))
+        if max_values is not None:
+            check_value_count(what, payload, max_values)
         if compression:
             return b"%d:1:%b" % (self.schema_version, compress(payload))
         return b"%d:0:%b" % (self.schema_version, payload)

@@ -18,6 +18,7 @@ from app.db.models import Agent, AgentRevision, Session
 from app.enums import Quota
 from app.errors import BadRequestError, faults_within
 from app.invokers.llm import BUILT_IN_PROFILES
+from app.kit.concurrency.off_loop import off_loop
 from app.manifests.brokers.bases.history import chosen_revision, history_table
 from app.manifests.brokers.bases.stored import StoredBroker, attribute
 from app.manifests.brokers.bases.tool_reference import tool_reference
@@ -29,6 +30,7 @@ from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.reference import Reference
 from app.manifests.model.table import Column, Table
 from app.manifests.session_log import session_events
+from app.sizes.limit import is_long
 from app.threads.commands.start import ThreadStart
 from app.wire.budget import Budget
 from app.wire.names import FLOW_KEY_PATTERN
@@ -198,7 +200,10 @@ spec:
 
     @override
     async def spec_of(self, context: Context, row: Agent) -> dict[str, Any]:
-        return _spec(row.request_template, row.variables, row.flow)
+        template, variables, flow = row.request_template, row.variables, row.flow
+        return await off_loop(
+            lambda: _spec(template, variables, flow), heavy=is_long([template, variables])
+        )
 
     @override
     def normal_spec(self, manifest: Manifest[AgentSpec]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Only the names of declared fields are renamed; the keys of free mappings stay as
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -14,18 +15,28 @@ from app.manifests.text.limits import refuse
 _Names = Callable[[str], tuple[str, str]]
 
 
+@cache
+def _camel(field: str) -> tuple[str, str]:
+    return field, to_camel(field)
+
+
+@cache
+def _snake(field: str) -> tuple[str, str]:
+    return to_camel(field), field
+
+
 def to_snake_keys(value: Any, model: Any) -> Any:
     """A value as a manifest says it, in the names of `model`; those are taken too.
 
     Raises:
         BadRequestError: a field is there in both spellings.
     """
-    return _renamed(value, model, lambda field: (to_camel(field), field))
+    return _renamed(value, model, _snake)
 
 
 def to_camel_keys(value: Any, model: Any) -> Any:
     """A value in the names of `model`, as a manifest says it."""
-    return _renamed(value, model, lambda field: (field, to_camel(field)))
+    return _renamed(value, model, _camel)
 
 
 def camel_schema(schema: Any) -> Any:
@@ -45,14 +56,11 @@ def camel_schema(schema: Any) -> Any:
 def _renamed(value: Any, model: Any, names: _Names) -> Any:
     if isinstance(value, list):
         return [_renamed(item, model, names) for item in value]
-    models = list(_models(model))
-    if not isinstance(value, dict) or not models:
+    if not isinstance(value, dict):
         return value
-    fields = {
-        names(field)[0]: (names(field)[1], info.annotation)
-        for found in models
-        for field, info in found.model_fields.items()
-    }
+    fields = _fields(tuple(_models(model)), names)
+    if not fields:
+        return value
     result: dict[str, Any] = {}
     for key, item in value.items():
         new_key, annotation = fields.get(key, (key, None))
@@ -60,6 +68,16 @@ def _renamed(value: Any, model: Any, names: _Names) -> Any:
             refuse(f"the field {key} is there in two spellings")
         result[new_key] = _renamed(item, annotation, names)
     return result
+
+
+@cache
+def _fields(models: tuple[type[BaseModel], ...], names: _Names) -> dict[str, tuple[str, Any]]:
+    """By the name that a field has before, the name that it gets, and its type."""
+    return {
+        names(field)[0]: (names(field)[1], info.annotation)
+        for found in models
+        for field, info in found.model_fields.items()
+    }
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

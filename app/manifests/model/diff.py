@@ -9,6 +9,9 @@ from typing import Any, TypedDict
 
 import orjson
 
+from app.kit.concurrency.off_loop import off_loop
+from app.sizes.limit import is_long
+
 MASK = "***"
 
 # Of the changes of one resource: how many are shown, and bytes of all that they were and are.
@@ -41,6 +44,11 @@ def compare(before: Any, after: Any, path: str = "") -> list[FieldChange]:
     if more := sum(1 for _ in changes):
         found.append({"path": "", "op": "more", "from": None, "to": f"{more:,} more changes"})
     return found
+
+
+async def compared(before: Any, after: Any) -> list[FieldChange]:
+    """The same, beside the event loop where the values are large."""
+    return await off_loop(lambda: compare(before, after), heavy=is_long([before, after]))
 
 
 def masked(path: str, op: str) -> FieldChange:

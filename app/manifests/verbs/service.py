@@ -7,6 +7,7 @@ from typing import Any
 from app.access.caller import Caller, KeyScope
 from app.access.crypto import Vault
 from app.idempotency.request import KeyedRequest, request_hash
+from app.kit.concurrency.off_loop import off_loop
 from app.manifests.context import Context
 from app.manifests.journal import Entry, keep
 from app.manifests.model.table import GetQuery, table_data
@@ -20,6 +21,7 @@ from app.manifests.verbs.prune import prune as prune_undeclared
 from app.manifests.verbs.runner import Answer, VerbRunner, answer, trial
 from app.sessions.runtime import Runtime
 from app.sessions.turn.opening import StartIdentity
+from app.sizes.limit import is_long
 from app.threads.commands.send import send_message
 from app.threads.commands.start import ThreadStart
 
@@ -81,7 +83,8 @@ class ManifestService:
     ) -> Answer:
         verbs = self._verbs
         apply = Apply(caller, verbs.brokers, entry, changes=changes)
-        documents = apply.parse(await load_text(body))
+        texts = await load_text(body)
+        documents = await off_loop(lambda: apply.parse(texts), heavy=is_long(texts))
         pruned: list[Named] = []
         async with verbs.runtime.database.transaction() as db:
             if (before := await verbs.answered_before(db, keyed)) is not None:

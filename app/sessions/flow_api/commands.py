@@ -1,6 +1,5 @@
 """Sessions of any flow: start them, send them events, ask how they are, read their models."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from app.flows.flow import Flow
 from app.flows.model.session_model import SessionModel, parse_json
 from app.flows.template import queue_names
 from app.idempotency.request import request_hash
+from app.kit.concurrency.off_loop import off_loop
 from app.queue.live_workers import unserved_text
 from app.sessions.flow_api.responses import (
     change_response,
@@ -28,9 +28,7 @@ from app.sessions.turn.resuming import retry_invocation
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.visibility import check_usable
-from app.sizes.limit import exceeds
-
-_LITTLE = 5_000  # parts and characters of seed data that are checked within some milliseconds
+from app.sizes.limit import is_long
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +62,22 @@ async def start_session(
         EventNotAcceptedError: the first state does not take the start's event.
     """
     request = (key, start.user_info, start.seed_data, start.event, start.event_input)
-    identity = StartIdentity(start.idempotency_key, request_hash(*request), (key,))
+    heavy = is_long(list(request))
+    hash_ = await off_loop(lambda: request_hash(*request), heavy=heavy)
+    identity = StartIdentity(start.idempotency_key, hash_, (key,))
     if (before := await opened_before(runtime, caller, identity)) is not None:
         return before.answer
     flow = await runtime.catalog.get(caller.org_id, key)
     change = _change(caller, flow, start, identity.session_id(caller))
-    model = await _seeded(flow, _seed(start.seed_data))
+    model = await _seeded(flow, start.seed_data)
     model.session_id = change.session_id
     model.user_info = start.user_info
     given = TransitionInput(change.event, start.event_input, change.cause)
-    run = opening_run(runtime, flow, model, change, given)
+    run = opening_run(runtime, flow, model, change, given, heavy=heavy)
     await run.start()
     if start.event is not None:
         await run.send(start.event)
-    run.pack()
+    await run.pack()
     opened = await open_session(
         runtime,
         caller,
@@ -207,11 +207,9 @@ def _change(caller: Caller, flow: Flow, start: StartSession, session_id: str) ->
     return Change.opening(session_id, caller.org_id, new_session, event=start.event or "start")
 
 
-async def _seeded(flow: Flow, data: dict[str, Any]) -> SessionModel:
-    """The model of a new session; much data of a manifest's flow are checked in a thread."""
-    if not flow.trusted and exceeds(data, _LITTLE):
-        return await asyncio.to_thread(flow.seed, data)
-    return flow.seed(data)
+async def _seeded(flow: Flow, data: dict[str, Any] | str | None) -> SessionModel:
+    """The model of a new session; much data are checked in a thread."""
+    return await off_loop(lambda: flow.seed(_seed(data)), heavy=is_long(data))
 
 
 def _seed(data: dict[str, Any] | str | None) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from app.errors import BadRequestError
 from app.flows.grammar.reader import MAX_PATH_CHARS
 from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import PathError, select
+from app.kit.concurrency.off_loop import off_loop
 from app.kit.path_faults import path_fault
 from app.sessions.flow_api.commands import check_allowed
 from app.sessions.flow_api.responses import model_response
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.stored_values import with_stored_values
-from app.sizes.limit import MAX_BYTES, SizeLimit, size_of
+from app.sizes.limit import MAX_BYTES, SizeLimit, is_long, size_of
 
 
 async def read_model(
@@ -36,7 +37,7 @@ async def read_model(
     flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
     every = path is None or "@" in path or "*" in path
 
-    async def read(session: Snapshot) -> dict[str, Any]:
+    def dumped(session: Snapshot) -> dict[str, Any]:
         model = session.load_model(flow)
         dump, values = model.model_dump(mode="json"), model.secondary_store
         reads = {STORE} if every else reads_of_paths(path or "")
@@ -44,6 +45,9 @@ async def read_model(
             found = {key: values[key] for key in keys}
             dump[STORE] = {key: value.model_dump(mode="json") for key, value in found.items()}
         return dump
+
+    async def read(session: Snapshot) -> dict[str, Any]:
+        return await off_loop(lambda: dumped(session), heavy=session.is_heavy)
 
     whole = await with_stored_values(runtime, before, read)
     whole |= {
@@ -58,9 +62,14 @@ async def read_model(
         found = whole if path is None else await asyncio.to_thread(select, path, whole)
     except PathError as error:
         raise _bad_path(error.detail) from None
+    heavy = before.is_heavy or is_long(found)
+    return model_response(flow, before, await off_loop(lambda: _shown(found), heavy=heavy))
+
+
+def _shown(found: Any) -> str:
     shown = orjson.dumps(found)
     SizeLimit("What is shown of the session").add(len(shown))
-    return model_response(flow, before, shown.decode())
+    return shown.decode()
 
 
 async def _dialogue(runtime: Runtime, session_id: str) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from app.db.engine import EncodedJson
 from app.enums import MessageRole
 from app.flows.model.session_model import SessionModel
 from app.flows.move import ClosedAction, OpenedAction
@@ -22,6 +23,8 @@ from app.sessions.store.new_rows import (
     NewStep,
     StepFence,
     due_steps,
+    encoded,
+    is_heavy,
 )
 from app.sessions.store.snapshot import SessionHead
 
@@ -146,17 +149,31 @@ class Change:
         """The steps that a worker may take once it is committed."""
         return due_steps(self.steps, self.org_id)
 
+    @property
+    def is_heavy(self) -> bool:
+        """Whether it takes long to be written as JSON."""
+        event = self.client_event
+        texts = [event.input, event.answer] if event is not None else []
+        said = [*self.messages, *([self.growth] if self.growth else [])]
+        contents = [message.content for message in said]
+        stored = list(self.stored.values())
+        return is_heavy(self.steps, [texts, contents, stored])
+
     def add_goals(self, changes: Sequence[GoalChange]) -> None:
         """Takes over changes of goals; those that are new are declared by the last message."""
         self.goals += [GoalRow(change, self.message_count - 1) for change in changes]
 
-    def pack(self, model: SessionModel, *, compression: bool) -> None:
-        """Takes over the model and its secondary store as they will be stored."""
-        self.model = model.serialize(compression=compression)
+    def pack(self, model: SessionModel, *, compression: bool, max_values: int) -> None:
+        """Takes over the model and its secondary store as they will be stored.
+
+        Raises:
+            SizeLimitError: one of them has more bytes or values than may be stored.
+        """
+        self.model = model.serialize(compression=compression, max_values=max_values)
         if model._history != self.chart.history:  # noqa: SLF001 - the engine's own attribute
             self.chart = replace(self.chart, history=model._history)  # noqa: SLF001
         values = model.secondary_store
-        self.stored = values.unpersisted_serialized(compression)
+        self.stored = values.unpersisted_serialized(compression, max_values)
         self.deleted = sorted(values.deleted_keys)
 
     def document(self, **extra: Any) -> dict[str, Any]:
@@ -203,3 +220,8 @@ class Change:
         if is_fork or self.client_event is None:
             return message.created_by
         return self.client_event.created_by
+
+
+async def written(change: Change, **extra: Any) -> EncodedJson:
+    """The document of a change, as `Change.document` gives it, as JSON."""
+    return await encoded(lambda: change.document(**extra), heavy=change.is_heavy)

@@ -1,17 +1,22 @@
 """The rows that a change adds: a session, an event, messages, an invocation, steps."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import orjson
 
+from app.db.engine import EncodedJson
 from app.db.models import MessageStatus, StepStatus
 from app.enums import MessageRole, StepKind, ThreadVisibility
 from app.flows.graph import PlannedStep
 from app.flows.scope import StepScope
+from app.kit.concurrency.off_loop import LIGHT_BYTES, off_loop
 from app.kit.ids import new_id
 from app.sessions.store.protocol import PROTOCOL, WHOLE_SCOPE
-from app.sizes.limit import size_of
+from app.sizes.limit import is_long, size_of
+
+_MANY_STEPS = 200
 
 
 class DueStep(NamedTuple):
@@ -186,3 +191,15 @@ def due_steps(steps: list[NewStep], org_id: str) -> list[DueStep]:
     """Those of new steps that a worker may take."""
     queued = (step for step in steps if step.status is StepStatus.QUEUED)
     return [DueStep(step.id, step.planned.queue, org_id) for step in queued]
+
+
+async def encoded(document: Callable[[], Any], *, heavy: bool) -> EncodedJson:
+    """The JSON of what a function gives, which may have dataclasses in it."""
+    return await off_loop(lambda: EncodedJson(orjson.dumps(document()).decode()), heavy=heavy)
+
+
+def is_heavy(steps: Sequence[NewStep], values: Any) -> bool:
+    """Whether it takes long to write new steps, and values beside them, as JSON."""
+    if len(steps) > _MANY_STEPS or sum(step.size for step in steps) > LIGHT_BYTES:
+        return True
+    return is_long(values)

@@ -17,6 +17,7 @@ from app.flows.model.secondary_store import SecondaryStore
 from app.flows.model.session_model import SessionModel
 from app.goals.turn import GoalStatus
 from app.idempotency.request import check_same
+from app.kit.concurrency.off_loop import LIGHT_BYTES, off_loop
 from app.sessions.store.chart_memory import ChartMemory
 from app.sessions.store.stored_rows import StoredGoal, StoredMessage, read_action
 
@@ -75,6 +76,16 @@ class Snapshot(SessionHead):
     loaded: dict[str, bytes] = field(default_factory=dict)
     missed: set[str] = field(default_factory=set, compare=False)
     sender_is_subscribed: bool = field(default_factory=bool)  # of an event, not of the row
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether the model, or what is done with all of it, takes long to be read."""
+        stored = [self.model, *(payload.partition(b":")[2] for payload in self.loaded.values())]
+        return sum(map(SessionModel.stored_size, stored)) > LIGHT_BYTES
+
+    async def open_model(self, flow: Flow) -> SessionModel:
+        """`load_model`, beside the event loop where that takes long."""
+        return await off_loop(lambda: self.load_model(flow), heavy=self.is_heavy)
 
     def load_model(self, flow: Flow) -> SessionModel:
         """The session's model, upgraded to the flow's schema version where it is older.

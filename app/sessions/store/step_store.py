@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from app.db.engine import EncodedJson
 from app.sessions.store.claim import Claim, Composite, composites_of
-from app.sessions.store.new_rows import DueStep, NewStep, StepFence
+from app.sessions.store.new_rows import DueStep, NewStep, StepFence, encoded, is_heavy
 from app.sessions.store.outcome import Superseded
 from app.sessions.store.sql import change_sql, read_sql, step_sql
 from app.sizes.limit import SizeLimit
@@ -76,22 +77,28 @@ class StepStore:
             composites: (id, result) of composites that are done with this step.
             steps: what starts now.
         """
-        document = {
-            "step_id": claim.step_id,
-            "attempt": claim.attempt,
-            "result": result,
-            "counted": None if steps else parent_id,
-            "chain": parent_id if steps else None,
-            "to_come": to_come,
-            "cut": cut,
-            "composites": [{"id": id_, "result": text} for id_, text in composites],
-            "steps": [step.row() for step in steps],
-        }
-        return await self._write(step_sql.ADVANCE, document)
+
+        def document() -> dict[str, Any]:
+            return {
+                "step_id": claim.step_id,
+                "attempt": claim.attempt,
+                "result": result,
+                "counted": None if steps else parent_id,
+                "chain": parent_id if steps else None,
+                "to_come": to_come,
+                "cut": cut,
+                "composites": [{"id": id_, "result": text} for id_, text in composites],
+                "steps": [step.row() for step in steps],
+            }
+
+        texts = [result, *(text for _, text in composites)]
+        heavy = is_heavy(steps, texts)
+        return await self._write(step_sql.ADVANCE, await encoded(document, heavy=heavy))
 
     async def count(self, results: list[ChildResult]) -> list[bool]:
         """Writes results after which their parallels and maps go on; whether each was written."""
-        rows = await self._change(step_sql.COUNT, results)
+        heavy = is_heavy([], [one.result for one in results])
+        rows = await self._change(step_sql.COUNT, await encoded(lambda: results, heavy=heavy))
         written = {row["id"] for row in rows}
         return [one.step_id in written for one in results]
 
@@ -211,10 +218,12 @@ class StepStore:
         rows = await self._pool.fetch(read_sql.CALL_RESULTS, invocation_id, _MAX_RESULTS)
         return [row["result"] for row in rows]
 
-    async def _write(self, statement: str, document: dict[str, Any], *model: bytes) -> bool:
+    async def _write(self, statement: str, document: EncodedJson, *model: bytes) -> bool:
         return bool(await self._change(statement, document, *model))
 
-    async def _change(self, statement: str, document: Any, *model: bytes) -> list[asyncpg.Record]:
+    async def _change(
+        self, statement: str, document: EncodedJson, *model: bytes
+    ) -> list[asyncpg.Record]:
         rows: list[asyncpg.Record]
         for _ in range(_TRIES - 1):
             try:

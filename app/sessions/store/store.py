@@ -10,7 +10,7 @@ import asyncpg
 from app.db.models import Action, InvocationStatus
 from app.errors import NotFoundError
 from app.flows.model.secondary_store import MAX_LOADED
-from app.sessions.store.change import Change
+from app.sessions.store.change import Change, written
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import DueStep
 from app.sessions.store.outcome import NotStarted, Resumed, Started, Superseded
@@ -165,12 +165,13 @@ class SessionStore(StepStore, MessageReads):
         forms, fence = change_sql.START, {}
         if change.started_by is not None:
             forms, fence = change_sql.START_CHILD, change.started_by._asdict()
-        rows = await self._change(_statement(forms, change), change.document(**fence), change.model)
+        document = await written(change, **fence)
+        rows = await self._change(_statement(forms, change), document, change.model)
         return Started(rows[0]["created"]) if rows else NotStarted()
 
     async def admit(self, change: Change) -> bool:
         """Writes what a client's event did."""
-        return await self._write_event(change_sql.ADMIT, change, change.document())
+        return await self._write_event(change_sql.ADMIT, change)
 
     async def complete(
         self,
@@ -191,9 +192,8 @@ class SessionStore(StepStore, MessageReads):
             "closed_as": InvocationStatus.DONE if error is None else failed,
             "closed_error": error,
         }
-        return await self._write(
-            _statement(change_sql.COMPLETE, change), change.document(**closing), change.model
-        )
+        document = await written(change, **closing)
+        return await self._write(_statement(change_sql.COMPLETE, change), document, change.model)
 
     async def close(
         self, invocation_id: str, change: Change, error: str, *, cancelled: bool
@@ -201,11 +201,11 @@ class SessionStore(StepStore, MessageReads):
         """Writes the end of an invocation from outside; its open steps are superseded."""
         status = InvocationStatus.CANCELLED if cancelled else InvocationStatus.FAILED
         closing = {"closes": invocation_id, "closed_as": status, "closed_error": error}
-        return await self._write_event(change_sql.CLOSE, change, change.document(**closing))
+        return await self._write_event(change_sql.CLOSE, change, **closing)
 
     async def resume(self, failed: FailedInvocation, change: Change) -> Resumed | Superseded:
         """Lets a failed invocation go on as the new one of the change."""
-        document = change.document(resumes=failed.id)
+        document = await written(change, resumes=failed.id)
         rows = await self._change(_statement(change_sql.RESUME, change), document, change.model)
         due = [DueStep(*row) for row in rows]
         return Resumed(due) if due else Superseded()
@@ -276,8 +276,9 @@ class SessionStore(StepStore, MessageReads):
         below = await self._pool.fetch(read_sql.ACTIONS_BELOW, row["id"])
         return [read_action(action["action"]) for action in below]
 
-    async def _write_event(self, forms: Forms, change: Change, document: dict[str, Any]) -> bool:
+    async def _write_event(self, forms: Forms, change: Change, **extra: Any) -> bool:
         """Writes a change that may have a client's event."""
+        document = await written(change, **extra)
         try:
             return await self._write(_statement(forms, change), document, change.model)
         except asyncpg.UniqueViolationError:

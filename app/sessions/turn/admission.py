@@ -9,6 +9,7 @@ from app.enums import Quota
 from app.errors import SessionBusyError
 from app.flows.flow import Flow
 from app.idempotency.request import request_hash
+from app.kit.concurrency.off_loop import off_loop
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
@@ -20,6 +21,7 @@ from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.announce import announce
 from app.sessions.turn.run import transition_run
 from app.sessions.turn.transition_input import TransitionInput, refused_while_running
+from app.sizes.limit import is_long
 from app.wire.budget import Budget
 
 # Other changes of the session that may win the race before the client gets a 409.
@@ -58,14 +60,21 @@ class EventRequest:
         budget = [] if self.budget is None else [self.budget.stored()]
         return request_hash(self.event, self.input, self.content, self.updates, *budget)
 
-    def client_event(self, caller: Caller, change: Change, answer: dict[str, Any]) -> ClientEvent:
-        """The row that is kept of it."""
+    @property
+    def is_heavy(self) -> bool:
+        """Whether it takes long to be read whole."""
+        return is_long([self.input, self.content, self.updates])
+
+    def client_event(
+        self, caller: Caller, change: Change, answer: dict[str, Any], hash_: bytes
+    ) -> ClientEvent:
+        """The row that is kept of it, with its hash."""
         return ClientEvent(
             id=change.cause.id,
             name=change.event,
             input=self.input,
             created_by=caller.user_id,
-            request_hash=self.hash.hex(),
+            request_hash=hash_.hex(),
             idempotency_key=self.idempotency_key,
             answer=answer,
         )
@@ -91,6 +100,7 @@ async def admit(
         IdempotencyMismatchError: the key came before, with another request.
         SessionBusyError: others change the session all the time.
     """
+    hash_ = await off_loop(lambda: request.hash, heavy=request.is_heavy)
 
     async def write(before: Snapshot, lock: HeldLock | None) -> dict[str, Any] | Superseded:
         flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
@@ -98,16 +108,14 @@ async def admit(
         if request.brings_work and change.steps:
             caller.need(Quota.RUNNING_STEPS, Quota.STORED_BYTES)
         response = answer(before, flow, change)
-        change.client_event = request.client_event(caller, change, response)
+        change.client_event = request.client_event(caller, change, response, hash_)
         if not await runtime.store.admit(change):
             return Superseded()
         await announce(runtime, change, lock)
         return response
 
     key = request.idempotency_key
-    return await change_once(
-        runtime, caller, session_id, key, request.hash, allow=allow, write=write
-    )
+    return await change_once(runtime, caller, session_id, key, hash_, allow=allow, write=write)
 
 
 async def change_once(
@@ -168,4 +176,4 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
     run = await transition_run(runtime, flow, before, given, lambda run: run.send(event))
     if request.event is None and (before.budget or request.budget):
         run.change.budget = with_message(before.budget, request.budget)
-    return run.pack()
+    return await run.pack()

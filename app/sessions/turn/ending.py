@@ -62,7 +62,7 @@ async def _ending_change(
             )
             if run.change.invocation is not None:
                 await _check_length(runtime, before)
-            return run.pack(), None
+            return await run.pack(), None
         except Exception as error:
             if is_infrastructure(error):
                 raise
@@ -76,7 +76,7 @@ async def _ending_change(
         # Without an error in the session nothing failed before in this turn.
         left = await runtime.store.failed_states(before.id) if before.task_error else set()
         run = await transition_run(runtime, flow, before, ended, lambda run: run.fail(left))
-        return run.pack(), ended.error
+        return await run.pack(), ended.error
     except Exception as error:
         if is_infrastructure(error):
             raise

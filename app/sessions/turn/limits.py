@@ -14,12 +14,14 @@ class TurnLimits:
         max_attempts: of a step whose template does not say.
         invocation_seconds: after which an invocation fails by itself.
         compression: whether stored models are compressed.
+        model_values: most values that a model, or a value of its secondary store, may have.
         history_characters: of the dialogue that its templates are shown.
     """
 
     max_attempts: int
     invocation_seconds: float
     compression: bool
+    model_values: int
     history_characters: int
 
     @classmethod
@@ -29,5 +31,6 @@ class TurnLimits:
             settings.step.max_attempts,
             settings.step.invocation_seconds,
             settings.session.compression,
+            settings.session.model_values,
             settings.session.history_characters,
         )

@@ -26,6 +26,7 @@ from app.flows.rendering.store_reads import STORE, reads_of_paths, stored_keys
 from app.flows.select import Selection
 from app.flows.template import Node, map_paths
 from app.invokers.invoker import MarkedText
+from app.kit.concurrency.off_loop import off_loop
 
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -45,6 +46,7 @@ class RenderSource:
 
     Attributes:
         load_model: the session's model; asked only where a template reads a field of it.
+        heavy: whether what is done with all of the model takes long.
         moment: what `current_datetime` shows; fixed for all steps of an invocation.
         task_error: why the last invocation failed, if it did.
         user_info: who the session is for, if its client said so.
@@ -59,6 +61,7 @@ class RenderSource:
     read_dialogue: ReadDialogue
     task_error: str | None = None
     user_info: dict[str, Any] | None = None
+    heavy: bool = False
 
     async def data(self, reads: Collection[str] = ()) -> dict[str, Any]:
         """The render data; the dialogue and stored values are in it only where `reads` names them.
@@ -67,6 +70,16 @@ class RenderSource:
             ValueNotLoadedError: a stored value is read that is not loaded.
             SerializationError: the model holds, or a computed field of it gives, what is no JSON.
         """
+        data = await off_loop(lambda: self._of_model(reads), heavy=self.heavy)
+        if not _DIALOGUE.isdisjoint(reads):
+            dialogue = await self.read_dialogue()
+            said = [(element.role, element.text) for element in dialogue]
+            data["chat_history"] = format_dialogue(said) if said else ""
+            data["dialogue"] = [element.record() for element in dialogue]
+        return data
+
+    def _of_model(self, reads: Collection[str]) -> dict[str, Any]:
+        """What of the render data is in the model, or made of what came with the event."""
         model = self.load_model()
         model.actor_input = self.actor_input
         try:
@@ -82,11 +95,6 @@ class RenderSource:
         if (keys := stored_keys(reads, model.secondary_store)) is not None:
             values = {key: model.secondary_store[key] for key in keys}
             data[STORE] = {key: value.model_dump(mode="json") for key, value in values.items()}
-        if not _DIALOGUE.isdisjoint(reads):
-            dialogue = await self.read_dialogue()
-            said = [(element.role, element.text) for element in dialogue]
-            data["chat_history"] = format_dialogue(said) if said else ""
-            data["dialogue"] = [element.record() for element in dialogue]
         return data
 
     async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:

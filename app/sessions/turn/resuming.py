@@ -10,6 +10,7 @@ from app.access.caller import Caller
 from app.errors import ConflictError, DefinitionMismatchError, NotFoundError
 from app.flows.flow import Flow
 from app.idempotency.request import request_hash
+from app.kit.concurrency.off_loop import off_loop
 from app.sessions.locks import HeldLock
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
@@ -122,7 +123,7 @@ async def _change(runtime: Runtime, before: Snapshot, failed: FailedInvocation) 
     change = Change.of(before, cause=Cause.new_event(), event=RETRY_EVENT, error=None)
     flow = await _flow(runtime, before)
     change.put_into(failed.state, flow)
-    change.model = _model(runtime, before, failed, flow)
+    change.model = await _model(runtime, before, failed, flow)
     change.invocation = NewInvocation(
         failed.state,
         failed.event,
@@ -141,16 +142,21 @@ async def _flow(runtime: Runtime, before: Snapshot) -> Flow | None:
         return None
 
 
-def _model(
+async def _model(
     runtime: Runtime, before: Snapshot, failed: FailedInvocation, flow: Flow | None
 ) -> bytes:
     """The session's model as it was before the failure, but for what the failure ended for good."""
     if flow is None:  # its workers have it
         return failed.model
+    session = replace(before, state=failed.state, model=failed.model)
+
+    def resumed() -> bytes:
+        model = session.load_model(flow)
+        if not model.resume():
+            return failed.model
+        return model.serialize(compression=runtime.settings.session.compression)
+
     try:
-        model = replace(before, state=failed.state, model=failed.model).load_model(flow)
+        return await off_loop(resumed, heavy=session.is_heavy)
     except DefinitionMismatchError:
         return failed.model
-    if not model.resume():
-        return failed.model
-    return model.serialize(compression=runtime.settings.session.compression)

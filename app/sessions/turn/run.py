@@ -17,9 +17,15 @@ from app.sessions.turn.transition_input import TransitionInput
 
 
 def opening_run(
-    runtime: Runtime, flow: Flow, model: SessionModel, change: Change, given: TransitionInput
+    runtime: Runtime,
+    flow: Flow,
+    model: SessionModel,
+    change: Change,
+    given: TransitionInput,
+    *,
+    heavy: bool = False,
 ) -> TransitionRun:
-    """The transition that starts a session."""
+    """The transition that starts a session; `heavy`: what is done with all its model takes long."""
     return TransitionRun(
         flow,
         model,
@@ -27,6 +33,7 @@ def opening_run(
         given,
         read_dialogue=dialogue_reader(runtime, change.session_id),
         limits=TurnLimits.of(runtime.settings),
+        heavy=heavy,
     )
 
 
@@ -47,7 +54,7 @@ async def transition_run(
 
     async def run(session: Snapshot) -> TransitionRun:
         reader = dialogue_reader(runtime, session.id)
-        made = TransitionRun.of(flow, session, given, read_dialogue=reader, limits=limits)
+        made = await TransitionRun.of(flow, session, given, read_dialogue=reader, limits=limits)
         await move(made)
         return made
 

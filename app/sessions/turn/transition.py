@@ -15,6 +15,7 @@ from app.flows.rendering.jinja import TemplateError, storable
 from app.flows.template import Render
 from app.flows.timers import MAX_PENDING
 from app.invokers.invoker import Finish
+from app.kit.concurrency.off_loop import off_loop
 from app.sessions.store.cause import CauseKind
 from app.sessions.store.change import Change
 from app.sessions.store.new_rows import NewInvocation, NewMessage
@@ -29,7 +30,7 @@ from app.sessions.turn.transition_input import (
     refused_while_running,
     said_by_user,
 )
-from app.sizes.limit import SizeLimitError
+from app.sizes.limit import SizeLimitError, is_long
 from app.wire.messages import ErrorCode, error_block, plain_text
 
 _CUT = "{} ended at the limit of its length."
@@ -49,6 +50,7 @@ class TransitionRun:
         given: what is sent.
         read_dialogue: reads the dialogue as it was before the change.
         limits: of the invocation that it may start.
+        heavy: whether what is done with all of the model takes long.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class TransitionRun:
         *,
         read_dialogue: ReadDialogue,
         limits: TurnLimits,
+        heavy: bool = False,
     ) -> None:
         self._flow = flow
         self._model = model
@@ -67,10 +70,11 @@ class TransitionRun:
         self._read_dialogue = read_dialogue
         self._limits = limits
         self._failure: NewMessage | None = None
+        self._heavy = heavy or is_long([given.input, given.updates])
         self.change = change
 
     @classmethod
-    def of(
+    async def of(
         cls,
         flow: Flow,
         before: Snapshot,
@@ -84,11 +88,13 @@ class TransitionRun:
         Raises:
             DefinitionMismatchError: the stored session does not fit the flow.
         """
-        model = before.load_model(flow)
-        model.update(given.updates)
+        model = await before.open_model(flow)
+        await off_loop(lambda: model.update(given.updates), heavy=is_long(given.updates))
         error = given.error or (before.task_error if given.internal else None)
         change = Change.of(before, cause=given.cause, event=given.event, error=error)
-        return cls(flow, model, change, given, read_dialogue=read_dialogue, limits=limits)
+        run = cls(flow, model, change, given, read_dialogue=read_dialogue, limits=limits)
+        run._heavy = run._heavy or before.is_heavy
+        return run
 
     async def start(self) -> None:
         """Enters the flow's initial state."""
@@ -148,11 +154,19 @@ class TransitionRun:
         except EventNotAcceptedError:  # none of its guards holds
             return None
 
-    def pack(self) -> Change:
-        """The change, with the model as it is stored."""
+    async def pack(self) -> Change:
+        """The change, with the model as it is stored.
+
+        Raises:
+            SizeLimitError: the model is too large.
+        """
         if self._flow.invokes(self.change.state) and self.change.invocation is None:
             raise AssertionError(f"nothing would ever leave state {self.change.state!r}")
-        self.change.pack(self._model, compression=self._limits.compression)
+        compression, most = self._limits.compression, self._limits.model_values
+        await off_loop(
+            lambda: self.change.pack(self._model, compression=compression, max_values=most),
+            heavy=self._heavy,
+        )
         return self.change
 
     async def _move(self, event: str, actor_input: str) -> Entered:
@@ -274,6 +288,7 @@ class TransitionRun:
             session_id=self.change.session_id,
             state=self.change.state,
             load_model=lambda: self._model,
+            heavy=self._heavy,
             actor_input=self._model.actor_input,
             task_error=self.change.error,
             user_info=self._model.user_info,

@@ -123,7 +123,7 @@ class SessionOpener:
         event = call.event or next(iter(flow.next_actions(change.state)), None)
         if event is not None and change.invocation is None:
             await run.send(event)
-        run.pack()
+        await run.pack()
         return change
 
 

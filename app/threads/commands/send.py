@@ -5,11 +5,13 @@ from typing import Any
 from app.access.caller import Caller
 from app.catalog.tools import find_tools
 from app.flows.flow import Flow
+from app.kit.concurrency.off_loop import off_loop
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
+from app.sizes.limit import is_long
 from app.threads.commands.budget import check_budget_prices
 from app.threads.commands.goals import (
     DECLARED,
@@ -42,7 +44,10 @@ async def send_message(
         IdempotencyMismatchError: the key came before, with another request.
     """
     said = request.message or (TURN_OF_GOALS if declares_goals(request) else None)
-    text, blocks = text_and_blocks(said) if said is not None else ("", [])
+    heavy = is_long(request)
+    text, blocks = (
+        await off_loop(lambda: text_and_blocks(said), heavy=heavy) if said is not None else ("", [])
+    )
 
     def answer(before: Snapshot, _flow: Flow, change: Change) -> dict[str, Any]:
         # The sender has what it sent: what is new to it begins with the answer.
@@ -56,7 +61,10 @@ async def send_message(
             check_takes_goals(session)
 
     own = {"client_context", "analysis_scope", "client_tools", "tools", "invoke_skills"}
-    updates = request.model_dump(mode="json", include=own | DECLARED, exclude_none=True)
+    updates = await off_loop(
+        lambda: request.model_dump(mode="json", include=own | DECLARED, exclude_none=True),
+        heavy=heavy,
+    )
 
     async def resolve(before: Snapshot) -> dict[str, Any]:
         await check_goals(runtime, caller, request.goals)

@@ -10,7 +10,9 @@ from app.enums import MessageRole
 from app.errors import BadRequestError, FieldError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.library.chat import KEY
+from app.flows.model.session_model import SessionModel
 from app.idempotency.request import request_hash
+from app.kit.concurrency.off_loop import off_loop
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
 from app.sessions.store.limits import session_budget
@@ -18,6 +20,7 @@ from app.sessions.store.new_rows import NewMessage, NewSession, StepFence
 from app.sessions.turn.opening import StartIdentity, opened_before
 from app.sessions.turn.run import opening_run
 from app.sessions.turn.transition_input import TransitionInput
+from app.sizes.limit import is_long
 from app.threads.commands.budget import check_budget_prices
 from app.threads.commands.goals import DECLARED, check_goals, declares_goals, with_turn_of_goals
 from app.threads.commands.new_thread import open_thread, record_with_times
@@ -58,12 +61,13 @@ async def start_thread(
         IdempotencyMismatchError: the key came before, with another request.
     """
     request = with_turn_of_goals(request)
+    hash_ = await off_loop(lambda: _hash(request), heavy=is_long(request))
 
     async def prepare() -> ThreadStart:
         return ThreadStart(request)
 
     return await start_prepared_thread(
-        runtime, caller, StartIdentity(idempotency_key, _hash(request)), prepare
+        runtime, caller, StartIdentity(idempotency_key, hash_), prepare
     )
 
 
@@ -149,6 +153,30 @@ async def _enter(
     resolved: dict[str, Any],
 ) -> None:
     """Enters the flow's first state, appends the seeded messages, sends the user's last one."""
+    heavy = is_long(request)
+    model = await off_loop(lambda: _seeded(flow, request, resolved), heavy=heavy)
+    model.session_id = change.session_id
+    said = await off_loop(lambda: [text_and_blocks(m) for m in request.messages], heavy=heavy)
+    last = request.messages[-1] if request.messages else None
+    text, blocks = said[-1] if said else ("", [])
+    given = TransitionInput("start", text, change.cause, content=blocks)
+    run = opening_run(runtime, flow, model, change, given, heavy=heavy)
+    await run.start()
+    change.messages += [
+        NewMessage(MessageRole(message.role), content)
+        for message, (_, content) in zip(request.messages[:-1], said[:-1], strict=True)
+    ]
+    actions = flow.next_actions(change.state)
+    asks = last is None or last.role == "user"
+    if asks and change.invocation is None and actions:
+        await run.send(actions[0])
+    elif last is not None:
+        change.messages.append(NewMessage(MessageRole(last.role), blocks))
+    await run.pack()
+
+
+def _seeded(flow: Flow, request: StartAgentThreadRequest, resolved: dict[str, Any]) -> SessionModel:
+    """The model of the flow with what the request offers it, and what was found of that."""
     offered = request.model_dump(
         mode="json",
         include={
@@ -166,24 +194,9 @@ async def _enter(
     own = flow.model.own_fields()
     model = flow.model.seed({name: value for name, value in offered.items() if name in own})
     model.update(resolved)
-    model.session_id = change.session_id
     if declares_goals(request):
         model.update(request.model_dump(mode="json", include=DECLARED, exclude_none=True))
-    last = request.messages[-1] if request.messages else None
-    text, blocks = text_and_blocks(last) if last is not None else ("", [])
-    given = TransitionInput("start", text, change.cause, content=blocks)
-    run = opening_run(runtime, flow, model, change, given)
-    await run.start()
-    change.messages += [
-        NewMessage(MessageRole(m.role), text_and_blocks(m)[1]) for m in request.messages[:-1]
-    ]
-    actions = flow.next_actions(change.state)
-    asks = last is None or last.role == "user"
-    if asks and change.invocation is None and actions:
-        await run.send(actions[0])
-    elif last is not None:
-        change.messages.append(NewMessage(MessageRole(last.role), blocks))
-    run.pack()
+    return model
 
 
 def _hash(request: StartAgentThreadRequest) -> bytes:

@@ -7,9 +7,11 @@ import orjson
 from app.access.caller import Caller
 from app.errors import BadRequestError, EventNotAcceptedError
 from app.invokers.tool import ToolResult, fitted
+from app.kit.concurrency.off_loop import off_loop
 from app.sessions.runtime import Runtime
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
+from app.sizes.limit import is_long
 from app.threads.delta import read_thread
 from app.threads.record import changed_thread_fields
 from app.wire.client_tools import ClientToolResult, SubmitToolResultsRequest
@@ -37,8 +39,12 @@ async def submit_results(
     results = [_result(result) for result in request.tool_results]
     if not results:
         return await read_thread(runtime, caller, thread_id, load_messages=False)
-    updates = request.model_dump(mode="json", include={"client_tools"}, exclude_none=True)
-    text = orjson.dumps(results).decode()
+
+    def read() -> tuple[str, dict[str, Any]]:
+        updates = request.model_dump(mode="json", include={"client_tools"}, exclude_none=True)
+        return orjson.dumps(results).decode(), updates
+
+    text, updates = await off_loop(read, heavy=is_long(request))
     event = EventRequest(_EVENT, text, idempotency_key=idempotency_key, updates=updates)
     try:
         return await admit(

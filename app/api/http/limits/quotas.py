@@ -3,10 +3,9 @@
 Counted in the memory of each process of the API: a request costs no round trip.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from types import TracebackType
 from typing import Any
@@ -26,13 +25,11 @@ class _Count:
         at_once: its requests that are being answered.
         paid_until: until when its requests so far last at the rate that it may have.
         body_bytes: of the bodies of those requests.
-        reading: held while a large body is read: others of the same org wait.
     """
 
     at_once: int = 0
     paid_until: float = 0.0
     body_bytes: int = 0
-    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +124,6 @@ class Admission:
     ) -> None:
         self._org.body_bytes -= self._body_bytes
         self._quotas.release(self._caller, self._org, self._key)
-
-    @property
-    def reading(self) -> asyncio.Lock:
-        """Held while a large body of the org is read."""
-        return self._org.reading
 
     def take_bytes(self, size: int) -> None:
         """Counts bytes of its body.

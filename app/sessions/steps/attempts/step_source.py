@@ -8,6 +8,7 @@ from app.flows.graph import Graph
 from app.flows.rendering.jinja import TemplateError
 from app.flows.template import Node
 from app.invokers.invoker import MarkedText
+from app.kit.concurrency.off_loop import LIGHT_BYTES
 from app.sessions.runtime import Runtime
 from app.sessions.store.claim import Claim
 from app.sessions.store.snapshot import Snapshot
@@ -62,7 +63,7 @@ class StepSource:
         """What is read of the session's model."""
 
         async def run(session: Snapshot) -> T:
-            return read(session.load_model(self._flow))
+            return read(await session.open_model(self._flow))
 
         return await with_stored_values(self._runtime, self._session, run)
 
@@ -84,4 +85,5 @@ class StepSource:
             user_info=session.user_info,
             moment=self._claim.entered,
             read_dialogue=dialogue_reader(self._runtime, session.id),
+            heavy=session.is_heavy or len(self._claim.actor_input) > LIGHT_BYTES,
         )

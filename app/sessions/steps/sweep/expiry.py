@@ -47,6 +47,6 @@ async def _expire(runtime: Runtime, late: LateAction) -> None:
         log.exception("an action was open that nothing waited for", session_id=before.id)
         await runtime.store.expire_action(late.id)
         return
-    change = run.pack()
+    change = await run.pack()
     if await runtime.store.admit(change):
         await announce(runtime, change)

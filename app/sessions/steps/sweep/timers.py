@@ -62,7 +62,7 @@ async def _sent(runtime: Runtime, before: Snapshot, timer: PendingTimer) -> Chan
         raise EventRefusedError(f"The state {timer.state!r} was left.")
     given = TransitionInput(timer.event, timer.input, Cause.timer(timer.id))
     run = await transition_run(runtime, flow, before, given, lambda run: run.send(timer.event))
-    return run.pack()
+    return await run.pack()
 
 
 async def _check_number(runtime: Runtime, before: Snapshot) -> None:
