@@ -14,6 +14,7 @@ from app.kit.concurrency.tasks import end_tasks
 from app.kit.redis import LimitedRedis
 from app.queue.keys import wake_channel
 from app.queue.subscription import Subscription
+from app.quotas import QuotaExceededError
 
 T = TypeVar("T")
 # Of keys and seconds: those keys which changed within so many seconds, or are gone.
@@ -24,6 +25,7 @@ _LOOK_SECONDS = 5.0
 _LOOK_SECONDS_WITHOUT_REDIS = 0.5
 _MARGIN_SECONDS = 2.0  # a change has the time of its statement, not of its commit
 _NOTIFY_SECONDS = 0.1
+_CROWDED_SECONDS = 5.0
 
 
 class _Wait:
@@ -86,12 +88,26 @@ class Wakeups:
         return self._ended
 
     async def until(
-        self, key: str, check: Callable[[], Awaitable[T | None]], seconds: float
+        self,
+        key: str,
+        check: Callable[[], Awaitable[T | None]],
+        seconds: float,
+        *,
+        most: int | None = None,
     ) -> T | None:
         """What `check` gives, as soon as it gives something; None when the time is up or all end.
 
         It is asked at once, after each wake-up of the key, and where a look at the database finds
         that the key changed without one.
+
+        Args:
+            key: what is waited for.
+            check: looks at it.
+            seconds: most that it waits.
+            most: that may wait for the key here, as each of them looks at it after a wake-up.
+
+        Raises:
+            QuotaExceededError: it would have to wait, and so many do.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -105,6 +121,12 @@ class Wakeups:
                 left = deadline - loop.time()
                 if found is not None or left <= 0 or self._ended:
                     return found
+                if most is not None and len(self._waiting[key]) > most:
+                    raise QuotaExceededError(
+                        "session-waits",
+                        f"{most:,} requests wait for this session, the most that may at once.",
+                        retry_after=_CROWDED_SECONDS,
+                    )
                 async with held():
                     with suppress(TimeoutError):
                         async with asyncio.timeout(left):

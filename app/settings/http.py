@@ -74,6 +74,9 @@ class RequestSettings(BaseModel):
     org_at_once: int = Field(
         500, gt=0, description="Requests of an org that are answered, or held by a `wait`, at once"
     )
+    session_waits: int = Field(
+        100, gt=0, description="Requests that wait for one session, or thread, at once"
+    )
     org_body_bytes: int = Field(
         100_000_000, gt=0, description="Bytes of the bodies of those requests"
     )

@@ -65,7 +65,8 @@ async def wait_for_delta(
     if not seconds:
         await check()
     else:
-        await runtime.wakeups.until(thread_id, check, seconds)
+        most = runtime.settings.requests.session_waits
+        await runtime.wakeups.until(thread_id, check, seconds, most=most)
     return latest[0]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -135,3 +136,21 @@ async def test_an_account_may_say_fewer_requests_each_second(
     assert any(refused(answer, "key-requests-per-second") for answer in answers)
     answers = [await anonymous.get(AGENTS, headers=other) for _ in range(5)]
     assert all(answer.is_success for answer in answers)
+
+
+@quotas(session_waits=2)
+async def test_few_requests_wait_for_one_thread(client: httpx.AsyncClient) -> None:
+    """A change of a thread has each of them look at it, at the same moment."""
+    thread, other = await start(client, "Hello"), await start(client, "Hello")
+
+    def wait_for(thread: dict[str, str], wait: float = 0.2) -> Any:
+        query = {"next_token": thread["continuation_token"], "wait": wait}
+        return client.get(f"/v1/ai/threads/{thread['thread_id']}/delta", params=query)
+
+    waiting = [asyncio.create_task(wait_for(thread)) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    assert refused(await wait_for(thread), "session-waits")
+    assert (await wait_for(thread, wait=0)).is_success
+    assert (await wait_for(other, wait=0.01)).is_success
+    assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
+    assert (await wait_for(thread, wait=0.01)).is_success

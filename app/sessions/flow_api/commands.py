@@ -180,7 +180,8 @@ async def _watch(  # noqa: PLR0917 - who asks for what, for how long, for which 
         now = await runtime.store.status(caller.org_id, session_id)
         return now if mark(now) != mark(first) else None
 
-    return await runtime.wakeups.until(session_id, changed, seconds) or first
+    most = runtime.settings.requests.session_waits
+    return await runtime.wakeups.until(session_id, changed, seconds, most=most) or first
 
 
 def _mark(status: PollStatus) -> tuple[object, ...]:
