@@ -6,7 +6,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api import flow_views
-from app.api.deps import Reader, RuntimeDep
+from app.api.deps import ListDb, PageSize, PageToken, Reader, RuntimeDep
 from app.api.flow_views import FlowItem, FlowRecord
 from app.api.http.accept import choose
 from app.api.http.problems import problem_responses
@@ -33,10 +33,16 @@ _DIAGRAM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("")
-async def list_(caller: Reader, runtime: RuntimeDep) -> Page[FlowItem]:
+async def list_(
+    caller: Reader,
+    runtime: RuntimeDep,
+    db: ListDb,
+    page_token: PageToken = None,
+    limit: PageSize = 200,
+) -> Page[FlowItem]:
     """The flows that the org can run, by key."""
-    flows = await runtime.catalog.all(caller.org_id)
-    return Page(items=[flow_views.flow_item(flow) for flow in flows], next_token=None)
+    flows, token = await runtime.catalog.page(db, caller.org_id, limit=limit, page_token=page_token)
+    return Page(items=[flow_views.flow_item(flow) for flow in flows], next_token=token)
 
 
 @router.get("/{flow}")

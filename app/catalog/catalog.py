@@ -1,18 +1,22 @@
 """The flows that sessions run: those of the product, of the user's package, and of manifests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
+from sqlalchemy import JSON, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from app.catalog.compiled import CompiledFlows, FlowSource
-from app.db.engine import Database
+from app.db.engine import PAGE_BYTES, Database
 from app.errors import BadRequestError, FieldError, NotFoundError
 from app.flows.flow import Flow
 from app.flows.library import code_flows
 from app.flows.manifest.chart_source import number_of_states as states_in
 from app.flows.outline import number_of_states
 from app.flows.rendering.sandbox import SandboxRenderer
+from app.kit.paging import PageTokenError, cut_page, decode_token, encode_token
 from app.settings import FlowSettings
 
 _NEWEST = """
@@ -20,13 +24,25 @@ SELECT CASE WHEN NOT deleted THEN revision END FROM flow_revision
 WHERE org_id = $1 AND key = $2 ORDER BY revision DESC LIMIT 1"""
 _ONE = """
 SELECT spec, description FROM flow_revision WHERE org_id = $1 AND key = $2 AND revision = $3"""
-_ALL = """
-SELECT key, revision, description, number_of_states,
-  CASE WHEN number_of_states IS NULL THEN spec->'statechart' END AS statechart
+# Of what a page does not hold in its bytes, only the keys are read; it holds one in any case.
+_PAGE = text("""
+SELECT key, revision, CASE WHEN total <= :bytes OR place = 1 THEN description END AS description,
+  CASE WHEN total <= :bytes OR place = 1 THEN number_of_states END AS number_of_states,
+  CASE WHEN total <= :bytes OR place = 1 THEN statechart END AS statechart,
+  total <= :bytes OR place = 1 AS fits
 FROM (
-  SELECT DISTINCT ON (key) key, revision, description, number_of_states, spec, deleted
-  FROM flow_revision WHERE org_id = $1 ORDER BY key, revision DESC
-) newest WHERE NOT deleted"""
+  SELECT key, revision, description, number_of_states, statechart, row_number() OVER w AS place,
+    sum(coalesce(octet_length(description), 0) + coalesce(octet_length(statechart::text), 0))
+      OVER w AS total
+  FROM (
+    SELECT key, revision, description, number_of_states,
+      CASE WHEN number_of_states IS NULL THEN spec->'statechart' END AS statechart
+    FROM (
+      SELECT DISTINCT ON (key) key, revision, description, number_of_states, spec, deleted
+      FROM flow_revision WHERE org_id = :org_id AND key > :after ORDER BY key, revision DESC
+    ) newest WHERE NOT deleted ORDER BY key LIMIT :most
+  ) page WINDOW w AS (ORDER BY key)
+) sized ORDER BY key""").columns(statechart=JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +121,40 @@ class FlowCatalog:
             raise _missing(key)
         return await self._manifest(org_id, key, revision)
 
-    async def all(self, org_id: str) -> list[FlowSummary]:
-        """The flows that an org can run, each at its newest revision, by key; none is compiled.
+    async def page(
+        self, db: AsyncSession, org_id: str, *, limit: int, page_token: str | None
+    ) -> tuple[Sequence[FlowSummary], str | None]:
+        """A page of the flows that an org can run, each at its newest revision, by key.
 
-        So one that was saved by an older release is there too if it does not compile any more.
+        None is compiled: so one that was saved by an older release is there too if it does not
+        compile any more.
+
+        Returns:
+            The flows, and the token of the next page if there is one.
+
+        Raises:
+            PageTokenError: the token is none of ours.
         """
-        found = [FlowSummary.of(flow) for flow in self._in_code.values()]
-        for key, revision, description, number, chart in await self._database.pool.fetch(
-            _ALL, org_id
-        ):
-            number_of_states = states_in(chart) if number is None else number
-            found.append(FlowSummary(key, revision, description, number_of_states))
-        return sorted(found, key=lambda flow: flow.key)
+        after = _key_before(page_token) if page_token else ""
+        page = {"org_id": org_id, "after": after, "most": limit + 1, "bytes": db.info[PAGE_BYTES]}
+        rows = (await (await db.connection()).execute(_PAGE, page)).all()
+        found = [FlowSummary.of(flow) for key, flow in self._in_code.items() if key > after]
+        cut = next((row.key for row in rows if not row.fits), None)
+        found += [
+            FlowSummary(
+                row.key,
+                row.revision,
+                row.description,
+                states_in(row.statechart) if row.number_of_states is None else row.number_of_states,
+            )
+            for row in rows
+            if row.fits
+        ]
+        found.sort(key=lambda flow: flow.key)
+        if cut is not None:
+            fitting = [flow for flow in found if flow.key < cut]
+            return fitting[:limit], encode_token(fitting[:limit][-1].key)
+        return cut_page(found, limit, lambda last: encode_token(last.key))
 
     async def _manifest(self, org_id: str, key: str, revision: int) -> Flow:
         async def read() -> FlowSource:
@@ -126,6 +164,14 @@ class FlowCatalog:
             return FlowSource(row["spec"], row["description"])
 
         return await self._compiled.get(org_id, key, revision, read)
+
+
+def _key_before(page_token: str) -> str:
+    match decode_token(page_token):
+        case [key]:
+            return key
+        case _:
+            raise PageTokenError
 
 
 def _missing(key: str) -> NotFoundError:

@@ -6,10 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from app.catalog.compiled import CompiledFlows, FlowSource
 from app.db.engine import Database
 from app.flows.rendering.sandbox import SandboxRenderer
+from app.settings import Settings
+from app.settings.http import ListSettings
 from tests.flows.specs import greet
 from tests.support.manifests import manifest, post
 
@@ -104,3 +107,39 @@ async def test_a_flow_that_many_ask_for_is_compiled_once() -> None:
         assert len({id(flow) for flow in flows}) == 1
         compiled.close()
     assert reads == 1
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"lists": ListSettings(page_bytes=20_000)})
+
+
+async def listed(client: httpx.AsyncClient, **query: Any) -> list[list[str]]:
+    """The keys of all flows, page by page."""
+    pages, token = [], None
+    while token or not pages:
+        answer = await client.get("/v1/ai/flows", params=query | {"page_token": token or ""})
+        pages.append([flow["key"] for flow in answer.json()["items"]])
+        assert len(answer.content) < 25_000
+        token = answer.json()["next_token"]
+    return pages
+
+
+async def test_a_list_of_flows_is_given_in_pages(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    """Of any number of them, and of any length of what they say of themselves."""
+    await post(client, "apply", manifest("Flow", "greet", greet()))
+    await database.pool.execute(
+        "INSERT INTO flow_revision (org_id, key, revision, spec, description,"
+        " created_by, number_of_states) SELECT org_id, 'flow_' || n, revision, spec,"
+        " repeat('x', 8000), created_by, 1 FROM flow_revision, generate_series(1, 5) n"
+    )
+    every = ["chat", *(f"flow_{n}" for n in range(1, 6)), "greet"]
+    by_bytes = await listed(client)
+    assert [key for page in by_bytes for key in page] == every
+    assert max(map(len, by_bytes)) == 3
+    by_number = await listed(client, limit=2)
+    assert [key for page in by_number for key in page] == every
+    assert max(map(len, by_number)) == 2
+    assert (await client.get("/v1/ai/flows", params={"page_token": "x"})).status_code == 400
