@@ -16,6 +16,7 @@ from app.manifests.model.envelope import Envelope, Manifest
 from app.manifests.model.metadata import ManifestModel
 from app.manifests.model.table import Column, GetQuery
 from app.manifests.session_log import KEPT_EVENTS, kept_log, session_events
+from app.sessions.deletion import end_if_long
 from app.sessions.store.chart_memory import ChartMemory
 from app.sessions.turn.resuming import check_retry, last_turn_failed, retry_invocation
 from app.sessions.visibility import check_deletable, check_usable, select_sessions
@@ -151,4 +152,5 @@ spec:
         check_deletable(context.caller, row)
         events = await self.events(context, row, KEPT_EVENTS)
         context.db.add(kept_log(context.caller, row, events))
-        await super().remove(context, row)
+        if not await end_if_long(context.db, row.id):
+            await super().remove(context, row)

@@ -20,7 +20,9 @@ log = get_logger(__name__)
 
 _DIRECT_SECONDS = 0.25
 _EXPIRE_BATCH = 100
-_MESSAGE_BATCH = 2_000  # of long sessions: one that is deleted with all of them takes too long
+# Of long sessions: one that is deleted with all of its parts takes too long.
+_PART_ROWS = 2_000
+_PART_BYTES = 20_000_000
 
 
 async def sweep(runtime: Runtime, workers: Sequence[QueueWorker]) -> None:
@@ -70,10 +72,12 @@ async def _start_without_redis(runtime: Runtime, workers: Sequence[QueueWorker])
 
 
 async def _expire(runtime: Runtime) -> None:
-    while await runtime.store.expire_messages(_MESSAGE_BATCH) == _MESSAGE_BATCH:
-        pass
-    while await runtime.store.expire(_EXPIRE_BATCH) == _EXPIRE_BATCH:
-        pass
+    store = runtime.store
+    while True:
+        while await store.expire_parts(_EXPIRE_BATCH, rows=_PART_ROWS, size=_PART_BYTES):
+            pass
+        if await store.expire(_EXPIRE_BATCH) < _EXPIRE_BATCH:
+            return
 
 
 async def repeat(seconds: float, action: Callable[[], Awaitable[None]]) -> None:

@@ -6,7 +6,7 @@ the fence (the session's version, the step's attempt) had moved on.
 """
 
 from app.sessions.store.sql.forms import forms_of
-from app.sessions.visibility import EXPIRED_SQL, NOT_EXPIRED_SQL
+from app.sessions.visibility import NOT_EXPIRED_SQL
 
 # The change, as a row that the parts of a statement join with.
 _INPUT = """
@@ -208,19 +208,6 @@ WHERE id IN (
   WHERE s.timer_due <= clock_timestamp() AND s.invocation_id IS NULL AND {NOT_EXPIRED_SQL}
   ORDER BY s.timer_due LIMIT $2 FOR UPDATE SKIP LOCKED)
 RETURNING org_id, id, clock_timestamp()"""
-
-EXPIRE = f"""
-DELETE FROM session WHERE id IN (
-  SELECT s.id FROM session s WHERE {EXPIRED_SQL} LIMIT $1 FOR UPDATE SKIP LOCKED)
-RETURNING id"""
-
-# $1 how many: messages of sessions that are over, so that no statement deletes them all. By their
-# places: with keys the server may join all messages, where many sessions were over at once.
-EXPIRE_MESSAGES = f"""
-DELETE FROM message WHERE ctid = ANY(ARRAY(
-  SELECT m.ctid FROM session s JOIN message m ON m.session_id = s.id
-  WHERE {EXPIRED_SQL} LIMIT $1))
-RETURNING idx"""
 
 # $1 an action that its session does not wait for any more.
 EXPIRE_ACTION = """
