@@ -23,7 +23,8 @@ from app.sessions.store.snapshot import (
     SessionWithInvocation,
     Snapshot,
 )
-from app.sessions.store.sql import change_sql, expire_sql, read_sql
+from app.sessions.store.sql import change_sql, read_sql
+from app.sessions.store.sql.expired_sessions import ExpiredSessions
 from app.sessions.store.sql.forms import Form, Forms
 from app.sessions.store.sql.message_reads import MessageReads
 from app.sessions.store.step_store import StepStore
@@ -58,7 +59,7 @@ class LateAction(NamedTuple):
     id: str
 
 
-class SessionStore(StepStore, MessageReads):
+class SessionStore(StepStore, MessageReads, ExpiredSessions):
     """The sessions of one database; `None` or False: the fence had moved on, nothing changed."""
 
     async def load(self, org_id: str, session_id: str) -> Snapshot:
@@ -209,25 +210,6 @@ class SessionStore(StepStore, MessageReads):
         rows = await self._change(_statement(change_sql.RESUME, change), document, change.model)
         due = [DueStep(*row) for row in rows]
         return Resumed(due) if due else Superseded()
-
-    async def expire(self, most: int) -> int:
-        """Deletes sessions that are over and have no parts any more; how many there were."""
-        return len(await self._pool.fetch(expire_sql.EXPIRE, most))
-
-    async def expire_parts(self, most: int, *, rows: int, size: int) -> int:
-        """Deletes a piece of what such sessions consist of; how many rows it had.
-
-        Args:
-            most: sessions that are looked at.
-            rows: most rows of the piece.
-            size: most bytes of it, but one row in any case.
-        """
-        while len(await self._pool.fetch(expire_sql.EXPIRE_CHILDREN, most)):
-            pass
-        for statement in expire_sql.EXPIRE_PARTS:
-            if deleted := await self._pool.fetch(statement, most, rows, size):
-                return len(deleted)
-        return 0
 
     async def changed(self, ages: dict[str, float]) -> set[str]:
         """The sessions, of some with seconds, that changed within these seconds or are gone."""
