@@ -89,3 +89,26 @@ async def test_seed_data_of_many_unknown_fields_are_refused_shortly(
     assert refused.status_code == 400
     assert "3,000 of them" in refused.json()["detail"]
     assert len(json.dumps(refused.json())) < 20_000
+
+
+async def test_the_changes_of_all_documents_are_bounded_together(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    """Each was bounded, and 200 documents came to 20 MB, in the answer and in the journal."""
+    long = {"messages": [{"role": "user", "content": [{"text": "x" * 9_000}] * 10}]}
+    short = {"messages": [{"role": "user", "content": [{"text": "y"}]}]}
+    for number in range(12):
+        agent = {"name": f"a{number}", "request_template": long}
+        assert (await client.post("/v1/ai/agents", json=agent)).status_code == 201
+    documents = [
+        manifest("Agent", f"a{number}", {"requestTemplate": short}) for number in range(12)
+    ]
+
+    for dry_run in (True, False):
+        answer = await post(client, "apply", documents, dry_run=dry_run)
+        diffs = [item["diff"] for item in answer["data"]["items"]]
+        assert len(json.dumps(diffs)) < 1_100_000
+        assert [diff[-1]["op"] for diff in diffs] == ["replace"] * 11 + ["more"]
+        assert diffs[-1][-1]["to"].startswith("1 more changes, beyond the 1,000,000 bytes")
+    kept = await database.pool.fetchval("SELECT sum(length(detail::text)) FROM journal")
+    assert kept < 2_400_000

@@ -4,7 +4,8 @@ It is for people, and bounded: the journal keeps it, and where some bytes of a l
 ones, the text is in it twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any, TypedDict
 
 import orjson
@@ -17,6 +18,7 @@ MASK = "***"
 # Of the changes of one resource: how many are shown, and bytes of all that they were and are.
 MAX_CHANGES = 500
 MAX_BYTES = 100_000
+MAX_BYTES_OF_ALL = 1_000_000  # of all resources of one apply
 # Characters that are shown of a longer text, and of those before what is different.
 _MAX_TEXT = 10_000
 _BEFORE = 100
@@ -49,6 +51,27 @@ def compare(before: Any, after: Any, path: str = "") -> list[FieldChange]:
 async def compared(before: Any, after: Any) -> list[FieldChange]:
     """The same, beside the event loop where the values are large."""
     return await off_loop(lambda: compare(before, after), heavy=is_long([before, after]))
+
+
+def cut(
+    diffs: Sequence[list[FieldChange]], most: int = MAX_BYTES_OF_ALL
+) -> list[list[FieldChange]]:
+    """The differences of several resources, of which no more bytes are shown together.
+
+    What is left out of one is counted by an entry with the op `more` at its end.
+    """
+    shown, left = list[list[FieldChange]](), most
+    for diff in diffs:
+        ends = accumulate(_size(change) for change in diff)
+        fitting = sum(1 for end in ends if end <= left)
+        shown.append(diff[:fitting])
+        if fitting < len(diff):
+            beyond = [change for change in diff[fitting:] if change["op"] != "more"]
+            of_all = f"{len(beyond):,} more changes, beyond the {most:,} bytes of all documents"
+            shown[-1].append({"path": "", "op": "more", "from": None, "to": of_all})
+            shown[-1] += [change for change in diff[fitting:] if change["op"] == "more"]
+        left -= sum(_size(change) for change in diff[:fitting])
+    return shown
 
 
 def masked(path: str, op: str) -> FieldChange:

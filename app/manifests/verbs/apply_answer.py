@@ -1,13 +1,17 @@
 """What an apply is answered with, and what the journal keeps of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.access.caller import Caller
+from app.kit.concurrency.off_loop import off_loop
 from app.manifests.applied import Applied
 from app.manifests.journal import Entry
+from app.manifests.model.diff import cut
 from app.manifests.verbs.prune import Named
 from app.manifests.verbs.runner import PAST, Answer, answer
+from app.sizes.limit import is_long
 
 
 def entry_of(entry: Entry, applied: Applied, *, dry_run: bool) -> Entry:
@@ -48,3 +52,10 @@ def applied_answer(
     done = f"{PAST[entries[0].command]} successfully{' (dry run)' if dry_run else ''}"
     first, text = entries[0], f"{len(items)} manifests {done}"
     return Answer({"items": keyed, **gone}, text, "Manifest", first.command, first.key)
+
+
+async def within_limits(applied: Sequence[Applied]) -> list[Applied]:
+    """The same, with as much of all their diffs as one answer, and the journal, has of them."""
+    diffs = [one.diff for one in applied]
+    shown = await off_loop(lambda: cut(diffs), heavy=is_long(diffs))
+    return [replace(one, diff=diff) for one, diff in zip(applied, shown, strict=True)]

@@ -14,7 +14,7 @@ from app.manifests.model.table import GetQuery, table_data
 from app.manifests.registry import AnyBroker, BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
 from app.manifests.verbs.apply import Apply
-from app.manifests.verbs.apply_answer import applied_answer, entry_of, pruned_entry
+from app.manifests.verbs.apply_answer import applied_answer, entry_of, pruned_entry, within_limits
 from app.manifests.verbs.prompt import prompt_agent, read_answer, single
 from app.manifests.verbs.prune import Named, Prune
 from app.manifests.verbs.prune import prune as prune_undeclared
@@ -95,6 +95,7 @@ class ManifestService:
                 if prune is not None:
                     declared = {(one.kind, one.manifest["metadata"]["name"]) for one in applied}
                     pruned = await prune_undeclared(context, prune, declared)
+            applied = await within_limits(applied)
             entries = [entry_of(entry, one, dry_run=dry_run) for one in applied]
             dropped = [pruned_entry(caller, named, dry_run=dry_run) for named in pruned]
             db.add_all(one.row(_OK) for one in (*entries, *dropped))
