@@ -115,15 +115,15 @@ _WITHOUT_A_KEY = {
     "large bodies in threads": _off(
         "bodies",
         f"{_HTTP}/route.py",
-        "if is_light(content):",
-        "if is_light(b''):",
+        "heavy=not is_light(content))",
+        "heavy=False)",
         "test_a_large_body_is_made_beside_the_event_loop",
     ),
     "one large body of an org at a time": _off(
         "bodies",
-        f"{_HTTP}/route.py",
-        "async with admission.reading:",
-        "if admission:",
+        "app/kit/concurrency/off_loop.py",
+        "async with shares.place(tenant()):",
+        "if shares:",
         "test_large_bodies_of_an_org_are_read_one_at_a_time",
     ),
     "lists of faults": _off(
@@ -312,8 +312,8 @@ _OF_TENANTS = {
     "lists compile nothing": _off(
         "many_flows",
         "app/catalog/catalog.py",
-        "found.append(FlowSummary(key, revision, description, number_of_states))",
-        "found.append(FlowSummary.of(await self._manifest(org_id, key, revision)))",
+        "states_in(row.statechart) if row.number_of_states is None else row.number_of_states,",
+        "number_of_states(await self._manifest(org_id, row.key, row.revision)),",
         "test_a_list_compiles_nothing",
     ),
     "flows compiled off the loop": _off(
@@ -439,8 +439,8 @@ _OF_TENANTS = {
     "seed data off the loop": _off(
         "long_paths",
         "app/sessions/flow_api/commands.py",
-        "await asyncio.to_thread(flow.seed, data)",
-        "flow.seed(data)",
+        "heavy=is_long(data))",
+        "heavy=False)",
         "test_large_seed_data_are_checked_off_the_event_loop",
     ),
     "the watchdog": _off(
