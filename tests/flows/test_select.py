@@ -91,3 +91,19 @@ def test_the_paths_of_one_plan_have_their_time_together() -> None:
 def test_what_is_no_json_is_not_made(path: str) -> None:
     with pytest.raises(PathError):
         select(path, DATA)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("abs(secret)", "abs() takes no value of the type string"),
+        ("abs(@, @)", "abs() takes 1 argument(s)"),
+        ("nothing(secret)", "it calls a function that there is not"),
+        ("secret[", "it cannot be read from column 8 on"),
+    ],
+)
+def test_what_fails_is_told_without_the_data(path: str, reason: str) -> None:
+    """The library's own text of a wrong type quotes the value."""
+    with pytest.raises(PathError) as caught:
+        select(path, {"secret": "hunter2"})
+    assert caught.value.detail == f"The JMESPath {path!r} failed: {reason}"
