@@ -112,3 +112,16 @@ async def test_the_changes_of_all_documents_are_bounded_together(
         assert diffs[-1][-1]["to"].startswith("1 more changes, beyond the 1,000,000 bytes")
     kept = await database.pool.fetchval("SELECT sum(length(detail::text)) FROM journal")
     assert kept < 2_400_000
+
+
+async def test_a_manifest_of_more_faults_than_are_listed_is_refused(
+    client: httpx.AsyncClient,
+) -> None:
+    """It was answered with 500: that there are more is said of no place in the manifest."""
+    templates = {f"state_{number}": "x" for number in range(150)}
+    spec = flow_of({"invoke": "echo", "template": "x"})
+    spec["templates"] |= templates
+    refused = await client.post("/api/v1/cli/apply/", json=manifest("Flow", "faults", spec))
+    assert refused.status_code == 400, refused.text[:300]
+    assert len(refused.json()["errors"]) == 100
+    assert "more)" in refused.json()["detail"]

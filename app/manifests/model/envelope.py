@@ -146,8 +146,9 @@ def faults_at(places: Mapping[str, Loc]) -> Iterator[None]:
         yield
     except BadRequestError as error:
         for fault in error.errors:
-            name, *rest = fault["loc"]
-            fault["loc"] = [*places.get(str(name), (name,)), *rest]
+            if fault["loc"]:  # that there are more than are listed is said of no place
+                name, *rest = fault["loc"]
+                fault["loc"] = [*places.get(str(name), (name,)), *rest]
         raise bad_manifest(error.errors) from None
 
 
