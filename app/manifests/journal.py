@@ -49,6 +49,7 @@ WITH RECURSIVE known(name) AS (
 )
 SELECT name FROM known WHERE name IS NOT NULL LIMIT 100""")
 _MAX_NAME = 200
+_AT_ONCE = 20
 _INTERNAL = 500
 # A database that has just failed is not waited for a second time.
 _SECONDS_AFTER_FAILURE = 0.3
@@ -95,6 +96,13 @@ class Entry:
             detail=_plain(mask(self.detail)) or None,
             duration_ms=round((perf_counter() - self._started) * 1000, 3),
         )
+
+
+async def write_all(db: AsyncSession, entries: Sequence[Entry], status: int) -> None:
+    """Writes entries in a transaction, a few at a time: others have their turns in between."""
+    for start in range(0, len(entries), _AT_ONCE):
+        db.add_all(entry.row(status) for entry in entries[start : start + _AT_ONCE])
+        await db.flush()
 
 
 async def keep_failure(database: Database, entry: Entry, error: Exception) -> None:

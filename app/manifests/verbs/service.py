@@ -9,7 +9,7 @@ from app.access.crypto import Vault
 from app.idempotency.request import KeyedRequest, request_hash
 from app.kit.concurrency.off_loop import off_loop
 from app.manifests.context import Context
-from app.manifests.journal import Entry, keep
+from app.manifests.journal import Entry, keep, write_all
 from app.manifests.model.table import GetQuery, table_data
 from app.manifests.registry import AnyBroker, BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
@@ -98,7 +98,7 @@ class ManifestService:
             applied = await within_limits(applied)
             entries = [entry_of(entry, one, dry_run=dry_run) for one in applied]
             dropped = [pruned_entry(caller, named, dry_run=dry_run) for named in pruned]
-            db.add_all(one.row(_OK) for one in (*entries, *dropped))
+            await write_all(db, (*entries, *dropped), _OK)
             answered = partial(
                 applied_answer, entries, pruned=pruned if prune else None, dry_run=dry_run
             )
