@@ -174,11 +174,11 @@ async def test_large_bodies_of_an_org_are_read_one_at_a_time(
 ) -> None:
     other = await new_key(org="Other", user="o@other.example")
     large: dict[str, Any] = {"messages": [TEXT], "x": [0] * 15_000}
-    many = [asyncio.create_task(client.post(THREADS, json=large)) for _ in range(8)]
+    many = [asyncio.create_task(client.post(THREADS, json=large)) for _ in range(20)]
     await asyncio.sleep(0)
     key = {"authorization": f"Bearer {other.api_key}"}
     assert (await client.post(THREADS, json=large, headers=key)).status_code == 400
-    assert not all(one.done() for one in many)
+    assert sum(one.done() for one in many) < 15
     assert {answer.status_code for answer in await asyncio.gather(*many)} == {400}
 
 
