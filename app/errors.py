@@ -27,11 +27,7 @@ MAX_TEXT_CHARS = 10_000
 
 
 class PublicError(Exception):
-    """Base of errors whose text is written for clients: it holds no secret.
-
-    The code of a flow or an invoker raises it, or one derived from it, where a client is to read
-    why. Of a value, `InvalidValueError` says the same.
-    """
+    """An error whose text is written for clients, by flows and invokers too: it holds no secret."""
 
 
 class StatewrightError(PublicError):
