@@ -10,7 +10,7 @@ from app.catalog.catalog import FlowCatalog
 from app.errors import NotFoundError
 from app.flows.manifest.expression import ExpressionError, compile_expression
 from app.invokers.tool import ServerTool
-from app.kit.json_schema import object_schema
+from app.kit.schemas.json_schema import object_schema
 from app.wire.tools import AgentTool, CallApproval, ChildTool, FlowTool
 
 _AGENTS = """

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.invokers.mcp_servers.listing import ListedTool
 from app.invokers.tool import Effect, ServerTool
-from app.kit.json_schema import object_schema
+from app.kit.schemas.json_schema import object_schema
 
 # Between the name of a server and that of its tool.
 SEPARATOR = "__"

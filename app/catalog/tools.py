@@ -11,7 +11,7 @@ from app.catalog.child_tools import find_child_tools
 from app.catalog.mcp_tools import server_of, server_tools
 from app.errors import BadRequestError
 from app.invokers.tool import OnLargeResult, ServerTool, is_reserved
-from app.kit.json_schema import object_schema
+from app.kit.schemas.json_schema import object_schema
 from app.wire.tools import NamedTool
 
 _TOOLS = """

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from app.goals.goal import Effect, Goal
-from app.kit.json_schema import schema_faults
+from app.kit.schemas.json_schema import schema_faults
 
 SCHEMA = "output_schema"
 

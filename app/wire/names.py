@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, Field
 
 from app.kit.invalid import InvalidValueError
-from app.kit.json_schema import check_schema
+from app.kit.schemas.json_schema import check_schema
 from app.kit.visible import is_visible
 
 FLOW_KEY_PATTERN = "^[a-z][a-z0-9_-]{0,62}$"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kit.json_schema import check_schema, schema_findings
-from app.kit.schema_cost import TooMuchWorkError, check_work
+from app.kit.schemas.json_schema import check_schema, schema_findings
+from app.kit.schemas.schema_cost import TooMuchWorkError, check_work
 
 TREE = {"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}, "name": {"type": "string"}}}
 ANY_JSON = {

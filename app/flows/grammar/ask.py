@@ -9,7 +9,7 @@ from app.errors import Loc
 from app.flows.findings import Findings
 from app.flows.template import Ask
 from app.kit.invalid import InvalidValueError
-from app.kit.json_schema import check_schema
+from app.kit.schemas.json_schema import check_schema
 
 MIN_SECONDS = 0.001
 MAX_SECONDS = 366 * 24 * 3600  # as an agent's `approval_timeout`

@@ -14,7 +14,7 @@ from app.flows.library.call_blocks import result_block, use_block
 from app.flows.move import ClosedAction, OpenedAction, TurnMessage
 from app.invokers.invoker import Answer, ToolCall
 from app.invokers.tool import ToolResult
-from app.kit.json_schema import schema_faults
+from app.kit.schemas.json_schema import schema_faults
 from app.wire.messages import ErrorCode, error_block
 
 # More of one answer are refused.

@@ -16,7 +16,7 @@ import jsonschema_rs
 
 from app.errors import FieldError
 from app.kit.invalid import InvalidValueError
-from app.kit.patterns import MAX_TEXT_CHARS, Pattern
+from app.kit.schemas.patterns import MAX_TEXT_CHARS, Pattern
 
 CPU_SECONDS = 0.3
 

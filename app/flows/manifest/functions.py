@@ -7,7 +7,7 @@ from typing import Any
 
 from app.errors import public_text
 from app.kit.invalid import InvalidValueError
-from app.kit.patterns import Pattern
+from app.kit.schemas.patterns import Pattern
 
 _ARGUMENTS = {"length": 1, "lower": 1, "matches": 2}  # how many each function takes
 _WORDS = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from app.invokers.invoker import InvokerError
 from app.invokers.web.secret_texts import SecretMask
 from app.kit.invalid import InvalidValueError
-from app.kit.json_schema import check_schema
+from app.kit.schemas.json_schema import check_schema
 from app.kit.storable import check_json, clean_text, text_fault
 
 if TYPE_CHECKING:  # slow to load

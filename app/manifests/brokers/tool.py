@@ -13,7 +13,7 @@ from app.invokers.tool import Effect, OnLargeResult, is_reserved
 from app.invokers.web.http_config import HttpMethod, check_header, check_path
 from app.invokers.web.tool_request import BODILESS, ArgumentLocation
 from app.kit.invalid import InvalidValueError
-from app.kit.json_schema import check_schema, schema_faults
+from app.kit.schemas.json_schema import check_schema, schema_faults
 from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
 from app.manifests.brokers.bases.stored import COLUMNS
 from app.manifests.brokers.bases.tool_rules import ApprovalTimeout, OnLarge

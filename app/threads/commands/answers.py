@@ -7,7 +7,7 @@ from app.access.caller import Caller
 from app.enums import ActionDecision, ActionStatus
 from app.errors import BadRequestError, FieldError
 from app.flows.library.actions import Resolution
-from app.kit.json_schema import schema_findings
+from app.kit.schemas.json_schema import schema_findings
 from app.sessions.runtime import Runtime
 from app.sessions.store.asks import AskedStep
 from app.sessions.store.outcome import Superseded

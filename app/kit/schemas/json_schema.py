@@ -5,7 +5,7 @@ from typing import Any
 import jsonschema_rs
 
 from app.kit.invalid import InvalidValueError
-from app.kit.schema_cost import TooMuchWorkError, check_work
+from app.kit.schemas.schema_cost import TooMuchWorkError, check_work
 from app.kit.storable import Limits, NotStorableError, check_json
 
 MAX_CHARS = 64_000  # of one schema

@@ -1,0 +1,1 @@
+"""JSON Schemas, and what their patterns and references may cost."""
