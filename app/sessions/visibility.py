@@ -20,8 +20,11 @@ from app.enums import ThreadVisibility
 from app.errors import ForbiddenError
 
 # The rule for raw SQL, where `s` is the session.
-EXPIRED_SQL = "s.expires_at <= clock_timestamp()"
+EXPIRY_SQL = "s.expires_at"
+EXPIRED_SQL = f"{EXPIRY_SQL} <= clock_timestamp()"
 NOT_EXPIRED_SQL = "(s.expires_at IS NULL OR s.expires_at > clock_timestamp())"
+# What a step of a session started, `c`, is over no later than the session.
+OUTLIVES_SQL = f"(c.expires_at IS NULL OR c.expires_at > {EXPIRY_SQL})"
 
 
 class Owned(Protocol):

@@ -65,7 +65,12 @@ class Asking(SessionModel):
 """
 Release = Callable[..., Settings]
 _ANSWERS = "async def answer(_data):\n    return {!r}\n"
-_BROKEN = "async def answer(_data):\n    raise ValueError('broken')\n"
+_BROKEN = """
+from app.flows import InvalidValueError
+
+async def answer(_data):
+    raise InvalidValueError("broken")
+"""
 
 
 @pytest.fixture

@@ -226,10 +226,11 @@ _EMPTY = """
     SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
     FROM pg_sequences;
 """
-# What a test may leave behind that is not a row, as one text.
+# What a test may leave behind that is not a row, as one text. A column that was changed and changed
+# back is another one for statements that were prepared before.
 _SCHEMA = """
     SELECT string_agg(part, E'\n' ORDER BY part) FROM (
-        SELECT concat_ws(' ', relname, reloptions, attname, atttypid, attnotnull)
+        SELECT concat_ws(' ', relname, reloptions, attname, pg_attribute.xmin)
         FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
         WHERE relnamespace = 'public'::regnamespace AND attnum > 0
         UNION ALL

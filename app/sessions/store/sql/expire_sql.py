@@ -5,16 +5,16 @@ its parts go first, a piece at a time, and the row of the session last. Whoever 
 between has deleted what it has; the next round goes on with the rest.
 """
 
-from app.sessions.visibility import EXPIRED_SQL
+from app.sessions.visibility import EXPIRED_SQL, EXPIRY_SQL, OUTLIVES_SQL
 
 # $1 how many sessions are looked at, those that were over first.
 _OVER = f"""(
-  SELECT s.id, s.expires_at FROM session s WHERE {EXPIRED_SQL} ORDER BY s.expires_at LIMIT $1) s"""
+  SELECT s.id, {EXPIRY_SQL} FROM session s WHERE {EXPIRED_SQL} ORDER BY {EXPIRY_SQL} LIMIT $1) s"""
 
 # What steps of a session started is over with it.
 EXPIRE_CHILDREN = f"""
-UPDATE session c SET expires_at = s.expires_at FROM {_OVER}
-WHERE c.parent_session_id = s.id AND (c.expires_at IS NULL OR c.expires_at > s.expires_at)
+UPDATE session c SET expires_at = {EXPIRY_SQL} FROM {_OVER}
+WHERE c.parent_session_id = s.id AND {OUTLIVES_SQL}
 RETURNING c.id"""
 
 # $2 how many rows, $3 how many bytes of them, as they are stored; of what is larger one. By their
@@ -53,7 +53,7 @@ DELETE FROM session WHERE id IN (
     AND NOT EXISTS (SELECT 1 FROM session c WHERE c.parent_session_id = s.id)
     AND NOT EXISTS (SELECT 1 FROM step t WHERE t.session_id = s.id)
     AND NOT EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id)
-  ORDER BY s.expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+  ORDER BY {EXPIRY_SQL} LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING id"""
 
 # $1 a session, $2 how many rows: whether it, with what its steps started, has more of them.
