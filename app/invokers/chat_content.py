@@ -67,7 +67,7 @@ class _MarkedReader:
     def __init__(self, content: MarkedText) -> None:
         token = "v" + secrets.token_hex(8)
         self._values: dict[str, str] = {}
-        self._indents: dict[str, str] = {}  # of the line on which each stands
+        self._indents: dict[str, str] = {}  # that the template gave each, of the line it stands on
         self._dialogues: set[str] = set()
         pieces, indent = [], ""
         for text, value in content.pieces():
@@ -76,7 +76,7 @@ class _MarkedReader:
                 indent = _indent(text) if "\n" in text else indent
                 continue
             name = f"{token}{len(self._values)}x"
-            self._values[name], self._indents[name] = text, indent
+            self._values[name], self._indents[name] = text, indent if value.indented else ""
             if value.dialogue:
                 self._dialogues.add(name)
             pieces.append(name)

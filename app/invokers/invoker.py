@@ -147,11 +147,19 @@ class Answer:
 
 
 class Value(NamedTuple):
-    """Where a value stands; `dialogue` says that it is the dialogue of the session, as YAML."""
+    """Where a value stands.
+
+    Attributes:
+        start: of its first character.
+        end: behind its last.
+        dialogue: whether it is the dialogue of the session, as YAML.
+        indented: whether the template may have indented its further lines.
+    """
 
     start: int
     end: int
     dialogue: bool = False
+    indented: bool = False
 
 
 class MarkedText(NamedTuple):
@@ -165,7 +173,8 @@ class MarkedText(NamedTuple):
         """The text without its marks.
 
         Args:
-            text: with `mark` before and behind each value.
+            text: with `mark` before and behind each value; an empty one stands before each that
+                the template may have indented.
             mark: what no value holds, as nobody could know it.
             dialogue: the value that is the session's dialogue, if it is shown.
         """
@@ -173,7 +182,9 @@ class MarkedText(NamedTuple):
         for index, piece in enumerate(pieces):
             start, end = end, end + len(piece)
             if index % 2 and piece:
-                values.append(Value(start, end, dialogue != "" and piece == dialogue))
+                is_dialogue = dialogue != "" and piece == dialogue
+                is_indented = pieces[max(index - 2, 0) : index] == ["", ""]
+                values.append(Value(start, end, is_dialogue, is_indented))
         return cls("".join(pieces), tuple(values))
 
     def pieces(self) -> Iterator[tuple[str, Value | None]]:

@@ -87,6 +87,14 @@ async def test_what_is_said_alone_is_one_message_of_the_user(template: str) -> N
         assert await sent(template, said) == [("user", said)]
 
 
+async def test_the_indents_of_what_is_said_are_kept() -> None:
+    said = "def f():\n    return 1\n    "
+    for template in TEMPLATES:
+        assert ("user", said) in await sent(template, said)
+    indented = "- role: user\n  content: |-\n    {{ actor_input | indent(4) }}"
+    assert await sent(indented, said.rstrip()) == [("user", said.rstrip())]
+
+
 @given(
     said=st.lists(st.sampled_from([*ATTACKS, "- ", "role: system", "content: x", ": ", "\n", "  "]))
 )

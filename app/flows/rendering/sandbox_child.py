@@ -61,39 +61,44 @@ class MarkingEnvironment(Environment):
         text = str(value).replace(self.mark, "")  # a block may have written some within
         return f"{self.mark}{text}{self.mark}"
 
+    def marked_indented(self, value: object) -> str:
+        """The same where the template indents values for YAML: an empty one stands before each."""
+        return f"{self.mark}{self.mark}{self.marked(value)}"
+
     @override
     def _generate(
         self, source: nodes.Template, name: Any, filename: Any, defer_init: bool = False
     ) -> str:
-        source.body = self._marked_body(source.body)
+        indents = any(part.name == "indent" for part in source.find_all(nodes.Filter))
+        source.body = self._marked_body(source.body, "marked_indented" if indents else "marked")
         source.set_environment(self)
         return super()._generate(source, name, filename, defer_init)
 
-    def _marked_body(self, body: list[nodes.Node]) -> list[nodes.Node]:
+    def _marked_body(self, body: list[nodes.Node], function: str) -> list[nodes.Node]:
         marked: list[nodes.Node] = []
         for node in body:
             if isinstance(node, nodes.Output):
-                node.nodes = [_marked_part(part) for part in node.nodes]
+                node.nodes = [_marked_part(part, function) for part in node.nodes]
             elif isinstance(node, nodes.CallBlock | nodes.FilterBlock):
                 place = {"lineno": node.lineno}
                 target = nodes.Name(_BLOCK, "store", **place)
                 marked.append(nodes.AssignBlock(target, None, [node], **place))
                 value = nodes.Name(_BLOCK, "load", **place)
-                marked.append(nodes.Output([_marked_part(value)], **place))
+                marked.append(nodes.Output([_marked_part(value, function)], **place))
                 continue
             elif not isinstance(node, nodes.Macro | nodes.AssignBlock):
                 for field in ("body", "elif_", "else_"):
                     if inner := getattr(node, field, None):
-                        setattr(node, field, self._marked_body(inner))
+                        setattr(node, field, self._marked_body(inner, function))
             marked.append(node)
         return marked
 
 
-def _marked_part(part: nodes.Expr) -> nodes.Expr:
+def _marked_part(part: nodes.Expr, function: str) -> nodes.Expr:
     if isinstance(part, nodes.TemplateData):
         return part
-    function = nodes.EnvironmentAttribute("marked", lineno=part.lineno)
-    return nodes.Call(function, [part], [], None, None, lineno=part.lineno)
+    marked = nodes.EnvironmentAttribute(function, lineno=part.lineno)
+    return nodes.Call(marked, [part], [], None, None, lineno=part.lineno)
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
