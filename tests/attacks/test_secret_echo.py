@@ -15,7 +15,7 @@ from app.invokers.invoker import Answer, InvocationContext, InvokerError
 from app.invokers.llm import LlmInvoker
 from app.invokers.tool import ServerTool
 from app.invokers.web.request_parts import RequestParts
-from app.invokers.web.secret_texts import SecretMask
+from app.invokers.web.secret_texts import MaskedStream, SecretMask
 from tests.support.canaries import CANARIES, SENDABLE, echoes, leaked
 from tests.support.http_server import HttpServer, Says
 from tests.support.model_server import SHAPES, ModelServer, Said, Shape
@@ -184,6 +184,15 @@ def test_masking_is_quick_and_leaves_the_rest_as_it_is() -> None:
         assert mask.text(hostile) == hostile
 
 
+@pytest.mark.parametrize("secret", ['"<&/\\' * 800, "a" * 4_000, "ab" * 2_000])
+@pytest.mark.parametrize(("before", "behind"), [("", "x"), ("x", ""), ("", "")])
+def test_a_stream_that_repeats_a_secret_without_end_is_masked_quickly(
+    secret: str, before: str, behind: str
+) -> None:
+    mask, piece = SecretMask([secret]), f"{before}{secret[:-5]}{behind}"
+    assert min(_seconds(mask.stream(), piece) for _ in range(3)) < 0.03
+
+
 def test_a_stream_is_held_back_only_where_a_secret_may_begin() -> None:
     stream = SecretMask(["abcdefgh", "abcdefghijkl", "efghzz00"]).stream()
     given = ["x", "abc", "d! ", "abcdefgh", "ijkl", " abcdefgh", "zz", "00 ", "abcdef"]
@@ -193,7 +202,7 @@ def test_a_stream_is_held_back_only_where_a_secret_may_begin() -> None:
     assert stream.end() == "abcdef"
 
 
-def _seconds(mask: SecretMask, text: str) -> float:
+def _seconds(mask: SecretMask | MaskedStream, text: str) -> float:
     began = time.thread_time()
-    mask.text(text)
+    mask.text(text) if isinstance(mask, SecretMask) else mask.feed(text)
     return time.thread_time() - began

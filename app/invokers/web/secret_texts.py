@@ -11,6 +11,7 @@ MIN_LENGTH = 8  # shorter ones would blank out half of an answer
 _MIN_ERROR_LENGTH = 4  # and half of an error
 _MIN_CODED = 12  # of base64 and hex: shorter pieces come about by chance
 _MASK = "***"
+_TAIL = 16  # characters by whose places in a secret it is found how much of it a text ends with
 # What different languages leave as it is in an address.
 _UNQUOTED = ("", "/", "!'()*~", "!$&'()*+,;=:@/?")
 
@@ -106,10 +107,15 @@ class MaskedStream:
 
 def _beginning(text: str, form: str) -> int:
     """Where the end of a text starts that a form begins with; its length if there is none."""
-    at = text.find(form[0], max(0, len(text) - len(form) + 1))
-    while at >= 0 and not form.startswith(text[at:]):
-        at = text.find(form[0], at + 1)
-    return at if at >= 0 else len(text)
+    tail = text[-_TAIL:]
+    at = form.rfind(tail, 0, len(form) - 1) if tail else -1
+    while at >= 0:
+        start = len(text) - len(tail) - at
+        if start >= 0 and form.startswith(text[start:]):
+            return start
+        at = form.rfind(tail, 0, at + len(tail) - 1)
+    shorter = range(min(len(tail), len(form)) - 1, 0, -1)
+    return len(text) - next((size for size in shorter if form.startswith(text[-size:])), 0)
 
 
 def _forms(secret: str) -> set[str]:

@@ -42,7 +42,7 @@ class SecretConfig(ManifestModel):
         None,
         description="Never shown again. Left out, a secret that is there keeps its value.",
         min_length=1,
-        max_length=65_536,
+        max_length=4_096,  # no server takes longer headers; masking costs by its length
     )
     expiration_date: Moment | None = Field(
         None, description="From then on it is not used, such as 2030-01-31T12:00:00Z."
