@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel
@@ -18,7 +18,9 @@ from app.access.caller import KeyScope
 from app.api.deps import CallerDep
 from app.api.http.route import ApiRoute
 from app.kit.storable import NotStorableError, check_values
-from tests.support.http import NewKey
+from app.main import create_app
+from app.settings import Settings
+from tests.support.http import NewKey, Serve
 
 JSON = {"content-type": "application/json"}
 THREADS = "/v1/ai/threads"
@@ -145,7 +147,7 @@ class Seen(BaseModel):
 
 
 async def test_a_large_body_is_made_beside_the_event_loop(
-    api: FastAPI, client: httpx.AsyncClient
+    settings: Settings, client: httpx.AsyncClient, serve: Serve
 ) -> None:
     router = APIRouter(route_class=ApiRoute)
 
@@ -153,8 +155,11 @@ async def test_a_large_body_is_made_beside_the_event_loop(
     async def seen(caller: CallerDep, body: Seen) -> list[int]:
         return body.thread
 
+    api = create_app(settings)
     api.include_router(router)
-    small, large = [await client.post("/seen", json={"thread": [0] * n}) for n in (1, 5_000)]
+    async with serve(api) as served:
+        served.headers["Authorization"] = client.headers["Authorization"]
+        small, large = [await served.post("/seen", json={"thread": [0] * n}) for n in (1, 5_000)]
     assert small.json() == [threading.get_ident()]
     assert large.json() != small.json()
 

@@ -1,6 +1,6 @@
 """The application over HTTP, in this process, on a real database."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -39,10 +39,12 @@ def shared_api() -> FastAPI:
 
 
 @pytest.fixture
-def api(shared_api: FastAPI, settings: Settings) -> FastAPI:
-    """The application; it is served with the settings of the test."""
+def api(shared_api: FastAPI, settings: Settings) -> Iterator[FastAPI]:
+    """The application, served with the settings of the test, which may add no route to it."""
+    routes = len(shared_api.routes)
     shared_api.state.settings = settings
-    return shared_api
+    yield shared_api
+    assert len(shared_api.routes) == routes, "the next test has the application, too"
 
 
 @pytest.fixture
