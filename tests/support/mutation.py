@@ -84,9 +84,12 @@ def main(mutations: Mapping[str, Mutation], chosen: Sequence[str], *, workers: i
 
     Args:
         mutations: by name.
-        chosen: names of them.
+        chosen: names of them; another has them listed.
         workers: processes in which the tests of one run.
     """
+    if not mutations.keys() >= set(chosen):
+        sys.stdout.write("\n".join(["Names, in quotes; none for all:", *mutations]) + "\n")
+        return 2
     toothless = 0
     for name in chosen or mutations:
         mutation = mutations[name]
