@@ -11,7 +11,6 @@ from jmespath.exceptions import (
 
 def path_fault(error: Exception) -> str:
     """What a path's author reads of an error that compiling or following it raised."""
-    fault = "it does not fit the data"
     match error:
         case ArityError():
             fault = f"{error.function_name}() takes {error.expected_arity} argument(s)"
@@ -26,5 +25,5 @@ def path_fault(error: Exception) -> str:
         case RecursionError():
             fault = "it nests too deeply"
         case _:
-            pass
+            fault = "it does not fit the data"
     return fault
