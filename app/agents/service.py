@@ -23,7 +23,7 @@ from app.enums import Quota
 from app.errors import ConflictError, NotFoundError
 from app.kit.concurrency.off_loop import off_loop
 from app.kit.ids import new_id
-from app.kit.paging import PageTokenError, cut_page, decode_number, decode_token, encode_token
+from app.kit.paging import cut_page, decode_key, decode_number, encode_token
 from app.settings import RevisionSettings
 from app.sizes.limit import is_long
 from app.wire.thread_requests import StartAgentThreadRequest
@@ -168,7 +168,8 @@ async def list_revisions(
         AgentRevision.org_id == caller.org_id, AgentRevision.agent_id == agent_id
     )
     if page_token is not None:
-        query = query.where(AgentRevision.revision < _revision_before(page_token))
+        before = decode_number(decode_key(page_token), bits=32)
+        query = query.where(AgentRevision.revision < before)
     query = query.order_by(col(AgentRevision.revision).desc())
     most = await fitting(db, query, AgentRevision, limit)
     revisions = (await db.exec(query.limit(most + 1))).all()
@@ -244,14 +245,6 @@ def _variables_json(variables: list[TemplateVariable]) -> list[dict[str, Any]]:
 
 def _variables(stored: list[dict[str, Any]]) -> list[TemplateVariable]:
     return [TemplateVariable.model_validate(variable) for variable in stored]
-
-
-def _revision_before(page_token: str) -> int:
-    match decode_token(page_token):
-        case [revision]:
-            return decode_number(revision, bits=32)
-        case _:
-            raise PageTokenError
 
 
 async def _template(stored: dict[str, Any]) -> StartAgentThreadRequest:

@@ -16,7 +16,7 @@ from app.flows.library import code_flows
 from app.flows.manifest.chart_source import number_of_states as states_in
 from app.flows.outline import number_of_states
 from app.flows.rendering.sandbox import SandboxRenderer
-from app.kit.paging import PageTokenError, cut_page, decode_token, encode_token
+from app.kit.paging import cut_page, decode_key, encode_token
 from app.settings import FlowSettings
 
 _NEWEST = """
@@ -135,7 +135,7 @@ class FlowCatalog:
         Raises:
             PageTokenError: the token is none of ours.
         """
-        after = _key_before(page_token) if page_token else ""
+        after = decode_key(page_token) if page_token else ""
         page = {"org_id": org_id, "after": after, "most": limit + 1, "bytes": db.info[PAGE_BYTES]}
         rows = (await (await db.connection()).execute(_PAGE, page)).all()
         found = [FlowSummary.of(flow) for key, flow in self._in_code.items() if key > after]
@@ -164,14 +164,6 @@ class FlowCatalog:
             return FlowSource(row["spec"], row["description"])
 
         return await self._compiled.get(org_id, key, revision, read)
-
-
-def _key_before(page_token: str) -> str:
-    match decode_token(page_token):
-        case [key]:
-            return key
-        case _:
-            raise PageTokenError
 
 
 def _missing(key: str) -> NotFoundError:

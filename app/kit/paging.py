@@ -42,6 +42,19 @@ def decode_token(token: str) -> list[str]:
     return parts
 
 
+def decode_key(token: str) -> str:
+    """The part of a token that has one.
+
+    Raises:
+        PageTokenError: it has others, or is none.
+    """
+    match decode_token(token):
+        case [key]:
+            return key
+        case _:
+            raise PageTokenError
+
+
 def cut_page(
     rows: Sequence[T], limit: int, token_after: Callable[[T], str]
 ) -> tuple[Sequence[T], str | None]:

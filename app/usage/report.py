@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller, KeyScope
 from app.errors import BadRequestError
-from app.kit.paging import PageTokenError, cut_page, decode_token, encode_token
+from app.kit.paging import cut_page, decode_key, encode_token
 from app.wire.messages import AgentUsage, WireModel
 
 
@@ -98,17 +98,9 @@ async def usage_report(
         detail = "The span of time ends, at `to`, before it starts, at `from`."
         raise BadRequestError(detail, errors=[{"loc": ["query", "to"], "msg": detail}])
     user = None if KeyScope.ADMIN in caller.scopes else caller.user_id
-    after = _key(page_token) if page_token else None
+    after = decode_key(page_token) if page_token else None
     arguments = (caller.org_id, by, user, agent, start, end, after, limit + 1)
     rows = (await (await db.connection()).exec_driver_sql(REPORT, arguments)).mappings().all()
     page, token = cut_page(rows, limit, lambda last: encode_token(last["key"]))
     items = [UsageItem.model_validate(dict(row)) for row in page]
     return UsageReport(items=items, next_token=token)
-
-
-def _key(page_token: str) -> str:
-    match decode_token(page_token):
-        case [key]:
-            return key
-        case _:
-            raise PageTokenError
