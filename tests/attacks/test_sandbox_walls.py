@@ -11,9 +11,19 @@ from app.flows.rendering import sandbox_walls
 from app.flows.rendering.jinja import SANDBOX, TemplateError
 from app.flows.rendering.sandbox import SandboxRenderer
 
+# Makes the attempts of a program, and keeps what came of each.
+ATTEMPT = """
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        found[name] = "done"
+    except OSError as error:
+        found[name] = errno.errorcode[error.errno]
+"""
 # What a template that broke out would try, behind the walls but without the limits: those are
 # another wall, and would hide a hole in this one.
-ESCAPE = """
+ESCAPE = (
+    """
 import errno, json, os, resource, socket, sys
 sys.path.append(sys.argv[1])
 from sandbox_walls import raise_walls
@@ -34,19 +44,17 @@ attempts = {
     "raise a limit": lambda: resource.prlimit(parent, resource.RLIMIT_CORE),
 }
 walls, found = raise_walls(), {}
-for name, attempt in attempts.items():
-    try:
-        attempt()
-        found[name] = "done"
-    except OSError as error:
-        found[name] = errno.errorcode[error.errno]
-os.write(writer, b"x")
+"""
+    + ATTEMPT
+    + """os.write(writer, b"x")
 print(json.dumps({"walls": walls, "found": found, "pipe": os.read(reader, 1).decode()}))
 """
+)
 
 # The same where the kernel, or the machine, has no filter for calls: files and network are shut off
 # by themselves.
-WITHOUT_FILTER = """
+WITHOUT_FILTER = (
+    """
 import errno, json, os, socket, sys
 sys.path.append(sys.argv[1])
 import sandbox_walls
@@ -59,14 +67,11 @@ attempts = {
     "run a program": lambda: os.execv("/bin/true", ["true"]),
     "call a server": lambda: socket.socket().connect((b"127.0.0.1", int(sys.argv[2]))),
 }
-for name, attempt in attempts.items():
-    try:
-        attempt()
-        found[name] = "done"
-    except OSError as error:
-        found[name] = errno.errorcode[error.errno]
-print(json.dumps({"walls": walls, "found": found}))
 """
+    + ATTEMPT
+    + """print(json.dumps({"walls": walls, "found": found}))
+"""
+)
 linux = sys.platform == "linux" and os.uname().machine in sandbox_walls.CALLS
 
 
