@@ -203,10 +203,10 @@ RESUME = forms_of(
 # gets one has it for so long, and loses it to another when that is over.
 TIMERS = f"""
 UPDATE session SET timer_due = clock_timestamp() + $1 * interval '1 second'
-WHERE id IN (
+WHERE id = ANY(ARRAY(
   SELECT s.id FROM session s
   WHERE s.timer_due <= clock_timestamp() AND s.invocation_id IS NULL AND {NOT_EXPIRED_SQL}
-  ORDER BY s.timer_due LIMIT $2 FOR UPDATE SKIP LOCKED)
+  ORDER BY s.timer_due LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING org_id, id, clock_timestamp()"""
 
 # $1 an action that its session does not wait for any more.

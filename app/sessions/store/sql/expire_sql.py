@@ -46,14 +46,16 @@ def _piece(table: str, large: list[str]) -> str:
 
 EXPIRE_PARTS = [_piece(table, large) for table, large in _PARTS.items()]
 
-# $1 how many; those of which there are still such parts are left for another round.
+# $1 how many; those of which there are still such parts are left for another round. The parts are
+# looked up for one session after the other: of NOT EXISTS, while the statistics are old, the
+# server may make joins of all sessions with all messages.
 EXPIRE = f"""
-DELETE FROM session WHERE id IN (
+DELETE FROM session WHERE id = ANY(ARRAY(
   SELECT s.id FROM session s WHERE {EXPIRED_SQL}
-    AND NOT EXISTS (SELECT 1 FROM session c WHERE c.parent_session_id = s.id)
-    AND NOT EXISTS (SELECT 1 FROM step t WHERE t.session_id = s.id)
-    AND NOT EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id)
-  ORDER BY {EXPIRY_SQL} LIMIT $1 FOR UPDATE SKIP LOCKED)
+    AND (SELECT c.id FROM session c WHERE c.parent_session_id = s.id LIMIT 1) IS NULL
+    AND (SELECT t.id FROM step t WHERE t.session_id = s.id LIMIT 1) IS NULL
+    AND (SELECT m.session_id FROM message m WHERE m.session_id = s.id LIMIT 1) IS NULL
+  ORDER BY {EXPIRY_SQL} LIMIT $1 FOR UPDATE SKIP LOCKED))
 RETURNING id"""
 
 # $1 a session, $2 how many rows: whether it, with what its steps started, has more of them.
