@@ -84,7 +84,7 @@ class ForbiddenError(StatewrightError):
 
 
 class NotFoundError(StatewrightError):
-    """Not there, or not the caller's: the two look the same."""
+    """A thing that is not there, or not the caller's: the two look the same."""
 
     status = 404
     code = "not-found"

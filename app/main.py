@@ -127,7 +127,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class DefaultSecretKeyError(RuntimeError):
-    """Anyone who reads the source could make valid API keys."""
+    """A default secret key: anyone who reads the source could make valid API keys."""
 
 
 def _refuse_default_key(settings: Settings) -> None:

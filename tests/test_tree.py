@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import app
@@ -11,12 +12,17 @@ _ROOT = Path(app.__file__).parent
 _FILES = [file for file in _ROOT.rglob("*.py") if file.name != "__init__.py"]
 
 
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
 def test_only_the_database_package_commits() -> None:
     commits = [
         f"{file.relative_to(_ROOT)}:{node.lineno}"
         for file in _FILES
         if file.relative_to(_ROOT).parts[0] != "db"
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in ast.walk(_tree(file))
         if isinstance(node, ast.Attribute) and node.attr == "commit"
     ]
     assert commits == []
@@ -43,3 +49,22 @@ def test_words_that_were_given_up_are_not_used() -> None:
     files = [*_FILES, *(Path(__file__).parent / "support").rglob("*.py")]
     used = {file.name: _OLD_WORDS.findall(file.read_text()) for file in files}
     assert {name: words for name, words in used.items() if words} == {}
+
+
+# Words that begin neither a verb in the third person nor a noun phrase.
+_NO_BEGINNING = re.compile(
+    r"(After|Anyone|As|By|Called|Equal|For|From|Joined|Made|Not|Nothing|Numbered|Of|Only|Opened"
+    r"|Some|Somebody|Something|That|There|Typed|Until|Up|Whichever|With|Within|Without"
+    r"|Written)\b"
+)
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun_phrase() -> None:
+    begun = [
+        f"{file.relative_to(_ROOT)}:{node.body[0].lineno} {docstring.splitlines()[0]}"
+        for file in _FILES
+        for node in ast.walk(_tree(file))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if (docstring := ast.get_docstring(node)) and _NO_BEGINNING.match(docstring)
+    ]
+    assert begun == []

@@ -1,4 +1,4 @@
-"""From an `Authorization` header to the caller."""
+"""The way from an `Authorization` header to the caller."""
 
 import hmac
 

@@ -25,7 +25,7 @@ class DecryptionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SecretLocation:
-    """Where a ciphertext belongs: moved to another place, it cannot be read."""
+    """The place that a ciphertext belongs to: moved to another place, it cannot be read."""
 
     org_id: str
     kind: str

@@ -15,7 +15,7 @@ _PLACEHOLDER = re.compile(r"\{\{\s*(" + NAME_PATTERN + r")\s*\}\}")
 
 
 def find_placeholders(value: Any, loc: Loc = ()) -> Iterator[tuple[Loc, str]]:
-    """Each placeholder in the string leaves of `value`, with the leaf's place; keys are skipped."""
+    """Finds placeholders in the strings of `value`, each with its place; keys are skipped."""
     if isinstance(value, str):
         for match in _PLACEHOLDER.finditer(value):
             yield loc, match[1]

@@ -1,4 +1,4 @@
-"""From an agent and a launch to the request that starts a thread."""
+"""The way from an agent and a launch to the request that starts a thread."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -235,7 +235,7 @@ def _declared(
 
 
 def _template_json(template: StartAgentThreadRequest) -> dict[str, Any]:
-    """As the author wrote it: defaults are not frozen into what is stored."""
+    """The template as its author wrote it: defaults are not frozen into what is stored."""
     return template.model_dump(mode="json", exclude_unset=True)
 
 

@@ -41,7 +41,7 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """Everything that a turn needs is there; degraded without Redis, where turns are slower."""
+    """Whether all that a turn needs is there; degraded without Redis, where turns are slower."""
 
     status: Literal["ready", "degraded"] = "ready"
     checks: dict[str, str]

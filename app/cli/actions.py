@@ -88,7 +88,7 @@ def _json(text: str, option: str) -> Any:
 
 
 def _cells(item: dict[str, Any]) -> list[str]:
-    """Of a call its arguments, of what a flow asks the question."""
+    """The arguments of a call, or the question that a flow asks."""
     content = item["question"] or json.dumps(item["arguments"], ensure_ascii=False)
     content = " ".join(content.split())
     if len(content) > _MAX_CELL:

@@ -35,7 +35,7 @@ class EncodedJson(str):
 
 
 class DatabaseUnreachableError(Exception):
-    """There is no way to PostgreSQL, or it did not answer in time; the cause says which."""
+    """A lack of any way to PostgreSQL, or of its answer in time; the cause says which."""
 
 
 UNAVAILABLE = (
@@ -92,7 +92,7 @@ def _encoded(value: Any) -> str:
 
 
 async def _keep_as_is(_connection: asyncpg.Connection) -> None:
-    """No reset query after each use: what the pool runs leaves nothing behind in a connection."""
+    """Runs no reset query after a use: what the pool runs leaves nothing behind in a connection."""
 
 
 class _Acquired:
@@ -170,7 +170,7 @@ def _terminate(connection: Any, *_: Any) -> None:
 
 
 def _ping(connection: Any, *_: Any) -> None:
-    """As `pool_pre_ping` does; but a server that hangs raises an error of its own."""
+    """Does what `pool_pre_ping` does; but a server that hangs raises an error of its own."""
     try:
         connection.ping()
     except OSError as error:
@@ -180,7 +180,7 @@ def _ping(connection: Any, *_: Any) -> None:
 
 
 class Database:
-    """PostgreSQL as one process sees it. Open with `async with Database.open(url)`.
+    """The PostgreSQL of one process. Open with `async with Database.open(url)`.
 
     Attributes:
         engine: SQLAlchemy engine for the ORM: `async with database.transaction() as db`.

@@ -20,7 +20,7 @@ class _Running(BaseModel):
 
 
 def attach(settings: Settings, data_dir: Path) -> Settings:
-    """With the database of the `dev` that runs on `data_dir`, unless the environment names one."""
+    """The settings with the database of the `dev` on `data_dir`, if the environment names none."""
     running = _running(data_dir)
     if running is None or "database_url" in settings.model_fields_set:
         return settings
@@ -28,7 +28,7 @@ def attach(settings: Settings, data_dir: Path) -> Settings:
 
 
 async def with_secret_key(settings: Settings, db: AsyncSession, data_dir: Path) -> Settings:
-    """With the secret key of the `dev` whose database this is, unless the environment has one.
+    """The settings with the secret key of the `dev` on this database, if the environment has none.
 
     Raises:
         StartError: there is none: API keys made without it would be refused.

@@ -20,7 +20,7 @@ def _token() -> str:
 
 
 class Secrets(BaseModel):
-    """Made at the first start, kept for all later ones."""
+    """The secrets of a directory: made at the first start, kept for all later ones."""
 
     name: str = Field(default_factory=lambda: secrets.token_hex(8))
     postgres_password: str = Field(default_factory=_token)  # of its superuser
@@ -35,7 +35,7 @@ class Secrets(BaseModel):
 
 
 class DataDir:
-    """Made if it is not there. What is secret in it is readable by its owner alone."""
+    """The directory of a `dev`, made if need be. What is secret in it only its owner can read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()

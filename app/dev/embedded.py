@@ -43,7 +43,7 @@ class Embedded:
         return [service for service in (self._postgres, self._valkey) if service]
 
     def pids(self) -> dict[str, int | None]:
-        """Their process ids; None where another's service is used."""
+        """The process ids of both; None where another's service is used."""
         return {
             "postgres": self._postgres.process.pid if self._postgres else None,
             "redis": self._valkey.process.pid if self._valkey else None,

@@ -99,7 +99,7 @@ class _NotingEngine(BaseEngine):
 
 
 class SyncSessionEngine(_NotingEngine, SyncEngine):
-    """For a chart without async callbacks."""
+    """The engine of a chart without async callbacks."""
 
     @override
     def _conditions_match(self, transition: Transition, trigger_data: TriggerData) -> Any:
@@ -115,7 +115,7 @@ class SyncSessionEngine(_NotingEngine, SyncEngine):
 
 
 class AsyncSessionEngine(_NotingEngine, AsyncEngine):
-    """For one that has some."""
+    """The engine of a chart that has some."""
 
     @override
     async def _conditions_match(self, transition: Transition, trigger_data: TriggerData) -> Any:

@@ -11,7 +11,7 @@ MAX_FINDINGS = 100
 
 @dataclass(slots=True)
 class Findings:
-    """Each once, with its place, a path of keys and indexes; at most the first hundred of each.
+    """Faults, each once, with its place, a path of keys and indexes; at most a hundred a kind.
 
     In place of the hundredth stands how many more there are, if there are.
     """
@@ -22,12 +22,12 @@ class Findings:
     _more_warnings: int = field(default=0, init=False)
 
     def error(self, loc: Loc, message: str) -> None:
-        """Something that must be put right."""
+        """Adds a fault that must be put right."""
         self._more_errors += _is_left_out(self.errors, loc, message)
         _count(self.errors, self._more_errors)
 
     def warn(self, loc: Loc, message: str) -> None:
-        """Something that is probably not meant."""
+        """Adds a warning: it is probably not meant."""
         self._more_warnings += _is_left_out(self.warnings, loc, message)
         _count(self.warnings, self._more_warnings)
 

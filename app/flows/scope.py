@@ -14,7 +14,7 @@ class StepScope:
     fields: dict[str, Any] = field(default_factory=dict)
 
     def visible(self) -> dict[str, Any]:
-        """As render data."""
+        """The scope as render data."""
         if self.previous_result is None:
             return self.fields
         return self.fields | {

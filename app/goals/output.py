@@ -11,7 +11,7 @@ SCHEMA = "output_schema"
 
 
 class Output(Goal):
-    """Our own kind: what a client declares as `output_schema` beside its goals."""
+    """A kind of our own: what a client declares as `output_schema` beside its goals."""
 
     kind: ClassVar[str] = "output"
     tool: ClassVar[str] = "submit_output"

@@ -140,7 +140,7 @@ class GoalProgress:
 
     @classmethod
     def of(cls, before: TurnGoals) -> "GoalProgress":
-        """Nothing has happened yet."""
+        """The progress of goals to which nothing has happened yet."""
         goals = [goal.model_copy() for goal in before.goals]
         return cls(TurnGoals(goals=goals, reminders=before.reminders))
 

@@ -237,7 +237,7 @@ class InvocationContext:
 
 
 class Invoker(ABC):
-    """Something a template is sent to. One instance serves many steps at once.
+    """The receiver of templates. One instance serves many steps at once.
 
     Attributes:
         name: what templates call a built-in invoker by; one in a user's package goes by its

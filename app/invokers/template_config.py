@@ -30,7 +30,7 @@ class ProviderTemplateConfig(InvokerConfig):
 
 
 class _LlmTemplateConfig(LlmConfig):
-    """Without what only the service sets."""
+    """The config of `llm` without what only the service sets."""
 
     @model_validator(mode="after")
     def _ours(self) -> Self:

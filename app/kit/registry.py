@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class UnknownNameError(KeyError, InvalidValueError):
-    """Nothing is registered under the name; the text lists what is."""
+    """A name under which nothing is registered; the text lists what is."""
 
     @override
     def __str__(self) -> str:  # KeyError would show the text in quotes
@@ -23,7 +23,7 @@ class UnknownNameError(KeyError, InvalidValueError):
 
 
 class DuplicateNameError(ValueError):
-    """Two implementations claim one name; raised when the process starts."""
+    """A name that two implementations claim; raised when the process starts."""
 
 
 class Registry(Mapping[str, T], Generic[T]):

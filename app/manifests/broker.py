@@ -33,7 +33,7 @@ RowT = TypeVar("RowT")
 
 
 class Broker(OptionalVerbs, ABC, Generic[SpecT, RowT]):
-    """Typed by the spec of its manifests and by the row of its table.
+    """A broker is typed by the spec of its manifests and by the row of its table.
 
     The verbs are the same for all kinds; a kind defines how its rows are found, inserted, changed
     and shown. A verb that a kind does not support is a 501, a change of a read-only kind a 405.

@@ -62,7 +62,7 @@ class StepSettings(BaseModel):
 
 
 class SessionSettings(BaseModel):
-    """Running conversations."""
+    """Settings of conversations that run."""
 
     lock_wait_seconds: float = Field(2.0, ge=0, description="Wait for a busy session, then 409")
     lock_ttl_seconds: float = Field(5.0, gt=0, description="A holder that died is forgotten")
@@ -176,7 +176,7 @@ class SecuritySettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything that differs between deployments."""
+    """All that differs between deployments."""
 
     model_config = SettingsConfigDict(
         env_prefix="STATEWRIGHT_",
@@ -220,7 +220,7 @@ class Settings(BaseSettings):
 
     @property
     def session_url(self) -> str:
-        """PostgreSQL for what needs a session of its own: migrations and notifications."""
+        """The PostgreSQL of what needs a session of its own: migrations and notifications."""
         return self.database_direct_url or self.database_url
 
     @property

@@ -9,7 +9,7 @@ from app.kit.credential import HeaderCredential
 
 
 class ClientSettings(BaseSettings):
-    """Where the commands that speak HTTP find the service; a profile file has the same fields."""
+    """The service that the commands speak to over HTTP; a profile file has the same fields."""
 
     model_config = SettingsConfigDict(
         env_prefix="STATEWRIGHT_", extra="ignore", hide_input_in_errors=True

@@ -21,7 +21,7 @@ _CHARS = 16
 
 
 class SizeLimitError(ConflictError):
-    """Something would be larger than the service makes, stores or shows; nothing was saved."""
+    """A thing larger than the service makes, stores or shows; nothing was saved."""
 
     code = "size-limit"
     title = "Too large"

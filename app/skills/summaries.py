@@ -74,7 +74,7 @@ def _summary(
 
 
 def _in_scope(caller: Caller, scope: SkillListScope | None) -> ColumnElement[bool]:
-    """Joined to `_summaries`: a subscription there is the caller's."""
+    """The conditions of a scope, joined to `_summaries`: a subscription there is the caller's."""
     authored = col(Skill.created_by) == caller.user_id
     match scope:
         case SkillListScope.PERSONAL:

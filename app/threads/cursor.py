@@ -32,7 +32,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, token: str | None) -> Self:
-        """From a continuation token; none starts at the beginning.
+        """Reads a continuation token; none starts at the beginning.
 
         Raises:
             BadRequestError: the token is none of ours.

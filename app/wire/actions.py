@@ -17,7 +17,7 @@ ActionResult = TypeAliasType("ActionResult", str | bool | int | float | dict[str
 
 
 class ActionRecord(WireModel):
-    """Something that a turn waits for, or waited for."""
+    """An action that a turn waits for, or waited for."""
 
     action_id: str = Field(description="Id of the action.", examples=["act_01k8zq5d3v"])
     thread_id: str = Field(description="The thread, or session, that waits.")

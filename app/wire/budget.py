@@ -71,7 +71,7 @@ class Budget(WireModel):
         return self.turn is not None and self.turn.max_steps is not None
 
     def stored(self) -> dict[str, Any]:
-        """As it is kept: without what it leaves open."""
+        """The budget as it is kept: without what it leaves open."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
@@ -115,7 +115,7 @@ class UsedUpBudget(BaseModel):
         return f"{self.text} May the turn take more?"
 
     def shown(self) -> dict[str, Any]:
-        """As an action shows it: its limit as a budget is written."""
+        """The budget as an action shows it: its limit as a budget is written."""
         shown = self.model_dump(mode="json", exclude={"bound", "limit"}, exclude_none=True)
         return shown | {"limit": {self.bound: self.limit}}
 

@@ -60,7 +60,7 @@ class DatasetSummaryGoal(WrittenOrder, WireModel):
 
 
 class DatasetTriageGoal(WrittenOrder, WireModel):
-    """Of each label it is to be decided whether it applies to a dataset; it becomes a tag then."""
+    """Decides of each label whether it applies to a dataset; it becomes a tag then."""
 
     goal_type: Literal["dataset_triage"]
     dataset_id: EntityId = Field(description="The dataset.")

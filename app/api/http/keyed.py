@@ -31,7 +31,7 @@ class AnsweredBeforeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Keeper:
-    """Where the answer of a request is to be written."""
+    """The place that the answer of a request is to be written to."""
 
     answers: Answers
     db: AsyncSession

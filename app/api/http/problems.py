@@ -124,7 +124,7 @@ def _bounded(faults: list[FieldError]) -> list[FieldError]:
 
 
 class StatementTimeoutError(UnavailableError):
-    """PostgreSQL ended a statement of the request at its limit."""
+    """A statement of the request that PostgreSQL ended at its limit."""
 
     code = "statement-timeout"
     title = "Statement timeout"

@@ -40,19 +40,19 @@ class Source:
 
     @property
     def kind(self) -> str:
-        """As the document spells it."""
+        """The kind as the document spells it."""
         return str(self.document.get("kind") or "")
 
     @property
     def name(self) -> str:
-        """Of the resource; empty if the document does not say."""
+        """The name of the resource; empty if the document does not say."""
         metadata = self.document.get("metadata")
         name = metadata.get("name") if isinstance(metadata, dict) else None
         return name if isinstance(name, str) else ""
 
     @property
     def labels(self) -> dict[str, str]:
-        """Of the resource; empty if the document has none."""
+        """The labels of the resource; empty if the document has none."""
         metadata = self.document.get("metadata")
         labels = metadata.get("labels") if isinstance(metadata, dict) else None
         return labels if isinstance(labels, dict) else {}
@@ -81,7 +81,7 @@ def placed(error: ServiceError, sources: Sequence[Source]) -> CommandError:
 
 
 def _number(error: ServiceError, total: int) -> int | None:
-    """Which document the service speaks of, from 0."""
+    """The number of the document that the service speaks of, from 0."""
     start, _, _ = error.detail.partition(": ")
     word, _, number = start.partition(" ")
     if word == "Document" and number.isdecimal() and 0 < int(number) <= total:

@@ -19,7 +19,7 @@ _NEVER_SENT = frozenset({"*", "error_execution"})
 
 
 def check_values(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
-    """Every state has a value of its own: it is what the machine finds a state by."""
+    """Checks that every state has a value of its own: the machine finds a state by it."""
     seen: dict[Any, str] = {}
     for state in states_of(machine):
         other = seen.setdefault(state.value, state.id)
@@ -30,7 +30,7 @@ def check_values(machine: type[SessionMachine], loc: Loc, findings: Findings) ->
 
 
 def check_support(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
-    """Nothing is used that a session cannot be put back into, or that would block others."""
+    """Checks that nothing is used that a session cannot be put back into, or that blocks others."""
     for state in states_of(machine):
         if state.parallel:
             reason = (
@@ -71,7 +71,7 @@ def check_binding(
 
 
 def check_names(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
-    """There is a template for each state that is entered, and none for anything else."""
+    """Checks that each state that is entered has a template, and nothing else has one."""
     entered = {state.id for state in states_of(machine) if not state.states}
     for state_id in sorted(entered - machine.templates.keys()):
         findings.error(loc, f"state {state_id!r} has no template")
@@ -131,7 +131,7 @@ def check_timers(
     loc: Loc,
     findings: Findings,
 ) -> None:
-    """Each timer is of a state in which somebody is waited for, and sends what is taken there."""
+    """Checks that timers are of states that wait for somebody, and send what is taken there."""
     states = {state.id: state for state in states_of(machine)}
     for state_id, timers in machine.timers.items():
         state = states.get(state_id)
@@ -167,14 +167,14 @@ def check_rest(
     loc: Loc,
     findings: Findings,
 ) -> None:
-    """Some state invokes nothing: a failure has nowhere else to lead."""
+    """Checks that some state invokes nothing: a failure has nowhere else to lead."""
     entered = [templates.get(state.id) for state in states_of(machine) if not state.states]
     if not any(template is None or isinstance(template, Render) for template in entered):
         findings.error(loc, "every state invokes something; one has to wait, or be the end")
 
 
 def check_circles(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
-    """No transitions without events lead round in a circle: with one event they go on for ever."""
+    """Checks for circles of transitions without events: with one event they go on for ever."""
     done: set[str] = set()
     for state in states_of(machine):
         if not state.states:

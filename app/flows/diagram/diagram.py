@@ -143,7 +143,7 @@ def _joined(states: list[StateOutline]) -> dict[tuple[str, str], list[Arrow]]:
 
 
 def _delays(states: list[StateOutline]) -> dict[str, str]:
-    """After how long events are sent that timers send."""
+    """The delays after which timers send their events."""
     found: dict[str, dict[str, None]] = {}
     for timer in (timer for state in states for timer in state.timers):
         found.setdefault(timer.event, {})[timer.after] = None

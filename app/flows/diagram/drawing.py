@@ -261,7 +261,7 @@ def _n(number: float) -> str:
 
 
 def _width(text: str, each: float = 7.0) -> float:
-    """About how wide a text is; what East Asian scripts write takes two places."""
+    """The width of a text, about; what East Asian scripts write takes two places."""
     return each * sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 

@@ -85,7 +85,7 @@ def _layers(count: int, edges: list[Edge]) -> tuple[list[int], set[tuple[int, in
 
 
 def _walk(follows: list[list[int]]) -> tuple[list[int], set[tuple[int, int]]]:
-    """Depth first: an order in which all edges go forward but those that close a cycle."""
+    """Walks depth first: an order in which all edges go forward but those that close a cycle."""
     done: list[int] = []
     upward: set[tuple[int, int]] = set()
     seen: set[int] = set()

@@ -60,7 +60,7 @@ class Resolution(BaseModel):
 
     @property
     def stored(self) -> dict[str, Any]:
-        """As it is kept with the action."""
+        """The resolution as it is kept with the action."""
         return self.model_dump(mode="json", exclude={"action_id"})
 
 

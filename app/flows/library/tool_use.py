@@ -91,7 +91,7 @@ class ToolUse(BaseModel):
 
 
 class Next(StrEnum):
-    """Whose turn it is."""
+    """The side whose turn it is."""
 
     USER = "user"
     MODEL = "model"

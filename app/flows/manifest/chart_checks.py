@@ -47,7 +47,7 @@ class ChartChecks:
         self._check_reach()
 
     def _pair(self) -> None:
-        """Each innermost state has a template, and each template such a state."""
+        """Checks that each innermost state has a template, and each template such a state."""
         for state in self._chart.leaves():
             if state.id not in self._templates:
                 self._findings.error(state.loc, f"state {state.id!r} has no template")
@@ -95,7 +95,7 @@ class ChartChecks:
             self._findings.warn(state.loc, f"{reason}; never: {others}")
 
     def _check_rest(self) -> None:
-        """Where every state invokes something, a failure has nowhere to lead."""
+        """Checks that some state invokes nothing: else a failure has nowhere to lead."""
         templates = [self._templates.get(state.id) for state in self._chart.leaves()]
         if templates and not any(one is None or isinstance(one, Render) for one in templates):
             reason = "every state invokes something; one has to wait for the user, or be the end"

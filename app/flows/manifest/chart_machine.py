@@ -54,25 +54,25 @@ class _Evaluator:
         self._names = names
 
     def compile_value(self, expr: str) -> Callable[..., Any]:
-        """For `assign`."""
+        """Compiles what `assign` computes."""
         evaluate = compile_expression(expr, self._names)
         return lambda *_, machine, **__: evaluate(machine.model)
 
     def compile_bool(self, expr: str) -> Callable[..., bool]:
-        """For guards."""
+        """Compiles a guard."""
         evaluate = compile_expression(expr, self._names)
         return lambda *_, machine, **__: bool(evaluate(machine.model))
 
     def compile_script(self, content: str) -> NoReturn:  # noqa: ARG002 - the port's signature
-        """Code in a manifest is never run."""
+        """Refuses code: that of a manifest is never run."""
         raise InvalidDefinition("scripts are not supported")
 
     def eval_literal(self, content: str) -> NoReturn:  # noqa: ARG002 - the port's signature
-        """For what events that are sent carry: none is."""
+        """Refuses what events that are sent would carry."""
         raise InvalidDefinition("sending events is not supported")
 
     def ensure_external_src_allowed(self, descriptor: str) -> NoReturn:
-        """Nothing is loaded from elsewhere."""
+        """Refuses to load anything from elsewhere."""
         raise InvalidDefinition(f"{descriptor} is not supported")
 
 
@@ -80,11 +80,11 @@ class _NoHooks:
     """The library's port for what surrounds a machine; a flow has nothing of it."""
 
     def initial_enter_prefix(self, is_invoked: bool) -> list[Any]:  # noqa: ARG002 - the port's signature
-        """Nothing runs before the initial state's own actions."""
+        """Runs nothing before the initial state's own actions."""
         return []
 
     def definition_kwargs(self, definition: object) -> dict[str, Any]:  # noqa: ARG002 - the port's signature
-        """No system variables."""
+        """Gives a chart no system variables."""
         return {}
 
     def make_invoker(self, invoke_def: object) -> NoReturn:  # noqa: ARG002 - the port's signature

@@ -33,7 +33,7 @@ def check_timers(
     endings: Mapping[str, str],
     found: Findings,
 ) -> None:
-    """Each timer is of a state in which somebody is waited for, and sends what is taken there.
+    """Checks that timers are of states that wait for somebody, and send what is taken there.
 
     Args:
         chart: the statechart.

@@ -48,7 +48,7 @@ _end: ContextVar[float | None] = ContextVar("_end", default=math.inf)
 
 @contextmanager
 def bounded_checks() -> Iterator[None]:
-    """Within it, checks fail once they have taken too long together."""
+    """Bounds the checks of a block: they fail once they have taken too long together."""
     token = _end.set(time.thread_time() + CPU_SECONDS)
     try:
         yield
@@ -58,7 +58,7 @@ def bounded_checks() -> Iterator[None]:
 
 @contextmanager
 def no_checks() -> Iterator[None]:
-    """Within it, nothing is checked: what is stored was checked when it came."""
+    """Leaves checks out in a block: what is stored was checked when it came."""
     token = _end.set(None)
     try:
         yield

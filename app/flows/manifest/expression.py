@@ -48,7 +48,7 @@ class Names(Protocol):
         """The value of a name: plain JSON."""
 
     def tick(self) -> None:
-        """Called on the way; raises where the expressions of one event take too long."""
+        """Raises where the expressions of one event take too long; called on the way."""
 
 
 class Clock:

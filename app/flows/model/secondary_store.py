@@ -40,7 +40,7 @@ class SecondaryStore(RootModel[dict[str, SerializeAsAny[VersionedModel]]]):
 
     @override
     def model_post_init(self, _context: Any) -> None:
-        """Everything handed in is new until it is known to be stored."""
+        """Counts all that is handed in as new, until it is known to be stored."""
         self._states = dict.fromkeys(self.root, ValueState.NEW)
 
     @classmethod

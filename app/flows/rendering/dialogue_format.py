@@ -21,7 +21,7 @@ class DialogueElement(NamedTuple):
     created: datetime
 
     def record(self) -> dict[str, str]:
-        """As JSON: what models call its parts, and what the reference engine does."""
+        """The element as JSON: what models call its parts, and what the reference engine does."""
         return {
             "role": self.role,
             "content": self.text,

@@ -113,7 +113,7 @@ class _MarkingSandbox(MarkingEnvironment, _Sandbox):
 
 
 def sandbox_environment() -> Environment:
-    """No attribute walks, nothing that changes the context, and no other template to load."""
+    """An environment in which templates walk no attributes, change no context, load no template."""
     return configure(_Sandbox(cache_size=0))
 
 

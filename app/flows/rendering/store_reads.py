@@ -16,7 +16,7 @@ _MEMBER = re.compile(rf"\b{STORE}\.(?:([A-Za-z_][A-Za-z0-9_]*)|\"([^\"\\]+)\")")
 
 
 def reads_of_template(tree: Iterable[nodes.Node]) -> set[str]:
-    """Of the nodes of a template."""
+    """The reads of the nodes of a template."""
     whole, keys = 0, set()
     for node in tree:
         if isinstance(node, nodes.Name) and node.name == STORE:
@@ -28,7 +28,7 @@ def reads_of_template(tree: Iterable[nodes.Node]) -> set[str]:
 
 
 def reads_of_paths(paths: str) -> set[str]:
-    """Of JMESPaths; with the name of the store itself, as templates have it."""
+    """The reads of JMESPaths; with the name of the store itself, as templates have it."""
     if STORE not in paths:
         return set()
     members = _MEMBER.findall(paths)

@@ -162,7 +162,7 @@ class BoundedStream(httpx2.AsyncByteStream):
 
 @lru_cache
 def _ssl_context() -> ssl.SSLContext:
-    """Made once: reading the certificates takes milliseconds. `SSL_CERT_FILE` names others."""
+    """The TLS context, made once: certificates take milliseconds. `SSL_CERT_FILE` names others."""
     try:
         return httpx2.create_ssl_context(trust_env=True)
     except OSError as error:  # also what OpenSSL says of a file without a certificate

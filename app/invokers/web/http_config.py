@@ -76,7 +76,7 @@ def check_header(name: str, value: str) -> None:
 
 
 def check_path(path: str) -> str:
-    """Only down from the base URL: never to another host, never up."""
+    """Checks that a path leads only down from the base URL: never to another host, never up."""
     if any(ord(char) <= ord(" ") or char in "\\#" for char in path):
         raise InvalidValueError("must not hold spaces, control characters, backslashes or #")
     plain = path.partition("?")[0].lower().replace("%2e", ".").replace("%2f", "/")

@@ -59,11 +59,11 @@ class SecretMask:
                 return value
 
     def stream(self) -> "MaskedStream":
-        """For a text that comes in pieces."""
+        """The mask of a text that comes in pieces."""
         return MaskedStream(self)
 
     def certain_end(self, text: str) -> int:
-        """Up to where a text can be masked, whatever comes behind it."""
+        """The end up to which a text can be masked, whatever comes behind it."""
         end = min((_beginning(text, form) for form in self._forms), default=len(text))
         while (across := self._across(text, end)) is not None:
             end = across

@@ -84,7 +84,7 @@ spec: {}
 
     @override
     def has_name(self, name: str) -> Any:
-        """Without a name it is the caller's own, which is the only one that they see."""
+        """The condition of a name; without one, of the caller's own, the only one that they see."""
         return Org.name == name if name else true()
 
     @override

@@ -152,7 +152,7 @@ spec:
     async def changes(
         self, context: Context, row: Secret, manifest: Manifest[SecretSpec]
     ) -> list[FieldChange]:
-        """Only an admin, and who gave the value, learn whether one is that which is there."""
+        """The differences; only an admin, and who gave the value, learn whether it is another."""
         value = manifest.spec.config.value
         found = await super().changes(context, row, manifest)
         if not context.caller.has(self.write_scope):

@@ -34,7 +34,7 @@ class SessionSpec(ManifestModel):
 
 
 class SessionBroker(StoredBroker[SessionSpec, Session]):
-    """Private sessions are there for their creator and for admins only."""
+    """The kind Session; private ones are there for their creator and for admins only."""
 
     kind: ClassVar[str] = "Session"
     table: ClassVar[Any] = Session

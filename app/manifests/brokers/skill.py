@@ -60,7 +60,7 @@ class SkillSpec(ManifestModel):
 
 
 class SkillBroker(StoredBroker[SkillSpec, Skill]):
-    """Written by the functions that the skills' own endpoints use, under the same rules."""
+    """The kind Skill, written by the functions of the skills' own endpoints, under their rules."""
 
     kind: ClassVar[str] = "Skill"
     quota: ClassVar[Quota] = Quota.SKILLS

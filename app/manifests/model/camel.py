@@ -72,7 +72,7 @@ def _renamed(value: Any, model: Any, names: _Names) -> Any:
 
 @cache
 def _fields(models: tuple[type[BaseModel], ...], names: _Names) -> dict[str, tuple[str, Any]]:
-    """By the name that a field has before, the name that it gets, and its type."""
+    """The fields by the name that each has before, the name that it gets, and its type."""
     return {
         names(field)[0]: (names(field)[1], info.annotation)
         for found in models

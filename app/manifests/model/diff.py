@@ -138,7 +138,7 @@ def _size(value: Any) -> int:
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Equal as JSON: true is not 1."""
+    """Whether two values are equal as JSON: true is not 1."""
     return isinstance(before, bool) is isinstance(after, bool) and bool(before == after)
 
 

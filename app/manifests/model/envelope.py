@@ -1,4 +1,4 @@
-"""From a document to a manifest: the envelope, then metadata and spec by the rules of its kind."""
+"""The way from a document to a manifest: envelope, metadata, and a spec by the rules of a kind."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""From a finished step up the step graph: what starts next, or the whole invocation's result."""
+"""The way up the step graph from a finished step: what starts next, or the invocation's result."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence

@@ -17,7 +17,7 @@ log = get_logger(__name__)
 
 
 class LeaseLostError(Exception):
-    """Somebody else has the step, or it is over: whatever comes of the call is to be dropped."""
+    """The loss of a step, which is another's or over: what comes of the call is dropped."""
 
 
 class _Call(NamedTuple):

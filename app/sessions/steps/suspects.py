@@ -7,7 +7,7 @@ _MOST = 1_000
 
 
 class Suspects:
-    """Whichever of them runs when this worker is lost too is the one to blame.
+    """Runs suspects one by one: the one that runs when this worker is lost too is to blame.
 
     They wait unclaimed, so that the end of the worker counts against none that waits, and so that
     another worker may take them.

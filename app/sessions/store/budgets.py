@@ -122,7 +122,7 @@ class _Account(NamedTuple):
         return bool(self.limit.most - self.used - self.held <= least)
 
     def used_up(self, needed: float | Decimal | None) -> UsedUpBudget:
-        """As people are asked about it, where the next request needs so much."""
+        """The budget as people are asked about it, where the next request needs so much."""
         limit = self.limit
         return UsedUpBudget(
             scope=limit.scope,
@@ -162,7 +162,7 @@ async def _accounts(
 
 
 class _Raise(NamedTuple):
-    """That a limit became another, by the decision of a person."""
+    """A limit that became another, by the decision of a person."""
 
     of: Limit
     most: float | Decimal
@@ -212,7 +212,7 @@ def _too_little(
 
 
 def _plain(what: str, amount: float | Decimal) -> int | float | str:
-    """As JSON has it: whole numbers whole, and money as a text."""
+    """A number as JSON has it: whole numbers whole, and money as a text."""
     if what == "cost":
         return format(Decimal(amount).normalize(), "f")
     return int(amount) if what in ("tokens", "steps") else float(amount)

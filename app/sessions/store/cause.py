@@ -24,7 +24,7 @@ class CauseKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Unique in its session, so that nothing is applied twice; stored as `<kind>:<id>`.
+    """A cause is unique in its session, so that nothing is applied twice; stored as `<kind>:<id>`.
 
     `id` is that of the event, the invocation, the timer or the action, or the version at which the
     session stranded.
@@ -66,5 +66,5 @@ class Cause:
 
     @property
     def text(self) -> str:
-        """As the column `transition.cause` has it."""
+        """The cause as the column `transition.cause` has it."""
         return f"{self.kind.prefix}{self.id}"

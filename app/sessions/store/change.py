@@ -177,7 +177,7 @@ class Change:
         self.deleted = sorted(values.deleted_keys)
 
     def document(self, **extra: Any) -> dict[str, Any]:
-        """As the statements take it: JSON, once orjson has written its dataclasses."""
+        """The change as the statements take it: JSON, once orjson has written its dataclasses."""
         return {
             "session_id": self.session_id,
             "org_id": self.org_id,

@@ -73,7 +73,7 @@ class ChartMemory:
         started: Iterable[StartedTimer] = (),
         cancelled: Collection[str] = (),
     ) -> Self:
-        """After states were left and others entered."""
+        """The memory after states were left and others entered."""
         kept = [
             timer
             for timer in self.timers
@@ -86,11 +86,11 @@ class ChartMemory:
         return [{"event": t.event, "state": t.state, "due": t.due} for t in self.timers]
 
     def without(self, timer_id: str) -> Self:
-        """After a timer's event was sent, or given up."""
+        """The memory after a timer's event was sent, or given up."""
         return replace(self, timers=[timer for timer in self.timers if timer.id != timer_id])
 
     def document(self) -> dict[str, Any]:
-        """As the statements take it."""
+        """The memory as the statements take it."""
         return {
             "timers": [asdict(timer) for timer in self.timers],
             "history": self.history or None,

@@ -89,7 +89,7 @@ class Claim:
     waits_for: str | None = None
 
     def seconds_left(self) -> float:
-        """Until the deadline of the invocation."""
+        """The seconds until the deadline of the invocation."""
         return self.deadline - time.monotonic()
 
     @property

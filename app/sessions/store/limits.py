@@ -100,7 +100,7 @@ def with_message(stored: dict[str, Any] | None, message: Budget | None) -> dict[
 
 
 def _tightest(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Of each bound the lower."""
+    """The lower of each bound."""
     tighter = {
         name: most
         for name, most in second.items()

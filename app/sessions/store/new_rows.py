@@ -61,7 +61,7 @@ class NewMessage:
         return self.status is not MessageStatus.GENERATING
 
     def row(self, idx: int) -> dict[str, Any]:
-        """As the statements take it, at its place in the dialogue."""
+        """The row as the statements take it, at its place in the dialogue."""
         step_id, attempt = self.made_by or (None, None)
         return {
             "idx": idx,
@@ -131,7 +131,7 @@ class NewStep:
         return StepStatus.QUEUED if self.lease is None else StepStatus.RUNNING
 
     def row(self) -> dict[str, Any]:
-        """As the statements take it."""
+        """The row as the statements take it."""
         return {
             "id": self.id,
             "invocation_id": self.invocation_id,

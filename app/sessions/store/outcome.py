@@ -8,7 +8,7 @@ from app.sessions.store.new_rows import DueStep
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """Another change was faster, or the step is another attempt's by now: nothing was written."""
+    """A write that wrote nothing: another change was faster, or another attempt has the step."""
 
 
 @dataclass(frozen=True, slots=True)

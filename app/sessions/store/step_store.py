@@ -49,7 +49,7 @@ class DueSession(NamedTuple):
 
 
 class StepStore:
-    """Every change is one statement. False: the fence had moved on, nothing was written."""
+    """The steps; each change is one statement. False: the fence had moved on, none was written."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -179,7 +179,7 @@ class StepStore:
         return True
 
     async def sweep(self, republish: float, queues: list[str], pause: float) -> list[DueStep]:
-        """Due steps that nobody claimed, and lapsed ones, of queues whose turn it is.
+        """The due steps that nobody claimed, and lapsed ones, of queues whose turn it is.
 
         Args:
             republish: seconds for which a step was not published.

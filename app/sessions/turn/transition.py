@@ -1,4 +1,4 @@
-"""From a session and an event to a change: the statechart moves in memory, nothing is written."""
+"""The way from a session and an event to a change: in memory, by the statechart."""
 
 from datetime import UTC, datetime
 from typing import Self
@@ -37,7 +37,7 @@ _CUT = "{} ended at the limit of its length."
 
 
 class EndlessFailureError(Exception):
-    """Invoker states lead only to each other: no event leads a failure out of them."""
+    """A circle of invoker states: no event leads a failure out of them."""
 
 
 class TransitionRun:

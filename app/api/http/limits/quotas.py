@@ -92,7 +92,7 @@ class Quotas:
             )
 
     def _bounds(self, own: Mapping[str, Any]) -> tuple[_Bounds, _Bounds]:
-        """Of an org, whose Account may say less than the settings, and of its keys."""
+        """The bounds of an org, whose Account may say less than the settings, and of its keys."""
         settings = self._settings
         per_second = min(settings.org_per_second, own.get("requests_per_second", inf))
         at_once = min(settings.org_at_once, own.get("requests_at_once", inf))

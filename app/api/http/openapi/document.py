@@ -71,7 +71,7 @@ _FURTHER: tuple[type[BaseModel], ...] = (Problem, PromptRequest, ManifestDocumen
 
 
 class StatewrightApi(FastAPI):
-    """FastAPI with our errors in its document: bad input is 400, a problem, never its own 422."""
+    """The application, with our errors in its document: bad input is a 400, never FastAPI's 422."""
 
     _making = threading.Lock()
 

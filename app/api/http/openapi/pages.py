@@ -92,7 +92,7 @@ async def _show(page: _Page, request: Request) -> Response:
 
 
 def _asset(request: Request) -> Response:
-    """Read in a thread: a file of a megabyte."""
+    """Reads a file of the pages, in a thread: it has a megabyte."""
     name = request.path_params["name"]
     headers = {**_HEADERS, "Cache-Control": "public, max-age=86400"}
     if (start := _STARTS.get(name)) is not None:

@@ -11,7 +11,7 @@ from app.enums import ActionExpiry, ActionKind, ActionStatus, Approvers
 
 
 class Action(SQLModel, table=True):
-    """Opened and closed by transitions of its session, in their own statements; or by a step.
+    """An action is opened and closed in the statements of its session's transitions, or of a step.
 
     `tool_call_id`, `name` and `arguments` are those of the call that waits; `answer_schema` is the
     JSON Schema of arguments that an approval may bring. After `deadline` it ends as `on_expiry`

@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 
 class BudgetReservation(SQLModel, table=True):
-    """There from before the request until what it took is counted.
+    """The row is there from before the request until what it took is counted.
 
     It holds while its step runs in its attempt: what a lost attempt reserved is free again.
     """

@@ -9,7 +9,7 @@ from app.db.models.columns import created_at
 
 
 class Pin(SQLModel, table=True):
-    """There while the session is pinned for the user."""
+    """The row is there while the session is pinned for the user."""
 
     __tablename__ = "pin"
 

@@ -9,7 +9,7 @@ from app.db.models.columns import created_at, json_column
 
 
 class SkillVersion(SQLModel, table=True):
-    """Numbered from 1 in each skill. Its text may be changed in place."""
+    """A version is numbered from 1 in each skill. Its text may be changed in place."""
 
     __tablename__ = "skill_version"
 

@@ -13,7 +13,7 @@ from app.manifests.model.envelope import Manifest, SpecT
 
 
 class AccessBroker(StoredBroker[SpecT, RowT], Generic[SpecT, RowT]):
-    """Their tables say when a row was made, and not when it was changed."""
+    """A base of kinds whose tables say when a row was made, and not when it was changed."""
 
     write_scope: ClassVar[KeyScope] = KeyScope.ADMIN
     free_names: ClassVar[bool] = True
