@@ -8,13 +8,14 @@ from typing import TypeVar
 
 import orjson
 
+from app.kit.invalid import InvalidValueError
 from app.kit.storable import text_fault
 
 T = TypeVar("T")
 _INT64_DIGITS = 19
 
 
-class PageTokenError(ValueError):
+class PageTokenError(InvalidValueError):
     """The token was not made by this service; the HTTP edge answers 400."""
 
     def __init__(self) -> None:

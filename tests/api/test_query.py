@@ -33,6 +33,17 @@ async def test_every_endpoint_refuses_unknown_parameters(client: httpx.AsyncClie
     assert taken == []
 
 
+async def test_a_page_token_of_others_is_refused_in_words(client: httpx.AsyncClient) -> None:
+    lists = [path for method, path in ENDPOINTS if method == "GET" and "{" not in path]
+    refused = [(await client.get(path, params={"page_token": "x"})).json() for path in lists]
+    faults = [answer["errors"] for answer in refused if "errors" in answer]
+
+    pages = [fault for [fault] in faults if "unknown query parameter" not in fault["msg"]]
+    text = "The page token is not one that this service gave out."
+    assert len(pages) >= 6
+    assert pages == [{"loc": ["query", "page_token"], "msg": text}] * len(pages)
+
+
 async def test_a_misspelt_dry_run_changes_nothing(client: httpx.AsyncClient) -> None:
     await post(client, "apply", manifest("Dataset", "kept"))
 
