@@ -39,6 +39,7 @@ async def test_a_tool_whose_parts_do_not_fit_together_is_refused(
         (http(path="/orders/{page}"), path, "must require 'page'"),
         (http(path="/orders/{order_id"), path, "brace stands alone"),
         (http(path="/orders?id={order_id}"), path, "by `arguments`"),
+        (http(path="/{order_id}?page=1"), path, "the path fixes 'page'"),
         (http(arguments={"none": "query"}), [*places, "none"], "no such property"),
         (http(arguments={"page": "path"}), [*places, "page"], "no place {page}"),
         (http(arguments={"order_id": "query"}), [*places, "order_id"], "a place {order_id}"),

@@ -37,6 +37,11 @@ ORDER = {
     "required": ["order_id"],
 }
 
+NOTE = {
+    "properties": {"order_id": {"type": "string"}, "note": {"type": "string"}},
+    "required": ["order_id", "note"],
+}
+
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
@@ -103,6 +108,29 @@ async def test_arguments_go_where_the_tool_says(
     assert note.headers["authorization"] == f"Bearer {SHOP_KEY}"
     assert find.url == "/v2/%C3%A9%3F%23?filter=%7B%22a%22%3A+%5B1%5D%7D&tags=x&tags=y"
     assert find.body == ""
+
+
+async def test_no_argument_changes_what_the_path_of_a_tool_fixes(
+    client: httpx.AsyncClient, shop: HttpServer
+) -> None:
+    await declare(
+        client, "note", http={"path": "/orders/{order_id}/notes/{note}"}, inputSchema=NOTE
+    )
+    await declare(client, "find", http={"path": "/find?shop=mine"}, inputSchema={})
+    two = {"order_id}/notes/{note": "1", "order_id": "2", "note": "3"}
+    calls = [("note", two), ("find", {"shop": "other"}), ("find", {"page": 2})]
+    thread = await asked(
+        client, "\n".join(f"call {n} {json.dumps(a)}" for n, a in calls), "note", "find"
+    )
+
+    assert {request.url for request in shop.requests} == {
+        "/v2/orders/2/notes/3?order_id%7D%2Fnotes%2F%7Bnote=1",
+        "/v2/find?shop=mine&page=2",
+    }
+    assert results(thread)[1] == (
+        "error",
+        {"error": "argument 'shop' cannot be chosen: the tool fixes it"},
+    )
 
 
 async def test_calls_of_one_answer_run_side_by_side(

@@ -1,6 +1,7 @@
 """What a call of an http tool sends: where each argument goes."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +24,7 @@ class ArgumentLocation(StrEnum):
 
 
 _MAX_HEADER = 4_000
+_BRACES = re.compile(r"\{([^{}]*)\}")
 
 # These send no body.
 BODILESS = frozenset({HttpMethod.GET, HttpMethod.DELETE})
@@ -39,6 +41,26 @@ class ToolRequest:
     body: dict[str, Any] | None
 
 
+def names_in_path(path: str) -> list[str]:
+    """The arguments that a path of a tool has places for."""
+    return _BRACES.findall(path)
+
+
+def location_of(
+    name: str, method: HttpMethod, path: str, locations: Mapping[str, str]
+) -> ArgumentLocation:
+    """Where an argument goes: `locations` says so of some by name."""
+    if name in names_in_path(path):
+        return ArgumentLocation.PATH
+    rest = ArgumentLocation.QUERY if method in BODILESS else ArgumentLocation.BODY
+    return ArgumentLocation(locations.get(name, rest))
+
+
+def fixed_query(path: str) -> dict[str, list[str]]:
+    """The parameters that a path of a tool fixes: no argument replaces them."""
+    return parse_qs(path.partition("?")[2], keep_blank_values=True)
+
+
 def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> ToolRequest:
     """The request of a call.
 
@@ -53,19 +75,16 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
     """
     method = HttpMethod(config["method"])
     locations = config.get("arguments", {})
-    rest = ArgumentLocation.QUERY if method in BODILESS else ArgumentLocation.BODY
     path: str = config["path"]
     found: dict[ArgumentLocation, dict[str, Any]] = {location: {} for location in ArgumentLocation}
     for name, value in arguments.items():
-        location = (
-            ArgumentLocation.PATH
-            if f"{{{name}}}" in path
-            else ArgumentLocation(locations.get(name, rest))
-        )
-        found[location][name] = value
+        found[location_of(name, method, path, locations)][name] = value
+    fixed = fixed_query(path)
+    if taken := next((name for name in found[ArgumentLocation.QUERY] if name in fixed), None):
+        raise InvokerError(f"argument {taken!r} cannot be chosen: the tool fixes it")
+    path = path.partition("?")[0]
     for name, value in found[ArgumentLocation.PATH].items():
         path = path.replace(f"{{{name}}}", quote(_text(name, value), safe=""))
-    path, _, fixed = path.partition("?")
     if "{" in path:
         raise InvokerError(f"the path {path!r} needs an argument that is not there")
     headers = {name: _text(name, value) for name, value in found[ArgumentLocation.HEADER].items()}
@@ -75,11 +94,11 @@ def tool_request(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Too
             check_header(name, value)
     except InvalidValueError as error:
         raise InvokerError(f"the request cannot be sent: {error}") from None
-    query: dict[str, Any] = dict(parse_qs(fixed, keep_blank_values=True))
-    query |= {name: query_texts(value) for name, value in found[ArgumentLocation.QUERY].items()}
+    asked = {name: query_texts(value) for name, value in found[ArgumentLocation.QUERY].items()}
+    query: dict[str, Any] = {**fixed, **asked}
     body = (
         found[ArgumentLocation.BODY]
-        if rest is ArgumentLocation.BODY or found[ArgumentLocation.BODY]
+        if method not in BODILESS or found[ArgumentLocation.BODY]
         else None
     )
     return ToolRequest(method, path, query, headers, body)

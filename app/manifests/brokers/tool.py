@@ -1,7 +1,7 @@
 """Kind Tool: a request over an ApiConnection that the model of an agent may have made."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
@@ -11,7 +11,13 @@ from app.errors import FieldError
 from app.flows.manifest.expression import ExpressionError, compile_expression
 from app.invokers.tool import Effect, OnLargeResult, is_reserved
 from app.invokers.web.http_config import HttpMethod, check_header, check_path
-from app.invokers.web.tool_request import BODILESS, ArgumentLocation
+from app.invokers.web.tool_request import (
+    BODILESS,
+    ArgumentLocation,
+    fixed_query,
+    location_of,
+    names_in_path,
+)
 from app.kit.invalid import InvalidValueError
 from app.kit.schemas.json_schema import check_schema, schema_faults
 from app.manifests.brokers.bases.resource import ResourceBroker, spec_field
@@ -45,7 +51,11 @@ class ToolHttp(ManifestModel):
     @property
     def in_path(self) -> list[str]:
         """The names that stand in braces."""
-        return _BRACES.findall(self.path)
+        return names_in_path(self.path)
+
+    def location_of(self, argument: str) -> ArgumentLocation:
+        """Where an argument goes."""
+        return location_of(argument, self.method, self.path, self.arguments)
 
 
 class ApprovalRule(ManifestModel):
@@ -164,12 +174,15 @@ def _faults(spec: ToolSpec) -> Iterator[FieldError]:
             yield _fault(f"does not fit inputSchema: {fault}", "spec", "example")
 
 
-def _path_faults(spec: ToolSpec, known: Collection[str]) -> Iterator[FieldError]:
+def _path_faults(spec: ToolSpec, known: Mapping[str, Any]) -> Iterator[FieldError]:
     required = spec.input_schema.get("required", [])
     if "{" in (rest := _BRACES.sub("", spec.http.path)) or "}" in rest:
         yield _fault("a brace stands alone; write {argument}", "spec", "http", "path")
     if "{" in spec.http.path.partition("?")[2]:
         yield _fault("an argument of the query goes there by `arguments`", "spec", "http", "path")
+    for name in known.keys() & fixed_query(spec.http.path).keys():
+        if spec.http.location_of(name) is ArgumentLocation.QUERY:
+            yield _fault(f"the path fixes {name!r}, which is an argument", "spec", "http", "path")
     for name in spec.http.in_path:
         if name not in known:
             yield _fault(f"inputSchema has no property {name!r}", "spec", "http", "path")
