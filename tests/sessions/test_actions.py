@@ -176,6 +176,19 @@ async def test_of_two_deciders_one_wins_and_the_same_decision_again_changes_noth
     assert data(await resolve(client, action, winner)) == record
 
 
+async def test_an_approval_with_other_arguments_is_another_decision(
+    client: httpx.AsyncClient, shop: HttpServer
+) -> None:
+    [action] = (await asked(client))["required_actions"]
+    record = data(await resolve(client, action, "approve"))
+
+    assert data(await resolve(client, action, "approve", arguments={"order_id": "A1"})) == record
+    for others in ({}, {"order_id": "B2"}, {"order_id": "A1", "amount": 1}):
+        refused = await resolve(client, action, "approve", arguments=others)
+        assert refused.status_code == 409
+        assert refused.json()["action"] == record
+
+
 @pytest.mark.parametrize("way", ["cancel", "message"])
 async def test_what_ends_a_turn_closes_its_actions(
     client: httpx.AsyncClient, shop: HttpServer, way: str

@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
+import orjson
+
 from app.access.caller import Caller, KeyScope
 from app.enums import ActionDecision, ActionKind, ActionStatus, Approvers
 from app.errors import (
@@ -121,12 +123,20 @@ def _check_approver(caller: Caller, asked: ActionWithSession, decision: ActionDe
 def _ended_alike(asked: ActionWithSession, request: ResolveActionRequest) -> dict[str, Any]:
     """The record of an action that ended before, if the request decides the same."""
     record, own = action_fields(asked.action), asked.action.arguments
-    decided = (record["decision"], record["decided_arguments"] or own, record["result"])
-    if decided != (request.decision, request.arguments or own, request.result):
+    decided = (record["decision"], record["decided_arguments"], record["result"])
+    again = (request.decision, request.arguments, request.result)
+    if _with_arguments(decided, own) != _with_arguments(again, own):
         raise ActionResolvedError(
             f"The action is {asked.action.status} already.", extra={"action": record}
         )
     return record
+
+
+def _with_arguments(decided: tuple[Any, Any, Any], own: object) -> bytes:
+    """A decision as JSON, so that 1 is not true; without arguments it is about the call's own."""
+    decision, arguments, result = decided
+    whole = [decision, own if arguments is None else arguments, result]
+    return orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)
 
 
 def _check_request(asked: ActionWithSession, request: ResolveActionRequest) -> None:
