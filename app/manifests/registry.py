@@ -22,17 +22,16 @@ class BrokerRegistry:
 
     Args:
         brokers: one for each kind.
-        planned: kinds that are registered without a broker.
 
     Raises:
         DuplicateNameError: two kinds have a spelling in common.
     """
 
-    def __init__(self, brokers: Registry[AnyBroker], planned: tuple[str, ...] = PLANNED) -> None:
+    def __init__(self, brokers: Registry[AnyBroker]) -> None:
         self._brokers = brokers
         self._kinds: dict[str, str] = {}
         names = [(kind, name) for kind in brokers for name in (kind, *brokers[kind].other_names)]
-        for kind, name in (*names, *((kind, kind) for kind in planned)):
+        for kind, name in (*names, *((kind, kind) for kind in PLANNED)):
             for spelling in (name.lower(), f"{name.lower()}s"):
                 if self._kinds.setdefault(spelling, kind) != kind:
                     raise DuplicateNameError(f"two kinds are spelled {spelling!r}")

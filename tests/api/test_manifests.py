@@ -281,3 +281,14 @@ async def test_the_schema_of_flows_tells_of_retries(client: httpx.AsyncClient) -
     await post(client, "apply", document)
     described = (await post(client, "describe/flow", name=document["metadata"]["name"]))["data"]
     assert described["spec"]["templates"] == document["spec"]["templates"]
+
+
+async def test_a_kind_says_which_kinds_it_refers_to(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else what one of its resources names could be deleted."""
+    broker = all_brokers().find("Tool")
+    await post(client, "apply", all_brokers().find("ApiConnection").example)
+    monkeypatch.setattr(type(broker), "refers_to", frozenset())
+
+    assert (await send(client, "apply", broker.example)).status_code == 500

@@ -137,9 +137,14 @@ async def _check_references(context: Context, document: Document) -> None:
             pasted secret.
     """
     broker = document.broker
+    references = broker.references(broker.normal_spec(document.manifest))
+    kinds = {kind for reference in references for kind, _ in reference.candidates}
+    if unknown := kinds - broker.refers_to:
+        # By it is found who names what is to be deleted.
+        raise AssertionError(f"refers_to of {broker.kind} lacks {', '.join(sorted(unknown))}")
     missing = [
         reference
-        for reference in broker.references(broker.normal_spec(document.manifest))
+        for reference in references
         if reference.must_exist and not await context.brokers.exists(context, reference)
     ]
     if missing:
