@@ -42,6 +42,20 @@ def test_the_readme_has_the_defaults_of_settings() -> None:
         assert default.strip("`").replace(",", "") == _default(name), name
 
 
+def test_the_readme_has_all_settings() -> None:
+    """Those of the commands that speak HTTP are named below its table."""
+    named = set()
+    for row in re.findall(r"^\| (`.*?) \|", (_ROOT / "README.md").read_text(), re.MULTILINE):
+        group = ""
+        for name in re.findall(r"`(\w+)`", row):
+            group = group if name.startswith("__") else name.rpartition("__")[0]
+            named.add(f"{group}{name}" if name.startswith("__") else name)
+    fields = set(_leaves(Settings)) - {"DEV"}  # which `statewright dev` sets for its processes
+    assert {f"STATEWRIGHT_{name}" for name in fields} | fields >= named
+    missing = {name for name in fields if not {name, f"STATEWRIGHT_{name}"} & named}
+    assert missing == set()
+
+
 def test_every_decision_is_in_the_index_with_what_enforces_it() -> None:
     folder = _ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text()
@@ -100,6 +114,15 @@ def _default(name: str) -> str:
             return ",".join(value)
         case _:
             return str(value)
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The settings that hold a value, as the environment spells them without our prefix."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _leaves(field.annotation, f"{prefix}{name}__")
+        else:
+            yield f"{prefix}{name}".upper()
 
 
 def _settings(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
