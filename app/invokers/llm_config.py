@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
+from urllib.parse import parse_qsl
 
-from pydantic import Field, HttpUrl, SecretStr, UrlConstraints, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.invokers.config import InvokerConfig
+from app.invokers.web.hosts import check_server
 from app.kit.credential import is_sendable
 from app.kit.invalid import InvalidValueError
 from app.settings import LlmSettings
@@ -22,7 +24,7 @@ _MAX_NAMED = 200  # characters of what an error names
 # Where providers are asked that are given no base URL.
 OWN_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
 
-BaseUrl = Annotated[HttpUrl, UrlConstraints(max_length=2000)]
+BaseUrl = Annotated[str, Field(max_length=2_000), AfterValidator(check_server)]
 
 
 class LlmParameters(InvokerConfig):
@@ -70,12 +72,13 @@ class LlmConfig(InvokerConfig):
     def url(self) -> str:
         """The base URL, or the provider's own; never one from the environment."""
         if self.base_url:
-            return str(self.base_url).partition("?")[0]
+            return self.base_url.partition("?")[0]
         return OWN_URLS.get(self.provider or "", "")
 
     def query(self) -> dict[str, object]:
         """The query of the base URL, which belongs behind the path of each request."""
-        return dict(self.base_url.query_params()) if self.base_url else {}
+        query = (self.base_url or "").partition("?")[2]
+        return dict(parse_qsl(query, keep_blank_values=True))
 
     def model_name(self) -> str:
         """The model to ask; given whenever a provider is."""

@@ -11,7 +11,9 @@ from app.access.caller import KeyScope
 from app.access.crypto import Vault
 from app.db.engine import Database
 from app.invokers.invoker import InvokerError
+from app.invokers.llm_config import LlmConfig
 from app.invokers.web.hosts import check_host, host_of, is_host
+from app.kit.invalid import InvalidValueError
 from app.manifests.connections import ManifestConnections
 from app.settings import Settings
 from tests.support.http import NewKey
@@ -125,6 +127,42 @@ async def test_a_token_server_is_a_host_as_the_api_is(by: dict[str, Apply]) -> N
     stolen["spec"]["connection"]["tokenUrl"] = f"{EVIL}/token"
     await refused(by["writer"](stolen))
     await refused(by["writer"](connection("oauth", EVIL)))  # the token is as good as the secret
+
+
+async def test_what_goes_over_tls_goes_nowhere_in_the_clear(by: dict[str, Apply]) -> None:
+    """Whoever sits between would read it."""
+    for rules in ({}, {"allowedHosts": ["api.example.com"]}):
+        await applied(by["admin"](secret(value=VALUE, **rules), connection("oauth", GOOD)))
+        for port in ("", ":443"):
+            clear = f"http://api.example.com{port}/v1"
+            to_token = connection("oauth", GOOD)
+            to_token["spec"]["connection"]["tokenUrl"] = clear
+            for stolen in (to_token, *(connection(kind, clear) for kind in KINDS)):
+                stolen["metadata"] = {"name": "stolen"}
+                said = await refused(by["writer"](stolen))
+                assert f"to http://api.example.com{port or ':80'}" in said
+
+
+async def test_an_admin_may_have_a_secret_sent_in_the_clear_and_says_so(
+    client: httpx.AsyncClient, by: dict[str, Apply]
+) -> None:
+    clear = connection("Provider", "http://localhost:9000/v1")
+    await applied(by["admin"](secret(value=VALUE), clear))
+    assert await hosts(client) == ["http://localhost:9000"]
+    await refused(by["writer"](connection("Provider", "https://localhost:9000/v1")))
+    await applied(by["writer"](connection("Provider", "http://localhost:9000/v2")))
+
+    said = ["localhost", "localhost:9000"]
+    declared = manifest("Secret", "key", {"config": {"allowedHosts": said}})
+    await applied(by["admin"](declared))
+    assert "do not name http://localhost:9000" in await refused(
+        by["admin"](connection("ApiConnection", "http://localhost:9000")), 400
+    )
+    declared["spec"]["config"]["allowedHosts"] = ["http://LOCALHOST", "localhost:9000"]
+    await applied(by["admin"](declared, connection("ApiConnection", "http://localhost:9000")))
+    shown = (await post(client, "describe/Secret", name="key"))["data"]
+    assert shown["spec"]["config"]["allowedHosts"] == ["http://localhost", "localhost:9000"]
+    assert (await applied(by["admin"](shown)))["operation"] == "unchanged"
 
 
 async def test_a_provider_without_a_url_is_asked_at_its_own(
@@ -258,6 +296,11 @@ async def test_a_redirect_takes_no_secret_along(
 
 HOSTS = [
     "https://x.example",
+    "ftp://x.example",
+    "http://",
+    "http://x.example/",
+    "http://http://x.example",
+    "x.example%2f",
     "x.example/y",
     "x.example:0",
     "x.example:99999",
@@ -272,14 +315,15 @@ HOSTS = [
 # What a rule says, and addresses that it is and is not about.
 RULES = {
     "api.example.com": (
-        "https://api.example.com https://API.example.COM./v1 http://api.example.com:81/x",
-        "https://api.example.com.evil.example https://evil.example/api.example.com"
+        "https://api.example.com https://API.example.COM./v1 https://api.example.com:81/x",
+        "http://api.example.com http://api.example.com:443 HTTP://API.example.com.:81/x"
+        " https://api.example.com.evil.example https://evil.example/api.example.com"
         " https://xapi.example.com https://x.api.example.com https://example.com"
         " https://api.example.com@evil.example https://evil.example#api.example.com",
     ),
     "API.example.com.:8443": (
-        "https://api.example.com:8443 http://api.example.com:08443",
-        "https://api.example.com https://api.example.com:443 https://api.example.com:84430",
+        "https://api.example.com:8443 https://api.example.com:08443",
+        "http://api.example.com:8443 https://api.example.com https://api.example.com:443 https://api.example.com:84430",
     ),
     "bücher.example": (
         "https://xn--bcher-kva.example https://BÜCHER.example",
@@ -288,6 +332,14 @@ RULES = {
     "[2001:DB8::1]": (
         "https://[2001:db8::1]/ https://[2001:DB8::1]:8443/",
         "https://[2001:db8::2]/ https://[2001:db8::11]/",
+    ),
+    "http://API.example.com": (
+        "http://api.example.com http://api.example.com:8080/x",
+        "https://api.example.com https://api.example.com:80 http://api.example.com.evil.example",
+    ),
+    "http://[::1]:08080": (
+        "http://[::1]:8080/x",
+        "https://[::1]:8080 http://[::1] http://[::2]:8080",
     ),
     "8.8.8.8": ("https://8.8.8.8", "https://8.8.8.80 https://8.8.8.8.evil https://134744072"),
 }
@@ -299,6 +351,32 @@ def test_a_rule_is_about_the_host_that_a_url_leads_to(rule: str) -> None:
     inside, outside = (urls.split() for urls in RULES[rule])
     assert [is_host(host_of(url), allowed) for url in inside] == [True] * len(inside)
     assert [is_host(host_of(url), allowed) for url in outside] == [False] * len(outside)
+
+
+# Ways to write a host that some readers of URLs take for another one.
+SPELLINGS = """
+    api.example.com API.EXAMPLE.COM. api%2eexample.com api.example.com%2f.evil.example
+    api.example.com\\ evil.example\\.api.example.com evil.example\\@api.example.com
+    api.example.com\\@evil.example evil.example;@api.example.com evil.example,api.example.com
+    api。example.com ⓐpi.example.com api­.example.com faß.example ﬀ.example api.example.com:
+    api.example.com:0443 134744072 0x08080808 8.8.8 010.8.8.8 [::ffff:8.8.8.8] [fe80::1%25eth0] ..
+"""
+
+
+def test_the_host_that_is_judged_is_the_one_that_is_sent_to() -> None:
+    """By what sends to models, too, which once read addresses in a way of its own."""
+    judged = 0
+    for spelling in SPELLINGS.split():
+        for url in (f"https://{spelling}", f"http://{spelling}/v1", f"https:\\\\{spelling}/@x"):
+            try:
+                host = host_of(url)
+            except InvalidValueError:
+                continue
+            sent = LlmConfig(provider="openai", base_url=url, model="m").url()
+            assert host_of(sent) == host
+            assert set("%\\@;,") & set(host) == set()
+            judged += 1
+    assert judged
 
 
 async def test_a_host_of_a_rule_is_a_host(client: httpx.AsyncClient) -> None:

@@ -11,7 +11,7 @@ from tests.support.manifests import manifest, many, post, secret
 
 HOSTS = {
     "key": ["api.openai.com:443", "xn--mnchen-3ya.example:443"],
-    "client": ["api.example.com:80", "login.example.com:8443"],
+    "client": ["http://api.example.com:80", "login.example.com:8443"],
     "bearer": ["[2001:db8::1]:443"],
     "unused": [],
 }
@@ -41,8 +41,67 @@ async def test_the_hosts_of_their_connections_count(
         await connection.run_sync(to, "0028")
         await connection.run_sync(to, "head")
     rows = await database.pool.fetch("SELECT name, hosts FROM secret")
-    assert {row["name"]: sorted(row["hosts"]) for row in rows} == HOSTS
+    # The old form of a host stays beside the new one.
+    expected = HOSTS | {"client": ["api.example.com:80", *HOSTS["client"]]}
+    assert {row["name"]: sorted(row["hosts"]) for row in rows} == expected
     assert {user for row in rows for user in row["hosts"].values()} == {None}
+
+
+# What a Secret's hosts were when they knew no schemes, and what is noted beside them.
+LEARNED = {
+    "plain.example:80": "http://plain.example:80",
+    "plain.example:8080": "http://plain.example:8080",
+    "both.example:8080": None,  # somebody's connection to it has TLS
+    "tls.example:443": None,  # whatever a connection over http says
+    "gone.example:8080": None,
+}
+DECLARED = {
+    "plain.example": ["http://plain.example:80", "http://plain.example:8080"],
+    "both.example": [],
+    "tls.example:443": [],
+    "other.example:80": ["http://other.example:80"],
+}
+URLS = [
+    "http://plain.example",
+    "http://plain.example:8080/x",
+    "http://both.example:8080",
+    "https://both.example",
+    "http://tls.example:443",
+]
+
+
+async def test_what_was_reached_over_http_alone_may_be_reached_so_again(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    header = {"headers": {"X-Key": {"secret": "learned"}, "X-Other": {"secret": "declared"}}}
+    connections = [
+        manifest("ApiConnection", f"c{number}", {"connection": {"baseUrl": url, **header}})
+        for number, url in enumerate(URLS)
+    ]
+    await post(client, "apply", many(secret("learned"), secret("declared"), *connections))
+    async with database.engine.connect() as connection:
+        await connection.run_sync(to, "0033")
+    await database.pool.execute(
+        "UPDATE secret SET hosts = $1 WHERE name = 'learned'", dict.fromkeys(LEARNED, "usr_1")
+    )
+    await database.pool.execute(
+        "UPDATE secret SET allowed_hosts = $1 WHERE name = 'declared'", list(DECLARED)
+    )
+
+    async with database.engine.connect() as connection:
+        await connection.run_sync(to, "head")
+    rows = await database.pool.fetch("SELECT hosts, allowed_hosts FROM secret ORDER BY name DESC")
+    noted = [host for host in LEARNED.values() if host is not None]
+    assert rows[0]["hosts"] == dict.fromkeys([*LEARNED, *noted], "usr_1")
+    assert rows[0]["allowed_hosts"] is None
+    added = sorted(host for hosts in DECLARED.values() for host in hosts)
+    assert rows[1]["allowed_hosts"] == [*DECLARED, *added]
+
+    async with database.engine.connect() as connection:
+        await connection.run_sync(to, "0033")
+    rows = await database.pool.fetch("SELECT hosts, allowed_hosts FROM secret ORDER BY name DESC")
+    assert rows[0]["hosts"] == dict.fromkeys(LEARNED, "usr_1")
+    assert set(DECLARED) < set(rows[1]["allowed_hosts"])
 
 
 async def noted(client: httpx.AsyncClient) -> dict[str, list[str]]:

@@ -5,13 +5,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.invokers.config import InvokerConfig
-from app.invokers.web.http_config import (
-    HeaderValue,
-    check_header,
-    check_server,
-    plain,
-    secret_headers,
-)
+from app.invokers.web.hosts import check_server
+from app.invokers.web.http_config import HeaderValue, check_header, plain, secret_headers
 
 
 class McpConfig(InvokerConfig):

@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Self, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.invokers.config import InvokerConfig
+from app.invokers.web.hosts import check_server
 from app.kit.invalid import InvalidValueError
 
 # What a header is called that says who sends a request.
@@ -85,14 +85,6 @@ def check_path(path: str) -> str:
     return path
 
 
-def check_server(url: str) -> str:
-    """Requires the URL of an HTTP server."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidValueError("must be an http or https URL")
-    return url
-
-
 def _without_expressions(text: str) -> str:
     return _EXPRESSION.sub(lambda found: "x" if found[1] else found[0], text)
 
@@ -104,10 +96,9 @@ def _check_path(path: str) -> str:
 
 
 def _check_base(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+    if "?" in url:
         raise InvalidValueError("must be an http or https URL without a query")
-    return url
+    return check_server(url)
 
 
 class RequestConfig(InvokerConfig):

@@ -50,10 +50,11 @@ class SecretConfig(ManifestModel):
 
     allowed_hosts: list[_Host] | None = Field(
         None,
-        description="Where it may be sent, as `api.example.com` or with a port. Left out: to the "
-        "hosts of the connections that an admin, or who gave the value, points with it.",
+        description="Where it may be sent over https, as `api.example.com` or with a port; with "
+        "`http://` before it, where it may be sent in the clear. Left out: to the hosts of the "
+        "connections that an admin, or who gave the value, points with it, as these say.",
         max_length=50,
-        examples=[["api.example.com"]],
+        examples=[["api.example.com", "http://localhost:9000"]],
     )
     usable_by: UsableBy = Field(
         UsableBy.WRITE,
