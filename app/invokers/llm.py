@@ -11,10 +11,10 @@ from typing_extensions import override
 
 from app.invokers.chat import ChatInvoker, ChatRequest
 from app.invokers.chat_models import providers
+from app.invokers.chat_models.config import LlmConfig, complete_config
 from app.invokers.config import read_config
 from app.invokers.echo import EchoInvoker
 from app.invokers.invoker import Answer, Finish, InvocationContext, InvokerError, Usage
-from app.invokers.llm_config import LlmConfig, complete_config
 from app.invokers.web.egress import parse_networks
 from app.kit.invalid import InvalidValueError
 from app.settings import LlmSettings

@@ -18,10 +18,10 @@ from typing_extensions import override
 import app.invokers
 from app.errors import error_line
 from app.invokers.chat import ChatInvoker, ChatRequest
+from app.invokers.chat_models.config import complete_config
 from app.invokers.guard import as_failure, guarded
 from app.invokers.invoker import Answer, InvocationContext, Invoker, InvokerError, result_text
 from app.invokers.llm import check_llm_settings
-from app.invokers.llm_config import complete_config
 from app.invokers.sync import SyncInvoker, SyncInvokerLike
 from app.invokers.tool import ServerTool, ToolInvoker
 from app.invokers.web.http_client import check_certificates

@@ -6,9 +6,9 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from app.errors import Loc
+from app.invokers.chat_models.config import RESERVED_FIELDS, LlmConfig, LlmParameters
 from app.invokers.config import EmptyConfig, InvokerConfig
 from app.invokers.echo import EchoConfig
-from app.invokers.llm_config import RESERVED_FIELDS, LlmConfig, LlmParameters
 from app.invokers.script import ScriptConfig
 from app.invokers.web.http_config import HttpMethod, RequestConfig
 from app.kit.invalid import InvalidValueError

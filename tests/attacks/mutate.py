@@ -628,7 +628,7 @@ _PRIVATE = {
     ),
     "the operator's model": _off(
         "operators_model",
-        "app/invokers/llm_config.py",
+        "app/invokers/chat_models/config.py",
         "if default.provider is None or _CONNECTION_FIELDS & config.keys():",
         "if default or config:",
         "test_a_tenant_asks_the_operators_model_for_nothing_else",

@@ -21,6 +21,7 @@ from app.invokers.chat import ChatRequest
 from app.invokers.chat_models import providers
 from app.invokers.chat_models.answer_text import AnswerText
 from app.invokers.chat_models.answers import ModelAnswers, NotStreamedError
+from app.invokers.chat_models.config import LlmConfig
 from app.invokers.chat_models.conversion import (
     text_added,
     to_model_messages,
@@ -30,7 +31,6 @@ from app.invokers.chat_models.errors import as_invoker_error, causes
 from app.invokers.chat_models.outcome import end_of
 from app.invokers.chat_models.reasoning import kept_reasoning, source_of
 from app.invokers.invoker import Answer, InvocationContext
-from app.invokers.llm_config import LlmConfig
 from app.invokers.web.http_client import guarded_client, operator_client
 from app.invokers.web.secret_texts import SecretMask
 

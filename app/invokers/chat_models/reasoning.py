@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_ai.messages import ModelResponsePart, TextPart, ThinkingPart, ToolCallPart
 
 from app.invokers.chat import ChatMessage
-from app.invokers.llm_config import LlmConfig
+from app.invokers.chat_models.config import LlmConfig
 
 # More characters are not kept: the model then goes on without what it thought.
 _MAX_LENGTH = 1_000_000

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from app.agents.prices import agents_in_need_of_prices
+from app.invokers.chat_models.config import LlmParameters
 from app.invokers.llm import provider_names
-from app.invokers.llm_config import LlmParameters
 from app.invokers.pool import built_in_invokers
 from app.manifests.brokers.bases.connection import ConnectionBroker
 from app.manifests.brokers.bases.resource import spec_field

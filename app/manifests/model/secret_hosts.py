@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.invokers.llm_config import OWN_URLS
+from app.invokers.chat_models.config import OWN_URLS
 from app.invokers.web.hosts import host_of, is_host
 from app.kit.invalid import InvalidValueError
 

@@ -6,7 +6,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 
-from app.invokers.llm_config import LlmConfig
+from app.invokers.chat_models.config import LlmConfig
 
 
 def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:

@@ -8,7 +8,7 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-from app.invokers.llm_config import LlmConfig
+from app.invokers.chat_models.config import LlmConfig
 
 # `AnswerText` takes off reasoning in tags. pydantic-ai knows tags only as pieces of their own, and
 # takes the answer for reasoning where a piece holds the closing tag and more: it must know none.

@@ -8,8 +8,8 @@ from sqlmodel import col, select
 from app.catalog.child_tools import variables_schema
 from app.db.models import Agent
 from app.errors import FieldError, Loc
+from app.invokers.chat_models.config import operator_faults
 from app.invokers.llm import LlmInvoker
-from app.invokers.llm_config import operator_faults
 from app.manifests.context import Context
 from app.manifests.model.envelope import bad_manifest
 from app.queue.live_workers import unserved_text
