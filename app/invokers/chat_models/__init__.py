@@ -1,1 +1,1 @@
-"""Chat models over the network: all that touches pydantic-ai, imported when a provider is used."""
+"""Chat models over the network; what touches pydantic-ai is imported when a provider is used."""
