@@ -82,7 +82,7 @@ def _faults(page: Path, link: re.Match[str]) -> Iterator[str]:
     module, name = code["module"], code["name"]
     if module and not file.with_suffix("").as_posix().endswith(f"/{module}"):
         yield f"{link['text']} is not in {target}"
-    elif module or name.startswith("test_") or name != name.lower():
+    elif module or name != file.stem:
         yield from (
             f"{target} has no {part}" for part in name.split(".") if part not in _names(file)
         )
