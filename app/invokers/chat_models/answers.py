@@ -138,15 +138,18 @@ def _checked(body: bytes) -> bytes:
     value = _parsed(body)
     if _is_error(value):
         raise UpstreamError(value)
-    if not isinstance(value, dict) or not ("choices" in value or "content" in value):
-        raise TransientInvokerError(
-            "the model did not answer: its answer cannot be read", kind=FailureKind.ANSWER
-        )
+    if not isinstance(value, dict):
+        raise _without_answer("the model did not answer: its answer cannot be read", {})
+    if not ("choices" in value or "content" in value):
+        raise _without_answer("the model did not answer: its answer cannot be read", value)
     if not value.get("choices", True):
-        raise TransientInvokerError(
-            "the model gave no answer: there is no choice in it", kind=FailureKind.ANSWER
-        )
+        raise _without_answer("the model gave no answer: there is no choice in it", value)
     return clean_text(json.dumps(repaired_answer(value), ensure_ascii=False)).encode()
+
+
+def _without_answer(text: str, value: dict[str, Any]) -> TransientInvokerError:
+    """The error of an answer that is none; it may have been counted all the same."""
+    return TransientInvokerError(text, kind=FailureKind.ANSWER, usage=usage_of(value))
 
 
 def _is_error(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Chats and tools in pydantic-ai's words."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pydantic_ai.messages import (
     ModelMessage,
@@ -21,8 +22,9 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
-from app.invokers.chat import ChatMessage, ToolSpec, alternating
+from app.invokers.chat import ChatMessage, ToolOutput, ToolSpec, alternating
 from app.invokers.chat_models.reasoning import reasoned_parts
+from app.invokers.chat_models.tool_names import sent_name
 
 
 def to_model_messages(chat: list[ChatMessage], source: str) -> list[ModelMessage]:
@@ -78,8 +80,8 @@ def _request_parts(message: ChatMessage) -> Iterable[ModelRequestPart]:
     for output in message.outputs:
         call = output.call
         yield ToolReturnPart(
-            call.name,
-            output.payload,
+            sent_name(call.name),
+            _told(output),
             call.id,
             outcome="failed" if output.failed else "success",
         )
@@ -89,9 +91,20 @@ def _request_parts(message: ChatMessage) -> Iterable[ModelRequestPart]:
         yield UserPromptPart(message.content)
 
 
+def _told(output: ToolOutput) -> Any:
+    """What an output says; of a failure its text: that it is one is said beside it."""
+    match output.payload:
+        case {"error": str(text), **others} if output.failed and not others:
+            return text
+        case payload:
+            return payload
+
+
 def _response_parts(message: ChatMessage) -> list[ModelResponsePart]:
     parts: list[ModelResponsePart] = []
     if message.content or not message.calls:
         parts.append(TextPart(message.content))
-    parts += [ToolCallPart(call.name, call.arguments or {}, call.id) for call in message.calls]
+    parts += [
+        ToolCallPart(sent_name(call.name), call.arguments or {}, call.id) for call in message.calls
+    ]
     return parts

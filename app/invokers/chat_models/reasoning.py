@@ -11,6 +11,7 @@ from pydantic_ai.messages import ModelResponsePart, TextPart, ThinkingPart, Tool
 
 from app.invokers.chat import ChatMessage
 from app.invokers.chat_models.config import LlmConfig
+from app.invokers.chat_models.tool_names import sent_name
 
 # More characters are not kept: the model then goes on without what it thought.
 _MAX_LENGTH = 1_000_000
@@ -57,5 +58,6 @@ def reasoned_parts(message: ChatMessage, source: str) -> list[ModelResponsePart]
     if kept.source != source or len(calls) != len(message.calls):
         return None
     for part, call in zip(calls, message.calls, strict=True):
-        part.tool_call_id, part.args = call.id, call.arguments or {}
+        part.tool_name, part.tool_call_id = sent_name(call.name), call.id
+        part.args = call.arguments or {}
     return [*parts]

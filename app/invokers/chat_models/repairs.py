@@ -2,6 +2,7 @@
 
 import json
 import re
+from math import isfinite
 from typing import Any
 
 from app.invokers.invoker import Usage
@@ -10,6 +11,12 @@ from app.invokers.invoker import Usage
 _OTHER_CHOICE = re.compile(rb'"index"\s*:\s*[1-9]')
 _COUNTED_EVENTS = frozenset({"message_start", "message_delta"})
 _USAGE = {"input_tokens": 0, "output_tokens": 0}
+_MESSAGE_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+)
 
 
 def repaired_answer(answer: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +27,8 @@ def repaired_answer(answer: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(choices, list) or not choices:
         return answer
     whole = {"id": "", "object": "chat.completion", "created": 0, "model": ""} | answer
-    return whole | {"choices": [_choice(choices[0])]}
+    usage = _completion_usage(answer) if answer.get("usage") else None
+    return whole | {"choices": [_choice(choices[0])], "usage": usage}
 
 
 def repaired_event(data: bytes) -> bytes:
@@ -40,21 +48,32 @@ def repaired_event(data: bytes) -> bytes:
 
 def usage_of(answer: dict[str, Any]) -> Usage:
     """What a whole answer says that it took, in the words of either provider."""
-    match answer.get("usage"):
-        case {"prompt_tokens": int(asked), "completion_tokens": int(said), **others}:
-            details = others.get("prompt_tokens_details")
-            return Usage.counted(asked, said, _count(details, "cached_tokens"))
-        case {"input_tokens": int(asked), "output_tokens": int(said), **others}:
-            cached = _count(others, "cache_read_input_tokens")
-            written = _count(others, "cache_creation_input_tokens")
-            return Usage.counted(asked + cached + written, said, cached)
-        case _:
-            return Usage()
+    counts = answer.get("usage")
+    if not isinstance(counts, dict):
+        return Usage()
+    if "prompt_tokens" in counts:
+        cached = _count(counts.get("prompt_tokens_details"), "cached_tokens")
+        asked, said = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
+        return Usage.counted(asked, said, cached)
+    own = {name: _count(counts, name) for name in _MESSAGE_COUNTS}
+    said, cached = own.pop("output_tokens"), own["cache_read_input_tokens"]
+    return Usage.counted(sum(own.values()), said, cached)
+
+
+def _completion_usage(answer: dict[str, Any]) -> dict[str, Any]:
+    """The counts of a completion, as far as they are some."""
+    usage = usage_of(answer)
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
 
 
 def _count(counts: Any, name: str) -> int:
     count = counts.get(name) if isinstance(counts, dict) else None
-    return count if isinstance(count, int) else 0
+    return max(0, int(count)) if isinstance(count, int | float) and isfinite(count) else 0
 
 
 def _first_choice(data: bytes) -> bytes:
@@ -73,24 +92,37 @@ def _choice(choice: Any) -> Any:
     if isinstance(message, dict):
         whole: dict[str, Any] = {"role": "assistant", "content": None}
         message = whole | message
-        if isinstance(calls := message.get("tool_calls"), list):
-            message["tool_calls"] = [_call(call, number) for number, call in enumerate(calls)]
+        calls = message.get("tool_calls")
+        listed = calls if isinstance(calls, list) else []
+        message["tool_calls"] = [_call(call, number) for number, call in enumerate(listed)] or None
+        if not isinstance(message["content"], str | list):
+            message["content"] = None
     # SDKs take none for what "" means.
     finish = choice.get("finish_reason") or None
     return {"index": 0} | choice | {"message": message, "finish_reason": finish}
 
 
 def _call(call: Any, number: int) -> Any:
-    if not isinstance(call, dict):
-        return call
-    type_, id_ = call.get("type") or "function", call.get("id") or f"call_{number}"
-    return call | {"type": type_, "id": id_}
+    """A call; where it does not say which tool is called, it calls one that there is not."""
+    given = call if isinstance(call, dict) else {}
+    function = given.get("function")
+    asked = function if isinstance(function, dict) else {}
+    name, arguments = asked.get("name"), asked.get("arguments")
+    if not isinstance(arguments, str):  # some servers write the object itself
+        arguments = "" if arguments is None else json.dumps(arguments)
+    id_ = given.get("id")
+    return {
+        "type": "function",
+        "id": id_ if isinstance(id_, str) and id_ else f"call_{number}",
+        "function": {"name": name if isinstance(name, str) else "", "arguments": arguments},
+    }
 
 
 def _message(answer: dict[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = {"id": "", "type": "message", "role": "assistant", "model": ""}
     whole |= {"stop_reason": None, "stop_sequence": None}
-    return whole | answer | {"usage": answer.get("usage") or _USAGE}
+    counts = answer.get("usage")
+    return whole | answer | {"usage": {name: _count(counts, name) for name in _MESSAGE_COUNTS}}
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
