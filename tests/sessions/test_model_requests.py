@@ -68,6 +68,19 @@ async def test_context_goes_before_what_the_user_said_last(
     assert '"start_time": 2' in sent(model)[-1]["content"]
 
 
+async def test_each_tool_is_sent_with_the_schema_of_an_object(
+    client: httpx.AsyncClient, worker: None, model: OpenAiServer
+) -> None:
+    """Servers refuse one that does not say so."""
+    tool = {"name": "client_go", "description": "Goes.", "input_schema": {}}
+    schema = {"required": ["a"]}
+    thread = await start(client, "Go", client_tools=[tool], output_schema=schema)
+    await Reader(client, thread["thread_id"]).follow("goals_failed")
+    sent_schemas = [one["function"]["parameters"] for one in model.requests[0].body["tools"]]
+    empty = {"type": "object", "properties": {}}
+    assert sent_schemas == [empty, empty | schema]
+
+
 async def test_a_call_without_a_result_is_sent_with_one_that_says_so(
     client: httpx.AsyncClient, worker: None, model: OpenAiServer
 ) -> None:

@@ -29,6 +29,7 @@ from app.invokers.chat import ChatRequest, ToolSpec
 from app.invokers.invoker import ToolCall
 from app.invokers.llm import BUILT_IN_PROFILES
 from app.invokers.tool import ServerCall, ServerTool
+from app.kit.schemas.json_schema import object_schema
 from app.wire.client_tools import ClientToolSpec
 
 KEY = "chat"
@@ -156,16 +157,16 @@ class Chat(SessionModel):
             reminder=self.goals.reminder,
         )
         client = [
-            ToolSpec(tool.name, tool.description, tool.input_schema)
+            _spec(tool.name, tool.description, tool.input_schema)
             for tool in self.client_tools.values()
         ]
         server = [
-            ToolSpec(tool.name, tool.description, tool.input_schema)
+            _spec(tool.name, tool.description, tool.input_schema)
             for tool in self._run_here().values()
             if self.goals.of_tool(tool.name) is None
         ]
         achieve = [
-            ToolSpec(one.tool, "Achieves a goal of the turn.", one.goal.input_schema)
+            _spec(one.tool, "Achieves a goal of the turn.", one.goal.input_schema)
             for one in self.goals.open
         ]
         must_call = tuple(tool.name for tool in achieve) if self.goals.reminder else ()
@@ -256,6 +257,10 @@ class Chat(SessionModel):
                     self.secondary_store[key] = SkillBody(text=skill.body)
         elif not self.skills_are_fixed and "subscribed_skills" in values:
             self.skills = _known(values["subscribed_skills"])
+
+
+def _spec(name: str, description: str, input_schema: dict[str, Any]) -> ToolSpec:
+    return ToolSpec(name, description, object_schema(input_schema))
 
 
 def _known(skills: Iterable[Any]) -> dict[str, KnownSkill]:
