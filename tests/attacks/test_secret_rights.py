@@ -235,6 +235,29 @@ async def test_a_secret_for_admins_is_named_changed_and_deleted_by_admins(
     await applied(by["admin"](connection("Provider", GOOD)))
     # What does not touch where it goes is no use of it.
     await applied(by["writer"](connection("Provider", GOOD, model="other")))
+    # Another path of the host is, and another provider's way to send it.
+    await refused(by["writer"](connection("Provider", f"{GOOD}/below", model="other")))
+    await refused(by["writer"](connection("Provider", GOOD, model="other", type="anthropic")))
+
+
+async def test_a_secret_for_admins_stays_at_its_place(by: dict[str, Apply]) -> None:
+    """In a header that servers write down, it would be read there."""
+    rules = {"allowedHosts": ["api.example.com"], "usableBy": "admin"}
+    bearer, header = connection("ApiConnection", GOOD), connection("header", GOOD)
+    await applied(by["admin"](secret(value=VALUE, **rules), bearer))
+    said = await refused(by["writer"](header))
+    assert said == (
+        "The usableBy of Secret 'key' asks for an API key with scope 'admin': have an admin apply "
+        "this."
+    )
+    moved = connection("ApiConnection", GOOD)
+    moved["spec"]["connection"]["headers"] = {"X-Forwarded-For": {"secret": "key"}}
+    answer = await by["writer"](moved, dry_run=True)
+    place = ["spec", "connection", "headers", "X-Forwarded-For", "secret"]
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (403, place)
+    bearer["spec"]["connection"]["timeout"] = 5
+    await applied(by["writer"](bearer))
+    await applied(by["admin"](header))
 
 
 async def test_a_trial_tells_nobody_what_a_value_is(by: dict[str, Apply]) -> None:

@@ -58,7 +58,8 @@ class SecretConfig(ManifestModel):
     )
     usable_by: UsableBy = Field(
         UsableBy.WRITE,
-        description="admin: only a key with this scope may change it or name it in connections.",
+        description="admin: only a key with this scope may change or delete it, name it in "
+        "connections, and change where and how these send it.",
     )
 
 
@@ -120,8 +121,13 @@ spec:
         await super().remove(context, row)
 
     def _require_right(self, context: Context, row: Secret) -> None:
-        if row.usable_by == UsableBy.ADMIN and context.caller.has(self.write_scope):
-            context.caller.require(KeyScope.ADMIN)
+        caller = context.caller
+        for_admins = row.usable_by == UsableBy.ADMIN and not caller.has(KeyScope.ADMIN)
+        if for_admins and caller.has(self.write_scope):
+            raise ForbiddenError(
+                f"The usableBy of Secret {row.name!r} asks for an API key with scope 'admin' to "
+                "change or delete it."
+            )
 
     @override
     def stored_spec(self, context: Context, manifest: Manifest[SecretSpec]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from app.invokers.web.hosts import check_server
 from app.manifests.model.metadata import check_name
 
 
@@ -35,7 +36,7 @@ def _model_url(url: str) -> str:
         raise ValueError("must not hold a user or password; name Secrets instead")
     if parts.fragment or any(char.isspace() for char in url):
         raise ValueError("must not have a fragment or spaces")
-    return url
+    return check_server(url)
 
 
 SecretName: TypeAlias = Annotated[str, Field(max_length=200), AfterValidator(_secret_name)]

@@ -1,5 +1,7 @@
 """`ConnectionBroker`: kinds that send Secrets to hosts, which is a right of its own."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, Generic
 
 from sqlmodel import col, select
@@ -7,12 +9,15 @@ from typing_extensions import override
 
 from app.access.caller import KeyScope
 from app.db.models import Resource, Secret
-from app.errors import ForbiddenError
+from app.errors import ForbiddenError, Loc
 from app.kit.invalid import InvalidValueError
 from app.manifests.brokers.bases.resource import ResourceBroker
 from app.manifests.context import Context
 from app.manifests.model.envelope import Envelope, Manifest, SpecT, bad_manifest
 from app.manifests.model.secret_hosts import HostRule, Uses, secret_uses
+
+# What of a connection says how it sends its Secrets, beside where it names them.
+_SENT_BY = ("type", "baseUrl", "authMethod", "tokenUrl", "url")
 
 
 def host_rule(secret: Secret) -> HostRule:
@@ -43,13 +48,12 @@ class ConnectionBroker(ResourceBroker[SpecT], Generic[SpecT]):
 
     @override
     async def create(self, context: Context, manifest: Manifest[SpecT]) -> Resource:
-        await self._require_right(context, {}, self._uses(self.normal_spec(manifest)))
+        await self._require_right(context, None, self.normal_spec(manifest))
         return await super().create(context, manifest)
 
     @override
     async def change(self, context: Context, row: Resource, manifest: Manifest[SpecT]) -> Resource:
-        after = self._uses(self.normal_spec(manifest))
-        await self._require_right(context, self._uses(row.spec), after)
+        await self._require_right(context, row.spec, self.normal_spec(manifest))
         return await super().change(context, row, manifest)
 
     @override
@@ -66,7 +70,18 @@ class ConnectionBroker(ResourceBroker[SpecT], Generic[SpecT]):
     def _uses(self, spec: dict[str, Any]) -> Uses:
         return secret_uses(self.kind, spec)
 
-    async def _require_right(self, context: Context, before: Uses, after: Uses) -> None:
+    def _named(self, spec: dict[str, Any]) -> dict[str, dict[Loc, tuple[Any, ...]]]:
+        """The Secrets that a spec names: each with the places, and how it is sent from there."""
+        where = spec.get("connection", spec)
+        sent_by = tuple(where.get(field) for field in _SENT_BY)
+        found: dict[str, dict[Loc, tuple[Any, ...]]] = defaultdict(dict)
+        for reference in self.references(spec):
+            found[reference.name][reference.path] = sent_by
+        return found
+
+    async def _require_right(
+        self, context: Context, before: dict[str, Any] | None, after: dict[str, Any]
+    ) -> None:
         """Refuses a use of a Secret that is new, and not the caller's to make.
 
         Raises:
@@ -75,29 +90,45 @@ class ConnectionBroker(ResourceBroker[SpecT], Generic[SpecT]):
         """
         if not context.caller.has(self.write_scope):
             return  # only compares, and saves nothing
-        new = {
-            name: hosts for name, hosts in after.items() if hosts - before.get(name, frozenset())
+        had, has = ({} if before is None else self._named(before)), self._named(after)
+        went, goes = ({} if before is None else self._uses(before)), self._uses(after)
+        new = {  # each with the first place that is new
+            name: place
+            for name, places in has.items()
+            for place, sent_by in reversed(places.items())
+            if had.get(name, {}).get(place) != sent_by
         }
         for secret in await _secrets(context, new):
-            _check_use(context, secret, host_rule(secret), new[secret.name])
+            hosts, name = goes[secret.name], secret.name
+            is_elsewhere = bool(hosts - went.get(name, frozenset()))
+            _check_use(context, secret, hosts if is_elsewhere else frozenset(), new[name])
 
 
-def _check_use(context: Context, secret: Secret, rule: HostRule, hosts: frozenset[str]) -> None:
+def _check_use(context: Context, secret: Secret, hosts: frozenset[str], place: Loc) -> None:
+    rule = host_rule(secret)
     if secret.usable_by == KeyScope.ADMIN and not context.caller.has(KeyScope.ADMIN):
-        raise ForbiddenError(
-            f"The usableBy of Secret {secret.name!r} asks for an API key with scope 'admin'."
+        raise _forbidden(
+            place,
+            f"The usableBy of Secret {secret.name!r} asks for an API key with scope 'admin': have "
+            "an admin apply this",
         )
     outside = rule.outside(hosts)
     if not outside:
         return
     if not may_point(context, secret):
-        raise ForbiddenError(
+        how = "add it to its allowedHosts" if rule.declared is not None else "apply this"
+        raise _forbidden(
+            place,
             f"Sending Secret {secret.name!r} to {outside[0]} needs an API key with scope 'admin', "
-            "or one of who gave its value."
+            f"or one of who gave its value: have one of them {how}",
         )
     if rule.declared is not None:
         msg = f"the allowedHosts of Secret {secret.name!r} do not name {outside[0]}"
-        raise bad_manifest([{"loc": ["spec"], "msg": msg}])
+        raise bad_manifest([{"loc": ["spec", *place], "msg": msg}])
+
+
+def _forbidden(place: Loc, text: str) -> ForbiddenError:
+    return ForbiddenError(f"{text}.", errors=[{"loc": ["spec", *place], "msg": text}])
 
 
 def may_point(context: Context, secret: Secret) -> bool:
@@ -107,7 +138,7 @@ def may_point(context: Context, secret: Secret) -> bool:
     return caller.has(KeyScope.ADMIN) or (is_giver and caller.has(KeyScope.WRITE))
 
 
-async def _secrets(context: Context, uses: Uses) -> list[Secret]:
+async def _secrets(context: Context, uses: Mapping[str, Any]) -> list[Secret]:
     """The Secrets that are there, kept as they are until the transaction ends."""
     if not uses:
         return []
