@@ -10,7 +10,7 @@ from app.api.http.keyed import KeyedRoute
 from app.api.schemas import Data, Page, answer
 from app.enums import ActionKind, ActionStatus
 from app.threads.actions import ActionFilter, list_actions
-from app.threads.commands.decisions import read_action, resolve_action
+from app.threads.commands.decisions import action_record, resolve_action
 from app.wire.actions import ActionRecord, ResolveActionRequest
 
 router = APIRouter(prefix="/v1/ai/actions", tags=["actions"], route_class=KeyedRoute)
@@ -45,7 +45,7 @@ async def list_(
 @router.get("/{action_id}", response_model=Data[ActionRecord])
 async def get(caller: Reader, runtime: RuntimeDep, action_id: ActionId) -> Response:
     """An action."""
-    return await answer(await read_action(runtime, caller, action_id))
+    return await answer(await action_record(runtime, caller, action_id))
 
 
 @router.post("/{action_id}/resolve", response_model=Data[ActionRecord], openapi_extra=LARGE_BODY)

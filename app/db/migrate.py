@@ -41,7 +41,7 @@ def scripts() -> Path:
 
 
 @cache
-def newest() -> str:
+def newest_migration() -> str:
     """The last migration of this release: files are named by ids, which sort in their order."""
     return max(file.name for file in (scripts() / "versions").glob("*_*.py")).partition("_")[0]
 
@@ -49,7 +49,7 @@ def newest() -> str:
 async def is_migrated(pool: asyncpg.Pool) -> bool:
     """Whether the database has the migrations of this release, and maybe of a newer one."""
     try:
-        migrated: bool | None = await pool.fetchval(_AT_LEAST, newest())
+        migrated: bool | None = await pool.fetchval(_AT_LEAST, newest_migration())
     except asyncpg.UndefinedTableError:
         return False
     return bool(migrated)

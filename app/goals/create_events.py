@@ -6,7 +6,15 @@ from typing import Annotated, Any, ClassVar, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
-from app.goals.goal import Effect, Goal, NewEvent, listed, objects, shape_faults, vocabulary_lines
+from app.goals.goal import (
+    Goal,
+    GoalEffect,
+    NewEvent,
+    listed,
+    objects,
+    shape_faults,
+    vocabulary_lines,
+)
 from app.goals.text import MAX_TEXT
 from app.kit.ids import new_id
 
@@ -133,9 +141,9 @@ class CreateEvents(Goal):
             yield f"not in the dataset {self.data['dataset_id']}: {listed(sorted(others))}"
 
     @override
-    def effect(self, arguments: dict[str, Any]) -> Effect:
+    def effect(self, arguments: dict[str, Any]) -> GoalEffect:
         events = [_Event.model_validate(event) for event in arguments["events"]]
-        return Effect(
+        return GoalEffect(
             events=[
                 NewEvent(
                     new_id("ev"),

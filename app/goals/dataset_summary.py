@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
-from app.goals.goal import Effect, Goal, shape_faults
+from app.goals.goal import Goal, GoalEffect, shape_faults
 from app.goals.text import Text
 
 _DEFAULT_FORMAT = "A few plain paragraphs: what the dataset holds, and what stands out in it."
@@ -46,5 +46,5 @@ class DatasetSummary(Goal):
         return shape_faults(_Arguments, arguments)
 
     @override
-    def effect(self, arguments: dict[str, Any]) -> Effect:
-        return Effect(self.data["dataset_id"], summary=arguments["summary"])
+    def effect(self, arguments: dict[str, Any]) -> GoalEffect:
+        return GoalEffect(self.data["dataset_id"], summary=arguments["summary"])

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import override
 
-from app.goals.goal import Effect, Goal, listed, objects, shape_faults, vocabulary_lines
+from app.goals.goal import Goal, GoalEffect, listed, objects, shape_faults, vocabulary_lines
 from app.goals.text import Text
 
 
@@ -85,9 +85,9 @@ class DatasetTriage(Goal):
         return faults
 
     @override
-    def effect(self, arguments: dict[str, Any]) -> Effect:
+    def effect(self, arguments: dict[str, Any]) -> GoalEffect:
         applies = {d["label"]: d["applies"] for d in arguments["label_decisions"]}
-        return Effect(
+        return GoalEffect(
             self.data["dataset_id"],
             tags=sorted(label for label, holds in applies.items() if holds),
             removed_tags=sorted(label for label, holds in applies.items() if not holds),

@@ -26,7 +26,7 @@ class NewEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class GoalEffect:
     """What an achieved goal changes beside its thread.
 
     Attributes:
@@ -78,7 +78,7 @@ class Goal(ABC):
         """All that is wrong with the arguments of a call."""
 
     @abstractmethod
-    def effect(self, arguments: dict[str, Any]) -> Effect:
+    def effect(self, arguments: dict[str, Any]) -> GoalEffect:
         """What a call does whose arguments have no fault."""
 
 

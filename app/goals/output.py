@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from app.goals.goal import Effect, Goal
+from app.goals.goal import Goal, GoalEffect
 from app.kit.schemas.json_schema import schema_faults
 
 SCHEMA = "output_schema"
@@ -31,5 +31,5 @@ class Output(Goal):
         return schema_faults(self.input_schema, arguments)
 
     @override
-    def effect(self, arguments: dict[str, Any]) -> Effect:
-        return Effect(output=arguments)
+    def effect(self, arguments: dict[str, Any]) -> GoalEffect:
+        return GoalEffect(output=arguments)

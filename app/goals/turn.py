@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.goals.goal import Effect, Goal
+from app.goals.goal import Goal, GoalEffect
 from app.goals.kinds import goal_of
 
 # How often a model that ends its turn without a goal is asked again.
@@ -60,7 +60,7 @@ class GoalChange:
 
     goal: TurnGoal
     new: bool = False
-    effect: Effect | None = None
+    effect: GoalEffect | None = None
 
 
 class TurnGoals(BaseModel):

@@ -26,7 +26,7 @@ _MAX_ESCAPED = 12  # YAML and JSON write one character in so many at the most
 
 
 @dataclass(frozen=True, slots=True)
-class ToolSpec:
+class ChatTool:
     """A tool that a model may call; `input_schema` is the JSON Schema of its arguments."""
 
     name: str
@@ -74,7 +74,7 @@ class ChatRequest:
     """
 
     messages: list[ChatMessage]
-    tools: tuple[ToolSpec, ...] = ()
+    tools: tuple[ChatTool, ...] = ()
     must_call: tuple[str, ...] = ()
 
 

@@ -18,7 +18,7 @@ from app.sessions.turn.resuming import last_turn_failed
 from app.sessions.visibility import existing, without_model
 from app.threads.cursor import Cursor
 from app.threads.record import AgentThreadRecord, thread_status
-from app.threads.text_search import find_text, newest, places
+from app.threads.text_search import find_text, newest_sessions, places
 from app.wire.messages import WireModel
 
 
@@ -58,7 +58,7 @@ async def search_threads(
     if request.text is not None:
         ids, token = await find_text(db, caller, conditions, request.text, request.limit)
     else:
-        found = newest(caller, conditions, request.limit + 1)
+        found = newest_sessions(caller, conditions, request.limit + 1)
         rows = (await db.exec(places(found))).all()
         page, token = cut_page(rows, request.limit, lambda last: encode_keyset(*last))
         ids = [row_id for _, row_id in page]

@@ -51,7 +51,7 @@ Conditions = Sequence[ColumnElement[bool]]
 Place = tuple[datetime, str]
 
 
-def newest(caller: Caller, conditions: Conditions, limit: int) -> FromClause:
+def newest_sessions(caller: Caller, conditions: Conditions, limit: int) -> FromClause:
     """The newest sessions that the caller may use: when they were made, their ids and titles.
 
     Each part of what the caller may use has an index in this order: what lies between and belongs
@@ -143,7 +143,7 @@ class _TextSearch:
 
     async def in_newest(self, most: int) -> _Page:
         """Looks into so many of the newest threads."""
-        threads = newest(self._caller, self._conditions, most)
+        threads = newest_sessions(self._caller, self._conditions, most)
         end = (await self._db.exec(places(threads).offset(most - 1))).first()
         said = select(Message.idx).where(col(Message.session_id) == threads.c.id, self._is_said())
         # A scalar of each thread: as EXISTS it might be a join with all messages.

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.deps import CallerDep
-from app.api.http.body import parse_json
+from app.api.http.body import parse_body
 from app.api.http.route import ApiRoute
 from app.errors import BadRequestError
 from app.kit.storable import MAX_DEPTH
@@ -110,7 +110,7 @@ def test_only_what_can_be_stored_passes(value: Any, ascii_only: bool) -> None:
     """Whatever Python sends: it passes if, and only if, it could be stored as jsonb."""
     body = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     try:
-        parse_json(body, 10_000)
+        parse_body(body, 10_000)
     except BadRequestError:
         assert not storable(value)
     else:

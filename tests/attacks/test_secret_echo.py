@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.invokers.chat import ChatMessage, ChatRequest, ToolSpec
+from app.invokers.chat import ChatMessage, ChatRequest, ChatTool
 from app.invokers.http import HttpInvoker
 from app.invokers.invoker import Answer, InvocationContext, InvokerError
 from app.invokers.llm import LlmInvoker
@@ -123,7 +123,7 @@ def llm(model: ModelServer, shape: Shape, key: str, *, stream: bool) -> LlmInvok
 
 async def asked(invoker: LlmInvoker, sink: Sink) -> str:
     """All that a model request comes to."""
-    tools = (ToolSpec("f", "", {"type": "object"}),)
+    tools = (ChatTool("f", "", {"type": "object"}),)
     try:
         request = ChatRequest([ChatMessage("user", "hi")], tools)
         answer = await invoker.ask(request, replace(STEP, emit=sink))

@@ -15,7 +15,7 @@ from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection
 
 from app.db.engine import Database
-from app.db.migrate import MigrationTimeoutError, migrate, newest, scripts
+from app.db.migrate import MigrationTimeoutError, migrate, newest_migration, scripts
 from app.db.models import Org
 from app.settings import Settings
 from tests.support.migration_lint import findings
@@ -55,7 +55,7 @@ async def test_every_constraint_was_given_its_name(database: Database) -> None:
 
 
 def test_there_is_one_line_of_migrations() -> None:
-    assert ScriptDirectory(str(scripts())).get_heads() == [newest()]
+    assert ScriptDirectory(str(scripts())).get_heads() == [newest_migration()]
 
 
 @pytest.mark.parametrize("script", REVISIONS, ids=lambda script: script.revision)
@@ -175,7 +175,7 @@ async def test_a_reader_holds_a_migration_up_but_no_query(
         await migration
 
     assert lines[0] == "Migrations wait: the tables are in use; trying again in 0.5 s."
-    assert await reader.fetchval("SELECT version_num FROM alembic_version") == newest()
+    assert await reader.fetchval("SELECT version_num FROM alembic_version") == newest_migration()
 
 
 async def test_a_migration_gives_up_in_the_end(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.invokers.chat import ChatMessage, ChatRequest, ToolOutput, ToolSpec
+from app.invokers.chat import ChatMessage, ChatRequest, ChatTool, ToolOutput
 from app.invokers.invoker import (
     Answer,
     InvocationContext,
@@ -17,7 +17,7 @@ from app.invokers.invoker import (
 from app.invokers.llm import LlmInvoker
 from tests.support.openai_server import OpenAiServer, Reply
 
-TOOL = ToolSpec("f", "A tool.", {"type": "object", "properties": {}})
+TOOL = ChatTool("f", "A tool.", {"type": "object", "properties": {}})
 COUNTS = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 

@@ -126,7 +126,7 @@ def is_light(content: bytes) -> bool:
     return len(content) <= LIGHT_BYTES and content.count(b",") <= _LIGHT_VALUES
 
 
-def parse_json(content: bytes, max_values: int) -> Any:
+def parse_body(content: bytes, max_values: int) -> Any:
     """The value of a body; it could be stored and sent again as it is.
 
     Raises:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from typing_extensions import override
 
 from app.api.http.api_key import api_keys, find_caller
-from app.api.http.body import BodyReads, JsonRequest, is_light, max_bytes_of, parse_json
+from app.api.http.body import BodyReads, JsonRequest, is_light, max_bytes_of, parse_body
 from app.api.http.limits.quotas import Admission, Quotas
 from app.api.http.query import check_query, query_names
 from app.kit.concurrency.off_loop import off_loop
@@ -70,7 +70,7 @@ class ApiRoute(APIRoute):
 
 def _made(content: bytes, max_values: int, validate: _Validate | None) -> tuple[Any, Any]:
     """The JSON of a body, and what the endpoint takes, which the framework then leaves as it is."""
-    given = parse_json(content, max_values)
+    given = parse_body(content, max_values)
     if validate is None or given is None:
         return given, given
     value, faults = validate(given, loc=("body",))

@@ -9,7 +9,7 @@ from app.api.http.problems import problem_responses
 from app.api.manifests.route import ManifestRoute
 from app.api.schemas import json_response
 from app.manifests.model.envelope import API_VERSION
-from app.manifests.verbs.runner import Answer
+from app.manifests.verbs.runner import VerbAnswer
 from app.manifests.verbs.service import ManifestService
 
 
@@ -48,7 +48,7 @@ async def _service(request: Request) -> ManifestService:
 ServiceDep = Annotated[ManifestService, Depends(_service)]
 
 
-async def rendered(answer: Answer) -> Response:
+async def rendered(answer: VerbAnswer) -> Response:
     """The response that an answer is sent as."""
     body = {
         "data": answer.data,

@@ -18,7 +18,7 @@ POLL = "poll"  # what a client sends only to ask
 _NEVER_SENT = frozenset({"*", "error_execution"})
 
 
-def check_values(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
+def check_state_values(machine: type[SessionMachine], loc: Loc, findings: Findings) -> None:
     """Checks that every state has a value of its own: the machine finds a state by it."""
     seen: dict[Any, str] = {}
     for state in states_of(machine):

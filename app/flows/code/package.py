@@ -19,9 +19,9 @@ from app.flows.code.checks import (
     check_events,
     check_names,
     check_rest,
+    check_state_values,
     check_support,
     check_timers,
-    check_values,
 )
 from app.flows.code.fingerprint import fingerprint
 from app.flows.code.folder import TemplateFolder
@@ -136,7 +136,7 @@ class _Loader:
         }
         known = {state_id: template for state_id, template in read.items() if template is not None}
         check_support(machine, loc, self._findings)
-        check_values(machine, loc, self._findings)
+        check_state_values(machine, loc, self._findings)
         check_circles(machine, loc, self._findings)
         check_names(machine, loc, self._findings)
         check_events(machine, known, loc, self._findings)

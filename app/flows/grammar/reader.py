@@ -13,7 +13,7 @@ from app.errors import Loc
 from app.flows.findings import Findings
 from app.flows.grammar.agent import read_agent
 from app.flows.grammar.ask import read_ask
-from app.flows.grammar.tools import read_chat
+from app.flows.grammar.tools import read_run_chat
 from app.flows.template import (
     Chain,
     Invoke,
@@ -175,7 +175,7 @@ class TemplateReader(ABC):
             if (invoker := self._invoker(value["invoke"], (*loc, "invoke"))) is None:
                 return None
             self._check_asked(invoker, value.get("template"), (*loc, "template"))
-            return read_chat(self._findings, value, loc, self._text)
+            return read_run_chat(self._findings, value, loc, self._text)
         given = self._findings.members(value, loc, known)
         text = self._text(given.get("template"), (*loc, "template"))
         config = given.get("config")

@@ -20,7 +20,7 @@ _TOOLS: TypeAdapter[Any] = TypeAdapter(Tools)
 _PROFILES = {invoker: profile for profile, invoker in BUILT_IN_PROFILES.items()}
 
 
-def read_chat(
+def read_run_chat(
     findings: Findings,
     value: dict[str, Any],
     loc: Loc,

@@ -25,7 +25,7 @@ from app.flows.model.session_model import SessionModel
 from app.flows.template import Spoken
 from app.goals.kinds import declared_goals
 from app.goals.turn import GoalChange, TurnGoals
-from app.invokers.chat import ChatRequest, ToolSpec
+from app.invokers.chat import ChatRequest, ChatTool
 from app.invokers.invoker import ToolCall
 from app.invokers.llm import BUILT_IN_PROFILES
 from app.invokers.tool import ServerCall, ServerTool
@@ -259,8 +259,8 @@ class Chat(SessionModel):
             self.skills = _known(values["subscribed_skills"])
 
 
-def _spec(name: str, description: str, input_schema: dict[str, Any]) -> ToolSpec:
-    return ToolSpec(name, description, object_schema(input_schema))
+def _spec(name: str, description: str, input_schema: dict[str, Any]) -> ChatTool:
+    return ChatTool(name, description, object_schema(input_schema))
 
 
 def _known(skills: Iterable[Any]) -> dict[str, KnownSkill]:

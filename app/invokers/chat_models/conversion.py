@@ -22,7 +22,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
-from app.invokers.chat import ChatMessage, ToolOutput, ToolSpec, alternating
+from app.invokers.chat import ChatMessage, ChatTool, ToolOutput, alternating
 from app.invokers.chat_models.reasoning import reasoned_parts
 from app.invokers.chat_models.tool_names import sent_name
 
@@ -48,7 +48,7 @@ def to_model_messages(chat: list[ChatMessage], source: str) -> list[ModelMessage
     return [*messages, ModelRequest(parts=request)] if request else messages
 
 
-def to_request_parameters(tools: Sequence[ToolSpec]) -> ModelRequestParameters:
+def to_request_parameters(tools: Sequence[ChatTool]) -> ModelRequestParameters:
     """The tools that a request offers."""
     # `strict=False`: the schemas are not ours, and are to reach the model as they are.
     return ModelRequestParameters(

@@ -37,7 +37,7 @@ from app.invokers.invoker import (
     TransientInvokerError,
 )
 from app.invokers.mcp_servers.config import McpConfig
-from app.invokers.mcp_servers.content import result_text
+from app.invokers.mcp_servers.content import content_text
 from app.invokers.mcp_servers.listing import ListedTool, TooManyToolsError, read_tools
 from app.invokers.mcp_servers.wire import Wire
 from app.invokers.tool import ServerTool, tool_payload
@@ -88,7 +88,7 @@ class McpConnection:
             result = await session.send_request(request, _RESULT)
         if isinstance(result, InputRequiredResult):
             raise InvokerError("the tool asks for more than its arguments, which is not supported")
-        text = result_text(result.content, result.structured_content, self._answers)
+        text = content_text(result.content, result.structured_content, self._answers)
         if result.is_error:
             raise InvokerError(f"the tool failed: {self._error_text(text)}")
         return tool_payload(self._answers.text(text), tool.on_large_result)

@@ -20,7 +20,7 @@ from app.invokers.web.secret_texts import SecretMask
 _MAX_NOTE = 200
 
 
-def result_text(content: Sequence[ContentBlock], structured: Any, mask: SecretMask) -> str:
+def content_text(content: Sequence[ContentBlock], structured: Any, mask: SecretMask) -> str:
     """The blocks as one text; JSON where the tool gave some back beside them.
 
     What is cut is masked before; the whole is not yet.

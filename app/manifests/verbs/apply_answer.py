@@ -10,7 +10,7 @@ from app.manifests.applied import Applied
 from app.manifests.journal import Entry
 from app.manifests.model.diff import cut
 from app.manifests.verbs.prune import Named
-from app.manifests.verbs.runner import PAST, Answer, answer
+from app.manifests.verbs.runner import PAST, VerbAnswer, answer
 from app.sizes.limit import is_long
 
 
@@ -34,7 +34,7 @@ def applied_answer(
     *,
     pruned: Sequence[Named] | None,
     dry_run: bool,
-) -> Answer:
+) -> VerbAnswer:
     """The result of the one document, or the results of several in their order; what was pruned."""
     gone = {} if pruned is None else {"pruned": [{"kind": k, "name": n} for k, n in pruned]}
     items = [
@@ -51,7 +51,7 @@ def applied_answer(
     keyed = [item | {"key": entry.key} for item, entry in zip(items, entries, strict=True)]
     done = f"{PAST[entries[0].command]} successfully{' (dry run)' if dry_run else ''}"
     first, text = entries[0], f"{len(items)} manifests {done}"
-    return Answer({"items": keyed, **gone}, text, "Manifest", first.command, first.key)
+    return VerbAnswer({"items": keyed, **gone}, text, "Manifest", first.command, first.key)
 
 
 async def within_limits(applied: Sequence[Applied]) -> list[Applied]:

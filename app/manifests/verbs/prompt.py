@@ -33,15 +33,15 @@ async def prompt_agent(
     prepare: Callable[[], Awaitable[ThreadStart]],
     entry: Entry,
 ) -> dict[str, Any]:
-    """Starts the session, and waits for its answer; see `read_answer`.
+    """Starts the session, and waits for its answer; see `wait_for_answer`.
 
     The same prompt again, by its key, waits for the same session.
     """
     started = await start_prepared_thread(runtime, caller, identity, prepare)
-    return await read_answer(runtime, caller, started["thread_id"], entry)
+    return await wait_for_answer(runtime, caller, started["thread_id"], entry)
 
 
-async def read_answer(
+async def wait_for_answer(
     runtime: Runtime, caller: Caller, session_id: str, entry: Entry
 ) -> dict[str, Any]:
     """Waits until nothing runs in a session any more.

@@ -37,7 +37,7 @@ _LISTS = ("get", "history", "logs")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class VerbAnswer:
     """The answer of a verb. `thing` is the kind, `key` that of the journal entry."""
 
     data: Any
@@ -66,7 +66,7 @@ class VerbRunner:
         changes: bool = False,
         dry_run: bool = False,
         keyed: KeyedRequest | None = None,
-    ) -> Answer:
+    ) -> VerbAnswer:
         """Carries out a verb on a kind.
 
         Args:
@@ -102,7 +102,9 @@ class VerbRunner:
                 await self.keep_answer(db, keyed, given)
             return given
 
-    async def answered_before(self, db: AsyncSession, keyed: KeyedRequest | None) -> Answer | None:
+    async def answered_before(
+        self, db: AsyncSession, keyed: KeyedRequest | None
+    ) -> VerbAnswer | None:
         """What the same request was answered before, in the transaction that would do it now.
 
         Raises:
@@ -113,10 +115,10 @@ class VerbRunner:
         if keyed is None:
             return None
         kept = await self.runtime.answers.find(db, keyed)
-        return None if kept is None else Answer(**orjson.loads(kept.text))
+        return None if kept is None else VerbAnswer(**orjson.loads(kept.text))
 
     async def keep_answer(
-        self, db: AsyncSession, keyed: KeyedRequest | None, given: Answer
+        self, db: AsyncSession, keyed: KeyedRequest | None, given: VerbAnswer
     ) -> None:
         """Keeps the answer of a request, if it has a key, in the transaction that did it."""
         if keyed is not None:
@@ -125,7 +127,7 @@ class VerbRunner:
 
     async def report(
         self, caller: Caller, command: str, collect: Callable[[AsyncSession], Awaitable[Any]]
-    ) -> Answer:
+    ) -> VerbAnswer:
         """Carries out a verb on no resource: status, version, whoami."""
         async with self.journaled(caller, command) as entry:
             caller.require(KeyScope.READ)
@@ -167,10 +169,10 @@ async def trial(db: AsyncSession, *, dry_run: bool) -> AsyncIterator[None]:
         await savepoint.rollback()
 
 
-def answer(entry: Entry, data: Any) -> Answer:
+def answer(entry: Entry, data: Any) -> VerbAnswer:
     """The answer of a verb that was carried out."""
     what = " ".join(part for part in (entry.thing, entry.name) if part)
     done = PAST.get(entry.command, f"{entry.command} answered")
     dry = " (dry run)" if entry.detail.get("dryRun") else ""
     message = f"{what} {done} successfully{dry}".strip()
-    return Answer({} if data is None else data, message, entry.thing, entry.command, entry.key)
+    return VerbAnswer({} if data is None else data, message, entry.thing, entry.command, entry.key)

@@ -15,10 +15,10 @@ from app.manifests.registry import AnyBroker, BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
 from app.manifests.verbs.apply import Apply
 from app.manifests.verbs.apply_answer import applied_answer, entry_of, pruned_entry, within_limits
-from app.manifests.verbs.prompt import prompt_agent, read_answer, single
+from app.manifests.verbs.prompt import prompt_agent, single, wait_for_answer
 from app.manifests.verbs.prune import Named, Prune
 from app.manifests.verbs.prune import prune as prune_undeclared
-from app.manifests.verbs.runner import Answer, VerbRunner, answer, trial
+from app.manifests.verbs.runner import VerbAnswer, VerbRunner, answer, trial
 from app.sessions.runtime import Runtime
 from app.sessions.turn.opening import StartIdentity
 from app.sizes.limit import is_long
@@ -45,7 +45,7 @@ class ManifestService:
         dry_run: bool = False,
         prune: Prune | None = None,
         keyed: KeyedRequest | None = None,
-    ) -> Answer:
+    ) -> VerbAnswer:
         """Applies all documents of a text in one transaction, or none.
 
         Args:
@@ -64,7 +64,7 @@ class ManifestService:
             caller.require(KeyScope.WRITE)
             return await self._apply(caller, body, entry, dry_run=dry_run, prune=prune, keyed=keyed)
 
-    async def diff(self, caller: Caller, body: bytes | str) -> Answer:
+    async def diff(self, caller: Caller, body: bytes | str) -> VerbAnswer:
         """What an apply would do, for who may only read; errors are those of an apply."""
         async with self._verbs.journaled(caller, "diff") as entry:
             caller.require(KeyScope.READ)
@@ -80,7 +80,7 @@ class ManifestService:
         prune: Prune | None = None,
         changes: bool = True,
         keyed: KeyedRequest | None = None,
-    ) -> Answer:
+    ) -> VerbAnswer:
         verbs = self._verbs
         apply = Apply(caller, verbs.brokers, entry, changes=changes)
         texts = await load_text(body)
@@ -111,13 +111,13 @@ class ManifestService:
                 await verbs.keep_answer(db, keyed, given)  # with what was found elsewhere
         return given
 
-    async def describe(self, caller: Caller, kind: str, name: str) -> Answer:
+    async def describe(self, caller: Caller, kind: str, name: str) -> VerbAnswer:
         """The manifest of a resource; it can be applied as it is."""
         return await self._verbs.run(
             caller, "describe", kind, name, lambda context, broker: broker.describe(context, name)
         )
 
-    async def get(self, caller: Caller, kind: str, query: GetQuery) -> Answer:
+    async def get(self, caller: Caller, kind: str, query: GetQuery) -> VerbAnswer:
         """Resources as a table."""
         found = await self._verbs.run(
             caller, "get", kind, query.name, lambda context, broker: broker.get(context, query)
@@ -133,7 +133,7 @@ class ManifestService:
         *,
         dry_run: bool = False,
         keyed: KeyedRequest | None = None,
-    ) -> Answer:
+    ) -> VerbAnswer:
         """Deletes a resource that no other names."""
         return await self._verbs.run(
             caller,
@@ -154,7 +154,7 @@ class ManifestService:
         *,
         dry_run: bool = False,
         keyed: KeyedRequest | None = None,
-    ) -> Answer:
+    ) -> VerbAnswer:
         """Lets a resource be used."""
         return await self._verbs.run(
             caller,
@@ -175,7 +175,7 @@ class ManifestService:
         *,
         dry_run: bool = False,
         keyed: KeyedRequest | None = None,
-    ) -> Answer:
+    ) -> VerbAnswer:
         """Lets a resource not be used any more."""
         return await self._verbs.run(
             caller,
@@ -197,7 +197,7 @@ class ManifestService:
         *,
         dry_run: bool = False,
         keyed: KeyedRequest | None = None,
-    ) -> Answer:
+    ) -> VerbAnswer:
         """Lets what failed last in a resource go on."""
         key = None if keyed is None else keyed.key
         return await self._verbs.run(
@@ -211,7 +211,7 @@ class ManifestService:
             keyed=keyed,
         )
 
-    async def history(self, caller: Caller, kind: str, name: str) -> Answer:
+    async def history(self, caller: Caller, kind: str, name: str) -> VerbAnswer:
         """The revisions of a resource, newest first."""
         found = await self._verbs.run(
             caller, "history", kind, name, lambda context, broker: broker.history(context, name)
@@ -227,7 +227,7 @@ class ManifestService:
         *,
         dry_run: bool = False,
         keyed: KeyedRequest | None = None,
-    ) -> Answer:
+    ) -> VerbAnswer:
         """Makes a resource again what it was at a revision, as its newest one."""
 
         async def undo(context: Context, broker: AnyBroker) -> dict[str, Any]:
@@ -239,14 +239,14 @@ class ManifestService:
             caller, "undo", kind, name, undo, changes=True, dry_run=dry_run, keyed=keyed
         )
 
-    async def logs(self, caller: Caller, kind: str, name: str, limit: int) -> Answer:
+    async def logs(self, caller: Caller, kind: str, name: str, limit: int) -> VerbAnswer:
         """The most recent log entries of a resource, oldest first."""
         found = await self._verbs.run(
             caller, "logs", kind, name, lambda context, broker: broker.logs(context, name, limit)
         )
         return replace(found, data=table_data(found.data, found.thing, name, {"i": limit}))
 
-    async def example_manifest(self, caller: Caller, kind: str) -> Answer:
+    async def example_manifest(self, caller: Caller, kind: str) -> VerbAnswer:
         """A manifest of the kind that applies as it is."""
         return await self._verbs.run(
             caller,
@@ -256,7 +256,7 @@ class ManifestService:
             lambda context, broker: broker.example_manifest(context),
         )
 
-    async def json_schema(self, caller: Caller, kind: str) -> Answer:
+    async def json_schema(self, caller: Caller, kind: str) -> VerbAnswer:
         """The JSON Schema of the kind's manifests."""
         return await self._verbs.run(
             caller, "json_schema", kind, None, lambda _, broker: broker.json_schema()
@@ -264,7 +264,7 @@ class ManifestService:
 
     async def prompt(
         self, caller: Caller, name: str, body: bytes | str, idempotency_key: str | None = None
-    ) -> Answer:
+    ) -> VerbAnswer:
         """Launches a session of an agent, and waits for its answer; no transaction waits with it.
 
         Raises:
@@ -285,7 +285,7 @@ class ManifestService:
                     reply = await broker.reply(verbs.context(db, caller), name, document)
                 session_id, request = reply.session_id, reply.request
                 await send_message(verbs.runtime, caller, session_id, request, idempotency_key)
-                data = await read_answer(verbs.runtime, caller, session_id, entry)
+                data = await wait_for_answer(verbs.runtime, caller, session_id, entry)
                 await keep(verbs.runtime.database, entry, _OK)
                 return answer(entry, data)
 

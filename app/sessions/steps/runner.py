@@ -33,7 +33,7 @@ from app.sessions.store.cause import Cause
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import DueStep
 from app.sessions.store.outcome import Superseded
-from app.sessions.store.usage import Spent
+from app.sessions.store.usage import AttemptUsage
 from app.sessions.turn.ending import cancel_children, ending_change, is_infrastructure
 from app.sessions.turn.transition_input import TransitionInput
 from app.sessions.turn.waking import notify_above, wake, wake_above
@@ -98,12 +98,12 @@ class StepRunner:
     async def _run_claim(self, claim: Claim) -> Following:
         """Runs one attempt, and writes its outcome."""
         work_for(claim.session.org_id)
-        spent = Spent()
+        usage = AttemptUsage()
         try:
-            outcome = await self._outcome(claim, spent)
+            outcome = await self._outcome(claim, usage)
         except LeaseLostError:
             log.warning("lease lost, the result is dropped", attempt=claim.attempt)
-            await self._record(claim, spent)
+            await self._record(claim, usage)
             self._attempts.tools.leaves_in_doubt(claim.fence)  # whoever has the step now decides
             await self._forget_partial(claim)
             return None
@@ -111,23 +111,23 @@ class StepRunner:
             # The worker stops: hand the step on at once instead of letting its lease lapse.
             lost = self._attempts.tools.leaves_in_doubt(claim.fence)
             stopped = TryAgain(0.0, "The worker stopped.", failures=0, losses=int(lost))
-            await asyncio.shield(self._settled(claim, stopped, spent))
+            await asyncio.shield(self._settled(claim, stopped, usage))
             raise
-        return await self._settled(claim, outcome, spent)
+        return await self._settled(claim, outcome, usage)
 
-    async def _outcome(self, claim: Claim, spent: Spent) -> Outcome:
+    async def _outcome(self, claim: Claim, usage: AttemptUsage) -> Outcome:
         if claim.lost_workers > self._settings.max_losses:
             log.error("step quarantined", lost_workers=claim.lost_workers)
             return Failed(
                 f"The step is in quarantine: {claim.lost_workers} attempts ended without an "
                 "answer, as when a worker is killed. It is not run again by itself."
             )
-        return await self._leases.run(claim, self._attempts.run(claim, spent))
+        return await self._leases.run(claim, self._attempts.run(claim, usage))
 
-    async def _settled(self, claim: Claim, outcome: Outcome, spent: Spent) -> Following:
+    async def _settled(self, claim: Claim, outcome: Outcome, usage: AttemptUsage) -> Following:
         with self._leases.keeping(claim.fence):
             try:
-                await self._record(claim, spent)
+                await self._record(claim, usage)
                 return await self._written(claim, lambda: self._write(claim, outcome))
             except Exception as error:
                 if isinstance(outcome, Failed):
@@ -136,10 +136,10 @@ class StepRunner:
                 failure = failed(error)
                 return await self._written(claim, lambda: self._write(claim, failure))
 
-    async def _record(self, claim: Claim, spent: Spent) -> None:
+    async def _record(self, claim: Claim, usage: AttemptUsage) -> None:
         """Writes what the attempt's request to a model took: its outcome may be dropped."""
-        if spent.counts:
-            await self._written(claim, lambda: self._runtime.usage.record(claim, spent))
+        if usage.counts:
+            await self._written(claim, lambda: self._runtime.usage.record(claim, usage))
 
     async def _written(self, claim: Claim, write: Callable[[], Awaitable[T]]) -> T:
         """Writes, and writes again while the database fails: the work is done, and is kept.

@@ -222,6 +222,6 @@ class Change:
         return self.client_event.created_by
 
 
-async def written(change: Change, **extra: Any) -> EncodedJson:
+async def change_json(change: Change, **extra: Any) -> EncodedJson:
     """The document of a change, as `Change.document` gives it, as JSON."""
     return await encoded(lambda: change.document(**extra), heavy=change.is_heavy)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from app.goals.goal import Effect
+from app.goals.goal import GoalEffect
 from app.goals.turn import GoalChange
 
 
@@ -65,7 +65,7 @@ def _changed_goal(change: GoalChange) -> dict[str, Any]:
     }
 
 
-def _datasets(effects: Iterable[Effect]) -> Iterable[_Dataset]:
+def _datasets(effects: Iterable[GoalEffect]) -> Iterable[_Dataset]:
     found: dict[str, _Dataset] = {}
     for effect in effects:
         if effect.dataset_id is None:

@@ -10,7 +10,7 @@ import asyncpg
 from app.db.models import Action, InvocationStatus
 from app.errors import NotFoundError
 from app.flows.model.secondary_store import MAX_LOADED
-from app.sessions.store.change import Change, written
+from app.sessions.store.change import Change, change_json
 from app.sessions.store.claim import Claim
 from app.sessions.store.new_rows import DueStep
 from app.sessions.store.outcome import NotStarted, Resumed, Started, Superseded
@@ -166,7 +166,7 @@ class SessionStore(StepStore, MessageReads, ExpiredSessions):
         forms, fence = change_sql.START, {}
         if change.started_by is not None:
             forms, fence = change_sql.START_CHILD, change.started_by._asdict()
-        document = await written(change, **fence)
+        document = await change_json(change, **fence)
         rows = await self._change(_statement(forms, change), document, change.model)
         return Started(rows[0]["created"]) if rows else NotStarted()
 
@@ -193,7 +193,7 @@ class SessionStore(StepStore, MessageReads, ExpiredSessions):
             "closed_as": InvocationStatus.DONE if error is None else failed,
             "closed_error": error,
         }
-        document = await written(change, **closing)
+        document = await change_json(change, **closing)
         return await self._write(_statement(change_sql.COMPLETE, change), document, change.model)
 
     async def close(
@@ -206,7 +206,7 @@ class SessionStore(StepStore, MessageReads, ExpiredSessions):
 
     async def resume(self, failed: FailedInvocation, change: Change) -> Resumed | Superseded:
         """Lets a failed invocation go on as the new one of the change."""
-        document = await written(change, resumes=failed.id)
+        document = await change_json(change, resumes=failed.id)
         rows = await self._change(_statement(change_sql.RESUME, change), document, change.model)
         due = [DueStep(*row) for row in rows]
         return Resumed(due) if due else Superseded()
@@ -271,7 +271,7 @@ class SessionStore(StepStore, MessageReads, ExpiredSessions):
 
     async def _write_event(self, forms: Forms, change: Change, **extra: Any) -> bool:
         """Writes a change that may have a client's event."""
-        document = await written(change, **extra)
+        document = await change_json(change, **extra)
         try:
             return await self._write(_statement(forms, change), document, change.model)
         except asyncpg.UniqueViolationError:

@@ -14,25 +14,25 @@ from app.sessions.store.sql import usage_sql
 
 
 @dataclass(slots=True)
-class Spent:
-    """What the model request of an attempt took; none was made or answered while `usage` is zero.
+class AttemptUsage:
+    """What the model request of an attempt took; none was made or answered while `tokens` are zero.
 
     Attributes:
         provider: what was asked: a Provider, or a built-in invoker.
-        usage: the tokens.
+        tokens: how many.
         seconds: that the request lasted.
         reserved: whether budgets are over the request: it is counted then, whatever it took.
     """
 
     provider: str = ""
-    usage: Usage = field(default_factory=Usage)
+    tokens: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     reserved: bool = False
 
     @property
     def counts(self) -> bool:
         """Whether there is anything to write."""
-        return self.reserved or self.usage != Usage()
+        return self.reserved or self.tokens != Usage()
 
     @contextmanager
     def on(self, provider: str) -> Iterator[None]:
@@ -41,7 +41,7 @@ class Spent:
         try:
             yield
         except InvokerError as error:
-            self.usage = error.usage or Usage()
+            self.tokens = error.usage or Usage()
             raise
         finally:
             self.seconds = time.monotonic() - started
@@ -53,9 +53,9 @@ class UsageStore:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def record(self, claim: Claim, spent: Spent) -> None:
+    async def record(self, claim: Claim, attempt: AttemptUsage) -> None:
         """Writes what an attempt took. It was spent, whatever becomes of the attempt's outcome."""
-        session, usage = claim.session, spent.usage
+        session, tokens = claim.session, attempt.tokens
         await self._pool.execute(
             usage_sql.RECORD,
             *claim.fence,
@@ -64,11 +64,11 @@ class UsageStore:
             session.version,
             session.agent_id,
             session.created_by,
-            spent.provider,
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cached_tokens,
-            spent.seconds,
+            attempt.provider,
+            tokens.input_tokens,
+            tokens.output_tokens,
+            tokens.cached_tokens,
+            attempt.seconds,
         )
 
     async def of_session(self, session_id: str) -> dict[str, Any] | None:

@@ -54,7 +54,7 @@ class ActionResolvedError(ConflictError):
     title = "Action resolved"
 
 
-async def read_action(runtime: Runtime, caller: Caller, action_id: str) -> dict[str, Any]:
+async def action_record(runtime: Runtime, caller: Caller, action_id: str) -> dict[str, Any]:
     """The record of an action.
 
     Raises:
@@ -88,12 +88,12 @@ async def resolve_action(
             await _check_raise(runtime, asked, request)
         if asked.action.step_id is not None:
             answered = await answer_step(runtime, caller, asked, request)
-            return await read_action(runtime, caller, action_id) if answered else None
+            return await action_record(runtime, caller, action_id) if answered else None
         if asked.session.invocation_id is not None:
             return None
         if not await _decide(runtime, caller, asked, request):
             return None
-        return await read_action(runtime, caller, action_id)
+        return await action_record(runtime, caller, action_id)
 
     record = await runtime.wakeups.until(session_id, attempt, _BUSY_SECONDS)
     if record is None:

@@ -33,7 +33,7 @@ from app.sessions.steps.attempts.tool_calls import CallAgainError, ToolRunner
 from app.sessions.store.asks import NewAsk
 from app.sessions.store.budgets import BudgetReservedError
 from app.sessions.store.claim import Claim
-from app.sessions.store.usage import Spent
+from app.sessions.store.usage import AttemptUsage
 from app.sessions.turn.ending import is_infrastructure
 
 log = get_logger(__name__)
@@ -60,12 +60,12 @@ class AttemptRunner:
         self.tools = ToolRunner(invokers, connections)
         self._settings = runtime.settings.step
 
-    async def run(self, claim: Claim, spent: Spent) -> Outcome:
+    async def run(self, claim: Claim, usage: AttemptUsage) -> Outcome:
         """Runs one attempt; whatever happens in it is an outcome, but its cancellation.
 
         Args:
             claim: the step.
-            spent: takes what its model request took.
+            usage: takes what its model request took.
         """
         works_on(org_id=claim.session.org_id, step_id=claim.step_id)
         policy = RetryPolicy()
@@ -73,7 +73,7 @@ class AttemptRunner:
             flow, node = await self._flows.find(claim)
             policy = _policy_of(node)
             claim = claim if flow.trusted else self._within_limits(claim)
-            result = await self._result(flow, claim, node, spent)
+            result = await self._result(flow, claim, node, usage)
             return result if isinstance(result, Waiting | NewAsk) else Answered(result)
         except asyncio.CancelledError:
             if _is_cancelled():
@@ -103,7 +103,7 @@ class AttemptRunner:
         return replace(claim, max_attempts=min(claim.max_attempts, limits.attempts))
 
     async def _result(
-        self, flow: Flow, claim: Claim, node: Unwrapped, spent: Spent
+        self, flow: Flow, claim: Claim, node: Unwrapped, usage: AttemptUsage
     ) -> Answer | Waiting | NewAsk:
         if await self._flows.planned_code(flow, claim) is PlannedCode.ELSEWHERE:
             raise FlowMissingError(f"A worker has other code of flow {flow.key!r}.")
@@ -112,9 +112,9 @@ class AttemptRunner:
         source = StepSource(self._runtime, flow, claim)
         match node:
             case Invoke():
-                return await self._invokers.invoke(source, claim, node, spent, trusted=flow.trusted)
+                return await self._invokers.invoke(source, claim, node, usage, trusted=flow.trusted)
             case Converse():
-                return await self._invokers.converse(source, claim, node, spent)
+                return await self._invokers.converse(source, claim, node, usage)
             case RunTool() | Ask() | RunAgent() | RunChat():
                 return await self._waiting_result(source, claim, node)
             case Call(function):

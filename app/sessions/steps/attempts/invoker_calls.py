@@ -27,7 +27,7 @@ from app.sessions.steps.partial_output import partial_output
 from app.sessions.store.asks import NewAsk
 from app.sessions.store.budgets import BudgetExceededError, Needs, reserve
 from app.sessions.store.claim import Claim
-from app.sessions.store.usage import Spent
+from app.sessions.store.usage import AttemptUsage
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class InvokerRunner:
         self._settings = runtime.settings.step
 
     async def invoke(
-        self, source: StepSource, claim: Claim, node: Invoke, spent: Spent, *, trusted: bool
+        self, source: StepSource, claim: Claim, node: Invoke, usage: AttemptUsage, *, trusted: bool
     ) -> Answer | NewAsk:
         """Renders a template, and sends it to the invoker that it names.
 
@@ -56,7 +56,7 @@ class InvokerRunner:
             source: what the template sees.
             claim: the step.
             node: the template.
-            spent: takes what a model request took.
+            usage: takes what a model request took.
             trusted: the flow comes as code, whose config may say more.
 
         Raises:
@@ -78,7 +78,7 @@ class InvokerRunner:
         if name in MODELS:
             try:
                 size = len(content.encode())
-                most_tokens = await self._reserve(claim, spent, node.invoker, size, config)
+                most_tokens = await self._reserve(claim, usage, node.invoker, size, config)
             except BudgetExceededError as error:
                 return await ask_for_raise(self._runtime.asks, claim, error)
         timeout = node.timeout or self._settings.timeout_seconds
@@ -86,7 +86,7 @@ class InvokerRunner:
             timeout = min(timeout, self._runtime.settings.limits.timeout_seconds)
         answer = await self._called(
             claim,
-            spent,
+            usage,
             node.invoker,
             timeout,
             lambda context: invoker.invoke(
@@ -97,7 +97,7 @@ class InvokerRunner:
         return replace(answer, text=storable(answer.text))
 
     async def converse(
-        self, source: StepSource, claim: Claim, node: Converse, spent: Spent
+        self, source: StepSource, claim: Claim, node: Converse, usage: AttemptUsage
     ) -> Answer:
         """Asks a chat model for the next message of the dialogue; see `invoke`."""
         settings, session = self._runtime.settings.session, claim.session
@@ -114,12 +114,12 @@ class InvokerRunner:
         check_size(request.messages)
         try:
             size = 0 if claim.budgets is None else request_size(request)
-            most_tokens = await self._reserve(claim, spent, profile, size, config)
+            most_tokens = await self._reserve(claim, usage, profile, size, config)
         except BudgetExceededError as error:  # the turn waits for more, and loses nothing
             return Answer(UnaskedRequest(used_up=error.used_up).model_dump_json())
         answer = await self._called(
             claim,
-            spent,
+            usage,
             profile,
             timeout,
             lambda context: invoker.ask(request, replace(context, max_tokens=most_tokens)),
@@ -129,20 +129,20 @@ class InvokerRunner:
     async def _called(
         self,
         claim: Claim,
-        spent: Spent,
+        usage: AttemptUsage,
         provider: str,
         seconds: float,
         call: Callable[[InvocationContext], Awaitable[Answer]],
     ) -> Answer:
         """Calls an invoker in time; readers see what it emits, and what it took is kept."""
-        with partial_output(self._runtime, claim) as emit, spent.on(provider):
+        with partial_output(self._runtime, claim) as emit, usage.on(provider):
             context = InvocationContext(claim.step_id, claim.attempt, seconds, emit)
             answer = await in_time(call(context), seconds)
-            spent.usage = answer.usage
+            usage.tokens = answer.usage
         return answer
 
     async def _reserve(
-        self, claim: Claim, spent: Spent, provider: str, size: int, config: Mapping[str, Any]
+        self, claim: Claim, usage: AttemptUsage, provider: str, size: int, config: Mapping[str, Any]
     ) -> int | None:
         """Reserves what a request of so many bytes may take, where budgets are over it.
 
@@ -161,7 +161,7 @@ class InvokerRunner:
         paid = None if is_free(provider, self._runtime.settings.llm) else provider
         pool = self._runtime.database.pool
         most_tokens = await reserve(pool, claim, claim.budgets, needs, paid)
-        spent.reserved = True
+        usage.reserved = True
         return most_tokens
 
 
