@@ -548,6 +548,20 @@ _PRIVATE = {
         f"    {_NEVER}:",
         "test_a_writer_points_an_admins_secret_at_no_other_host",
     ),
+    "schemes of hosts of secrets": _off(
+        "secret_rights",
+        f"{_CLIENT}/hosts.py",
+        'clear = _CLEAR if parsed.scheme == "http" else ""',
+        'clear = ""',
+        "test_what_goes_over_tls_goes_nowhere_in_the_clear",
+    ),
+    "places of secrets for admins": _off(
+        "secret_rights",
+        _CONNECTION,
+        "if had.get(name, {}).get(place) != sent_by",
+        "if name not in had",
+        "test_a_secret_for_admins_stays_at_its_place",
+    ),
     "hosts where secrets are sent": _off(
         "secret_rights",
         "app/manifests/connections.py",
@@ -579,7 +593,7 @@ _PRIVATE = {
     "who may change a secret": _off(
         "secret_rights",
         _BROKER,
-        "if row.usable_by == UsableBy.ADMIN and context.caller.has(self.write_scope):",
+        "if for_admins and caller.has(self.write_scope):",
         f"{_NEVER}:",
         "test_a_secret_for_admins_is_named_changed_and_deleted_by_admins",
     ),
