@@ -5,12 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
-from app.invokers.llm_config import LlmConfig
 from sqlalchemy import text
 
 from app.access.caller import KeyScope
 from app.access.crypto import Vault
 from app.db.engine import Database
+from app.invokers.chat_models.config import LlmConfig
 from app.invokers.invoker import InvokerError
 from app.invokers.web.hosts import check_host, host_of, is_host
 from app.kit.invalid import InvalidValueError
