@@ -213,3 +213,21 @@ async def test_every_call_has_its_result_behind_it_however_it_was_written(
 
 def _is_object(text: str) -> bool:
     return text.startswith("{") and text.endswith("}")
+
+
+@pytest.mark.parametrize("shape", ["openai", "anthropic"])
+async def test_a_model_is_sent_the_schemas_of_tools_as_they_are(
+    client: httpx.AsyncClient, model: ToolModel, shop: HttpServer, shape: Shape
+) -> None:
+    """The SDKs' ways to rewrite them held up the worker's loop for 0.1 s."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Where",
+        "type": "object",
+        "properties": {"at": {"$ref": "#/$defs/At", "title": "At"}, "n": {"default": 1}},
+        "$defs": {"At": {"oneOf": [{"type": "string", "format": "uri"}, {"type": "null"}]}},
+    }
+    tool = {"name": "client_go", "description": "Goes.", "input_schema": schema}
+    await answered(client, "Go", client_tools=[tool], model_profile=f"{shape}-whole")
+    (sent,) = model.requests[0]["tools"]
+    assert schema == (sent["function"]["parameters"] if shape == "openai" else sent["input_schema"])

@@ -12,7 +12,8 @@ from app.invokers.chat_models.config import LlmConfig
 
 # `AnswerText` takes off reasoning in tags. pydantic-ai knows tags only as pieces of their own, and
 # takes the answer for reasoning where a piece holds the closing tag and more: it must know none.
-_PROFILE = OpenAIModelProfile(thinking_tags=("\x00<", "\x00>"))
+# The schemas of tools are sent as they are: walking through large ones would hold up the loop.
+_PROFILE = OpenAIModelProfile(thinking_tags=("\x00<", "\x00>"), json_schema_transformer=None)
 
 
 def chat_model(config: LlmConfig, http: httpx2.AsyncClient) -> Model:
