@@ -4,11 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError, computed_field
+from pydantic import Field, computed_field
 from typing_extensions import override
 
 from app.enums import ActionExpiry, Approvers
-from app.errors import BadRequestError
 from app.flows.library.asking import DEFAULT_SECONDS, Asking
 from app.flows.library.budget_action import PendingBudget
 from app.flows.library.chat_machine import ChatMachine
@@ -20,6 +19,7 @@ from app.flows.library.skills import (
     SkillBody,
     load_skill_tool,
 )
+from app.flows.library.thread_tools import check_tools, read_client_tools
 from app.flows.library.tool_use import OfferedTool, Runs, ToolUse, runnable
 from app.flows.model.session_model import SessionModel
 from app.flows.template import Spoken
@@ -36,11 +36,8 @@ KEY = "chat"
 
 # The most requests to the model that one message of the user's leads to, where no budget says.
 DEFAULT_MAX_STEPS = 25
-MAX_TOOLS = 128
 
 _SKILL_KEY = "skill:{}"
-
-_SPECS = TypeAdapter(list[ClientToolSpec])
 
 
 class Chat(SessionModel):
@@ -215,26 +212,14 @@ class Chat(SessionModel):
     def update(self, values: dict[str, Any]) -> None:
         """Takes over what a message brings; tools are added, or replaced by name."""
         super().update({k: v for k, v in values.items() if k != "client_tools"})
-        client = _client_tools(values.get("client_tools") or [])
+        client = read_client_tools(values.get("client_tools") or [])
         self.client_tools = self.client_tools | {tool.name: tool for tool in client}
         server = values.get("server_tools") or []
         self.server_tools = self.server_tools | {tool.name: tool for tool in server}
         self.max_steps = values.get("max_steps", self.max_steps)
         self._take_skills(values)
-        if twice := sorted(self.client_tools.keys() & self.server_tools.keys()):
-            raise BadRequestError(
-                f"Two tools are named {twice[0]!r}: one of the client's, and a Tool.",
-                errors=[
-                    {"loc": ["body", "client_tools"], "msg": f"{name!r} is a Tool"}
-                    for name in twice
-                ],
-            )
+        check_tools(self.client_tools, self.server_tools)
         self.next_goals = declared_goals(values)
-        if len(self.client_tools) + len(self.server_tools) > MAX_TOOLS:
-            raise BadRequestError(
-                f"A thread has {MAX_TOOLS} tools at the most.",
-                errors=[{"loc": ["body", "client_tools"], "msg": "too many"}],
-            )
 
     @override
     def resume(self) -> bool:
@@ -272,19 +257,3 @@ def _known(skills: Iterable[Any]) -> dict[str, KnownSkill]:
         )
         known.setdefault(skill.name, one)
     return known
-
-
-def _client_tools(specs: object) -> list[ClientToolSpec]:
-    """Tools as a client declares them.
-
-    Raises:
-        BadRequestError: they are not well declared.
-    """
-    try:
-        return _SPECS.validate_python(specs)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise BadRequestError(
-            "The tools are not well declared.",
-            errors=[{"loc": ["client_tools", *fault["loc"]], "msg": fault["msg"]}],
-        ) from None

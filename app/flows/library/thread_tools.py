@@ -1,0 +1,50 @@
+"""The tools of a thread: as clients declare them, how many they may be, and how large."""
+
+from collections.abc import Mapping
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.errors import BadRequestError
+from app.invokers.tool import ServerTool
+from app.wire.client_tools import ClientToolSpec
+
+MAX_TOOLS = 128
+
+_SPECS = TypeAdapter(list[ClientToolSpec])
+
+
+def read_client_tools(specs: object) -> list[ClientToolSpec]:
+    """Reads tools as a client declares them.
+
+    Raises:
+        BadRequestError: they are not well declared.
+    """
+    try:
+        return _SPECS.validate_python(specs)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise BadRequestError(
+            "The tools are not well declared.",
+            errors=[{"loc": ["client_tools", *fault["loc"]], "msg": fault["msg"]}],
+        ) from None
+
+
+def check_tools(client: Mapping[str, ClientToolSpec], server: Mapping[str, ServerTool]) -> None:
+    """Checks all tools of a thread together, those of the client and those that run here, by name.
+
+    Raises:
+        BadRequestError: two have one name, or there are too many.
+    """
+    if twice := sorted(client.keys() & server.keys()):
+        raise BadRequestError(
+            f"Two tools are named {twice[0]!r}: one of the client's, and a Tool.",
+            errors=[
+                {"loc": ["body", "client_tools"], "msg": f"{name!r} is a Tool"} for name in twice
+            ],
+        )
+    tools: list[ClientToolSpec | ServerTool] = [*client.values(), *server.values()]
+    if len(tools) > MAX_TOOLS:
+        raise BadRequestError(
+            f"A thread has {MAX_TOOLS} tools at the most.",
+            errors=[{"loc": ["body", "client_tools"], "msg": "too many"}],
+        )
