@@ -26,6 +26,7 @@ ADD = {
         "required": ["a", "b"],
     },
 }
+LARGE = ADD | {"input_schema": {"type": "object", "properties": {f"p{i}": {} for i in range(200)}}}
 WAITING = "client_tool_turn"
 
 
@@ -294,6 +295,7 @@ async def test_tools_are_added_and_replaced_by_name(client: httpx.AsyncClient) -
         ([ADD | {"input_schema": {"patternProperties": {"(?=a)": {}}}}], "no JSON Schema"),
         ([ADD | {"input_schema": {"a": "x" * 70_000}}], "not usable"),
         ([ADD | {"name": f"client_t{i}"} for i in range(129)] and [{}] * 129, "128"),
+        ([LARGE | {"name": f"client_t{i}"} for i in range(40)], "12,000 parts"),
         ([ADD | {"extra": 1}], "extra"),
         ("x", "list"),
     ],

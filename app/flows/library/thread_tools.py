@@ -6,9 +6,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import BadRequestError
 from app.invokers.tool import ServerTool
+from app.sizes.limit import exceeds
 from app.wire.client_tools import ClientToolSpec
 
 MAX_TOOLS = 128
+# Each request to a model has the schemas of all tools: SDKs copy and write them on the event loop.
+MAX_SCHEMA_PARTS = 12_000
+_CHARS = 16
 
 _SPECS = TypeAdapter(list[ClientToolSpec])
 
@@ -33,7 +37,7 @@ def check_tools(client: Mapping[str, ClientToolSpec], server: Mapping[str, Serve
     """Checks all tools of a thread together, those of the client and those that run here, by name.
 
     Raises:
-        BadRequestError: two have one name, or there are too many.
+        BadRequestError: two have one name, or there are too many, or their schemas are too large.
     """
     if twice := sorted(client.keys() & server.keys()):
         raise BadRequestError(
@@ -47,4 +51,10 @@ def check_tools(client: Mapping[str, ClientToolSpec], server: Mapping[str, Serve
         raise BadRequestError(
             f"A thread has {MAX_TOOLS} tools at the most.",
             errors=[{"loc": ["body", "client_tools"], "msg": "too many"}],
+        )
+    if exceeds([tool.input_schema for tool in tools], MAX_SCHEMA_PARTS, chars=_CHARS):
+        raise BadRequestError(
+            f"The schemas of a thread's tools have {MAX_SCHEMA_PARTS:,} parts together at the most:"
+            f" members, items, values, and each {_CHARS} characters of a text.",
+            errors=[{"loc": ["body", "client_tools"], "msg": "too large"}],
         )
