@@ -13,13 +13,16 @@ from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 from sqlmodel.ext.asyncio.session import AsyncSession
 from typing_extensions import override
 
 from app.db.address import MARGIN_SECONDS, PATIENCE_SECONDS, connection_options
 from app.db.pooler import PooledConnection, is_pooled
 from app.db.shares import ListPlaces
+from app.kit.concurrency.off_loop import off_loop
 from app.settings.http import ListSettings
+from app.sizes.limit import is_long
 
 # A statement that was given up is cancelled; a server that does not say so by then hangs.
 _CANCEL_SECONDS = 0.5
@@ -91,6 +94,11 @@ def _encoded(value: Any) -> str:
     return value if isinstance(value, EncodedJson) else orjson.dumps(value).decode()
 
 
+def _encoded_by_orm(value: Any) -> str:
+    """As `_encoded`; SQLAlchemy calls this in a greenlet, in which it can be waited."""
+    return await_only(off_loop(partial(_encoded, value), heavy=is_long(value)))
+
+
 async def _keep_as_is(_connection: asyncpg.Connection) -> None:
     """Runs no reset query after a use: what the pool runs leaves nothing behind in a connection."""
 
@@ -146,7 +154,7 @@ def create_engine(
         if is_pooled(database_url)
         else {},
         hide_parameters=True,  # they may be secrets, and errors are logged
-        json_serializer=_encoded,  # in a tenth of the time of Python's own
+        json_serializer=_encoded_by_orm,
         json_deserializer=orjson.loads,
         **options,
     )

@@ -1,8 +1,7 @@
 """What a chat model is sent: messages, which may be read from a text, and tools."""
 
-import json
 from abc import abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,6 +18,8 @@ from app.invokers.invoker import (
     ToolCall,
     Usage,
 )
+from app.kit.concurrency.off_loop import off_loop
+from app.sizes.limit import is_long
 
 MAX_CHARACTERS = 4_000_000
 MAX_MESSAGES = 10_000
@@ -108,15 +109,14 @@ def read_chat(content: MarkedText) -> list[ChatMessage]:
     return messages
 
 
-def request_size(request: ChatRequest) -> int:
+async def request_size(request: ChatRequest) -> int:
     """How many bytes a request has: texts, calls and their outputs, and tools."""
-    texts = [message.content for message in request.messages]
-    parts: list[Any] = [asdict(tool) for tool in request.tools]
+    parts: list[Any] = [[tool.name, tool.description, tool.input_schema] for tool in request.tools]
     for message in request.messages:
+        parts.append(message.content)
         parts += [call.arguments for call in message.calls]
         parts += [output.payload for output in message.outputs]
-    texts += [json.dumps(part, ensure_ascii=False) for part in parts]
-    return sum(len(text.encode()) for text in texts)
+    return await off_loop(lambda: len(orjson.dumps(parts)), heavy=is_long(parts))
 
 
 def check_size(messages: list[ChatMessage]) -> None:

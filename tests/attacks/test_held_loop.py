@@ -67,6 +67,14 @@ LARGE: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
             "request_template": {"messages": [said("x")], "client_context": CONTEXT},
         },
     ),
+    # SQLAlchemy wrote it as JSON, twice, in one go.
+    "an agent with texts of which all is escaped": lambda: (
+        _AGENTS,
+        {
+            "name": f"a {time.monotonic_ns()}",
+            "request_template": {"messages": [said('"' * 500_000)] * 4},
+        },
+    ),
 }
 
 

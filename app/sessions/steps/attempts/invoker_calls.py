@@ -113,7 +113,7 @@ class InvokerRunner:
         timeout = self._settings.timeout_seconds
         check_size(request.messages)
         try:
-            size = 0 if claim.budgets is None else request_size(request)
+            size = 0 if claim.budgets is None else await request_size(request)
             most_tokens = await self._reserve(claim, usage, profile, size, config)
         except BudgetExceededError as error:  # the turn waits for more, and loses nothing
             return Answer(UnaskedRequest(used_up=error.used_up).model_dump_json())
