@@ -95,7 +95,7 @@ def _encoded(value: Any) -> str:
 
 
 def _encoded_by_orm(value: Any) -> str:
-    """As `_encoded`; SQLAlchemy calls this in a greenlet, in which it can be waited."""
+    """JSON of a value: SQLAlchemy calls this in a greenlet, in which a thread can be waited for."""
     return await_only(off_loop(partial(_encoded, value), heavy=is_long(value)))
 
 

@@ -19,7 +19,7 @@ from app.invokers.invoker import (
     Usage,
 )
 from app.kit.concurrency.off_loop import off_loop
-from app.sizes.limit import is_long
+from app.sizes.limit import is_long, size_of
 
 MAX_CHARACTERS = 4_000_000
 MAX_MESSAGES = 10_000
@@ -111,12 +111,16 @@ def read_chat(content: MarkedText) -> list[ChatMessage]:
 
 async def request_size(request: ChatRequest) -> int:
     """How many bytes a request has: texts, calls and their outputs, and tools."""
+    texts = [message.content for message in request.messages]
     parts: list[Any] = [[tool.name, tool.description, tool.input_schema] for tool in request.tools]
     for message in request.messages:
-        parts.append(message.content)
         parts += [call.arguments for call in message.calls]
         parts += [output.payload for output in message.outputs]
-    return await off_loop(lambda: len(orjson.dumps(parts)), heavy=is_long(parts))
+
+    def size() -> int:
+        return sum(map(size_of, texts)) + sum(len(orjson.dumps(part)) for part in parts)
+
+    return await off_loop(size, heavy=is_long([texts, parts]))
 
 
 def check_size(messages: list[ChatMessage]) -> None:
