@@ -48,8 +48,30 @@ async def test_three_large_messages_do_not_brick_a_thread(
         thread = await settled(client, thread_id)
         assert [m["status"] for m in thread["messages"]] == ["completed"] * len(thread["messages"])
         assert sent(model)[-1] == text
-    assert sent(model) == ["Read.", "And now?"]
+    assert sent(model) == ["And now?"]
     assert texts(thread)[-1] == "Read."
+
+
+@pytest.mark.parametrize(
+    ("most", "shown"),
+    [(2, ["Three"]), (4, ["Two", "Read.", "Three"]), (6, None)],
+)
+@pytest.mark.usefixtures("worker")
+async def test_what_a_model_is_shown_begins_with_what_a_user_said(
+    client: httpx.AsyncClient,
+    settings: Settings,
+    model: OpenAiServer,
+    most: int,
+    shown: list[str] | None,
+) -> None:
+    settings.session.history_messages = most
+    seeds = [said("Hello.", "assistant"), said("One")]
+    thread_id = (await answered(client, *seeds))["thread_id"]
+    assert sent(model)[-1] == "One"
+    for text in ("Two", "Three"):
+        await send(client, thread_id, text)
+        await settled(client, thread_id)
+    assert sent(model) == (shown or ["Hello.", "One", "Read.", "Two", "Read.", "Three"])
 
 
 async def test_a_message_that_no_model_is_sent_fails_its_own_turn_only(

@@ -71,8 +71,8 @@ ORDER BY idx DESC"""
 DIALOGUE = _DIALOGUE.format(length=_TEXT_LENGTH)
 
 # The same for a model that calls tools: from the user's newest message on everything is there, so
-# that no call of the turn is without its result, and made again. Reasoning is of use in its turn
-# alone.
+# that no call of the turn is without its result, and made again. What is cut begins with a user's
+# message, as servers want it. Reasoning is of use in its turn alone.
 CONVERSATION = f"""
 WITH RECURSIVE shown AS (
   (SELECT m.idx, m.role, m.content, 1 AS number, {_WHOLE_LENGTH} AS characters,
@@ -86,4 +86,7 @@ WITH RECURSIVE shown AS (
     FROM message m WHERE m.session_id = $1 AND m.idx = s.idx - 1 LIMIT 1) m
   WHERE (NOT s.turn OR s.number < $2) AND (NOT s.turn OR s.characters + m.characters <= $3)
 )
-SELECT role, content, reasoning FROM shown ORDER BY idx DESC"""
+SELECT role, content, reasoning FROM shown
+WHERE idx >= (
+  SELECT CASE WHEN min(idx) = 0 THEN 0 ELSE min(idx) FILTER (WHERE role = 'user') END FROM shown)
+ORDER BY idx DESC"""
