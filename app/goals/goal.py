@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 _MAX_TEXT = 300  # of one fault
 
@@ -87,11 +88,18 @@ def shape_faults(model: type[BaseModel], arguments: dict[str, Any]) -> list[str]
     try:
         model.model_validate(arguments)
     except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
         return [
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg'][:_MAX_TEXT]}"
-            for fault in error.errors(include_url=False, include_context=False, include_input=False)
+            f"{'.'.join(str(part) for part in fault['loc'])}: {_words(fault)}" for fault in faults
         ]
     return []
+
+
+def _words(fault: ErrorDetails) -> str:
+    """What is wrong, for a model: of classes of ours it knows nothing."""
+    if fault["type"] == "model_type":
+        return "Input should be an object"
+    return fault["msg"].removeprefix("Value error, ")[:_MAX_TEXT]
 
 
 def objects(value: object) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Goals as a client declares them: exactly as strict as the published client, which reads them."""
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 from typing_extensions import TypeAliasType
 
 from app.kit.written_order import WrittenOrder
@@ -86,11 +86,28 @@ class CreateEventsGoal(WrittenOrder, WireModel):
     event_focus_prompt: Guidance | None = Field(None, description="What to look for.")
 
 
+_KINDS: dict[str, type[WireModel]] = {
+    "dataset_summary": DatasetSummaryGoal,
+    "dataset_triage": DatasetTriageGoal,
+    "create_events": CreateEventsGoal,
+}
+
+
+def _goal(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Reads a goal as its kind: a fault has the place that it has in the input."""
+    match value:
+        case {"goal_type": str(kind)} if kind in _KINDS:
+            return _KINDS[kind].model_validate(value)
+        case _:
+            return handler(value)
+
+
 AgentGoal = TypeAliasType(
     "AgentGoal",
     Annotated[
         DatasetSummaryGoal | DatasetTriageGoal | CreateEventsGoal,
         Field(discriminator="goal_type"),
+        WrapValidator(_goal),
     ],
 )
 """What the turn is to bring about; `goal_type` says which kind."""

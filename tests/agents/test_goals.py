@@ -6,6 +6,9 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from roboto.ai import goals as client
 
+from app.goals.create_events import CreateEvents
+from app.goals.dataset_triage import DatasetTriage
+from app.goals.goal import Goal
 from app.wire.goals import AgentGoal
 from app.wire.thread_requests import StartAgentThreadRequest
 
@@ -89,3 +92,23 @@ def test_a_kind_that_is_unknown_is_refused_in_words() -> None:
         READERS[0].validate_python({"goal_type": "other", "dataset_id": "ds_1"})
     [fault] = refused.value.errors()
     assert fault["msg"].endswith("tags: 'dataset_summary', 'dataset_triage', 'create_events'")
+
+
+def test_a_fault_of_a_goal_has_the_place_that_it_has_in_the_input() -> None:
+    goals = [SUMMARY, TRIAGE | {"label_vocabulary": {"a b": "A."}}, EVENTS | {"dataset_id": 5}]
+    with pytest.raises(ValidationError) as refused:
+        StartAgentThreadRequest.model_validate({"goals": goals})
+    places = [fault["loc"] for fault in refused.value.errors()]
+    assert places[:2] == [("goals", 1, "label_vocabulary"), ("goals", 2, "dataset_id")]
+
+
+@pytest.mark.parametrize("kind", [DatasetTriage, CreateEvents])
+def test_what_is_wrong_with_a_call_of_a_goal_is_said_without_names_of_ours(
+    kind: type[Goal],
+) -> None:
+    data = TRIAGE if kind is DatasetTriage else EVENTS
+    [member] = kind(data).input_schema["required"]
+    faults = "; ".join(kind(data).faults({member: [5, {"justification": " "}]}))
+    assert f"{member}.0: Input should be an object" in faults
+    for ours in ("Value error", "_Decision", "_Event"):
+        assert ours not in faults
