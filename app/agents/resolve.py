@@ -53,12 +53,12 @@ async def resolve_agent(
     if errors:
         raise _bad_launch(errors)
     return await off_loop(
-        lambda: _filled(agent.request_template, values, launch),
+        lambda: _fill(agent.request_template, values, launch),
         heavy=is_long([agent.request_template, values]),
     )
 
 
-def _filled(
+def _fill(
     template: StartAgentThreadRequest, values: dict[str, str], launch: LaunchAgentRequest
 ) -> StartAgentThreadRequest:
     stored = template.model_dump(mode="json", exclude_unset=True)

@@ -50,7 +50,7 @@ async def create_agent(
     """
     caller.need(Quota.AGENTS, Quota.STORED_BYTES)
     template = await off_loop(
-        lambda: _declared(request.request_template, request.variables),
+        lambda: _declared_template(request.request_template, request.variables),
         heavy=is_long(request),
     )
     agent = Agent(
@@ -225,7 +225,7 @@ def _changes(request: UpdateAgentRequest) -> dict[str, Any]:
     return changes
 
 
-def _declared(
+def _declared_template(
     template: StartAgentThreadRequest, variables: list[TemplateVariable]
 ) -> dict[str, Any]:
     """A template as it is stored, whose placeholders are what is declared."""

@@ -90,7 +90,7 @@ class TaskState(WireModel):
     next_actions: list[str]
 
 
-def _given(user_info: UserInfo | None) -> dict[str, Any] | None:
+def _user_info(user_info: UserInfo | None) -> dict[str, Any] | None:
     return None if user_info is None else user_info.given()
 
 
@@ -105,7 +105,7 @@ async def start_session(
     """Start a session; the response is what its first state shows."""
     asked = request or StartSessionRequest()
     start = StartSession(
-        _given(asked.user_info),
+        _user_info(asked.user_info),
         asked.seed_data,
         idempotency_key=idempotency_key,
     )
@@ -122,7 +122,7 @@ async def start_ephemeral_session(
 ) -> Response:
     """Start a session that is deleted when its time is up, and send it an event."""
     start = StartSession(
-        _given(request.user_info),
+        _user_info(request.user_info),
         request.seed_data,
         request.event,
         request.event_input,

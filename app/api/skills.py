@@ -49,7 +49,7 @@ SummaryPageSize = Annotated[int, Query(ge=1, le=50, description="Most items of o
 _in_body = partial(faults_within, "body")
 
 
-async def _changed(caller: Caller, db: AsyncSession, skill_id: str) -> str:
+async def _changed_name(caller: Caller, db: AsyncSession, skill_id: str) -> str:
     """The name of a skill that a request changes."""
     name = (await service.get_skill(db, caller, skill_id)).name
     changes_name(db, name)
@@ -106,7 +106,7 @@ async def update(
     caller: Writer, db: Changes, skill_id: SkillId, request: UpdateSkillMetadataRequest
 ) -> Data[SkillRecord]:
     """Change what the body names; what it leaves out is kept."""
-    before = await _changed(caller, db, skill_id)
+    before = await _changed_name(caller, db, skill_id)
     with _in_body():
         record = await service.update_skill(db, caller, skill_id, request)
     changes_name(db, record.name, before)
@@ -116,7 +116,7 @@ async def update(
 @router.delete("/id/{skill_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete(caller: Writer, db: Changes, skill_id: SkillId) -> None:
     """Delete a skill with its versions and subscriptions; only its author may."""
-    await _changed(caller, db, skill_id)
+    await _changed_name(caller, db, skill_id)
     await service.delete_skill(db, caller, skill_id)
 
 
@@ -143,7 +143,7 @@ async def create_version(
     caller: Writer, db: Changes, skill_id: SkillId, request: CreateSkillVersionRequest
 ) -> Data[SkillVersionRecord]:
     """Add a version, numbered after the latest; no subscription goes over to it."""
-    await _changed(caller, db, skill_id)
+    await _changed_name(caller, db, skill_id)
     with _in_body():
         return Data(data=await versions.create_version(db, caller, skill_id, request))
 
@@ -165,7 +165,7 @@ async def update_version(
     request: UpdateSkillVersionRequest,
 ) -> Data[SkillVersionRecord]:
     """Change the text of a version in place; what the body leaves out is kept."""
-    await _changed(caller, db, skill_id)
+    await _changed_name(caller, db, skill_id)
     with _in_body():
         return Data(data=await versions.update_version(db, caller, skill_id, version, request))
 
@@ -173,7 +173,7 @@ async def update_version(
 @router.delete("/id/{skill_id}/versions/{version}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_version(caller: Writer, db: Changes, skill_id: SkillId, version: Version) -> None:
     """Delete a version; with the last one the skill is deleted, which only its author may."""
-    await _changed(caller, db, skill_id)
+    await _changed_name(caller, db, skill_id)
     await versions.delete_version(db, caller, skill_id, version)
 
 
@@ -182,7 +182,7 @@ async def subscribe(
     caller: Writer, db: Changes, skill_id: SkillId
 ) -> Data[SkillSubscriptionRecord]:
     """Subscribe the caller; a subscription that is there stays as it is."""
-    await _changed(caller, db, skill_id)
+    await _changed_name(caller, db, skill_id)
     return Data(data=await subscriptions.subscribe(db, caller, skill_id))
 
 
@@ -191,7 +191,7 @@ async def set_subscription(
     caller: Writer, db: Changes, skill_id: SkillId, request: SetSkillSubscriptionRequest
 ) -> Data[SkillSubscriptionRecord]:
     """Set which version the caller's models are offered; subscribes the caller if need be."""
-    await _changed(caller, db, skill_id)
+    await _changed_name(caller, db, skill_id)
     with _in_body():
         record = await subscriptions.set_ai_version(db, caller, skill_id, request.ai_version)
     return Data(data=record)
@@ -200,5 +200,5 @@ async def set_subscription(
 @router.delete("/id/{skill_id}/subscribe", status_code=status.HTTP_204_NO_CONTENT)
 async def unsubscribe(caller: Writer, db: Changes, skill_id: SkillId) -> None:
     """End the caller's subscription, if there is one."""
-    await _changed(caller, db, skill_id)
+    await _changed_name(caller, db, skill_id)
     await subscriptions.unsubscribe(db, caller, skill_id)

@@ -48,7 +48,7 @@ def offer(server: str, listed: Iterable[ListedTool]) -> Offer:
         if fault is None and left < 0:
             fault = f"the tools before it have {MAX_CHARS} characters already"
         if fault is None:
-            found.tools.append(_stored(name, tool))
+            found.tools.append(_stored_tool(name, tool))
         else:
             found.left_out[tool.name] = fault
     return found
@@ -72,7 +72,7 @@ def server_tools(server: str, spec: Mapping[str, Any]) -> dict[str, ServerTool]:
     }
 
 
-def _stored(name: str, tool: ListedTool) -> dict[str, Any]:
+def _stored_tool(name: str, tool: ListedTool) -> dict[str, Any]:
     return {
         "name": name,
         "tool": tool.name,

@@ -30,7 +30,7 @@ async def find_tools(
     """
     if not wanted:
         return []
-    tools = await _found(pool, catalog, org_id, wanted)
+    tools = await _find_each(pool, catalog, org_id, wanted)
     faults = [(index, one) for index, one in enumerate(tools) if isinstance(one, str)]
     faults = faults or list(_twice(tools))
     if faults:
@@ -41,7 +41,7 @@ async def find_tools(
     return [tool for one in tools if not isinstance(one, str) for tool in one]
 
 
-async def _found(
+async def _find_each(
     pool: asyncpg.Pool, catalog: FlowCatalog, org_id: str, wanted: Sequence[NamedTool]
 ) -> list[list[ServerTool] | str]:
     """What each one means; a text says why it cannot be offered."""
@@ -55,7 +55,7 @@ async def _found(
     tools: list[list[ServerTool] | str] = []
     for one in wanted:
         if isinstance(one, str):
-            tools.append(_named(one, found))
+            tools.append(_find_named(one, found))
         else:
             child = next(children)
             tools.append(child if isinstance(child, str) else [child])
@@ -74,7 +74,9 @@ def _twice(tools: Iterable[list[ServerTool] | str]) -> Iterator[tuple[int, str]]
             seen.add(tool.name)
 
 
-def _named(name: str, found: Mapping[tuple[str, str], dict[str, Any]]) -> list[ServerTool] | str:
+def _find_named(
+    name: str, found: Mapping[tuple[str, str], dict[str, Any]]
+) -> list[ServerTool] | str:
     """The tools that a name means; a text says why there are none."""
     if (spec := found.get(("Tool", name))) is not None:
         return [_http_tool(name, spec)]

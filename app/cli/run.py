@@ -46,7 +46,7 @@ def dev(
     with one_line_errors():
         settings = read_settings()
         if port is not None:
-            settings = _changed(settings, "api", {"port": port})
+            settings = _with_changes(settings, "api", {"port": port})
         run_dev(settings, data_dir=data_dir, workers=workers, say=typer.echo)
 
 
@@ -96,7 +96,7 @@ def worker(
     with one_line_errors():
         given = {"queues": queue or None, "concurrency": concurrency}
         changes = {name: value for name, value in given.items() if value is not None}
-        run(_changed(read_settings(), "worker", changes))
+        run(_with_changes(read_settings(), "worker", changes))
 
 
 def migrate() -> None:
@@ -169,6 +169,6 @@ def _importing() -> Iterator[None]:
         gc.enable()
 
 
-def _changed(settings: Settings, concern: str, changes: dict[str, Any]) -> Settings:
+def _with_changes(settings: Settings, concern: str, changes: dict[str, Any]) -> Settings:
     changed = getattr(settings, concern).model_copy(update=changes)
     return settings.model_copy(update={concern: changed})

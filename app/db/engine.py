@@ -85,18 +85,18 @@ async def _prepare_connection(connection: asyncpg.Connection) -> None:
         await connection.set_type_codec(
             name,
             schema="pg_catalog",
-            encoder=_encoded,
+            encoder=_encode,
             decoder=orjson.loads,
         )
 
 
-def _encoded(value: Any) -> str:
+def _encode(value: Any) -> str:
     return value if isinstance(value, EncodedJson) else orjson.dumps(value).decode()
 
 
-def _encoded_by_orm(value: Any) -> str:
+def _encode_for_orm(value: Any) -> str:
     """JSON of a value: SQLAlchemy calls this in a greenlet, in which a thread can be waited for."""
-    return await_only(off_loop(partial(_encoded, value), heavy=is_long(value)))
+    return await_only(off_loop(partial(_encode, value), heavy=is_long(value)))
 
 
 async def _keep_as_is(_connection: asyncpg.Connection) -> None:
@@ -154,7 +154,7 @@ def create_engine(
         if is_pooled(database_url)
         else {},
         hide_parameters=True,  # they may be secrets, and errors are logged
-        json_serializer=_encoded_by_orm,
+        json_serializer=_encode_for_orm,
         json_deserializer=orjson.loads,
         **options,
     )

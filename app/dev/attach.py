@@ -21,7 +21,7 @@ class _Running(BaseModel):
 
 def attach(settings: Settings, data_dir: Path) -> Settings:
     """The settings with the database of the `dev` on `data_dir`, if the environment names none."""
-    running = _running(data_dir)
+    running = _find_running(data_dir)
     if running is None or "database_url" in settings.model_fields_set:
         return settings
     return settings.model_copy(update={"database_url": running.database_url})
@@ -35,7 +35,7 @@ async def with_secret_key(settings: Settings, db: AsyncSession, data_dir: Path) 
     """
     if "secret_key" in settings.security.model_fields_set:
         return settings
-    running = _running(data_dir)
+    running = _find_running(data_dir)
     if running is None or running.database_url != settings.database_url:
         query = select(func.current_setting(DATA_DIR_SETTING, True))
         data_dir = Path((await db.exec(query)).one() or "/nonexistent")
@@ -50,7 +50,7 @@ async def with_secret_key(settings: Settings, db: AsyncSession, data_dir: Path) 
     return settings.model_copy(update={"security": security})
 
 
-def _running(data_dir: Path) -> _Running | None:
+def _find_running(data_dir: Path) -> _Running | None:
     try:
         return _Running.model_validate_json((data_dir / "dev.json").read_bytes())
     except (OSError, ValidationError):

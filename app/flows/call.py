@@ -23,10 +23,10 @@ async def call(function: Callable[[dict[str, Any]], Any], data: dict[str, Any]) 
         InvokerError: it raised anything else, or gave what JSON cannot hold; the text of its error
             is in it where its class is one for clients.
     """
-    return await guarded(_called(function, data), _name(function))
+    return await guarded(_result_of(function, data), _name(function))
 
 
-async def _called(function: Callable[[dict[str, Any]], Any], data: dict[str, Any]) -> str:
+async def _result_of(function: Callable[[dict[str, Any]], Any], data: dict[str, Any]) -> str:
     try:
         if iscoroutinefunction(function):
             result = await function(data)

@@ -112,7 +112,7 @@ class Flow(FlowStates):
         """
         try:
             made = OwnCode(self.key).call(lambda: self.model.seed(seed_data))
-            return self._checked(made)
+            return self._check_model(made)
         except StatewrightError:
             raise
         except Exception as error:  # the flow's own code
@@ -121,7 +121,7 @@ class Flow(FlowStates):
             fault: FieldError = {"loc": ["seed_data"], "msg": detail}
             raise BadRequestError(detail, errors=[fault]) from error
 
-    def _checked(self, made: object) -> SessionModel:
+    def _check_model(self, made: object) -> SessionModel:
         if not isinstance(made, self.model):
             raise TypeError("seed() returns the model")
         return made
@@ -157,7 +157,7 @@ class Flow(FlowStates):
             target,
             machine.recording or recording,
             messages=machine.messages,
-            timers=self._started(machine, target),
+            timers=self._started_timers(machine, target),
         )
         if machine.is_plain or machine.is_decided_by_model():
             self._fixed[None, ""] = entered
@@ -183,7 +183,7 @@ class Flow(FlowStates):
             code = OwnCode(self.key, state)
             move = code.call(lambda: self.machine.decide(model, event, actor_input))
             if move is not None:
-                return await self._moved(code, state, model, event, move)
+                return await self._enter_decided(code, state, model, event, move)
             machine = self._bind(model, state)
             # By name for hooks of ours; in `event_data.args`, as the reference engine has it.
             send = partial(machine.send, event, actor_input, actor_input=actor_input)
@@ -221,20 +221,20 @@ class Flow(FlowStates):
             state,
             machine.messages,
             left=frozenset(notes.left),
-            timers=self._started(machine, target),
+            timers=self._started_timers(machine, target),
             cancelled=frozenset(notes.cancelled),
         )
         if machine.is_plain and not self.has_history:
             self._fixed[state, event] = entered
         return entered
 
-    def _started(self, machine: SessionMachine, target: str) -> list[StartedTimer]:
+    def _started_timers(self, machine: SessionMachine, target: str) -> list[StartedTimer]:
         """The timers that a machine started: of states, and those that its code sent."""
         notes, innermost = machine.chart_notes, self.state_id(target)
         sent = [StartedTimer(innermost, timer) for timer in notes.delayed]
         return [*self.timers(notes.entered), *sent]
 
-    async def _moved(
+    async def _enter_decided(
         self, code: OwnCode, state: str, model: SessionModel, event: str, move: Move
     ) -> Entered:
         """Where an event leads that the model has decided: the chart is asked once."""
@@ -249,7 +249,7 @@ class Flow(FlowStates):
     def _bind(self, model: SessionModel, state: str | None, **inputs: Any) -> SessionMachine:
         values: Any = None
         if state is not None:
-            values = [self._states[state_id].value for state_id in self._known(state)]
+            values = [self._states[state_id].value for state_id in self._known_ids(state)]
             values = values[0] if len(values) == 1 else OrderedSet(values)
         subject = self._subject(model)
         subject._configuration = values  # noqa: SLF001 - the engine's own attribute

@@ -181,7 +181,7 @@ class Graph:
         return StepPlan([PlannedStep(path, kind, queue, scope, len(parts) - len(results)), *below])
 
     def _items(self, node: Map, scope: StepScope) -> dict[str, tuple[Node, StepScope]]:
-        found = self._select(node.over, self._data | self._seen(scope) | scope.fields)
+        found = self._select(node.over, self._data | self._visible_data(scope) | scope.fields)
         items = found if isinstance(found, list) else [] if found is None else [found]
         return {
             str(i): (
@@ -194,7 +194,7 @@ class Graph:
             for i, item in enumerate(items)
         }
 
-    def _seen(self, scope: StepScope) -> dict[str, Any]:
+    def _visible_data(self, scope: StepScope) -> dict[str, Any]:
         """The result before, which is parsed once for all the maps that see it."""
         text = scope.previous_result
         if text is None:

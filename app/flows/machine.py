@@ -95,7 +95,7 @@ class SessionMachine(StateChart[Any]):
         super().__init__(model, state_field="_configuration", **inputs)
         if self._callbacks.has_async_callbacks:
             # The library runs each in a task: one that ends by `SystemExit` stops the event loop.
-            for callback in self._called():
+            for callback in self._all_callbacks():
                 callback._callback = contained(callback._callback)  # noqa: SLF001 - no public way
 
     @classmethod
@@ -186,10 +186,10 @@ class SessionMachine(StateChart[Any]):
         So it is without guards, hooks, validators and actions, be they the chart's, the model's
         or a listener's, and without any method of its own.
         """
-        called_back = any(True for _ in self._called())
+        called_back = any(True for _ in self._all_callbacks())
         return not (called_back or self._class_listeners or _has_methods(type(self)))
 
-    def _called(self) -> Iterator[CallbackWrapper]:
+    def _all_callbacks(self) -> Iterator[CallbackWrapper]:
         """Every callback, be it the chart's, the model's or a listener's."""
         for executor in self._callbacks._registry.values():  # noqa: SLF001 - there is no public way
             yield from executor

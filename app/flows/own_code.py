@@ -52,7 +52,7 @@ class OwnCode:
             Exception: what else it raised.
         """
         with bound_contextvars(flow=self.flow, state=self.state):
-            return _called(function)
+            return _result_of(function)
 
     async def run(self, function: Callable[[], Any]) -> Any:
         """What a function returns; an awaitable is awaited.
@@ -64,7 +64,7 @@ class OwnCode:
             asyncio.CancelledError: the surrounding task was cancelled, and the code with it.
         """
         with bound_contextvars(flow=self.flow, state=self.state):
-            result = _called(function)
+            result = _result_of(function)
             return await _awaited(result) if isawaitable(result) else result
 
 
@@ -72,7 +72,7 @@ def contained(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any,
     """A function, awaited if need be, that cannot stop the event loop from within a task."""
 
     async def run(*args: Any, **kwargs: Any) -> Any:
-        result = _called(partial(function, *args, **kwargs))
+        result = _result_of(partial(function, *args, **kwargs))
         if not isawaitable(result):
             return result
         try:
@@ -85,7 +85,7 @@ def contained(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any,
     return run
 
 
-def _called(function: Callable[[], Any]) -> Any:
+def _result_of(function: Callable[[], Any]) -> Any:
     start = perf_counter()
     try:
         return function()

@@ -117,12 +117,12 @@ class FlowStates:
 
     def _events(self, state: str) -> list[str]:
         found: dict[str, None] = {}
-        for state_id in reversed(self._known(state)):
+        for state_id in reversed(self._known_ids(state)):
             for transition in self._states[state_id].transitions:
                 found.update(dict.fromkeys(str(transition.event or "").split()))
         return [event for event in found if not is_library_event(event)]
 
-    def _known(self, state: str) -> list[str]:
+    def _known_ids(self, state: str) -> list[str]:
         ids = state.split(" ")
         for state_id in ids:
             if state_id not in self._states:

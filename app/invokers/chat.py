@@ -159,13 +159,13 @@ def alternating(messages: list[ChatMessage]) -> list[ChatMessage]:
     joined: list[ChatMessage] = []
     for message in messages:
         if joined and joined[-1].role == message.role:
-            joined.append(_joined(joined.pop(), message))
+            joined.append(_join(joined.pop(), message))
         else:
             joined.append(message)
     return joined
 
 
-def _joined(first: ChatMessage, second: ChatMessage) -> ChatMessage:
+def _join(first: ChatMessage, second: ChatMessage) -> ChatMessage:
     texts = [text for text in (first.content, second.content) if text]
     return ChatMessage(
         first.role,

@@ -58,7 +58,7 @@ def read_messages(content: MarkedText) -> list[Message] | None:
     """
     if content.values:
         return _MarkedReader(content).read()
-    return _parse_json(content.text) or _parse_repaired(content.text, _written)
+    return _parse_json(content.text) or _parse_repaired(content.text, _literal_messages)
 
 
 class _MarkedReader:
@@ -97,15 +97,15 @@ class _MarkedReader:
     def _read(self, item: _Item) -> list[Message] | None:
         if isinstance(item, _Scalar):
             dialogue = self._values[item.text] if item.text in self._dialogues else ""
-            return _parse_yaml(dialogue, _written)
+            return _parse_yaml(dialogue, _literal_messages)
         if item.keys() != _MEMBERS:
             return None
         role = _NAME.sub(lambda name: self._values.get(name[0], name[0]), item["role"].text)
         if role == "system" and role != item["role"].text:
             raise InvokerError(_ROLE_OF_A_VALUE)
-        return _message(role, self._filled(item["content"]))
+        return _message(role, self._fill(item["content"]))
 
-    def _filled(self, content: _Scalar) -> str:
+    def _fill(self, content: _Scalar) -> str:
         if content.text in self._values and not content.is_block:
             return _unquoted(self._values[content.text])
         value_of = self._value_in_block if content.is_block else self._values.__getitem__
@@ -212,7 +212,7 @@ def _only_one_document(events: Iterator[yaml.Event]) -> bool:
     return [type(event) for event in events] == [yaml.DocumentEndEvent, yaml.StreamEndEvent]
 
 
-def _written(item: _Item) -> list[Message] | None:
+def _literal_messages(item: _Item) -> list[Message] | None:
     """The message that an item is, as it is written."""
     if isinstance(item, _Scalar) or item.keys() != _MEMBERS:
         return None

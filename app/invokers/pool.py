@@ -58,7 +58,7 @@ class PooledInvoker(Invoker):
         self._make = make
         self._after_call = after_call
         self._invoker: Invoker | None = None
-        made = self._opened()
+        made = self._open_now()
         self.pool_size = made.pool_size
         places = self.pool_size
         self._places = Shares(places, each=places) if places else None  # in turns by org
@@ -92,7 +92,7 @@ class PooledInvoker(Invoker):
         Raises:
             InvokerError: as `invoke` does; also where it is no chat model.
         """
-        invoker = self._opened()
+        invoker = self._open_now()
         if not isinstance(invoker, ChatInvoker):
             raise InvokerError(f"{self._name!r} is no chat model.")
         async with self._in_use(), self._place():
@@ -102,7 +102,7 @@ class PooledInvoker(Invoker):
         self, tool: ServerTool, arguments: dict[str, Any], context: InvocationContext
     ) -> str | dict[str, Any] | list[Any] | None:
         """Makes one call of a tool; see `ToolInvoker.call`."""
-        invoker = self._opened()
+        invoker = self._open_now()
         if not isinstance(invoker, ToolInvoker):
             raise InvokerError(f"{self._name!r} runs no tools.")
         async with self._in_use(), self._place():
@@ -129,7 +129,7 @@ class PooledInvoker(Invoker):
                 await self._shut()
             await self._after_call()
 
-    def _opened(self) -> Invoker:
+    def _open_now(self) -> Invoker:
         if self._invoker is None:
             try:
                 self._invoker = self._make()
@@ -140,7 +140,7 @@ class PooledInvoker(Invoker):
         return self._invoker
 
     async def _guarded(self, call: Callable[[Invoker], Awaitable[T]]) -> T:
-        invoker = self._opened()
+        invoker = self._open_now()
 
         async def called() -> T:
             return await call(invoker)
@@ -153,12 +153,12 @@ class PooledInvoker(Invoker):
             return
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await guarded(_closed(invoker), self._name)
+                await guarded(_close_now(invoker), self._name)
         except (InvokerError, TimeoutError) as error:  # no call has a part in it
             log.warning("an invoker does not close", name=self._name, error=type(error).__name__)
 
 
-async def _closed(invoker: Invoker) -> None:
+async def _close_now(invoker: Invoker) -> None:
     await invoker.close()
 
 

@@ -45,7 +45,7 @@ class ScriptInvoker(ChatInvoker):
         calls = tuple(_call(match) for line in lines if (match := _CALL.match(line)))
         text = "\n".join(line for line in lines if not _CALL.match(line)).strip()
         if not text and not calls:
-            text = f"[script model] {_said(since)}"
+            text = f"[script model] {_last_words(since)}"
         if text:
             await context.emit(text)
         return Answer(text, calls=calls)
@@ -75,7 +75,7 @@ def _call(match: re.Match[str]) -> ToolCall:
     return ToolCall(new_id("tu"), match[1], arguments if isinstance(arguments, dict) else None)
 
 
-def _said(messages: list[ChatMessage]) -> str:
+def _last_words(messages: list[ChatMessage]) -> str:
     """What the tools gave back last."""
     results = next((message.outputs for message in reversed(messages) if message.outputs), ())
     said = "\n".join(f"{output.call.name}: {output.payload}" for output in results)

@@ -33,7 +33,7 @@ class _LlmTemplateConfig(LlmConfig):
     """The config of `llm` without what only the service sets."""
 
     @model_validator(mode="after")
-    def _ours(self) -> Self:
+    def _check_reserved(self) -> Self:
         if taken := RESERVED_FIELDS & self.model_fields_set:
             raise InvalidValueError(f"{', '.join(sorted(taken))}: not yours to set")
         return self

@@ -19,7 +19,7 @@ def is_sendable(text: str) -> bool:
     return bool(text) and text.isascii() and credential_fault(text) is None
 
 
-def _checked(secret: SecretStr) -> SecretStr:
+def _check(secret: SecretStr) -> SecretStr:
     if (fault := credential_fault(secret.get_secret_value())) is not None:
         raise ValueError(fault)
     return secret
@@ -32,5 +32,5 @@ def _sendable(secret: SecretStr) -> SecretStr:
 
 
 # A key or a password that somebody wrote into a file, a variable or a manifest.
-Credential: TypeAlias = Annotated[SecretStr, AfterValidator(_checked)]
+Credential: TypeAlias = Annotated[SecretStr, AfterValidator(_check)]
 HeaderCredential: TypeAlias = Annotated[Credential, AfterValidator(_sendable)]

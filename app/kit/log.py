@@ -51,7 +51,7 @@ def mask(value: Any) -> Any:
     Takes time in proportion to the value, whatever it holds; long texts are cut.
     """
     if isinstance(value, str):
-        return _masked(value)
+        return _mask(value)
     if isinstance(value, Mapping):
         return {
             key: _MASK if _SECRET_NAME.search(str(key)) else mask(item)
@@ -62,7 +62,7 @@ def mask(value: Any) -> Any:
     return value
 
 
-def _masked(text: str) -> str:
+def _mask(text: str) -> str:
     if len(text) <= MAX_TEXT:
         return _SECRET_TEXT.sub(_MASK, text)
     seen = _SECRET_TEXT.sub(_MASK, text[: MAX_TEXT + _MARGIN])
@@ -150,11 +150,11 @@ def _mask_event(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
 
 def _dumps(value: Any, **_options: Any) -> str:
     try:
-        return orjson.dumps(value, default=_shown, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(value, default=_to_text, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # half a surrogate pair, an integer over 64 bits
-        return json.dumps(value, default=_shown)
+        return json.dumps(value, default=_to_text)
 
 
-def _shown(value: object) -> str:
+def _to_text(value: object) -> str:
     """What is no JSON, as a text; an error's may hold a secret as any other text may."""
-    return _masked(repr(value))
+    return _mask(repr(value))

@@ -12,7 +12,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _NOT_ONE = "must be a time such as 2030-01-31T12:00:00Z, or a date"
 
 
-def _written(value: object) -> object:
+def _refuse_numbers(value: object) -> object:
     """Refuses numbers, of which pydantic makes seconds since 1970, also where they are text."""
     if not isinstance(value, str):
         if isinstance(value, datetime):
@@ -32,4 +32,6 @@ def _in_utc(moment: datetime) -> datetime:
         raise InvalidValueError("must be between the years 1 and 9999 in UTC") from None
 
 
-Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
+Moment: TypeAlias = Annotated[
+    AwareDatetime, BeforeValidator(_refuse_numbers), AfterValidator(_in_utc)
+]

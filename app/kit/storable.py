@@ -119,7 +119,7 @@ def load_json(text: str | bytes, *, clean: bool = False) -> Any:
     if clean:
         text = clean_text(text)
         if _UNCLEAN.search(text):
-            return _load_slowly(text, _cleaned)
+            return _load_slowly(text, _clean)
     value = orjson.loads(text)
     raw = text.encode()
     if _NUL in raw or _LONG_NUMBER in raw.translate(_ONE_DIGIT):
@@ -261,13 +261,13 @@ def _load_slowly(text: str, change: Callable[[Any], Any] = lambda value: value) 
     return value
 
 
-def _cleaned(value: Any) -> Any:
+def _clean(value: Any) -> Any:
     match value:
         case str():
             return clean_text(value)
         case list():
-            return [_cleaned(item) for item in value]
+            return [_clean(item) for item in value]
         case dict():
-            return {clean_text(key): _cleaned(item) for key, item in value.items()}
+            return {clean_text(key): _clean(item) for key, item in value.items()}
         case _:
             return value

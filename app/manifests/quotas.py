@@ -98,16 +98,16 @@ async def _count(runtime: Runtime, quotas: Collection[Quota], query: str, pause:
     for org_id, quota, number in await pool.fetch(query):
         used[org_id][quota] = number
     limits = {quota: runtime.settings.quotas.limit(quota) for quota in quotas}
-    over = [org_id for org_id, counts in used.items() if _used_up(counts, limits, {})]
+    over = [org_id for org_id, counts in used.items() if _used_up_quotas(counts, limits, {})]
     for org_id, own, before in await pool.fetch(_ORGS, over):
         others = {name: one for name, one in (before or {}).items() if name not in limits}
-        now = others | _used_up(used.get(org_id, {}), limits, own or {})
+        now = others | _used_up_quotas(used.get(org_id, {}), limits, own or {})
         if now != (before or {}):
             await pool.execute(_NOTE, org_id, now or None)
             log.info("quotas counted", org_id=org_id, used_up=sorted(now))
 
 
-def _used_up(
+def _used_up_quotas(
     counts: Mapping[str, int], limits: Mapping[Quota, int], own: Mapping[str, int]
 ) -> dict[str, Any]:
     """The quotas that are used up, each with how much of it is used and its limit."""

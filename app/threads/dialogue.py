@@ -89,12 +89,12 @@ class DialogueReader:
         cursor = delta.cursor
         delta.messages = {m.idx: message_fields(m) for m in messages}
         last = messages[-1]
-        shown = _shown(last.content)
+        shown = _content_text(last.content)
         fresh = cursor.next  # the first message that the reader has nothing of
         if cursor.began:
             first = delta.messages[cursor.next]
-            if cursor.fits(_shown(first["content"])):
-                first["content"] = _after(first["content"], cursor.chars)
+            if cursor.fits(_content_text(first["content"])):
+                first["content"] = _rest_of(first["content"], cursor.chars)
                 fresh += 1
                 if not first["content"] and first["status"] is MessageStatus.GENERATING:
                     del delta.messages[cursor.next]  # it has not grown
@@ -150,22 +150,22 @@ class DialogueReader:
         return await read_partial(self._runtime.redis, prefix, running.step_id, running.attempt)
 
 
-def _shown(content: list[dict[str, Any]]) -> str:
+def _content_text(content: list[dict[str, Any]]) -> str:
     """What tells how much of a message a reader has: its text, of a tool result the call."""
-    return "".join(_shown_of(block) for block in content)
+    return "".join(_block_text(block) for block in content)
 
 
-def _shown_of(block: dict[str, Any]) -> str:
+def _block_text(block: dict[str, Any]) -> str:
     if block.get("content_type") == "tool_result":
         return str(block["tool_use_id"])
     return str(block.get("text", ""))
 
 
-def _after(content: list[dict[str, Any]], chars: int) -> list[dict[str, Any]]:
+def _rest_of(content: list[dict[str, Any]], chars: int) -> list[dict[str, Any]]:
     """The blocks of a message without what a reader has who was shown so many characters."""
     blocks = []
     for block in content:
-        shown = _shown_of(block)
+        shown = _block_text(block)
         rest = shown[chars:]
         if "text" not in block and (rest or not shown):
             blocks.append(block)

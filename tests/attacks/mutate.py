@@ -750,8 +750,8 @@ _PRIVATE = {
     "the document beside the loop": _off(
         "docs_pages",
         f"{_HTTP}/openapi/document.py",
-        "    def _written(self, request: Request)",
-        "    async def _written(self, request: Request)",
+        "    def _document_response(self, request: Request)",
+        "    async def _document_response(self, request: Request)",
         "test_the_document_is_made_beside_the_event_loop",
     ),
     "tokens that can be sent": _off(

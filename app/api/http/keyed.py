@@ -47,7 +47,7 @@ async def keyed_request(request: Request, caller: Caller, key: str) -> KeyedRequ
 
     The same JSON written otherwise is the same request.
     """
-    asked = getattr(request.state, "json_body", None) or _asked(await request.body())
+    asked = getattr(request.state, "json_body", None) or _body_value(await request.body())
     hash_ = request_hash(
         request.method,
         request.url.path,
@@ -58,7 +58,7 @@ async def keyed_request(request: Request, caller: Caller, key: str) -> KeyedRequ
     return KeyedRequest(caller.org_id, caller.user_id, key, hash_)
 
 
-def _asked(body: bytes) -> Any:
+def _body_value(body: bytes) -> Any:
     """What a body that its endpoint reads itself asks for."""
     try:
         return orjson.loads(body) if body else None

@@ -96,7 +96,7 @@ def problem_of(error: StatewrightError, instance: str) -> Response:
         "instance": instance,
     }
     if error.errors:
-        document["errors"] = _bounded(error.errors)
+        document["errors"] = _first_faults(error.errors)
     headers = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -109,7 +109,7 @@ def problem_of(error: StatewrightError, instance: str) -> Response:
     return Response(content, error.status, headers, MEDIA_TYPE)
 
 
-def _bounded(faults: list[FieldError]) -> list[FieldError]:
+def _first_faults(faults: list[FieldError]) -> list[FieldError]:
     """The first of the faults, which is where somebody begins to put them right."""
     shown: list[FieldError] = []
     left = _MAX_FAULT_CHARS

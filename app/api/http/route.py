@@ -62,13 +62,13 @@ class ApiRoute(APIRoute):
         if not content or not self.takes_json:
             return JsonRequest(request, content, None)
         validate = self.body_field.validate if self.body_field else None
-        make = partial(_made, content, settings.api.max_body_values, validate)
+        make = partial(_parse, content, settings.api.max_body_values, validate)
         given, value = await off_loop(make, heavy=not is_light(content))
         request.state.json_body = given
         return JsonRequest(request, content, value)
 
 
-def _made(content: bytes, max_values: int, validate: _Validate | None) -> tuple[Any, Any]:
+def _parse(content: bytes, max_values: int, validate: _Validate | None) -> tuple[Any, Any]:
     """The JSON of a body, and what the endpoint takes, which the framework then leaves as it is."""
     given = parse_body(content, max_values)
     if validate is None or given is None:

@@ -52,9 +52,9 @@ def apply(
             query: dict[str, Any] = {"prune": kind} if kind else {}
             query |= {"selector": selector} if selector and kind else {}
             if prune and not dry_run and not yes:
-                _confirm(_sent(client, "apply", batches[0], query | _DRY)[1])
+                _confirm(_send(client, "apply", batches[0], query | _DRY)[1])
             for batch in batches:
-                items, pruned = _sent(client, "apply", batch, query | (_DRY if dry_run else {}))
+                items, pruned = _send(client, "apply", batch, query | (_DRY if dry_run else {}))
                 _report(items, output, dry_run=dry_run)
                 for named in pruned:
                     say(f"{resource_name(*named)} pruned{' (dry run)' if dry_run else ''}")
@@ -70,15 +70,15 @@ def diff(*, filename: FilesOption, selector: SelectorOption = None) -> None:
         changed = False
         with open_client() as client:
             for batch in in_batches(sources):
-                for item in _sent(client, "diff", batch, {})[0]:
+                for item in _send(client, "diff", batch, {})[0]:
                     if item["diff"]:
                         changed = True
-                        say(changes_text(_named(item), item["diff"]))
+                        say(changes_text(_title(item), item["diff"]))
     if changed:
         raise typer.Exit(_DIFFERENT)
 
 
-def _sent(
+def _send(
     client: Client, verb: str, sources: Sequence[Source], query: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     """What the service did, or would do, with each document; and what it pruned."""
@@ -98,10 +98,10 @@ def _report(items: Sequence[dict[str, Any]], output: Format, *, dry_run: bool) -
         return
     for item in items:
         done = f" {_DONE[item['operation']]}" if output is not Format.NAME else ""
-        say(f"{_named(item)}{done}{' (dry run)' if dry_run and done else ''}")
+        say(f"{_title(item)}{done}{' (dry run)' if dry_run and done else ''}")
         for warning in item.get("warnings", ()):  # an older service tells none
             place = ".".join(map(str, warning["loc"]))
-            say(f"Warning: {_named(item)}: {place}: {warning['msg']}", err=True)
+            say(f"Warning: {_title(item)}: {place}: {warning['msg']}", err=True)
         value = item["manifest"].get("status", {}).get("value")
         if value and output is not Format.NAME:
             say(f"  {value}  (shown this once)")
@@ -115,6 +115,6 @@ def _confirm(surplus: Sequence[tuple[str, str]]) -> None:
     confirm("Apply, and delete these?")
 
 
-def _named(item: dict[str, Any]) -> str:
+def _title(item: dict[str, Any]) -> str:
     manifest = item["manifest"]
     return resource_name(manifest["kind"], manifest["metadata"]["name"])

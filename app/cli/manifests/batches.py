@@ -34,8 +34,8 @@ def in_batches(sources: Sequence[Source]) -> list[list[Source]]:
 
     A document that is too large by itself is a batch of its own: the service says so.
     """
-    batches = _cut(sources)
-    return batches if len(batches) == 1 else _cut(_named_first(sources))
+    batches = _split(sources)
+    return batches if len(batches) == 1 else _split(_named_first(sources))
 
 
 def _named_first(sources: Sequence[Source]) -> list[Source]:
@@ -75,7 +75,7 @@ def _words(value: Any) -> Iterator[str]:
             yield from _words(item)
 
 
-def _cut(sources: Sequence[Source]) -> list[list[Source]]:
+def _split(sources: Sequence[Source]) -> list[list[Source]]:
     batches: list[list[Source]] = [[]]
     size = 0
     for source in sources:

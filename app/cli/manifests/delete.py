@@ -39,7 +39,7 @@ def delete(
             if kinds is None:
                 resources = [(one.kind, one.name) for one in read_sources(filename)]
             else:
-                resources = _chosen(client, kinds, names, selector, everything=everything)
+                resources = _choose(client, kinds, names, selector, everything=everything)
             missing = (_check if dry_run else _delete)(client, resources)
         if missing and not ignore_not_found:
             raise CommandError("\n".join(error.detail for error in missing))
@@ -58,7 +58,7 @@ def _check(client: Client, resources: Sequence[Named]) -> list[ServiceError]:
     )
 
 
-def _chosen(
+def _choose(
     client: Client,
     kinds: str,
     names: Sequence[str] | None,

@@ -88,15 +88,15 @@ class _Explained:
 
     def tree(self) -> Iterator[str]:
         """Each field below the place, and those in it."""
-        yield from self._below(self._at, "", ())
+        yield from self._lines_below(self._at, "", ())
 
-    def _below(self, schema: _Schema, indent: str, above: tuple[int, ...]) -> Iterator[str]:
+    def _lines_below(self, schema: _Schema, indent: str, above: tuple[int, ...]) -> Iterator[str]:
         inner = self._inner(schema)
         if id(inner) in above:  # a schema that holds itself
             return
         for name, field in self._fields(schema).items():
             yield f"{indent}{name} <{self._type(field)}>"
-            yield from self._below(field, indent + "  ", (*above, id(inner)))
+            yield from self._lines_below(field, indent + "  ", (*above, id(inner)))
 
     def _list(self, fields: dict[str, _Schema], required: Any) -> Iterator[str]:
         for name, field in fields.items():

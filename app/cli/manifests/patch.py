@@ -24,10 +24,10 @@ def _lines(changes: Sequence[dict[str, Any]]) -> Iterator[str]:
             continue
         yield f"@@ {change['path'] or '/'} @@"
         if change["op"] != "add":
-            yield from _marked("-", change["from"])
+            yield from _mark_lines("-", change["from"])
         if change["op"] != "remove":
-            yield from _marked("+", change["to"])
+            yield from _mark_lines("+", change["to"])
 
 
-def _marked(mark: str, value: Any) -> list[str]:
+def _mark_lines(mark: str, value: Any) -> list[str]:
     return [f"{mark} {line}" for line in as_yaml(value).splitlines()]

@@ -47,7 +47,7 @@ def wait(
     """
     with one_line_errors(), open_client() as client:
         until = time.monotonic() + _seconds(timeout)
-        for kind, name in _wanted(client, kinds, names, selector):
+        for kind, name in _find_names(client, kinds, names, selector):
             while not _is_met(_manifest(client, kind, name), condition):
                 if time.monotonic() >= until:
                     named = resource_name(kind, name)
@@ -63,7 +63,7 @@ def _seconds(text: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _wanted(
+def _find_names(
     client: Client, kinds: str, names: list[str] | None, selector: str | None
 ) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []

@@ -26,7 +26,7 @@ def fill(template: str, value: Any) -> str:
         CommandError: it is none; the text says where.
     """
     tokens = list(_tokens(template))
-    text, rest = _filled(tokens, value)
+    text, rest = _fill(tokens, value)
     if rest:
         raise CommandError("jsonpath: {end} without {range}.")
     return text
@@ -67,7 +67,7 @@ def _outside(text: str) -> str:
     return text
 
 
-def _filled(
+def _fill(
     tokens: Sequence[_Token], value: Any, *, inside: bool = False
 ) -> tuple[str, Sequence[_Token]]:
     """The text up to the end of the tokens, or of the range that they are in; and what is left."""
@@ -83,7 +83,7 @@ def _filled(
             text, tokens = _repeated(tokens, items)
             parts.append(text)
         else:
-            parts.append(_picked(code, value))
+            parts.append(_pick(code, value))
     if inside:
         raise CommandError("jsonpath: {range} without {end}.")
     return "".join(parts), tokens
@@ -91,11 +91,11 @@ def _filled(
 
 def _repeated(tokens: Sequence[_Token], items: Sequence[Any]) -> tuple[str, Sequence[_Token]]:
     """What is in a range, for each item; and what is left after its end."""
-    _, rest = _filled(tokens, {}, inside=True)  # there may be no item
-    return "".join(_filled(tokens, item, inside=True)[0] for item in items), rest
+    _, rest = _fill(tokens, {}, inside=True)  # there may be no item
+    return "".join(_fill(tokens, item, inside=True)[0] for item in items), rest
 
 
-def _picked(code: str, value: Any) -> str:
+def _pick(code: str, value: Any) -> str:
     if code[:1] in ('"', "'"):
         return _literal(code)
     return " ".join(map(_text, _find(code, value)))

@@ -54,7 +54,7 @@ def check_binding(
     machine: type[SessionMachine], model: type[SessionModel], loc: Loc, findings: Findings
 ) -> None:
     """The model can be made from nothing, and every callback that is named is there."""
-    for name in sorted(_declared(model) & BUILT_IN_FIELDS):
+    for name in sorted(_declared_fields(model) & BUILT_IN_FIELDS):
         findings.error(loc, f"field {name!r}: the service sets one of this name, and stores none")
     try:
         bound = model()
@@ -219,7 +219,7 @@ def _never_sent(state: State) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in _NEVER_SENT]
 
 
-def _declared(model: type[SessionModel]) -> set[str]:
+def _declared_fields(model: type[SessionModel]) -> set[str]:
     """The names of the fields that a model declares itself."""
     own = model.__mro__[: model.__mro__.index(SessionModel)]
     return {name for base in own for name in vars(base).get("__annotations__", {})}

@@ -134,13 +134,13 @@ class TemplateFolder:
         """What is in effect in a directory; None where a `meta.yaml` is wrong."""
         if directory not in self._metas:
             above = _Meta() if directory == self._root else self._in_effect(directory.parent)
-            own = self._own(directory / META)
+            own = self._read_meta(directory / META)
             self._metas[directory] = None if above is None or own is None else own.below(above)
             if own is not None and own.invoker is not None:
                 self._check_invoker(directory)
         return self._metas[directory]
 
-    def _own(self, file: Path) -> _Meta | None:
+    def _read_meta(self, file: Path) -> _Meta | None:
         if not file.is_file():
             return _Meta()
         loc = self._loc(file)

@@ -45,7 +45,7 @@ def svg(flow: Flow, current: str | None = None) -> str:
         DefinitionMismatchError: the flow does not have that state.
     """
     states = outline(flow)
-    marked = _marked(flow, states, current)
+    marked = _marked_ids(flow, states, current)
     drawing = Drawing(f"{flow.key}, revision {flow.revision}")
     indexes = {
         state.id: drawing.add_state(
@@ -61,7 +61,7 @@ def svg(flow: Flow, current: str | None = None) -> str:
         for state in sorted(states, key=lambda state: not _starts(state))
     }
     delays = _delays(states)
-    for (source, target), arrows in _joined(states).items():
+    for (source, target), arrows in _arrows_by_ends(states).items():
         lines = [label(_text(arrow, delays)) for arrow in arrows]
         drawing.add_edge(
             indexes[source],
@@ -83,7 +83,7 @@ def mermaid(flow: Flow, current: str | None = None) -> str:
         DefinitionMismatchError: the flow does not have that state.
     """
     states = outline(flow)
-    marked = _marked(flow, states, current)
+    marked = _marked_ids(flow, states, current)
     graph = extract(flow.machine)
     for state in _all(graph.states):
         state.is_active = state.id in marked
@@ -112,7 +112,7 @@ def label(text: str) -> str:
     return line if len(line) <= MAX_LABEL else f"{line[: MAX_LABEL - 1]}…"
 
 
-def _marked(flow: Flow, states: list[StateOutline], current: str | None) -> set[str]:
+def _marked_ids(flow: Flow, states: list[StateOutline], current: str | None) -> set[str]:
     marked = set((current or "").split())
     unknown = marked.difference(state.id for state in states)
     if unknown:
@@ -132,7 +132,7 @@ def _path(state: StateOutline) -> str:
     return path if len(path) <= MAX_LABEL else f"…{path[1 - MAX_LABEL :]}"
 
 
-def _joined(states: list[StateOutline]) -> dict[tuple[str, str], list[Arrow]]:
+def _arrows_by_ends(states: list[StateOutline]) -> dict[tuple[str, str], list[Arrow]]:
     """Transitions by source and target: those that have both in common share a line."""
     joined: dict[tuple[str, str], list[Arrow]] = {}
     for state in states:

@@ -117,7 +117,7 @@ class TemplateReader(ABC):
             case Render(text):
                 return None if self._text(text, loc) is None else value
             case _:
-                return self._node(value, loc) if self._counted(loc) else None
+                return self._node(value, loc) if self._count(loc) else None
 
     @abstractmethod
     def _bare(self, text: str, loc: Loc) -> Render | Invoke | None:
@@ -142,7 +142,7 @@ class TemplateReader(ABC):
     def _check_config(self, invoker: str, config: dict[str, Any], loc: Loc) -> None:
         """Finds what is wrong with the config of an invoker."""
 
-    def _counted(self, loc: Loc) -> bool:
+    def _count(self, loc: Loc) -> bool:
         """Whether one template more is not too many."""
         self._seen += 1
         if self._seen == MAX_TEMPLATES + 1:
@@ -154,7 +154,7 @@ class TemplateReader(ABC):
         if len(loc) > MAX_LOC:
             self._findings.error(loc[:8], "templates nest too deep")
             return None
-        if isinstance(value, str | Render) and not self._counted(loc):
+        if isinstance(value, str | Render) and not self._count(loc):
             return None
         template = self.read(value, loc)
         return Invoke(template.text, "verbatim") if isinstance(template, Render) else template

@@ -235,20 +235,20 @@ class Chat(SessionModel):
             for skill in values.get("invoked_skills", [])
         ]
         if (fixed := values.get("fixed_skills")) is not None:
-            self.skills, self.skills_are_fixed = _known(fixed), True
+            self.skills, self.skills_are_fixed = _skills_by_name(fixed), True
             for skill in fixed:
                 key = _SKILL_KEY.format(skill.name)
                 if key not in self.secondary_store:
                     self.secondary_store[key] = SkillBody(text=skill.body)
         elif not self.skills_are_fixed and "subscribed_skills" in values:
-            self.skills = _known(values["subscribed_skills"])
+            self.skills = _skills_by_name(values["subscribed_skills"])
 
 
 def _spec(name: str, description: str, input_schema: dict[str, Any]) -> ChatTool:
     return ChatTool(name, description, object_schema(input_schema))
 
 
-def _known(skills: Iterable[Any]) -> dict[str, KnownSkill]:
+def _skills_by_name(skills: Iterable[Any]) -> dict[str, KnownSkill]:
     """Skills by name; of two of one name the first."""
     known: dict[str, KnownSkill] = {}
     for skill in skills:

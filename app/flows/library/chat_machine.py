@@ -229,17 +229,17 @@ def _client_results(actor_input: str, tool_use: ToolUse) -> list[ToolResult]:
     try:
         results = _RESULTS.validate_python(load_json(actor_input))
     except ValueError:
-        raise _refused("they are no list of results") from None
+        raise _refusal("they are no list of results") from None
     open_ids = {call.id for call in tool_use.open if call.runs is Runs.CLIENT}
     for result in results:
         if result.tool_use_id not in open_ids:
-            raise _refused(f"no open call has the id {result.tool_use_id[:100]!r}")
+            raise _refusal(f"no open call has the id {result.tool_use_id[:100]!r}")
         if result.status is ToolStatus.UNKNOWN:
-            raise _refused("a result is a success, an error or declined")
+            raise _refusal("a result is a success, an error or declined")
         open_ids.remove(result.tool_use_id)
     return results
 
 
-def _refused(reason: str) -> BadRequestError:
+def _refusal(reason: str) -> BadRequestError:
     detail = f"The tool results were not taken: {reason}."
     return BadRequestError(detail, errors=[{"loc": ["body", "tool_results"], "msg": detail}])

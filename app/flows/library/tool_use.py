@@ -149,7 +149,7 @@ def after_answer(
     if not answer.calls:
         return TurnOutcome(Next.USER, ToolUse(), messages)
     asked = [
-        _opened(call, tools[call.name]) for call in answer.calls if call.id not in results_here
+        _open_call(call, tools[call.name]) for call in answer.calls if call.id not in results_here
     ]
     opened = [call for call, _ in asked]
     results = [
@@ -208,7 +208,7 @@ def after_interruption(tool_use: ToolUse, reason: str) -> TurnOutcome:
     return replace(after_results(tool_use, results, ActionStatus.CANCELLED), next=Next.USER)
 
 
-def _opened(call: ToolCall, tool: OfferedTool) -> tuple[OpenCall, OpenedAction | None]:
+def _open_call(call: ToolCall, tool: OfferedTool) -> tuple[OpenCall, OpenedAction | None]:
     """A call that is to be made, and the action that it waits for, if it does."""
     arguments = call.arguments or {}
     opened = OpenCall(id=call.id, name=call.name, arguments=arguments, runs=tool.runs)

@@ -39,7 +39,7 @@ class ContentChecker:
     def guard(self, value: object, loc: Loc) -> None:
         """One expression, or a list of which all must hold."""
         if isinstance(value, list):
-            for index, item in enumerate(self._bounded(value, loc)):
+            for index, item in enumerate(self._bound(value, loc)):
                 self._expression(item, (*loc, index))
         elif value is not None:
             self._expression(value, loc)
@@ -47,12 +47,12 @@ class ContentChecker:
     def actions(self, value: object, loc: Loc) -> None:
         """One action, or a list of them."""
         if isinstance(value, list):
-            for index, item in enumerate(self._bounded(value, loc)):
+            for index, item in enumerate(self._bound(value, loc)):
                 self._action(item, (*loc, index))
         elif value is not None:
             self._action(value, loc)
 
-    def _bounded(self, value: list[Any], loc: Loc) -> list[Any]:
+    def _bound(self, value: list[Any], loc: Loc) -> list[Any]:
         if len(value) > MAX_ACTIONS:
             self._findings.error(loc, f"holds at most {MAX_ACTIONS} items")
         return value[:MAX_ACTIONS]
@@ -86,7 +86,7 @@ class ContentChecker:
         self._branch(given, loc)
         if given.get("elif") is not None:
             where = (*loc, "elif")
-            branches = self._bounded(self._findings.items(given["elif"], where), where)
+            branches = self._bound(self._findings.items(given["elif"], where), where)
             for index, branch in enumerate(branches):
                 known = self._findings.members(branch, (*where, index), ("cond", "then"))
                 self._branch(known, (*where, index))

@@ -76,7 +76,7 @@ def _stands(wall: Callable[[], bool]) -> bool:
 
 def _leave_network() -> bool:
     """Goes to a network of its own, in which there is nothing; root may."""
-    _checked(_library().unshare(_NEW_NETWORK))
+    _check(_library().unshare(_NEW_NETWORK))
     return True
 
 
@@ -85,9 +85,9 @@ def _forbid_files() -> bool:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)  # without it only root may
     library, refused = _library(), ctypes.c_uint64(_ALL_OF_FILES)
     size = ctypes.c_size_t(ctypes.sizeof(refused))
-    ruleset = _checked(library.syscall(_CREATE_RULESET, ctypes.byref(refused), size, 0))
+    ruleset = _check(library.syscall(_CREATE_RULESET, ctypes.byref(refused), size, 0))
     try:
-        _checked(library.syscall(_RESTRICT_SELF, ruleset, 0))
+        _check(library.syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
     return True
@@ -146,14 +146,14 @@ def _prctl(option: int, value: int, pointer: object = None) -> None:
         ctypes.c_ulong,
         ctypes.c_ulong,
     ]
-    _checked(function(option, value, pointer, 0, 0))
+    _check(function(option, value, pointer, 0, 0))
 
 
 def _library() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _checked(result: int) -> int:
+def _check(result: int) -> int:
     """What a call of the system returned, where it did its part."""
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

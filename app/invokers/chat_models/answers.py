@@ -59,7 +59,7 @@ class ModelAnswers(httpx2.AsyncBaseTransport):
             assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101 - an async one
             response.stream = _Events(response.stream)
             return response
-        body = _checked(await response.aread())
+        body = _check_characters(await response.aread())
         await response.aclose()
         if asked:
             raise NotStreamedError(usage_of(json.loads(body)))
@@ -123,19 +123,19 @@ class _Events(httpx2.AsyncByteStream):
         if data.startswith(b"[DONE]") or _END.search(data):
             self._complete = True
         if self._event == b"error" or any(mark in data for mark in _HAS_ERROR):
-            value = _parsed(data)
+            value = _parse(data)
             if self._event == b"error" or _is_error(value):
                 raise UpstreamError(value if value is not None else data.decode(errors="replace"))
 
 
-def _checked(body: bytes) -> bytes:
+def _check_characters(body: bytes) -> bytes:
     """A whole answer, with whole characters only.
 
     Raises:
         UpstreamError: it is an error.
         TransientInvokerError: it is no JSON object with an answer in it.
     """
-    value = _parsed(body)
+    value = _parse(body)
     if _is_error(value):
         raise UpstreamError(value)
     if not isinstance(value, dict):
@@ -158,7 +158,7 @@ def _is_error(value: Any) -> bool:
     return bool(value.get("error") or value.get("detail") or value.get("type") == "error")
 
 
-def _parsed(data: bytes) -> Any:
+def _parse(data: bytes) -> Any:
     try:
         return json.loads(data.decode(errors="replace"))
     except (ValueError, RecursionError):
@@ -166,5 +166,5 @@ def _parsed(data: bytes) -> Any:
 
 
 def _asks_for_stream(request: httpx2.Request) -> bool:
-    value = _parsed(request.content)
+    value = _parse(request.content)
     return isinstance(value, dict) and value.get("stream") is True

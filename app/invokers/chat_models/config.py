@@ -147,13 +147,13 @@ def operator_faults(
     allowed = set(default.tenant_parameters)
     faults += [
         (("parameters", *place), _NOT_FOR_TENANTS)
-        for place in _asked(config.get("parameters"))
+        for place in _parameter_paths(config.get("parameters"))
         if place[-1] not in allowed
     ]
     return faults
 
 
-def _asked(parameters: Any) -> list[tuple[str, ...]]:
+def _parameter_paths(parameters: Any) -> list[tuple[str, ...]]:
     """The places of what parameters set; what is no object is for others to refuse."""
     if not isinstance(parameters, Mapping):
         return []

@@ -37,7 +37,7 @@ def repaired_event(data: bytes) -> bytes:
         return _first_choice(data) if _OTHER_CHOICE.search(data) else data
     if b'"message_' not in data or b'"usage"' in data:
         return data
-    event = _parsed(data)
+    event = _parse(data)
     if event.get("type") not in _COUNTED_EVENTS:
         return data
     message = event.get("message")
@@ -77,7 +77,7 @@ def _count(counts: Any, name: str) -> int:
 
 
 def _first_choice(data: bytes) -> bytes:
-    event = _parsed(data)
+    event = _parse(data)
     choices = event.get("choices")
     if not isinstance(choices, list):
         return data
@@ -125,7 +125,7 @@ def _message(answer: dict[str, Any]) -> dict[str, Any]:
     return whole | answer | {"usage": {name: _count(counts, name) for name in _MESSAGE_COUNTS}}
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
+def _parse(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):

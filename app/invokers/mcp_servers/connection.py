@@ -105,14 +105,14 @@ class McpConnection:
         """
         try:
             async with asyncio.timeout(seconds), self._session(seconds) as session:
-                return await self._listed(session, wanted)
+                return await self._list(session, wanted)
         except TimeoutError:
             raise TransientInvokerError(
                 f"the MCP server did not answer within {seconds:g} seconds",
                 kind=FailureKind.TIMEOUT,
             ) from None
 
-    async def _listed(
+    async def _list(
         self, session: ClientSession, wanted: frozenset[str] | None
     ) -> list[ListedTool]:
         found: list[ListedTool] = []

@@ -67,14 +67,14 @@ def read_tools(
                 f"the MCP server has more than {MAX_TOOLS} tools: name those that are wanted in "
                 "allowedTools"
             )
-        found.append(_listed(tool, mask))
+        found.append(_listed_tool(tool, mask))
     return found
 
 
-def _listed(tool: "Tool", mask: SecretMask) -> ListedTool:
+def _listed_tool(tool: "Tool", mask: SecretMask) -> ListedTool:
     name, hints = mask.text(tool.name), tool.annotations
     try:
-        schema = _checked(tool, mask)
+        schema = _check_schema(tool, mask)
     except InvalidValueError as fault:
         return ListedTool(name=clean_text(name)[:MAX_NAME], fault=str(fault))
     return ListedTool(
@@ -85,7 +85,7 @@ def _listed(tool: "Tool", mask: SecretMask) -> ListedTool:
     )
 
 
-def _checked(tool: "Tool", mask: SecretMask) -> dict[str, Any]:
+def _check_schema(tool: "Tool", mask: SecretMask) -> dict[str, Any]:
     """The schema of a tool, masked before an error can quote it.
 
     Raises:

@@ -70,7 +70,7 @@ class Resolver:
         try:
             async with asyncio.timeout(self._seconds):
                 await self._shares.take(org_id)
-                answer = self._started(org_id, host, port)
+                answer = self._start(org_id, host, port)
                 return await answer
         except TimeoutError:
             if answer is not None:
@@ -80,7 +80,7 @@ class Resolver:
             self._remember(host)
             raise
 
-    def _started(self, org_id: str, host: str, port: int) -> "asyncio.Future[list[str]]":
+    def _start(self, org_id: str, host: str, port: int) -> "asyncio.Future[list[str]]":
         """Looks up in a thread, which gives back the place when it ends."""
         loop = asyncio.get_running_loop()
         answer: Future[list[str]] = Future()

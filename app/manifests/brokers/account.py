@@ -93,11 +93,11 @@ spec: {}
 
     @override
     async def spec_of(self, context: Context, row: Org) -> dict[str, Any]:
-        return _shown(row.budget, row.quotas)
+        return _spec(row.budget, row.quotas)
 
     @override
     def normal_spec(self, manifest: Manifest[AccountSpec]) -> dict[str, Any]:
-        return _shown(_stored_budget(manifest.spec), _stored_quotas(manifest.spec))
+        return _spec(_stored_budget(manifest.spec), _stored_quotas(manifest.spec))
 
     @override
     async def example_manifest(self, context: Context) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _stored_quotas(spec: AccountSpec) -> dict[str, Any] | None:
     return (spec.quotas.model_dump(exclude_none=True) if spec.quotas else {}) or None
 
 
-def _shown(budget: dict[str, Any] | None, quotas: dict[str, Any] | None) -> dict[str, Any]:
+def _spec(budget: dict[str, Any] | None, quotas: dict[str, Any] | None) -> dict[str, Any]:
     shown: dict[str, Any] = {"budget": to_camel_keys(budget, Budget)} if budget else {}
     if quotas:
         shown["quotas"] = {to_camel(name): limit for name, limit in quotas.items()}

@@ -173,7 +173,7 @@ spec:
         version = int(applied.manifest["metadata"]["resourceVersion"])
         spec = self._normal(applied.manifest["spec"])
         try:
-            tools = await _listed(context, spec)
+            tools = await _list_tools(context, spec)
         except (
             InvokerError,
             InvalidValueError,
@@ -219,7 +219,7 @@ spec:
                 row.spec = {**row.spec, LISTED: listed}
 
 
-async def _listed(context: Context, spec: Mapping[str, Any]) -> list[ListedTool]:
+async def _list_tools(context: Context, spec: Mapping[str, Any]) -> list[ListedTool]:
     runtime = context.runtime
     connections = ManifestConnections(runtime.database.pool, context.vault)
     config = await connections.mcp_server(context.caller.org_id, spec)

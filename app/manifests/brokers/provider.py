@@ -65,7 +65,7 @@ class ProviderSpec(ManifestModel):
 
     @field_validator("type")
     @classmethod
-    def _known(cls, type_: str) -> str:
+    def _check_type(cls, type_: str) -> str:
         if type_ not in provider_names():
             raise ValueError(
                 f"one of {', '.join(provider_names())}; a server with an OpenAI-compatible "

@@ -38,7 +38,7 @@ def compare(before: Any, after: Any, path: str = "") -> list[FieldChange]:
     found, left = list[FieldChange](), MAX_BYTES
     changes = _changes(before, after, path)
     for change in changes:
-        shown = _shown(change, left)
+        shown = _shorten(change, left)
         left -= _size(shown["from"]) + _size(shown["to"])
         found.append(shown)
         if len(found) == MAX_CHANGES or left <= 0:
@@ -101,7 +101,7 @@ def _member(
         yield from _changes(before[key], after[key], path)
 
 
-def _shown(change: FieldChange, left: int) -> FieldChange:
+def _shorten(change: FieldChange, left: int) -> FieldChange:
     """A change with as much of its values as is shown, where so many bytes are left for them."""
     before, after = change["from"], change["to"]
     start = 0

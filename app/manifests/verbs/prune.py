@@ -30,9 +30,9 @@ class Prune:
             try:
                 broker = registry.find(kind)
             except NotFoundError as error:
-                raise _refused(error.detail) from None
+                raise _refusal(error.detail) from None
             if broker.refused_verbs:
-                raise _refused(f"resources of kind {broker.kind} are not declared by manifests")
+                raise _refusal(f"resources of kind {broker.kind} are not declared by manifests")
             found[broker.kind] = broker
         return sorted(found.values(), key=registry.rank, reverse=True)
 
@@ -74,5 +74,5 @@ async def _delete(context: Context, broker: AnyBroker, named: Named) -> None:
         raise
 
 
-def _refused(msg: str) -> BadRequestError:
+def _refusal(msg: str) -> BadRequestError:
     return BadRequestError(f"prune: {msg}", errors=[{"loc": ["query", "prune"], "msg": msg}])

@@ -63,10 +63,10 @@ async def read_model(
     except PathError as error:
         raise _bad_path(error.detail) from None
     heavy = before.is_heavy or is_long(found)
-    return model_response(flow, before, await off_loop(lambda: _shown(found), heavy=heavy))
+    return model_response(flow, before, await off_loop(lambda: _to_text(found), heavy=heavy))
 
 
-def _shown(found: Any) -> str:
+def _to_text(found: Any) -> str:
     shown = orjson.dumps(found)
     SizeLimit("What is shown of the session").add(len(shown))
     return shown.decode()

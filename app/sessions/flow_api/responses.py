@@ -69,9 +69,9 @@ def change_response(flow: Flow, change: Change) -> dict[str, Any]:
         started = sum(1 for step in change.steps if not step.is_composite)
         to_come = sum(s.planned.remaining for s in change.steps if s.planned.kind is StepKind.CHAIN)
         done = sum(1 for step in change.steps if step.status is StepStatus.DONE)
-        return _running(change.session_id, change.error, started + to_come, done)
+        return _running_response(change.session_id, change.error, started + to_come, done)
     last = change.messages[-1].content if change.messages else None
-    return _waiting(flow, change.session_id, change.state, change.error, last)
+    return _waiting_response(flow, change.session_id, change.state, change.error, last)
 
 
 def started_response(session_id: str) -> dict[str, Any]:
@@ -91,9 +91,9 @@ def status_response(flow: Flow, status: PollStatus) -> dict[str, Any]:
     """The response of a session as it is now."""
     session = status.session
     if session.invocation_id is not None:
-        response = _running(session.id, session.task_error, status.total, status.done)
+        response = _running_response(session.id, session.task_error, status.total, status.done)
     else:
-        response = _waiting(
+        response = _waiting_response(
             flow, session.id, session.state, session.task_error, status.last_content
         )
     return response | {
@@ -116,7 +116,7 @@ def model_response(flow: Flow, session: SessionHead, model: str) -> dict[str, An
     }
 
 
-def _running(session_id: str, error: str | None, total: int, done: int) -> dict[str, Any]:
+def _running_response(session_id: str, error: str | None, total: int, done: int) -> dict[str, Any]:
     return {
         "session_id": session_id,
         "next_actions": [POLL],
@@ -128,7 +128,7 @@ def _running(session_id: str, error: str | None, total: int, done: int) -> dict[
     }
 
 
-def _waiting(
+def _waiting_response(
     flow: Flow, session_id: str, state: str, error: str | None, last: list[dict[str, Any]] | None
 ) -> dict[str, Any]:
     return {

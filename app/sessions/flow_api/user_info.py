@@ -45,7 +45,7 @@ class UserInfo(WireModel):
     lastname: Name | None = None
 
     @model_validator(mode="after")
-    def _bounded(self) -> Self:
+    def _check_size(self) -> Self:
         if len(orjson.dumps(self.given())) > MAX_SIZE:
             raise ValueError(f"is larger than {MAX_SIZE:,} bytes of JSON")
         return self

@@ -111,9 +111,9 @@ class StepRunner:
             # The worker stops: hand the step on at once instead of letting its lease lapse.
             lost = self._attempts.tools.leaves_in_doubt(claim.fence)
             stopped = TryAgain(0.0, "The worker stopped.", failures=0, losses=int(lost))
-            await asyncio.shield(self._settled(claim, stopped, usage))
+            await asyncio.shield(self._settle(claim, stopped, usage))
             raise
-        return await self._settled(claim, outcome, usage)
+        return await self._settle(claim, outcome, usage)
 
     async def _outcome(self, claim: Claim, usage: AttemptUsage) -> Outcome:
         if claim.lost_workers > self._settings.max_losses:
@@ -124,24 +124,24 @@ class StepRunner:
             )
         return await self._leases.run(claim, self._attempts.run(claim, usage))
 
-    async def _settled(self, claim: Claim, outcome: Outcome, usage: AttemptUsage) -> Following:
+    async def _settle(self, claim: Claim, outcome: Outcome, usage: AttemptUsage) -> Following:
         with self._leases.keeping(claim.fence):
             try:
                 await self._record(claim, usage)
-                return await self._written(claim, lambda: self._write(claim, outcome))
+                return await self._write_in_the_end(claim, lambda: self._write(claim, outcome))
             except Exception as error:
                 if isinstance(outcome, Failed):
                     raise
                 log.exception("the outcome of a step cannot be written")
                 failure = failed(error)
-                return await self._written(claim, lambda: self._write(claim, failure))
+                return await self._write_in_the_end(claim, lambda: self._write(claim, failure))
 
     async def _record(self, claim: Claim, usage: AttemptUsage) -> None:
         """Writes what the attempt's request to a model took: its outcome may be dropped."""
         if usage.counts:
-            await self._written(claim, lambda: self._runtime.usage.record(claim, usage))
+            await self._write_in_the_end(claim, lambda: self._runtime.usage.record(claim, usage))
 
-    async def _written(self, claim: Claim, write: Callable[[], Awaitable[T]]) -> T:
+    async def _write_in_the_end(self, claim: Claim, write: Callable[[], Awaitable[T]]) -> T:
         """Writes, and writes again while the database fails: the work is done, and is kept.
 
         If somebody else takes the step meanwhile, the write finds out by itself.

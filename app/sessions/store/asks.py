@@ -92,18 +92,18 @@ class AskStore:
         rows = await self._pool.fetch(
             ask_sql.RESOLVE, action_id, org_id, status, resolution, resolved_by, result
         )
-        return next(iter(_asked(rows)), Superseded())
+        return next(iter(_asked_steps(rows)), Superseded())
 
     async def expire(self) -> list[AskedStep]:
         """Ends those that nobody answered in time, a bounded part of them."""
-        return _asked(await self._pool.fetch(ask_sql.EXPIRE))
+        return _asked_steps(await self._pool.fetch(ask_sql.EXPIRE))
 
     async def withdraw(self, session_id: str) -> None:
         """Ends those of a session whose invocation has ended."""
         await self._pool.execute(ask_sql.WITHDRAW, session_id)
 
 
-def _asked(rows: Sequence[asyncpg.Record]) -> list[AskedStep]:
+def _asked_steps(rows: Sequence[asyncpg.Record]) -> list[AskedStep]:
     return [
         AskedStep(DueStep(row["step_id"], row["queue"], row["org_id"]), row["session_id"])
         for row in rows

@@ -83,7 +83,7 @@ class RenderSource:
         model = self.load_model()
         model.actor_input = self.actor_input
         try:
-            data = model.model_dump(mode="json") | self._given()
+            data = model.model_dump(mode="json") | self._known_data()
         except ValueNotLoadedError:
             raise
         except Exception as error:  # computed fields are the flow's own code
@@ -105,14 +105,14 @@ class RenderSource:
             TemplateError: the template is wrong, or ran over its limits.
             SizeLimitError: the text would be too long.
         """
-        return await self._rendered(text, await self._read(text, extra))
+        return await self._render(text, await self._read(text, extra))
 
     async def render_marked(self, text: str, extra: dict[str, Any] | None = None) -> MarkedText:
         """Renders one template, and says what of the text are values; see `render`."""
         if await _off_loop(makes_messages, text):
             raise TemplateError(MESSAGES_OF_VALUES)
         data, mark = await self._read(text, extra), secrets.token_hex(16)
-        rendered = await self._rendered(text, data, mark)
+        rendered = await self._render(text, data, mark)
         return MarkedText.read(rendered, mark, data.get("chat_history", ""))
 
     async def _read(self, text: str, extra: dict[str, Any] | None) -> dict[str, Any]:
@@ -122,19 +122,19 @@ class RenderSource:
             ValueNotLoadedError: a stored value is read that is not loaded.
         """
         reads = await _off_loop(self.flow.renderer.reads, text)
-        data = self._given() | (extra or {})
+        data = self._known_data() | (extra or {})
         if not reads <= data.keys():
             data = await self.data(reads) | (extra or {})
         if ANY_NAME not in reads:
             data = {name: value for name, value in data.items() if name in reads}
         return data
 
-    async def _rendered(self, text: str, data: dict[str, Any], mark: str = "") -> str:
+    async def _render(self, text: str, data: dict[str, Any], mark: str = "") -> str:
         if (parts := await _off_loop(plain_parts, text)) is not None:
             return fill(parts, data, mark)
         return await self.flow.renderer.render(text, data, mark)
 
-    def _given(self) -> dict[str, Any]:
+    def _known_data(self) -> dict[str, Any]:
         """What is known without the model and the dialogue."""
         return {
             "session_id": self.session_id,

@@ -62,7 +62,7 @@ class SessionOpener:
         """See `app.sessions.steps.attempts.children.ChildOpener`."""
         caller = Caller.owner(claim.session.org_id, claim.session.created_by)
         if isinstance(call, FlowCall):
-            change = await self._sent(caller, claim, child_id, call)
+            change = await self._start_with_event(caller, claim, child_id, call)
             await open_child(self._runtime, caller, change, call.input)
             return
         if isinstance(call, ChatCall):
@@ -98,7 +98,9 @@ class SessionOpener:
         context = ClientViewingContext.model_validate(shown)
         return replace(start, request=start.request.model_copy(update={"client_context": context}))
 
-    async def _sent(self, caller: Caller, claim: Claim, child_id: str, call: FlowCall) -> Change:
+    async def _start_with_event(
+        self, caller: Caller, claim: Claim, child_id: str, call: FlowCall
+    ) -> Change:
         """The start of a session of a flow that is sent its first event."""
         flow = await self._runtime.catalog.get(caller.org_id, call.flow)
         new_session = NewSession(

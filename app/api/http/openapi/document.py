@@ -78,9 +78,9 @@ class StatewrightApi(FastAPI):
     @override
     def setup(self) -> None:
         """Adds the route of the document, for which no key is needed."""
-        self.add_route("/openapi.json", self._written, include_in_schema=False)
+        self.add_route("/openapi.json", self._document_response, include_in_schema=False)
 
-    def _written(self, request: Request) -> Response:
+    def _document_response(self, request: Request) -> Response:
         """The document; in a thread, as the first takes a second to make."""
         with self._making:
             document = self.openapi()

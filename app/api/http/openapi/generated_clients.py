@@ -48,7 +48,7 @@ def for_generators(document: dict[str, Any]) -> dict[str, Any]:
             schema.setdefault("format", "int64")
     document["components"]["schemas"] = named
     _discriminate(named)
-    for schema in _sent(document):
+    for schema in _request_objects(document):
         _say_defaults(schema)
     return document
 
@@ -126,7 +126,7 @@ def _discriminate(schemas: dict[str, Any]) -> None:
     schemas[_CONTENT]["discriminator"] = {"propertyName": _KIND, "mapping": mapping}
 
 
-def _sent(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _request_objects(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every object of the bodies that clients send."""
     schemas = document["components"]["schemas"]
     waiting = [

@@ -86,11 +86,11 @@ def _read(type_: Any, text: str) -> Any:
     if isinstance(type_, Boolean):
         return {"True": True, "False": False}[text]
     if isinstance(type_, Integer):
-        return _bounded(int(text))
+        return _bound(int(text))
     return type_.members(text) if isinstance(type_, EnumText) else text
 
 
-def _bounded(number: int) -> int:
+def _bound(number: int) -> int:
     if abs(number) > _MAX_INT:
         raise ValueError("no column has it")
     return number

@@ -159,12 +159,12 @@ class AttemptRunner:
         seen = claim.scope.visible()
         starts = claim.waits_for is None  # what was asked stays: only the session's start reads it
 
-        async def rendered(text: str) -> str:
+        async def render(text: str) -> str:
             return await source.render(text, seen) if starts else ""
 
         call: AgentCall | ChatCall
         if isinstance(node, RunAgent):
-            values = {name: await rendered(text) for name, text in node.values.items()}
+            values = {name: await render(text) for name, text in node.values.items()}
             call = AgentCall(node.agent, values)
         else:
             asked = await source.render_marked(node.text, seen) if starts else MarkedText("")

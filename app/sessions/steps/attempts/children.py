@@ -128,7 +128,7 @@ class ChildRunner:
             ChildFailedError: it cannot be started, or came to nothing.
         """
         if claim.waits_for is None:
-            return await self._started(claim, call, most_seconds)
+            return await self._start(claim, call, most_seconds)
         child = await self._runtime.store.child(claim.session.org_id, claim.waits_for)
         if child is None:
             raise ChildFailedError("The session that was started for it was deleted.")
@@ -140,9 +140,7 @@ class ChildRunner:
         await cancel_child(self._runtime, claim.session.org_id, claim.waits_for)
         raise ChildFailedError(f"No answer within {most_seconds:g} seconds.")
 
-    async def _started(
-        self, claim: Claim, call: ChildCall, most_seconds: float | None
-    ) -> ChildRuns:
+    async def _start(self, claim: Claim, call: ChildCall, most_seconds: float | None) -> ChildRuns:
         if claim.session.depth >= MAX_DEPTH:
             raise ChildFailedError(
                 f"Agents and flows call each other {MAX_DEPTH} levels deep at the most."

@@ -84,7 +84,7 @@ class InvokerRunner:
         timeout = node.timeout or self._settings.timeout_seconds
         if not trusted:  # what was stored may be from before the limit
             timeout = min(timeout, self._runtime.settings.limits.timeout_seconds)
-        answer = await self._called(
+        answer = await self._call(
             claim,
             usage,
             node.invoker,
@@ -117,7 +117,7 @@ class InvokerRunner:
             most_tokens = await self._reserve(claim, usage, profile, size, config)
         except BudgetExceededError as error:  # the turn waits for more, and loses nothing
             return Answer(UnaskedRequest(used_up=error.used_up).model_dump_json())
-        answer = await self._called(
+        answer = await self._call(
             claim,
             usage,
             profile,
@@ -126,7 +126,7 @@ class InvokerRunner:
         )
         return Answer(answer_json(answer), answer.finish)
 
-    async def _called(
+    async def _call(
         self,
         claim: Claim,
         usage: AttemptUsage,

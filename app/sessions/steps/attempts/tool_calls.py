@@ -59,7 +59,7 @@ class ToolRunner:
             return _unknown(call)
         started = time.monotonic()
         try:
-            result = await self._made(claim, asked)
+            result = await self._call(claim, asked)
         except InvokerError as error:
             if _may_be_repeated(error, tool) and claim.failures < tool.retries:
                 raise CallAgainError(public_text(error), retry_after=error.retry_after) from None
@@ -69,7 +69,7 @@ class ToolRunner:
         result.runtime_ms = round((time.monotonic() - started) * 1000)
         return result
 
-    async def _made(self, claim: Claim, asked: ServerCall) -> ToolResult:
+    async def _call(self, claim: Claim, asked: ServerCall) -> ToolResult:
         tool, call = asked.tool, asked.call
         if tool.type == "skill":
             text = await self._connections.skill_text(claim.session.org_id, tool.config)

@@ -43,19 +43,19 @@ async def _send(runtime: Runtime, due: DueSession) -> None:
     if timer is None or before.invocation_id is not None:  # the session went on meanwhile
         return
     try:
-        change = await _sent(runtime, before, timer)
+        change = await _event_change(runtime, before, timer)
     except Exception as error:
         elsewhere = isinstance(error, NotFoundError | DefinitionMismatchError)
         if elsewhere or is_infrastructure(error):
             raise
         log.info("the event of a timer was dropped", session_id=before.id, timer=timer.event)
-        change = _dropped(before, timer, public_text(error))
+        change = _drop_change(before, timer, public_text(error))
     change.chart = change.chart.without(timer.id)
     if await runtime.store.admit(change):
         await announce(runtime, change)
 
 
-async def _sent(runtime: Runtime, before: Snapshot, timer: PendingTimer) -> Change:
+async def _event_change(runtime: Runtime, before: Snapshot, timer: PendingTimer) -> Change:
     flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
     await _check_number(runtime, before)
     if timer.state not in before.state.split():  # an earlier release left it, and knew no timers
@@ -77,7 +77,7 @@ async def _check_number(runtime: Runtime, before: Snapshot) -> None:
         raise EventRefusedError(f"Nobody has acted in the last {most} changes of the session.")
 
 
-def _dropped(before: Snapshot, timer: PendingTimer, reason: str) -> Change:
+def _drop_change(before: Snapshot, timer: PendingTimer, reason: str) -> Change:
     """The session as it is, with an entry in its log."""
     cause = Cause.timer(timer.id)
     change = Change.of(before, cause=cause, event=timer.event, error=before.task_error)
