@@ -13,6 +13,8 @@ from app.errors import BadRequestError
 from app.kit.invalid import InvalidValueError
 
 MAX_SELECTOR = 2_000
+# For each the server reads the metadata of each row, which may have 200 KB.
+MAX_REQUIREMENTS = 20
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 _MAX_PREFIX = 253
@@ -86,9 +88,12 @@ def parse_selector(text: str) -> list[Requirement]:
     `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b,c)`, `a`, `!a`, with commas between.
 
     Raises:
-        BadRequestError: says which part is wrong.
+        BadRequestError: says which part is wrong, or that there are too many.
     """
-    return [_requirement(part.strip()) for part in _parts(text)]
+    parts = _parts(text)
+    if len(parts) > MAX_REQUIREMENTS:
+        raise _refuse(text, f"has {len(parts)} requirements; {MAX_REQUIREMENTS} are the most")
+    return [_requirement(part.strip()) for part in parts]
 
 
 def _parts(text: str) -> list[str]:
