@@ -97,9 +97,9 @@ def shape_faults(model: type[BaseModel], arguments: dict[str, Any]) -> list[str]
 
 def _words(fault: ErrorDetails) -> str:
     """What is wrong, for a model: of classes of ours it knows nothing."""
-    if fault["type"] == "model_type":
-        return "Input should be an object"
-    return fault["msg"].removeprefix("Value error, ")[:_MAX_TEXT]
+    return (
+        "Input should be an object" if fault["type"] == "model_type" else fault["msg"][:_MAX_TEXT]
+    )
 
 
 def objects(value: object) -> list[dict[str, Any]]:
