@@ -72,8 +72,8 @@ async def start_session(
     model = await _seeded(flow, start.seed_data)
     model.session_id = change.session_id
     model.user_info = start.user_info
-    given = TransitionInput(change.event, start.event_input, change.cause)
-    run = opening_run(runtime, flow, model, change, given, heavy=heavy)
+    transition_input = TransitionInput(change.event, start.event_input, change.cause)
+    run = opening_run(runtime, flow, model, change, transition_input, heavy=heavy)
     await run.start()
     if start.event is not None:
         await run.send(start.event)

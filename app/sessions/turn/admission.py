@@ -165,7 +165,7 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
         raise refused_while_running(before.state, request.event or "message")
     event = request.event or next(iter(flow.next_actions(before.state)), "message")
     resolved = await request.resolve(before) if request.resolve is not None else {}
-    given = TransitionInput(
+    transition_input = TransitionInput(
         event,
         request.input,
         Cause.new_event(),
@@ -173,7 +173,7 @@ async def _apply(runtime: Runtime, flow: Flow, before: Snapshot, request: EventR
         updates=request.updates | resolved,
         checked=request.checked,
     )
-    run = await transition_run(runtime, flow, before, given, lambda run: run.send(event))
+    run = await transition_run(runtime, flow, before, transition_input, lambda run: run.send(event))
     if request.event is None and (before.budget or request.budget):
         run.change.budget = with_message(before.budget, request.budget)
     return await run.pack()

@@ -35,7 +35,7 @@ class TurnTooLongError(PublicError):
 
 
 async def ending_change(
-    runtime: Runtime, before: Snapshot, ended: TransitionInput
+    runtime: Runtime, before: Snapshot, ending: TransitionInput
 ) -> tuple[Change, str | None]:
     """What the end of an invocation does to its session, and why it failed, if it did.
 
@@ -47,18 +47,18 @@ async def ending_change(
         NotFoundError: this process does not have the flow.
     """
     flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
-    change, error = await _ending_change(runtime, flow, before, ended)
+    change, error = await _ending_change(runtime, flow, before, ending)
     change.withdraws_asks = flow.asks(before.state)
     return change, error
 
 
 async def _ending_change(
-    runtime: Runtime, flow: Flow, before: Snapshot, ended: TransitionInput
+    runtime: Runtime, flow: Flow, before: Snapshot, ending: TransitionInput
 ) -> tuple[Change, str | None]:
-    if ended.error is None:
+    if ending.error is None:
         try:
             run = await transition_run(
-                runtime, flow, before, ended, lambda run: run.send(ended.event)
+                runtime, flow, before, ending, lambda run: run.send(ending.event)
             )
             if run.change.invocation is not None:
                 await _check_length(runtime, before)
@@ -67,22 +67,22 @@ async def _ending_change(
             if is_infrastructure(error):
                 raise
             log.exception("the flow did not take the end of an invocation")
-            ended = ended.failed(f"The result was not taken: {public_text(error)}")
+            ending = ending.failed(f"The result was not taken: {public_text(error)}")
     elif before.invocation_id is not None and flow.calls_tools(before.state):
         # What was done stays done: whoever goes on must know of it.
         done = await runtime.store.call_results(before.invocation_id)
-        ended = replace(ended, results=f"[{','.join(done)}]")
+        ending = replace(ending, results=f"[{','.join(done)}]")
     try:
         # Without an error in the session nothing failed before in this turn.
         left = await runtime.store.failed_states(before.id) if before.task_error else set()
-        run = await transition_run(runtime, flow, before, ended, lambda run: run.fail(left))
-        return await run.pack(), ended.error
+        run = await transition_run(runtime, flow, before, ending, lambda run: run.fail(left))
+        return await run.pack(), ending.error
     except Exception as error:
         if is_infrastructure(error):
             raise
         log.exception("the flow did not take the failure either")
         past_states = await runtime.store.past_states(before.id)
-        return _put_back(flow, before, ended, past_states), ended.error
+        return _put_back(flow, before, ending, past_states), ending.error
 
 
 async def close_invocation(

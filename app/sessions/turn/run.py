@@ -21,7 +21,7 @@ def opening_run(
     flow: Flow,
     model: SessionModel,
     change: Change,
-    given: TransitionInput,
+    transition_input: TransitionInput,
     *,
     heavy: bool = False,
 ) -> TransitionRun:
@@ -30,7 +30,7 @@ def opening_run(
         flow,
         model,
         change,
-        given,
+        transition_input,
         read_dialogue=dialogue_reader(runtime, change.session_id),
         limits=TurnLimits.of(runtime.settings),
         heavy=heavy,
@@ -41,7 +41,7 @@ async def transition_run(
     runtime: Runtime,
     flow: Flow,
     before: Snapshot,
-    given: TransitionInput,
+    transition_input: TransitionInput,
     move: Callable[[TransitionRun], Awaitable[None]],
 ) -> TransitionRun:
     """A transition of a session that is stored, once `move` has moved it.
@@ -54,7 +54,9 @@ async def transition_run(
 
     async def run(session: Snapshot) -> TransitionRun:
         reader = dialogue_reader(runtime, session.id)
-        made = await TransitionRun.of(flow, session, given, read_dialogue=reader, limits=limits)
+        made = await TransitionRun.of(
+            flow, session, transition_input, read_dialogue=reader, limits=limits
+        )
         await move(made)
         return made
 

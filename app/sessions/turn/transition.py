@@ -47,7 +47,7 @@ class TransitionRun:
         flow: what the session runs.
         model: the session's; it is changed.
         change: of the session, still without what the event does.
-        given: what is sent.
+        transition_input: what is sent.
         read_dialogue: reads the dialogue as it was before the change.
         limits: of the invocation that it may start.
         heavy: whether what is done with all of the model takes long.
@@ -58,7 +58,7 @@ class TransitionRun:
         flow: Flow,
         model: SessionModel,
         change: Change,
-        given: TransitionInput,
+        transition_input: TransitionInput,
         *,
         read_dialogue: ReadDialogue,
         limits: TurnLimits,
@@ -66,11 +66,11 @@ class TransitionRun:
     ) -> None:
         self._flow = flow
         self._model = model
-        self._given = given
+        self._input = transition_input
         self._read_dialogue = read_dialogue
         self._limits = limits
         self._failure: NewMessage | None = None
-        self._heavy = heavy or is_long([given.input, given.updates])
+        self._heavy = heavy or is_long([transition_input.input, transition_input.updates])
         self.change = change
 
     @classmethod
@@ -78,7 +78,7 @@ class TransitionRun:
         cls,
         flow: Flow,
         before: Snapshot,
-        given: TransitionInput,
+        transition_input: TransitionInput,
         *,
         read_dialogue: ReadDialogue,
         limits: TurnLimits,
@@ -89,10 +89,14 @@ class TransitionRun:
             DefinitionMismatchError: the stored session does not fit the flow.
         """
         model = await before.open_model(flow)
-        await off_loop(lambda: model.update(given.updates), heavy=is_long(given.updates))
-        error = given.error or (before.task_error if given.internal else None)
-        change = Change.of(before, cause=given.cause, event=given.event, error=error)
-        run = cls(flow, model, change, given, read_dialogue=read_dialogue, limits=limits)
+        await off_loop(
+            lambda: model.update(transition_input.updates), heavy=is_long(transition_input.updates)
+        )
+        error = transition_input.error or (before.task_error if transition_input.internal else None)
+        change = Change.of(
+            before, cause=transition_input.cause, event=transition_input.event, error=error
+        )
+        run = cls(flow, model, change, transition_input, read_dialogue=read_dialogue, limits=limits)
         run._heavy = run._heavy or before.is_heavy
         return run
 
@@ -109,11 +113,11 @@ class TransitionRun:
         """
         if self.change.invocation is not None:
             raise refused_while_running(self.change.state, event)
-        await self._enter(await self._move(event, self._given.input))
-        if self._given.finish is Finish.LENGTH:
+        await self._enter(await self._move(event, self._input.input))
+        if self._input.finish is Finish.LENGTH:
             self._mark_cut()
 
-    async def fail(self, left: set[str]) -> None:
+    async def fail(self, left_states: set[str]) -> None:
         """Leads a failed invocation out of its chain of invoker states; the dialogue says why.
 
         A state that takes the event `error`, which has the error as its input, says itself what
@@ -122,15 +126,15 @@ class TransitionRun:
         nothing is to be invoked any more.
 
         Args:
-            left: states that earlier failures of the same turn left; none is entered again.
+            left_states: those that earlier failures of the same turn left; none is entered again.
 
         Raises:
             EventNotAcceptedError: a state takes neither.
             EndlessFailureError: all that follows are invoker states that were left already.
         """
-        self._failure = failure_message(self._given)
+        self._failure = failure_message(self._input)
         self.change.messages.append(self._failure)
-        left, results = left.copy(), self._given.results
+        left, results = left_states.copy(), self._input.results
         while self.change.state not in left:
             left.add(self.change.state)
             entered = await self._take_error()
@@ -138,7 +142,7 @@ class TransitionRun:
             if entered is None:
                 entered = await self._move(self._flow.ending_event(self.change.state), results)
                 results = ""
-            goes_on = takes_error and not self._given.cancelled and entered.target not in left
+            goes_on = takes_error and not self._input.cancelled and entered.target not in left
             if goes_on or not self._flow.invokes(entered.target):
                 await self._enter(entered)
                 return
@@ -150,7 +154,7 @@ class TransitionRun:
         if not self._flow.takes_error(self.change.state):
             return None
         try:
-            return await self._move(ERROR_EVENT, self._given.error or "")
+            return await self._move(ERROR_EVENT, self._input.error or "")
         except EventNotAcceptedError:  # none of its guards holds
             return None
 
@@ -177,7 +181,7 @@ class TransitionRun:
             self._model,
             event,
             actor_input,
-            internal=self._given.internal or self._given.checked,
+            internal=self._input.internal or self._input.checked,
         )
 
     async def _enter(self, entered: Entered) -> None:
@@ -209,15 +213,14 @@ class TransitionRun:
 
     def _raw(self, source: str | None) -> list[NewMessage]:
         """What came with the event, as it came: what an invocation gave is not what a user says."""
-        given = self._given
-        if source is None or given.cause.kind is CauseKind.TIMER:
+        if source is None or self._input.cause.kind is CauseKind.TIMER:
             return []
         if not self._flow.invokes(source):
-            return [said_by_user(given)]
-        if not given.input:
+            return [said_by_user(self._input)]
+        if not self._input.input:
             return []
-        message = NewMessage.text(MessageRole.ASSISTANT, given.input)
-        message.made_by = given.made_by
+        message = NewMessage.text(MessageRole.ASSISTANT, self._input.input)
+        message.made_by = self._input.made_by
         return [message]
 
     def _say(self, added: TurnMessage) -> None:
@@ -229,7 +232,7 @@ class TransitionRun:
             self.change.growth = message
             return
         if added.role is MessageRole.ASSISTANT:
-            message.made_by = self._given.made_by
+            message.made_by = self._input.made_by
         if added.role is MessageRole.ROBOTO and self._failure is not None:
             # Results stand directly behind their calls.
             self.change.messages.insert(self.change.messages.index(self._failure), message)
@@ -246,14 +249,14 @@ class TransitionRun:
             return
         if text:
             message = NewMessage.text(MessageRole.ASSISTANT, text)
-            message.made_by = self._given.made_by
+            message.made_by = self._input.made_by
             self.change.messages.append(message)
 
     def _mark_cut(self) -> None:
         """Has the last message that came of a cut answer say so."""
         answers = (m for m in reversed(self.change.messages) if m.role is MessageRole.ASSISTANT)
         if (message := next(answers, None)) is not None:
-            what = "A part of the answer" if self._given.made_by is None else "The answer"
+            what = "A part of the answer" if self._input.made_by is None else "The answer"
             message.content.append(error_block(_CUT.format(what), ErrorCode.CUT_BY_LENGTH))
 
     async def _invoke(self) -> None:

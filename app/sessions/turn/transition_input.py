@@ -55,21 +55,21 @@ class TransitionInput:
         return self.cause.kind is not CauseKind.EVENT
 
 
-def said_by_user(given: TransitionInput) -> NewMessage:
+def said_by_user(transition_input: TransitionInput) -> NewMessage:
     """The input as the user's message."""
-    if given.content is not None:
-        return NewMessage(MessageRole.USER, given.content)
-    return NewMessage.text(MessageRole.USER, given.input)
+    if transition_input.content is not None:
+        return NewMessage(MessageRole.USER, transition_input.content)
+    return NewMessage.text(MessageRole.USER, transition_input.input)
 
 
-def failure_message(given: TransitionInput) -> NewMessage:
+def failure_message(transition_input: TransitionInput) -> NewMessage:
     """What a failed invocation leaves in the dialogue: what was generated, and why it ended."""
-    code = ErrorCode.CANCELLED if given.cancelled else given.error_code
+    code = ErrorCode.CANCELLED if transition_input.cancelled else transition_input.error_code
     return NewMessage(
         MessageRole.ASSISTANT,
-        [*(given.content or []), error_block(given.error or "", code)],
-        MessageStatus.CANCELLED if given.cancelled else MessageStatus.FAILED,
-        given.made_by,
+        [*(transition_input.content or []), error_block(transition_input.error or "", code)],
+        MessageStatus.CANCELLED if transition_input.cancelled else MessageStatus.FAILED,
+        transition_input.made_by,
     )
 
 

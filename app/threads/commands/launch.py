@@ -119,8 +119,8 @@ class SessionOpener:
         )
         model = flow.seed({})
         model.session_id = child_id
-        given = TransitionInput(change.event, call.input, change.cause)
-        run = opening_run(self._runtime, flow, model, change, given)
+        transition_input = TransitionInput(change.event, call.input, change.cause)
+        run = opening_run(self._runtime, flow, model, change, transition_input)
         await run.start()
         event = call.event or next(iter(flow.next_actions(change.state)), None)
         if event is not None and change.invocation is None:

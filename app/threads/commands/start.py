@@ -159,8 +159,8 @@ async def _enter(
     said = await off_loop(lambda: [text_and_blocks(m) for m in request.messages], heavy=heavy)
     last = request.messages[-1] if request.messages else None
     text, blocks = said[-1] if said else ("", [])
-    given = TransitionInput("start", text, change.cause, content=blocks)
-    run = opening_run(runtime, flow, model, change, given, heavy=heavy)
+    transition_input = TransitionInput("start", text, change.cause, content=blocks)
+    run = opening_run(runtime, flow, model, change, transition_input, heavy=heavy)
     await run.start()
     change.messages += [
         NewMessage(MessageRole(message.role), content)

@@ -38,10 +38,10 @@ async def _expire(runtime: Runtime, late: LateAction) -> None:
         return
     flow = await runtime.catalog.get(before.org_id, before.flow, before.flow_revision)
     ended = orjson.dumps({"action_id": late.id}).decode()
-    given = TransitionInput(RESOLVE_EVENT, ended, Cause.expiry(late.id))
+    transition_input = TransitionInput(RESOLVE_EVENT, ended, Cause.expiry(late.id))
     try:
         run = await transition_run(
-            runtime, flow, before, given, lambda run: run.send(RESOLVE_EVENT)
+            runtime, flow, before, transition_input, lambda run: run.send(RESOLVE_EVENT)
         )
     except ConflictError:  # the session does not wait for it any more: only a defect leaves it open
         log.exception("an action was open that nothing waited for", session_id=before.id)

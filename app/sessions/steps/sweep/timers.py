@@ -60,8 +60,10 @@ async def _event_change(runtime: Runtime, before: Snapshot, timer: PendingTimer)
     await _check_number(runtime, before)
     if timer.state not in before.state.split():  # an earlier release left it, and knew no timers
         raise EventRefusedError(f"The state {timer.state!r} was left.")
-    given = TransitionInput(timer.event, timer.input, Cause.timer(timer.id))
-    run = await transition_run(runtime, flow, before, given, lambda run: run.send(timer.event))
+    transition_input = TransitionInput(timer.event, timer.input, Cause.timer(timer.id))
+    run = await transition_run(
+        runtime, flow, before, transition_input, lambda run: run.send(timer.event)
+    )
     return await run.pack()
 
 
