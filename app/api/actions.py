@@ -37,8 +37,8 @@ async def list_(
     limit: PageSize = 50,
 ) -> Response:
     """The actions of threads that the caller may read, newest first."""
-    wanted = ActionFilter(status, kind, agent, session)
-    items, token = await list_actions(db, caller, wanted, limit=limit, page_token=page_token)
+    filters = ActionFilter(status, kind, agent, session)
+    items, token = await list_actions(db, caller, filters, limit=limit, page_token=page_token)
     return await answer({"items": items, "next_token": token})
 
 

@@ -103,10 +103,10 @@ async def start_session(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Start a session; the response is what its first state shows."""
-    asked = request or StartSessionRequest()
+    body = request or StartSessionRequest()
     start = StartSession(
-        _user_info(asked.user_info),
-        asked.seed_data,
+        _user_info(body.user_info),
+        body.seed_data,
         idempotency_key=idempotency_key,
     )
     return await json_response(await commands.start_session(runtime, caller, flow, start))

@@ -20,7 +20,7 @@ WHERE org_id = $1 AND (kind = 'Tool' AND name = ANY($2) OR kind = 'McpServer' AN
 
 
 async def find_tools(
-    pool: asyncpg.Pool, catalog: FlowCatalog, org_id: str, wanted: Sequence[NamedTool]
+    pool: asyncpg.Pool, catalog: FlowCatalog, org_id: str, tools_named: Sequence[NamedTool]
 ) -> list[ServerTool]:
     """Tools as they are now: of a Tool, of an McpServer, `SERVER__TOOL`, of an agent, of a flow.
 
@@ -28,9 +28,9 @@ async def find_tools(
         BadRequestError: some of them are not there, or two have one name; each is named with its
             place in `tools`.
     """
-    if not wanted:
+    if not tools_named:
         return []
-    tools = await _find_each(pool, catalog, org_id, wanted)
+    tools = await _find_each(pool, catalog, org_id, tools_named)
     faults = [(index, one) for index, one in enumerate(tools) if isinstance(one, str)]
     faults = faults or list(_twice(tools))
     if faults:
@@ -42,18 +42,18 @@ async def find_tools(
 
 
 async def _find_each(
-    pool: asyncpg.Pool, catalog: FlowCatalog, org_id: str, wanted: Sequence[NamedTool]
+    pool: asyncpg.Pool, catalog: FlowCatalog, org_id: str, tools_named: Sequence[NamedTool]
 ) -> list[list[ServerTool] | str]:
     """What each one means; a text says why it cannot be offered."""
-    names = [one for one in wanted if isinstance(one, str)]
-    declared = [one for one in wanted if not isinstance(one, str)]
+    names = [one for one in tools_named if isinstance(one, str)]
+    declared = [one for one in tools_named if not isinstance(one, str)]
     found: dict[tuple[str, str], dict[str, Any]] = {}
     if names:
         rows = await pool.fetch(_TOOLS, org_id, names, [server_of(name) for name in names])
         found = {(row["kind"], row["name"]): row["spec"] for row in rows}
     children = iter(await find_child_tools(pool, catalog, org_id, declared))
     tools: list[list[ServerTool] | str] = []
-    for one in wanted:
+    for one in tools_named:
         if isinstance(one, str):
             tools.append(_find_named(one, found))
         else:

@@ -52,9 +52,9 @@ def connection_options(
     query.pop(PARAMETER, None)
     seconds = query.pop("connect_timeout", "")
     application_name = query.pop("application_name", SERVER_SETTINGS["application_name"])
-    asked = float(seconds) if seconds.isdecimal() else 0.0  # libpq: 0 is no limit
+    timeout = float(seconds) if seconds.isdecimal() else 0.0  # libpq: 0 is no limit
     options: dict[str, Any] = {
-        "timeout": min(asked or PATIENCE_SECONDS, PATIENCE_SECONDS),
+        "timeout": min(timeout or PATIENCE_SECONDS, PATIENCE_SECONDS),
         "server_settings": {
             **SERVER_SETTINGS,
             "application_name": application_name,

@@ -104,9 +104,9 @@ class LlmInvoker(ChatInvoker):
             return self._connection
 
 
-def is_free(asked: str, default: LlmSettings) -> bool:
+def is_free(name: str, default: LlmSettings) -> bool:
     """Whether what is asked is one of the offline models, which cost nothing."""
-    return asked in ("echo", "script") or (asked == "llm" and default.provider is None)
+    return name in ("echo", "script") or (name == "llm" and default.provider is None)
 
 
 class LlmSettingsError(ValueError):

@@ -158,35 +158,35 @@ async def delete_skill(db: AsyncSession, caller: Caller, skill_id: str) -> None:
 
 
 async def resolve_versions(
-    db: AsyncSession, caller: Caller, wanted: Sequence[tuple[str, int | None]]
+    db: AsyncSession, caller: Caller, references: Sequence[tuple[str, int | None]]
 ) -> list[SkillText]:
     """The text of skills that the caller sees, in the order in which they are named.
 
     Args:
         db: the transaction.
         caller: who asks; needs no subscription.
-        wanted: the id of each, and a version; None for the latest.
+        references: the id of each, and a version; None for the latest.
 
     Raises:
-        NotFoundError: names all that are missing; each place begins with the index in `wanted`.
+        NotFoundError: names all that are missing; each place begins with the index in `references`.
     """
-    ids = {skill_id for skill_id, _ in wanted}
+    ids = {skill_id for skill_id, _ in references}
     rows = await db.exec(select(Skill).where(visible_to(caller), col(Skill.id).in_(ids)))
     skills = {skill.id: skill for skill in rows}
     keys = {
         (skill_id, version or skills[skill_id].latest_version)
-        for skill_id, version in wanted
+        for skill_id, version in references
         if skill_id in skills
     }
     key = tuple_(col(SkillVersion.skill_id), col(SkillVersion.version))
     found = await db.exec(select(SkillVersion).where(key.in_(keys)))
     versions = {(version.skill_id, version.version): version for version in found}
-    faults = list(_missing(wanted, skills, versions))
+    faults = list(_missing(references, skills, versions))
     if faults:
         raise NotFoundError(" ".join(fault["msg"] for fault in faults[:3]), errors=faults)
     return [
         _text(skills[skill_id], versions[skill_id, version or skills[skill_id].latest_version])
-        for skill_id, version in wanted
+        for skill_id, version in references
     ]
 
 
@@ -216,11 +216,11 @@ async def subscribed_versions(db: AsyncSession, caller: Caller) -> list[OfferedS
 
 
 def _missing(
-    wanted: Sequence[tuple[str, int | None]],
+    references: Sequence[tuple[str, int | None]],
     skills: Mapping[str, Skill],
     versions: Collection[tuple[str, int]],
 ) -> Iterator[FieldError]:
-    for index, (skill_id, version) in enumerate(wanted):
+    for index, (skill_id, version) in enumerate(references):
         if skill_id not in skills:
             yield {"loc": [index, "skill_id"], "msg": str(no_skill(skill_id))}
         elif version is not None and (skill_id, version) not in versions:

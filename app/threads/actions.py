@@ -33,7 +33,7 @@ class ActionFilter:
 
 
 async def list_actions(
-    db: AsyncSession, caller: Caller, wanted: ActionFilter, *, limit: int, page_token: str | None
+    db: AsyncSession, caller: Caller, filters: ActionFilter, *, limit: int, page_token: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """One page of the actions of sessions that the caller may use, newest first.
 
@@ -41,22 +41,22 @@ async def list_actions(
         PageTokenError: the token is none of ours.
     """
     query = select(Action).join(Session, col(Session.id) == col(Action.session_id))
-    query = query.where(*existing(caller), usable_by(caller), *_conditions(caller, wanted))
+    query = query.where(*existing(caller), usable_by(caller), *_conditions(caller, filters))
     page, token = await newest_page(db, query, Action, limit=limit, page_token=page_token)
     return [action_fields(action) for action in page], token
 
 
-def _conditions(caller: Caller, wanted: ActionFilter) -> list[Any]:
+def _conditions(caller: Caller, filters: ActionFilter) -> list[Any]:
     # The org is what the pages are indexed by.
     found: list[Any] = [Action.org_id == caller.org_id, literal_column(ACTION_IS_TRUE, Boolean)]
-    if wanted.status is not None:
-        found.append(Action.status == wanted.status)
-    if wanted.kind is not None:
-        found.append(Action.kind == wanted.kind)
-    if wanted.session is not None:
-        found.append(col(Action.session_id).in_(_with_those_below(wanted.session)))
-    if wanted.agent is not None:
-        named = or_(col(Agent.id) == wanted.agent, col(Agent.name) == wanted.agent)
+    if filters.status is not None:
+        found.append(Action.status == filters.status)
+    if filters.kind is not None:
+        found.append(Action.kind == filters.kind)
+    if filters.session is not None:
+        found.append(col(Action.session_id).in_(_with_those_below(filters.session)))
+    if filters.agent is not None:
+        named = or_(col(Agent.id) == filters.agent, col(Agent.name) == filters.agent)
         agents = select(Agent.id).where(Agent.org_id == caller.org_id, named)
         found.append(col(Session.agent_id).in_(agents))
     return found

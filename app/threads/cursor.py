@@ -62,9 +62,9 @@ class Cursor:
         """This cursor once the reader has so much of the message at `next`."""
         return replace(self, chars=len(text), digest=_digest(text))
 
-    def knowing(self, version: int, asked: Sequence[str]) -> Self:
+    def knowing(self, version: int, action_ids: Sequence[str]) -> Self:
         """This cursor once the reader knows the version, and the ids of what steps ask."""
-        asks_digest = _digest("\n".join(asked)) if asked else ""
+        asks_digest = _digest("\n".join(action_ids)) if action_ids else ""
         return replace(self, version=version, asks_digest=asks_digest)
 
     def at(self, next_: int) -> Self:

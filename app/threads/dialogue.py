@@ -62,8 +62,8 @@ class DialogueReader:
         if cursor.next > session.message_count:
             # A token of another session, or of one that was lost, points past the end.
             cursor = cursor.at(session.message_count)
-        asked = self._view.asked_by_steps
-        known = cursor.knowing(session.version, asked)
+        action_ids = self._view.asked_by_steps
+        known = cursor.knowing(session.version, action_ids)
         moved = (cursor.version, cursor.asks_digest) != (known.version, known.asks_digest)
         delta = ThreadDelta(cursor, moved=moved)
         if cursor.next < session.message_count:

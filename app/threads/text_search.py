@@ -170,8 +170,8 @@ class _TextSearch:
         # All of them, then sorted: with a limit in sight, newer ones of others might be read first.
         return await self._page(places(threads.cte().prefix_with("MATERIALIZED")), None)
 
-    async def _page(self, wanted: Select[datetime, str], end: Place | None) -> _Page:
-        rows = (await self._db.exec(wanted.limit(self._limit + 1))).all()
+    async def _page(self, query: Select[datetime, str], end: Place | None) -> _Page:
+        rows = (await self._db.exec(query.limit(self._limit + 1))).all()
         return _Page(rows, self._limit, end)
 
     def _is_said(self) -> ColumnElement[bool]:

@@ -22,8 +22,10 @@ def chosen_by(selector: str | None, sources: Sequence[Source]) -> list[Source]:
     """
     if not selector:
         return list(sources)
-    asked = parse_selector(selector)
-    chosen = [source for source in sources if all(one.is_met(source.labels) for one in asked)]
+    requirements = parse_selector(selector)
+    chosen = [
+        source for source in sources if all(one.is_met(source.labels) for one in requirements)
+    ]
     if not chosen:
         raise CommandError(f"No manifest has labels such as {selector}.")
     return chosen

@@ -74,8 +74,8 @@ def get(
     """
     with one_line_errors(), open_client() as client:
         shape = Output.parse(output)
-        wanted = targets(kinds, names)
-        kind, name = wanted[0]
+        resources = targets(kinds, names)
+        kind, name = resources[0]
         if kind.lower() == "usage":
             span = {"by": by, "from": from_, "to": to, "agent": agent}
             show_usage(client, span | {"limit": min(limit or 100, MOST_SUMS)}, shape.format)
@@ -89,18 +89,18 @@ def get(
             query["selector"] = selector
         if sort_by:
             query["desc" if descending else "asc"] = sort_by
-        single = len(wanted) == 1 and name is not None
-        lists, missing = _read(client, wanted, query, limit, manifests=shape.needs_manifests)
+        single = len(resources) == 1 and name is not None
+        lists, missing = _read(client, resources, query, limit, manifests=shape.needs_manifests)
         _show(lists, shape, single=single)
         if missing and not watch:
             raise CommandError("\n".join(error.detail for error in missing))
         if watch:
-            _watch(client, wanted, query, lists, shape)
+            _watch(client, resources, query, lists, shape)
 
 
 def _read(
     client: Client,
-    wanted: Sequence[tuple[str, str | None]],
+    resources: Sequence[tuple[str, str | None]],
     query: dict[str, str | int],
     limit: int | None,
     *,
@@ -113,12 +113,12 @@ def _read(
     """
     lists: dict[str, Listing] = {}
     missing: list[ServiceError] = []
-    for kind, name in wanted:
+    for kind, name in resources:
         named = query | ({"name": name} if name else {})
         try:
             found = read_list(client, kind, named, limit=limit, manifests=manifests)
         except ServiceError as error:
-            if name is None or len(wanted) == 1 or error.status != 404:  # noqa: PLR2004 - HTTP's
+            if name is None or len(resources) == 1 or error.status != 404:  # noqa: PLR2004 - HTTP's
                 raise
             missing.append(error)
             continue
@@ -160,7 +160,7 @@ def _say_tables(lists: Sequence[Listing], *, wide: bool) -> None:
 
 def _watch(
     client: Client,
-    wanted: Sequence[tuple[str, str | None]],
+    resources: Sequence[tuple[str, str | None]],
     query: dict[str, str | int],
     lists: Sequence[Listing],
     shape: Output,
@@ -170,7 +170,7 @@ def _watch(
     try:
         while True:
             time.sleep(_PAUSE_SECONDS)
-            now, _ = _read(client, wanted, query, None, manifests=shape.needs_manifests)
+            now, _ = _read(client, resources, query, None, manifests=shape.needs_manifests)
             known = before
             before = _by_name(now)
             for listing in now:

@@ -140,13 +140,13 @@ def _pages(
     client: Client, kind: str, query: dict[str, str | int], limit: int | None, *, manifests: bool
 ) -> Iterator[dict[str, Any]]:
     size = _PAGE_OF_MANIFESTS if manifests else _PAGE
-    asked = query | ({"manifests": "true"} if manifests else {})
+    parameters = query | ({"manifests": "true"} if manifests else {})
     count = 0
     token: str | None = None
     while True:
         left = size if limit is None else min(size, limit - count)
         more = {"page_token": token} if token else {}
-        data = client.ask("get", kind, query={**asked, "i": left, **more})["data"]
+        data = client.ask("get", kind, query={**parameters, "i": left, **more})["data"]
         yield data
         count += len(data["data"]["items"])
         token = data["metadata"].get("nextToken")

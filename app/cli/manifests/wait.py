@@ -114,5 +114,5 @@ def _is_met(manifest: dict[str, Any] | None, condition: str) -> bool:
     assert named is not None  # noqa: S101 - one of the two is there
     status = {key.lower(): value for key, value in manifest["status"].items()}
     value = status.get(named[1].lower())
-    wanted = "true" if named[2] is None else named[2].lower()
-    return (str(value).lower() if value is not None else "") == wanted
+    expected = "true" if named[2] is None else named[2].lower()
+    return (str(value).lower() if value is not None else "") == expected

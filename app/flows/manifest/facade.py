@@ -73,8 +73,8 @@ class Facade:
                 setattr(self._model, name, copied)
         except ValidationError as error:
             # Only what the field wants: what it was given may be anybody's secret.
-            wanted = {fault["msg"] for fault in error.errors(include_input=False)}
-            reason = "; ".join(sorted(wanted))
+            reasons = {fault["msg"] for fault in error.errors(include_input=False)}
+            reason = "; ".join(sorted(reasons))
         except NotStorableError as error:
             reason = str(error)
         else:

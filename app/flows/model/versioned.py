@@ -132,9 +132,11 @@ class VersionedModel(BaseModel):
 
     @classmethod
     def _upgrade(cls, version: int, payload: bytes) -> bytes:
-        wanted = f"{cls.__name__} is stored with schema version {version}, not {cls.schema_version}"
+        mismatch = (
+            f"{cls.__name__} is stored with schema version {version}, not {cls.schema_version}"
+        )
         if version > cls.schema_version:
-            raise SerializationError(f"{wanted}: it was written by a newer release")
+            raise SerializationError(f"{mismatch}: it was written by a newer release")
         try:
             data = from_json(payload)
         except ValueError:
@@ -145,7 +147,7 @@ class VersionedModel(BaseModel):
             return to_json(cls.upgrade_schema(version, data))
         except Exception as error:  # a user's code, on data of any older shape
             raise SerializationError(
-                f"{wanted}, and cannot be upgraded: {public_text(error)}"
+                f"{mismatch}, and cannot be upgraded: {public_text(error)}"
             ) from error
 
     @classmethod

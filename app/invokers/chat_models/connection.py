@@ -170,9 +170,13 @@ class LlmConnection:
             yield self._end(stream.get(), spoken, parameters, text)
 
     def _end(
-        self, response: ModelResponse, spoken: str, asked: ModelRequestParameters, text: AnswerText
+        self,
+        response: ModelResponse,
+        spoken: str,
+        parameters: ModelRequestParameters,
+        text: AnswerText,
     ) -> Answer:
-        end = end_of(response, spoken, asked, self._answers, reasoned=text.reasoned)
+        end = end_of(response, spoken, parameters, self._answers, reasoned=text.reasoned)
         if not end.calls or (kept := kept_reasoning(response.parts, self._source)) is None:
             return end
         return replace(end, reasoning=self._answers.text(kept))

@@ -19,7 +19,7 @@ _MAX_NAME = 200
 def end_of(
     response: ModelResponse,
     text: str,
-    asked: ModelRequestParameters,
+    parameters: ModelRequestParameters,
     mask: SecretMask,
     *,
     reasoned: bool,
@@ -29,7 +29,7 @@ def end_of(
     Args:
         response: what the model gave.
         text: the text of the answer.
-        asked: what the request offered.
+        parameters: what the request offered.
         mask: takes out the secrets that the server was sent.
         reasoned: whether there was reasoning in the text, which is no part of it any more.
 
@@ -44,7 +44,7 @@ def end_of(
         reason = "the answer was withheld by the provider's content filter"
         raise InvokerError(reason, usage=usage)
     # What nobody offered is no call: the answer is its text.
-    calls = tuple(_calls(response, mask)) if asked.function_tools else ()
+    calls = tuple(_calls(response, mask)) if parameters.function_tools else ()
     if not text.strip() and not calls:
         reason = f"the model gave no answer: {_reason(response, reasoned=reasoned)}"
         raise InvokerError(reason, usage=usage)

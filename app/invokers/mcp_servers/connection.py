@@ -93,11 +93,11 @@ class McpConnection:
             raise InvokerError(f"the tool failed: {self._error_text(text)}")
         return tool_payload(self._answers.text(text), tool.on_large_result)
 
-    async def tools(self, wanted: frozenset[str] | None, seconds: float) -> list[ListedTool]:
+    async def tools(self, names: frozenset[str] | None, seconds: float) -> list[ListedTool]:
         """The tools that the server offers.
 
         Args:
-            wanted: names of those that are looked for; None for all.
+            names: names of those that are looked for; None for all.
             seconds: that it may take.
 
         Raises:
@@ -105,21 +105,19 @@ class McpConnection:
         """
         try:
             async with asyncio.timeout(seconds), self._session(seconds) as session:
-                return await self._list(session, wanted)
+                return await self._list(session, names)
         except TimeoutError:
             raise TransientInvokerError(
                 f"the MCP server did not answer within {seconds:g} seconds",
                 kind=FailureKind.TIMEOUT,
             ) from None
 
-    async def _list(
-        self, session: ClientSession, wanted: frozenset[str] | None
-    ) -> list[ListedTool]:
+    async def _list(self, session: ClientSession, names: frozenset[str] | None) -> list[ListedTool]:
         found: list[ListedTool] = []
         params: PaginatedRequestParams | None = None
         for _ in range(_MAX_PAGES):
             page = await session.send_request(ListToolsRequest(params=params), ListToolsResult)
-            found = read_tools(found, page.tools, wanted, self._answers)
+            found = read_tools(found, page.tools, names, self._answers)
             if page.next_cursor is None:
                 return found
             params = PaginatedRequestParams(cursor=page.next_cursor)

@@ -44,7 +44,7 @@ class TooManyToolsError(InvokerError):
 def read_tools(
     before: Sequence[ListedTool],
     page: Iterable["Tool"],
-    wanted: frozenset[str] | None,
+    names: frozenset[str] | None,
     mask: SecretMask,
 ) -> list[ListedTool]:
     """The tools of the pages before, and those of one more.
@@ -52,7 +52,7 @@ def read_tools(
     Args:
         before: those that were read.
         page: as the server lists them.
-        wanted: names of those that are looked for; None for all.
+        names: names of those that are looked for; None for all.
         mask: takes out the secrets that the server was sent.
 
     Raises:
@@ -60,7 +60,7 @@ def read_tools(
     """
     found = list(before)
     for tool in page:
-        if wanted is not None and tool.name not in wanted:
+        if names is not None and tool.name not in names:
             continue
         if len(found) == MAX_TOOLS:
             raise TooManyToolsError(

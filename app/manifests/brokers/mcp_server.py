@@ -227,8 +227,8 @@ async def _list_tools(context: Context, spec: Mapping[str, Any]) -> list[ListedT
     connection = await open_connection(
         read_config(McpConfig, {**config, "egress_allow": egress_allow})
     )
-    wanted = frozenset(spec["allowedTools"]) if "allowedTools" in spec else None
-    return await connection.tools(wanted, min(spec["timeout"], _LIST_SECONDS))
+    names = frozenset(spec["allowedTools"]) if "allowedTools" in spec else None
+    return await connection.tools(names, min(spec["timeout"], _LIST_SECONDS))
 
 
 def _status(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:

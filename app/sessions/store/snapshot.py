@@ -105,9 +105,9 @@ class Snapshot(SessionHead):
             )
         return model
 
-    def with_values(self, asked: Collection[str], values: dict[str, bytes]) -> Self:
+    def with_values(self, keys_asked: Collection[str], values: dict[str, bytes]) -> Self:
         """The same with values that were asked for; those that are not there are gone by now."""
-        keys = [key for key in self.stored_keys or () if key not in asked or key in values]
+        keys = [key for key in self.stored_keys or () if key not in keys_asked or key in values]
         return replace(self, stored_keys=keys, loaded=self.loaded | values)
 
 

@@ -82,10 +82,10 @@ async def _texts(
 ) -> list[SkillText]:
     if not specs:
         return []
-    wanted = [(spec.skill_id, spec.version) for spec in specs]
+    references = [(spec.skill_id, spec.version) for spec in specs]
     with faults_within("body", name):
         async with runtime.database.transaction() as db:
-            texts = await resolve_versions(db, caller, wanted)
+            texts = await resolve_versions(db, caller, references)
     if sum(len(text.body) for text in texts) > MAX_CHARACTERS:
         detail = f"The skills have more than {MAX_CHARACTERS:,} characters together."
         raise BadRequestError(detail, errors=[{"loc": ["body", name], "msg": detail}])

@@ -102,12 +102,12 @@ def _excess(place: Loc, leaf: dict[str, Any], limits: LimitSettings) -> Iterator
     attempts = retry.get("maximum_attempts") if isinstance(retry, dict) else None
     # With tools its session waits without a worker, for as long as it takes.
     timeout = None if leaf.get("tools") is not None else leaf.get("timeout")
-    asked: list[tuple[Loc, Any, float, str]] = [
+    bounds: list[tuple[Loc, Any, float, str]] = [
         (("timeout",), timeout, limits.timeout_seconds, "seconds"),
         (("retries",), leaf.get("retries"), limits.attempts - 1, "retries"),
         (("retry", "maximum_attempts"), attempts, limits.attempts, "attempts"),
     ]
-    for at, value, most, unit in asked:
+    for at, value, most, unit in bounds:
         if isinstance(value, int | float) and value > most:
             msg = f"this service allows {most:g} {unit} at the most"
             yield {"loc": [*place, *at], "msg": msg}

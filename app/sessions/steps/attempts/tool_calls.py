@@ -48,18 +48,18 @@ class ToolRunner:
         self._sent.discard(fence)
         return in_doubt
 
-    async def run(self, claim: Claim, asked: ServerCall) -> ToolResult:
+    async def run(self, claim: Claim, server_call: ServerCall) -> ToolResult:
         """Makes the call, or says that nobody knows whether it was made.
 
         Raises:
             CallAgainError: it is to be made again.
         """
-        tool, call = asked.tool, asked.call
+        tool, call = server_call.tool, server_call.call
         if claim.losses and not tool.repeatable:
             return _unknown(call)
         started = time.monotonic()
         try:
-            result = await self._call(claim, asked)
+            result = await self._call(claim, server_call)
         except InvokerError as error:
             if _may_be_repeated(error, tool) and claim.failures < tool.retries:
                 raise CallAgainError(public_text(error), retry_after=error.retry_after) from None
@@ -69,15 +69,17 @@ class ToolRunner:
         result.runtime_ms = round((time.monotonic() - started) * 1000)
         return result
 
-    async def _call(self, claim: Claim, asked: ServerCall) -> ToolResult:
-        tool, call = asked.tool, asked.call
+    async def _call(self, claim: Claim, server_call: ServerCall) -> ToolResult:
+        tool, call = server_call.tool, server_call.call
         if tool.type == "skill":
             text = await self._connections.skill_text(claim.session.org_id, tool.config)
             return ToolResult(tool_use_id=call.id, status=ToolStatus.SUCCESS, payload=text)
         name, config = await self._connections.resolve_tool(claim.session.org_id, tool)
         invoker = self._invokers.resolve(name, config)
         await invoker.prepare()
-        context = InvocationContext(claim.step_id, claim.attempt, tool.timeout, about=asked.about)
+        context = InvocationContext(
+            claim.step_id, claim.attempt, tool.timeout, about=server_call.about
+        )
         with self._sending(claim.fence, tool):
             try:
                 async with asyncio.timeout(tool.timeout):
