@@ -315,6 +315,28 @@ async def test_people_say_what_became_of_a_call_whose_outcome_is_not_known(
         assert payload["error"].endswith("Forget it.")
 
 
+@pytest.mark.parametrize("way", ["cancel", "message", "expiry"])
+async def test_a_call_that_may_have_been_made_says_so_where_nobody_says_what_became_of_it(
+    client: httpx.AsyncClient, shop: HttpServer, way: str
+) -> None:
+    shop.script(Says(delay=5))
+    await declare(client, "delete-order", approval="never", timeout=0.1)
+    wait = {"approval_timeout": 0.1} if way == "expiry" else {}
+    thread = await start(client, DELETE, model_profile="script", tools=["delete-order"], **wait)
+    if way != "expiry":
+        await rested(client, thread["thread_id"])
+    if way == "cancel":
+        data(await client.post(f"{THREADS}/{thread['thread_id']}/cancel"))
+    elif way == "message":
+        await send(client, thread["thread_id"], "Go on.")
+    thread = await settled(client, thread["thread_id"])
+
+    [(status, payload)] = results(thread)
+    assert status == "error"
+    assert payload["error"].endswith("whether it was done is not known.")
+    assert len(shop.requests) == 1
+
+
 async def test_what_needs_nobody_goes_first_and_nothing_runs_while_a_client_is_asked(
     client: httpx.AsyncClient, shop: HttpServer
 ) -> None:

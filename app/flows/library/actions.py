@@ -152,7 +152,7 @@ def _after_expiry(tool_use: ToolUse, call: OpenCall, action: PendingAction) -> T
             late = _declined(call, _NOT_APPROVED)
             return after_results(tool_use, [late], ActionStatus.EXPIRED)
         case ActionExpiry.FAIL:
-            late = ToolResult.failed(call.id, _NOT_ANSWERED)
+            late = call.ended(_NOT_ANSWERED)
             return after_results(tool_use, [late], ActionStatus.EXPIRED)
         case ActionExpiry.CANCEL:
             return _cancelled(tool_use, action)

@@ -58,6 +58,11 @@ class OpenCall(BaseModel):
         """Whether it is the service's to make, and waits for no decision."""
         return self.runs in {Runs.SERVER, Runs.SESSION} and self.action is None
 
+    def ended(self, reason: str) -> ToolResult:
+        """The result of a call whose turn ends; one that may have been made says so."""
+        unknown = self.action is not None and self.action.kind is ActionKind.UNKNOWN_OUTCOME
+        return ToolResult.failed(self.id, _LOST if unknown else reason)
+
     def asks(self, kind: ActionKind, tool: OfferedTool) -> tuple["OpenCall", OpenedAction]:
         """The call as it waits for an action, and that action."""
         opened = tool.asking.opened(kind, self.id, self.name, self.arguments, tool.input_schema)
@@ -194,7 +199,7 @@ def after_calls(tool_use: ToolUse, results: Sequence[ToolResult]) -> TurnOutcome
     if not lost:
         return after_results(tool_use, results)
     without = [
-        ToolResult.failed(call.id, _LOST if call.id in lost else _ENDED)
+        call.ended(_LOST if call.id in lost else _ENDED)
         for call in tool_use.open
         if call.id not in done
     ]
@@ -204,7 +209,7 @@ def after_calls(tool_use: ToolUse, results: Sequence[ToolResult]) -> TurnOutcome
 
 def after_interruption(tool_use: ToolUse, reason: str) -> TurnOutcome:
     """What ends a turn in which calls are open: each gets a result that says why it has none."""
-    results = [ToolResult.failed(call.id, reason) for call in tool_use.open]
+    results = [call.ended(reason) for call in tool_use.open]
     return replace(after_results(tool_use, results, ActionStatus.CANCELLED), next=Next.USER)
 
 
