@@ -102,7 +102,7 @@ async def test_the_assistant_asks_the_api_and_the_model_of_the_shop(ok: Ok, tmp_
         _replace(
             folder / "connections" / "shop-key.yaml",
             "[shop.example.com, models.example.com]",
-            "[127.0.0.1]",
+            "[http://127.0.0.1]",
         )
         await anyio.to_thread.run_sync(lambda: ok("apply", "-f", str(folder)))
         said = await anyio.to_thread.run_sync(
