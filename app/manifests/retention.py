@@ -34,7 +34,8 @@ async def _delete_oldest(
 ) -> int:
     """Deletes some rows whose time is over; returns how many. Workers do not wait for another.
 
-    Ids say when they were made: the primary key finds the oldest.
+    Ids say when they were made: the primary key finds the oldest. They are looked for once, in a
+    CTE: a subquery may be run anew for each row.
     """
     oldest = (
         select(table.id)
@@ -42,7 +43,8 @@ async def _delete_oldest(
         .order_by(table.id)
         .limit(_BATCH)
         .with_for_update(skip_locked=True)
+        .cte("oldest")
     )
     async with runtime.database.transaction() as db:
-        done = await db.exec(delete(table).where(col(table.id).in_(oldest)))
+        done = await db.exec(delete(table).where(col(table.id).in_(select(oldest.c.id))))
     return done.rowcount
