@@ -74,6 +74,9 @@ class AgentToolResultContent(WireModel):
     status: str = Field(description="How it ended.", examples=["success", "error"])
     payload: ToolPayload | None = Field(None, description="The tool's output: text, or JSON.")
     raw_response: dict[str, Any] | None = Field(None, description="Not used; kept for readers.")
+    arguments: dict[str, Any] | None = Field(
+        None, description="With which arguments the call was made, where a person changed them."
+    )
 
 
 class ErrorCode(StrEnum):

@@ -128,8 +128,14 @@ async def test_arguments_may_be_changed_and_are_held_against_the_schema(
     record = data(await resolve(client, action, "approve", arguments={"order_id": "B2"}))
     assert record["arguments"] == {"order_id": "A1"}
     assert record["decided_arguments"] == {"order_id": "B2"}
-    await settled(client, thread["thread_id"])
+    thread = await settled(client, thread["thread_id"])
     assert [request.url for request in shop.requests] == ["/v2/orders/B2"]
+    [result] = thread["messages"][2]["content"]
+    assert result["arguments"] == {"order_id": "B2"}
+    assert (
+        "{'arguments_changed_by_a_person': {'order_id': 'B2'}, 'result': 'fine'}"
+        in texts(thread)[-1]
+    )
 
 
 async def test_a_decision_that_makes_no_sense_is_refused(

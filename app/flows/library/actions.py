@@ -128,7 +128,8 @@ def _after_approval(tool_use: ToolUse, call: OpenCall, resolution: Resolution) -
     """The call runs, or runs again, once no client has to be waited for."""
     changes: dict[str, Any] = {"action": None}
     if resolution.arguments is not None:
-        changes["arguments"] = resolution.arguments
+        changed = resolution.arguments != call.arguments
+        changes |= {"arguments": resolution.arguments, "is_changed": changed}
     approved = call.model_copy(update=changes)
     calls = [approved if other is call else other for other in tool_use.open]
     closed = call.closes(ActionStatus.APPROVED, resolution.stored)

@@ -19,8 +19,17 @@ def use_block(call: ToolCall, *, refused: bool) -> dict[str, Any]:
     }
 
 
-def result_block(name: str, result: ToolResult, calls: int) -> dict[str, Any]:
-    """A result as it stands behind an answer with so many calls."""
+def result_block(
+    name: str, result: ToolResult, calls: int, changed: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A result as it stands behind an answer with so many calls.
+
+    Args:
+        name: of the tool.
+        result: what the call gave back.
+        calls: how many the answer has.
+        changed: the arguments of the call, where they are not the model's own.
+    """
     result = fitted(result, calls)
     # Of an unknown outcome the wire knows only that it is no success.
     unknown = result.status is ToolStatus.UNKNOWN
@@ -33,4 +42,5 @@ def result_block(name: str, result: ToolResult, calls: int) -> dict[str, Any]:
         "payload": result.payload,
         # What the published client's events read the output from.
         "raw_response": result.payload if isinstance(result.payload, dict) else None,
+        **({} if changed is None else {"arguments": changed}),
     }

@@ -73,7 +73,10 @@ def _spoken(dialogue: Sequence[Spoken]) -> Iterator[ChatMessage]:
 def _output(call: ToolCall, result: Block | None) -> ToolOutput:
     if result is None:
         return ToolOutput(call, _INTERRUPTED, failed=True)
-    return ToolOutput(call, result["payload"], failed=result["status"] != ResultStatus.SUCCESS)
+    payload = result["payload"]
+    if "arguments" in result:  # else the model would take it for the result of its own
+        payload = {"arguments_changed_by_a_person": result["arguments"], "result": payload}
+    return ToolOutput(call, payload, failed=result["status"] != ResultStatus.SUCCESS)
 
 
 def _with_context(messages: list[ChatMessage], context: Mapping[str, Any]) -> list[ChatMessage]:

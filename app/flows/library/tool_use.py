@@ -45,18 +45,29 @@ class OfferedTool:
 
 
 class OpenCall(BaseModel):
-    """A call that has no result yet; `action` is what it waits for, where that is asked for."""
+    """A call that has no result yet.
+
+    Attributes:
+        arguments: those with which it is made.
+        is_changed: whether they are a person's, and not the model's.
+        action: what it waits for, where that is asked for.
+    """
 
     id: str
     name: str
     arguments: dict[str, Any]
     runs: Runs
+    is_changed: bool = False
     action: PendingAction | None = None
 
     @property
     def can_run(self) -> bool:
         """Whether it is the service's to make, and waits for no decision."""
         return self.runs in {Runs.SERVER, Runs.SESSION} and self.action is None
+
+    def result_block(self, result: ToolResult, calls: int) -> dict[str, Any]:
+        """Its result as it stands behind an answer with so many calls."""
+        return result_block(self.name, result, calls, self.arguments if self.is_changed else None)
 
     def ended(self, reason: str) -> ToolResult:
         """The result of a call whose turn ends; one that may have been made says so."""
@@ -185,8 +196,8 @@ def after_results(
     given = {result.tool_use_id: result for result in results}
     done = [call for call in tool_use.open if call.id in given]
     left = [call for call in tool_use.open if call.id not in given]
-    names = {call.id: call.name for call in done}
-    blocks = [result_block(names[one.tool_use_id], one, tool_use.calls) for one in results]
+    calls = {call.id: call for call in done}
+    blocks = [calls[one.tool_use_id].result_block(one, tool_use.calls) for one in results]
     closed = [end for call in done for end in call.closes(closed_as, resolution)]
     waiting = tool_use.model_copy(update={"open": left})
     return _with_results(next_of(left), waiting, blocks, [], closed)
