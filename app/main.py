@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
@@ -106,6 +107,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
+    # Made when they are first asked for, they would hold up the loop for 0.1 s.
+    tuple(iter_route_contexts(app.routes))
     async with (
         Runtime.open(settings, pool_size=settings.api.pool_size) as runtime,
         KeyCache.open(runtime.database.pool, settings.session_url) as keys,

@@ -8,10 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from app.flows.model.session_model import MAX_INPUT_VALUES, parse_json
 from app.kit.concurrency.off_loop import off_loop
 from app.kit.concurrency.shares import work_for
+from app.main import create_app
 from app.settings import Settings
 from tests.support.flows import Session
 from tests.support.manifests import manifest, post
@@ -104,6 +106,15 @@ async def test_a_manifest_is_described_beside_the_loop(
             await asyncio.create_task(post(client, "describe/Agent", name="large"))
         seconds.append(longest.seconds)
     assert min(seconds) < 0.02
+
+
+async def test_the_first_request_finds_the_routes_made(settings: Settings) -> None:
+    """FastAPI makes those of a router when it is first asked for one: for up to 0.1 s."""
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        started = time.thread_time()
+        assert len(tuple(iter_route_contexts(app.routes))) > 50
+        assert time.thread_time() - started < 0.02
 
 
 async def test_an_org_has_one_thread_at_a_time() -> None:
