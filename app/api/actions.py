@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from app.api.deps import ChangesOfReader, ListDb, PageSize, PageToken, Reader, RuntimeDep
 from app.api.http.body import LARGE_BODY
 from app.api.http.keyed import KeyedRoute
-from app.api.schemas import Data, Page, answer
+from app.api.schemas import Data, Page, data_response
 from app.enums import ActionKind, ActionStatus
 from app.threads.actions import ActionFilter, list_actions
 from app.threads.commands.decisions import action_record, resolve_action
@@ -39,13 +39,13 @@ async def list_(
     """The actions of threads that the caller may read, newest first."""
     filters = ActionFilter(status, kind, agent, session)
     items, token = await list_actions(db, caller, filters, limit=limit, page_token=page_token)
-    return await answer({"items": items, "next_token": token})
+    return await data_response({"items": items, "next_token": token})
 
 
 @router.get("/{action_id}", response_model=Data[ActionRecord])
 async def get(caller: Reader, runtime: RuntimeDep, action_id: ActionId) -> Response:
     """An action."""
-    return await answer(await action_record(runtime, caller, action_id))
+    return await data_response(await action_record(runtime, caller, action_id))
 
 
 @router.post("/{action_id}/resolve", response_model=Data[ActionRecord], openapi_extra=LARGE_BODY)
@@ -57,4 +57,4 @@ async def resolve(
     request: ResolveActionRequest,
 ) -> Response:
     """Decide about an action; the turn goes on. The same decision again changes nothing."""
-    return await answer(await resolve_action(runtime, caller, action_id, request))
+    return await data_response(await resolve_action(runtime, caller, action_id, request))

@@ -28,7 +28,7 @@ from app.api.deps import (
 from app.api.http.body import LARGE_BODY
 from app.api.http.keyed import KeyedRoute
 from app.api.journaled import changes_name
-from app.api.schemas import Data, Page, answer, written
+from app.api.schemas import Data, Page, data_response, record_response
 from app.errors import faults_within
 from app.idempotency.request import request_hash
 from app.kit.concurrency.off_loop import off_loop
@@ -68,7 +68,7 @@ async def create(
         await check_agent_prices(db, caller.org_id, request.request_template, llm)
         changes_name(db, request.name)
         record = await service.create_agent(db, caller, request)
-        return await written(Data(data=record), status.HTTP_201_CREATED)
+        return await record_response(Data(data=record), status.HTTP_201_CREATED)
 
 
 @router.get("", response_model=Data[Page[AgentRecord]], response_model_exclude_unset=True)
@@ -77,7 +77,7 @@ async def list_(
 ) -> Response:
     """The org's agents, newest first."""
     items, token = await service.list_agents(db, caller, limit=limit, page_token=page_token)
-    return await written(Data(data=Page(items=items, next_token=token)))
+    return await record_response(Data(data=Page(items=items, next_token=token)))
 
 
 @router.get(
@@ -89,13 +89,13 @@ async def get_by_name(
     name: Annotated[str, Path(description="Name of an agent, percent-encoded.")],
 ) -> Response:
     """The agent of that name."""
-    return await written(Data(data=await service.get_agent_by_name(db, caller, name)))
+    return await record_response(Data(data=await service.get_agent_by_name(db, caller, name)))
 
 
 @router.get("/{agent_id}", response_model=Data[AgentRecord], response_model_exclude_unset=True)
 async def get(caller: Reader, db: DbDep, agent_id: AgentId) -> Response:
     """The agent of that id."""
-    return await written(Data(data=await service.get_agent(db, caller, agent_id)))
+    return await record_response(Data(data=await service.get_agent(db, caller, agent_id)))
 
 
 @router.put(
@@ -117,7 +117,7 @@ async def update(
         keep = runtime.settings.revisions
         record = await service.update_agent(db, caller, agent_id, request, keep=keep)
     changes_name(db, record.name, before.name)
-    return await written(Data(data=record))
+    return await record_response(Data(data=record))
 
 
 @router.delete("/{agent_id}", status_code=status.HTTP_204_NO_CONTENT)
@@ -143,7 +143,7 @@ async def revisions(
     items, token = await service.list_revisions(
         db, caller, agent_id, limit=limit, page_token=page_token
     )
-    return await written(Data(data=Page(items=items, next_token=token)))
+    return await record_response(Data(data=Page(items=items, next_token=token)))
 
 
 @router.post(
@@ -173,7 +173,7 @@ async def launch(
     record = await start_prepared_thread(
         runtime, caller, StartIdentity(idempotency_key, hash_), prepare
     )
-    return await answer(record, status.HTTP_201_CREATED)
+    return await data_response(record, status.HTTP_201_CREATED)
 
 
 @router.post(
@@ -188,4 +188,4 @@ async def preview(
     """What a launch with this body would start a thread with; nothing is started."""
     agent = await service.get_agent(db, caller, agent_id)
     with _in_body():
-        return await written(Data(data=await resolve_agent(db, caller, agent, request)))
+        return await record_response(Data(data=await resolve_agent(db, caller, agent, request)))

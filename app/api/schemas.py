@@ -40,12 +40,12 @@ class Page(BaseModel, Generic[T]):
         return f"{_name(params[0])}Page"
 
 
-async def answer(data: Any, code: int = 200) -> Response:
+async def data_response(data: Any, code: int = 200) -> Response:
     """`{"data": …}` of what was made here and needs no validation: the path of every turn."""
     return await json_response({"data": data}, code)
 
 
-async def written(record: BaseModel, code: int = 200) -> Response:
+async def record_response(record: BaseModel, code: int = 200) -> Response:
     """A record with those members that were set, as JSON."""
     content = await off_loop(
         lambda: record.model_dump_json(exclude_unset=True), heavy=is_long(record)

@@ -19,7 +19,7 @@ from app.api.deps import (
 )
 from app.api.http.body import LARGE_BODY, max_body
 from app.api.http.keyed import KeyedRoute
-from app.api.schemas import Data, Page, answer
+from app.api.schemas import Data, Page, data_response
 from app.enums import ThreadVisibility
 from app.threads import feedback, sharing
 from app.threads.commands import send
@@ -77,7 +77,7 @@ async def start(
 ) -> Response:
     """Start a thread; its first answer is generated at once."""
     record = await start_thread(runtime, caller, request, idempotency_key=idempotency_key)
-    return await answer(record, status.HTTP_201_CREATED)
+    return await data_response(record, status.HTTP_201_CREATED)
 
 
 @router.get("")
@@ -122,7 +122,9 @@ async def get(
     load_messages: Annotated[bool, Query(description="Whether to give its messages.")] = True,
 ) -> Response:
     """A thread; its continuation token leads on from what is given."""
-    return await answer(await read_thread(runtime, caller, thread_id, load_messages=load_messages))
+    return await data_response(
+        await read_thread(runtime, caller, thread_id, load_messages=load_messages)
+    )
 
 
 @router.get("/{thread_id}/delta", response_model=Data[AgentThreadDelta])
@@ -138,7 +140,7 @@ async def delta(
     """What is new since the token: finished messages, and the one that is being generated."""
     seconds = min(wait, runtime.settings.api.max_wait_seconds)
     cursor = Cursor.parse(next_token)
-    return await answer(await wait_for_delta(runtime, caller, thread_id, cursor, seconds))
+    return await data_response(await wait_for_delta(runtime, caller, thread_id, cursor, seconds))
 
 
 @router.post(
@@ -154,7 +156,7 @@ async def send_message(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Say something; read the answer with `delta`, from the token that is given here."""
-    return await answer(
+    return await data_response(
         await send.send_message(runtime, caller, thread_id, request, idempotency_key)
     )
 
@@ -172,7 +174,9 @@ async def submit_tool_results(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Give back what tools of the client's did, some of those that are open, or all."""
-    return await answer(await submit_results(runtime, caller, thread_id, request, idempotency_key))
+    return await data_response(
+        await submit_results(runtime, caller, thread_id, request, idempotency_key)
+    )
 
 
 @router.post("/{thread_id}/cancel", response_model=Data[AgentThreadRecord])
@@ -185,7 +189,7 @@ async def cancel(
 ) -> Response:
     """Stop the answer that is being generated; with none there is nothing to stop."""
     await cancel_thread(runtime, caller, thread_id, idempotency_key)
-    return await answer(await read_thread(runtime, caller, thread_id, load_messages=False))
+    return await data_response(await read_thread(runtime, caller, thread_id, load_messages=False))
 
 
 @router.post(
@@ -201,7 +205,9 @@ async def retry(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Have an answer that failed generated again; read it with `delta`, from the token given."""
-    return await answer(await retry_thread(runtime, caller, thread_id, step, idempotency_key))
+    return await data_response(
+        await retry_thread(runtime, caller, thread_id, step, idempotency_key)
+    )
 
 
 @router.post(
@@ -220,7 +226,7 @@ async def fork(
     record = await fork_thread(
         runtime, caller, thread_id, request.message_sequence_num, idempotency_key
     )
-    return await answer(record, status.HTTP_201_CREATED)
+    return await data_response(record, status.HTTP_201_CREATED)
 
 
 @router.post("/{thread_id}/visibility")

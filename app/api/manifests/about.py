@@ -9,7 +9,7 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.api.deps import CallerDep, RuntimeDep
-from app.api.manifests.answers import ManifestAnswer, ServiceDep, manifest_router, rendered
+from app.api.manifests.answers import ManifestAnswer, ServiceDep, answer_response, manifest_router
 from app.db.models import Org
 from app.manifests.model.envelope import API_VERSION
 from app.manifests.registry import all_brokers
@@ -25,7 +25,7 @@ async def resources(caller: CallerDep, service: ServiceDep) -> Response:
     async def collect(_db: AsyncSession) -> list[dict[str, Any]]:
         return api_resources(all_brokers())
 
-    return await rendered(await service.report(caller, "api_resources", collect))
+    return await answer_response(await service.report(caller, "api_resources", collect))
 
 
 @router.post("/status/", response_model=ManifestAnswer)
@@ -39,7 +39,7 @@ async def status(caller: CallerDep, service: ServiceDep, runtime: RuntimeDep) ->
             redis = "missing"
         return {"postgresql": "ok", "redis": redis}
 
-    return await rendered(await service.report(caller, "status", collect))
+    return await answer_response(await service.report(caller, "status", collect))
 
 
 @router.post("/version/", response_model=ManifestAnswer)
@@ -49,7 +49,7 @@ async def version(caller: CallerDep, service: ServiceDep) -> Response:
     async def collect(_db: AsyncSession) -> dict[str, str]:
         return {"version": package_version("statewright"), "apiVersion": API_VERSION}
 
-    return await rendered(await service.report(caller, "version", collect))
+    return await answer_response(await service.report(caller, "version", collect))
 
 
 @router.post("/whoami/", response_model=ManifestAnswer)
@@ -64,4 +64,4 @@ async def whoami(caller: CallerDep, service: ServiceDep) -> Response:
             "authToken": {"id": caller.key_id, "scopes": sorted(caller.scopes)},
         }
 
-    return await rendered(await service.report(caller, "whoami", collect))
+    return await answer_response(await service.report(caller, "whoami", collect))

@@ -48,7 +48,7 @@ async def _service(request: Request) -> ManifestService:
 ServiceDep = Annotated[ManifestService, Depends(_service)]
 
 
-async def rendered(answer: VerbAnswer) -> Response:
+async def answer_response(answer: VerbAnswer) -> Response:
     """The response that an answer is sent as."""
     body = {
         "data": answer.data,

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import Path, Query, Request, Response
 
-from app.api.deps import CallerDep, FailedStep, IdempotencyKey, Keyed
-from app.api.manifests.answers import ManifestAnswer, ServiceDep, manifest_router, rendered
+from app.api.deps import CallerDep, FailedStep, IdempotencyKey
+from app.api.manifests.answers import ManifestAnswer, ServiceDep, answer_response, manifest_router
 from app.api.manifests.parameters import (
     MANIFEST_BODY,
     PROMPT_BODY,
-    DryRun,
     Kind,
+    Mode,
     Name,
     PruneKinds,
     Selector,
@@ -30,8 +30,7 @@ async def apply(
     prune: PruneKinds = [],  # noqa: B006 - FastAPI makes a list of its own
     selector: Selector = None,
     *,
-    dry_run: DryRun = False,
-    keyed: Keyed,
+    mode: Mode,
 ) -> Response:
     """Create or change what the documents declare; all of them, or none."""
     if selector and not prune:
@@ -41,21 +40,19 @@ async def apply(
         )
     what = Prune(prune, selector) if prune else None
     body = await request.body()
-    return await rendered(
-        await service.apply(caller, body, dry_run=dry_run, prune=what, keyed=keyed)
-    )
+    return await answer_response(await service.apply(caller, body, mode, what))
 
 
 @router.post("/diff/", response_model=ManifestAnswer, openapi_extra=MANIFEST_BODY)
 async def diff(caller: CallerDep, service: ServiceDep, request: Request) -> Response:
     """What an apply would change; a key that may only read will do."""
-    return await rendered(await service.diff(caller, await request.body()))
+    return await answer_response(await service.diff(caller, await request.body()))
 
 
 @router.post("/describe/{kind}/", response_model=ManifestAnswer)
 async def describe(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name) -> Response:
     """The manifest of a resource with its status; it can be applied again."""
-    return await rendered(await service.describe(caller, kind, name))
+    return await answer_response(await service.describe(caller, kind, name))
 
 
 @router.post("/get/{kind}/", response_model=ManifestAnswer)
@@ -97,49 +94,31 @@ async def get(  # noqa: PLR0917 - one for each query parameter
         "pageToken": page_token or None,
     }
     query = GetQuery.model_validate({key: value for key, value in given.items() if value})
-    return await rendered(await service.get(caller, kind, query))
+    return await answer_response(await service.get(caller, kind, query))
 
 
 @router.post("/delete/{kind}/", response_model=ManifestAnswer)
 async def delete(
-    caller: CallerDep,
-    service: ServiceDep,
-    kind: Kind,
-    name: Name,
-    *,
-    dry_run: DryRun = False,
-    keyed: Keyed,
+    caller: CallerDep, service: ServiceDep, kind: Kind, name: Name, mode: Mode
 ) -> Response:
     """Delete a resource that no other names."""
-    return await rendered(await service.delete(caller, kind, name, dry_run=dry_run, keyed=keyed))
+    return await answer_response(await service.delete(caller, kind, name, mode))
 
 
 @router.post("/deploy/{kind}/", response_model=ManifestAnswer)
 async def deploy(
-    caller: CallerDep,
-    service: ServiceDep,
-    kind: Kind,
-    name: Name,
-    *,
-    dry_run: DryRun = False,
-    keyed: Keyed,
+    caller: CallerDep, service: ServiceDep, kind: Kind, name: Name, mode: Mode
 ) -> Response:
     """Let a resource be prompted."""
-    return await rendered(await service.deploy(caller, kind, name, dry_run=dry_run, keyed=keyed))
+    return await answer_response(await service.deploy(caller, kind, name, mode))
 
 
 @router.post("/undeploy/{kind}/", response_model=ManifestAnswer)
 async def undeploy(
-    caller: CallerDep,
-    service: ServiceDep,
-    kind: Kind,
-    name: Name,
-    *,
-    dry_run: DryRun = False,
-    keyed: Keyed,
+    caller: CallerDep, service: ServiceDep, kind: Kind, name: Name, mode: Mode
 ) -> Response:
     """Let a resource not be prompted any more."""
-    return await rendered(await service.undeploy(caller, kind, name, dry_run=dry_run, keyed=keyed))
+    return await answer_response(await service.undeploy(caller, kind, name, mode))
 
 
 @router.post("/retry/{kind}/", response_model=ManifestAnswer)
@@ -150,19 +129,16 @@ async def retry(
     name: Name,
     step: FailedStep = None,
     *,
-    dry_run: DryRun = False,
-    keyed: Keyed,
+    mode: Mode,
 ) -> Response:
     """Let the turn of a session that failed go on from the steps that failed."""
-    return await rendered(
-        await service.retry(caller, kind, name, step, dry_run=dry_run, keyed=keyed)
-    )
+    return await answer_response(await service.retry(caller, kind, name, step, mode))
 
 
 @router.post("/history/{kind}/", response_model=ManifestAnswer)
 async def history(caller: CallerDep, service: ServiceDep, kind: Kind, name: Name) -> Response:
     """The revisions of a flow or an agent, newest first."""
-    return await rendered(await service.history(caller, kind, name))
+    return await answer_response(await service.history(caller, kind, name))
 
 
 @router.post("/undo/{kind}/", response_model=ManifestAnswer)
@@ -175,13 +151,10 @@ async def undo(
         int | None, Query(description="To go back to; none: the one before.", ge=1, le=2**31 - 1)
     ] = None,
     *,
-    dry_run: DryRun = False,
-    keyed: Keyed,
+    mode: Mode,
 ) -> Response:
     """Make a flow or an agent again what it was at a revision; that is a new revision."""
-    return await rendered(
-        await service.undo(caller, kind, name, revision, dry_run=dry_run, keyed=keyed)
-    )
+    return await answer_response(await service.undo(caller, kind, name, revision, mode))
 
 
 @router.post("/logs/{kind}/", response_model=ManifestAnswer)
@@ -193,20 +166,20 @@ async def logs(
     i: Annotated[int, Query(description="Most entries.", ge=1, le=1000)] = 100,
 ) -> Response:
     """What happened with a resource: its journal; of agents and sessions, events and steps too."""
-    return await rendered(await service.logs(caller, kind, name, i))
+    return await answer_response(await service.logs(caller, kind, name, i))
 
 
 @router.post("/example-manifest/{kind}/", response_model=ManifestAnswer)
 @router.post("/example_manifest/{kind}/", response_model=ManifestAnswer, include_in_schema=False)
 async def example_manifest(caller: CallerDep, service: ServiceDep, kind: Kind) -> Response:
     """A manifest of the kind that applies as it is."""
-    return await rendered(await service.example_manifest(caller, kind))
+    return await answer_response(await service.example_manifest(caller, kind))
 
 
 @router.post("/json-schema/{kind}/", response_model=ManifestAnswer)
 async def json_schema(caller: CallerDep, service: ServiceDep, kind: Kind) -> Response:
     """The JSON Schema of the kind's manifests."""
-    return await rendered(await service.json_schema(caller, kind))
+    return await answer_response(await service.json_schema(caller, kind))
 
 
 @router.post(
@@ -223,4 +196,4 @@ async def prompt(
 ) -> Response:
     """Launch a session of an agent, and wait for its answer; with a key, for that of the same."""
     body = await request.body()
-    return await rendered(await service.prompt(caller, name, body, idempotency_key))
+    return await answer_response(await service.prompt(caller, name, body, idempotency_key))

@@ -4,11 +4,13 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query
 
+from app.api.deps import Keyed
 from app.api.http.body import max_body
 from app.errors import BadRequestError
 from app.manifests.model.selector import MAX_SELECTOR
 from app.manifests.registry import all_brokers
 from app.manifests.text.limits import MAX_BYTES
+from app.manifests.verbs.runner import ChangeMode
 
 Kind = Annotated[
     str, Path(description="A kind in any case, singular or plural.", examples=["agents"])
@@ -52,7 +54,16 @@ PruneKinds = Annotated[
         max_length=50,
     ),
 ]
-DryRun = Annotated[bool, Query(description="Check and answer, and change nothing.")]
+
+
+async def _mode(
+    keyed: Keyed,
+    dry_run: Annotated[bool, Query(description="Check and answer, and change nothing.")] = False,
+) -> ChangeMode:
+    return ChangeMode(dry_run, keyed)
+
+
+Mode = Annotated[ChangeMode, Depends(_mode)]
 
 _EXAMPLE = """\
 apiVersion: statewright/v1

@@ -10,7 +10,7 @@ from app.manifests.applied import Applied
 from app.manifests.journal import Entry
 from app.manifests.model.diff import cut
 from app.manifests.verbs.prune import Named
-from app.manifests.verbs.runner import PAST, VerbAnswer, answer
+from app.manifests.verbs.runner import PAST, VerbAnswer, verb_answer
 from app.sizes.limit import is_long
 
 
@@ -47,7 +47,7 @@ def applied_answer(
         for one in applied
     ]
     if len(items) == 1:
-        return answer(entries[0], items[0] | gone)
+        return verb_answer(entries[0], items[0] | gone)
     keyed = [item | {"key": entry.key} for item, entry in zip(items, entries, strict=True)]
     done = f"{PAST[entries[0].command]} successfully{' (dry run)' if dry_run else ''}"
     first, text = entries[0], f"{len(items)} manifests {done}"

@@ -1,6 +1,6 @@
-"""Launching a session of an agent, and waiting until its first answer is there."""
+"""The body of a prompt, and the wait for its answer."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from app.access.caller import Caller
@@ -8,8 +8,6 @@ from app.errors import AnswerTimeoutError, BadRequestError, StoppingError, TurnF
 from app.manifests.journal import Entry
 from app.sessions.runtime import Runtime
 from app.sessions.store.snapshot import SessionWithInvocation
-from app.sessions.turn.opening import StartIdentity
-from app.threads.commands.start import ThreadStart, start_prepared_thread
 from app.threads.record import last_output
 from app.wire.messages import is_cut, plain_text
 
@@ -24,21 +22,6 @@ def single(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         msg = f"one document is asked for, and here are {len(documents)}"
         raise BadRequestError(f"body: {msg}.", errors=[{"loc": ["body"], "msg": msg}])
     return documents[0]
-
-
-async def prompt_agent(
-    runtime: Runtime,
-    caller: Caller,
-    identity: StartIdentity,
-    prepare: Callable[[], Awaitable[ThreadStart]],
-    entry: Entry,
-) -> dict[str, Any]:
-    """Starts the session, and waits for its answer; see `wait_for_answer`.
-
-    The same prompt again, by its key, waits for the same session.
-    """
-    started = await start_prepared_thread(runtime, caller, identity, prepare)
-    return await wait_for_answer(runtime, caller, started["thread_id"], entry)
 
 
 async def wait_for_answer(

@@ -47,6 +47,19 @@ class VerbAnswer:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeMode:
+    """How a verb changes something.
+
+    Attributes:
+        dry_run: whether what it changes is rolled back.
+        keyed: the request, if it has an idempotency key: done once, and answered the same.
+    """
+
+    dry_run: bool = False
+    keyed: KeyedRequest | None = None
+
+
 class VerbRunner:
     """Runs verbs for the callers of one process."""
 
@@ -63,9 +76,7 @@ class VerbRunner:
         name: str | None,
         verb: Verb,
         *,
-        changes: bool = False,
-        dry_run: bool = False,
-        keyed: KeyedRequest | None = None,
+        mode: ChangeMode | None = None,
     ) -> VerbAnswer:
         """Carries out a verb on a kind.
 
@@ -75,9 +86,7 @@ class VerbRunner:
             kind: in any spelling.
             name: of the resource, where the verb is about one.
             verb: carries it out; returns the data of the answer.
-            changes: whether the caller needs the right to change resources of this kind.
-            dry_run: whether what the verb changes is rolled back.
-            keyed: the request, if it has an idempotency key: done once, and answered the same.
+            mode: how it changes something, which needs the right to; None: it only reads.
 
         Raises:
             NotFoundError: there is no such kind.
@@ -87,7 +96,8 @@ class VerbRunner:
         async with self.journaled(caller, command, name) as entry:
             entry.thing = self.brokers.kind(kind)
             broker = self.brokers.find(kind)
-            caller.require(broker.write_scope if changes else KeyScope.READ)
+            caller.require(KeyScope.READ if mode is None else broker.write_scope)
+            dry_run, keyed = (mode.dry_run, mode.keyed) if mode is not None else (False, None)
             database = self.runtime.database
             lists = command in _LISTS
             begin = database.listing(caller.org_id) if lists else database.transaction()
@@ -98,7 +108,7 @@ class VerbRunner:
                     data = await verb(self.context(db, caller, dry_run=dry_run), broker)
                 entry.detail |= {"dryRun": True} if dry_run else {}
                 db.add(entry.row(_OK))
-                given = answer(entry, data)
+                given = verb_answer(entry, data)
                 await self.keep_answer(db, keyed, given)
             return given
 
@@ -134,7 +144,7 @@ class VerbRunner:
             async with self.runtime.database.transaction() as db:
                 data = await collect(db)
                 db.add(entry.row(_OK))
-            return answer(entry, data)
+            return verb_answer(entry, data)
 
     def context(self, db: AsyncSession, caller: Caller, *, dry_run: bool = False) -> Context:
         """The context for brokers in a transaction."""
@@ -169,7 +179,7 @@ async def trial(db: AsyncSession, *, dry_run: bool) -> AsyncIterator[None]:
         await savepoint.rollback()
 
 
-def answer(entry: Entry, data: Any) -> VerbAnswer:
+def verb_answer(entry: Entry, data: Any) -> VerbAnswer:
     """The answer of a verb that was carried out."""
     what = " ".join(part for part in (entry.thing, entry.name) if part)
     done = PAST.get(entry.command, f"{entry.command} answered")

@@ -6,24 +6,25 @@ from typing import Any
 
 from app.access.caller import Caller, KeyScope
 from app.access.crypto import Vault
-from app.idempotency.request import KeyedRequest, request_hash
+from app.idempotency.request import request_hash
 from app.kit.concurrency.off_loop import off_loop
 from app.manifests.context import Context
 from app.manifests.journal import Entry, keep, write_all
+from app.manifests.launch import Reply
 from app.manifests.model.table import GetQuery, table_data
 from app.manifests.registry import AnyBroker, BrokerRegistry, all_brokers
 from app.manifests.text.document import load_text
 from app.manifests.verbs.apply import Apply
 from app.manifests.verbs.apply_answer import applied_answer, entry_of, pruned_entry, within_limits
-from app.manifests.verbs.prompt import prompt_agent, single, wait_for_answer
+from app.manifests.verbs.prompt import single, wait_for_answer
 from app.manifests.verbs.prune import Named, Prune
 from app.manifests.verbs.prune import prune as prune_undeclared
-from app.manifests.verbs.runner import VerbAnswer, VerbRunner, answer, trial
+from app.manifests.verbs.runner import ChangeMode, VerbAnswer, VerbRunner, trial, verb_answer
 from app.sessions.runtime import Runtime
 from app.sessions.turn.opening import StartIdentity
 from app.sizes.limit import is_long
 from app.threads.commands.send import send_message
-from app.threads.commands.start import ThreadStart
+from app.threads.commands.start import ThreadStart, start_prepared_thread
 
 _OK = 200
 
@@ -41,19 +42,16 @@ class ManifestService:
         self,
         caller: Caller,
         body: bytes | str,
-        *,
-        dry_run: bool = False,
+        mode: ChangeMode,
         prune: Prune | None = None,
-        keyed: KeyedRequest | None = None,
     ) -> VerbAnswer:
         """Applies all documents of a text in one transaction, or none.
 
         Args:
             caller: whose key it is.
             body: the text.
-            dry_run: whether all is rolled back.
+            mode: how all is changed.
             prune: what to delete if no document declares it.
-            keyed: the request, if it has an idempotency key.
 
         Raises:
             PayloadTooLargeError: over 256 KB.
@@ -62,26 +60,25 @@ class ManifestService:
         """
         async with self._verbs.journaled(caller, "apply") as entry:
             caller.require(KeyScope.WRITE)
-            return await self._apply(caller, body, entry, dry_run=dry_run, prune=prune, keyed=keyed)
+            return await self._apply(caller, body, entry, mode, prune)
 
     async def diff(self, caller: Caller, body: bytes | str) -> VerbAnswer:
         """What an apply would do, for who may only read; errors are those of an apply."""
         async with self._verbs.journaled(caller, "diff") as entry:
             caller.require(KeyScope.READ)
-            return await self._apply(caller, body, entry, dry_run=True, changes=False)
+            return await self._apply(caller, body, entry, ChangeMode(dry_run=True), changes=False)
 
     async def _apply(
         self,
         caller: Caller,
         body: bytes | str,
         entry: Entry,
-        *,
-        dry_run: bool,
+        mode: ChangeMode,
         prune: Prune | None = None,
+        *,
         changes: bool = True,
-        keyed: KeyedRequest | None = None,
     ) -> VerbAnswer:
-        verbs = self._verbs
+        verbs, dry_run, keyed = self._verbs, mode.dry_run, mode.keyed
         apply = Apply(caller, verbs.brokers, entry, changes=changes)
         texts = await load_text(body)
         documents = await off_loop(lambda: apply.parse(texts), heavy=is_long(texts))
@@ -125,15 +122,7 @@ class ManifestService:
         kwargs = query.model_dump(exclude_unset=True)
         return replace(found, data=table_data(found.data, found.thing, query.name, kwargs))
 
-    async def delete(
-        self,
-        caller: Caller,
-        kind: str,
-        name: str,
-        *,
-        dry_run: bool = False,
-        keyed: KeyedRequest | None = None,
-    ) -> VerbAnswer:
+    async def delete(self, caller: Caller, kind: str, name: str, mode: ChangeMode) -> VerbAnswer:
         """Deletes a resource that no other names."""
         return await self._verbs.run(
             caller,
@@ -141,20 +130,10 @@ class ManifestService:
             kind,
             name,
             lambda context, broker: broker.delete(context, name),
-            changes=True,
-            dry_run=dry_run,
-            keyed=keyed,
+            mode=mode,
         )
 
-    async def deploy(
-        self,
-        caller: Caller,
-        kind: str,
-        name: str,
-        *,
-        dry_run: bool = False,
-        keyed: KeyedRequest | None = None,
-    ) -> VerbAnswer:
+    async def deploy(self, caller: Caller, kind: str, name: str, mode: ChangeMode) -> VerbAnswer:
         """Lets a resource be used."""
         return await self._verbs.run(
             caller,
@@ -162,20 +141,10 @@ class ManifestService:
             kind,
             name,
             lambda context, broker: broker.deploy(context, name),
-            changes=True,
-            dry_run=dry_run,
-            keyed=keyed,
+            mode=mode,
         )
 
-    async def undeploy(
-        self,
-        caller: Caller,
-        kind: str,
-        name: str,
-        *,
-        dry_run: bool = False,
-        keyed: KeyedRequest | None = None,
-    ) -> VerbAnswer:
+    async def undeploy(self, caller: Caller, kind: str, name: str, mode: ChangeMode) -> VerbAnswer:
         """Lets a resource not be used any more."""
         return await self._verbs.run(
             caller,
@@ -183,32 +152,21 @@ class ManifestService:
             kind,
             name,
             lambda context, broker: broker.undeploy(context, name),
-            changes=True,
-            dry_run=dry_run,
-            keyed=keyed,
+            mode=mode,
         )
 
     async def retry(
-        self,
-        caller: Caller,
-        kind: str,
-        name: str,
-        step: str | None,
-        *,
-        dry_run: bool = False,
-        keyed: KeyedRequest | None = None,
+        self, caller: Caller, kind: str, name: str, step: str | None, mode: ChangeMode
     ) -> VerbAnswer:
         """Lets what failed last in a resource go on."""
-        key = None if keyed is None else keyed.key
+        key = None if mode.keyed is None else mode.keyed.key
         return await self._verbs.run(
             caller,
             "retry",
             kind,
             name,
             lambda context, broker: broker.retry(context, name, step, key),
-            changes=True,
-            dry_run=dry_run,
-            keyed=keyed,
+            mode=mode,
         )
 
     async def history(self, caller: Caller, kind: str, name: str) -> VerbAnswer:
@@ -219,14 +177,7 @@ class ManifestService:
         return replace(found, data=table_data(found.data, found.thing, name, {}))
 
     async def undo(
-        self,
-        caller: Caller,
-        kind: str,
-        name: str,
-        revision: int | None,
-        *,
-        dry_run: bool = False,
-        keyed: KeyedRequest | None = None,
+        self, caller: Caller, kind: str, name: str, revision: int | None, mode: ChangeMode
     ) -> VerbAnswer:
         """Makes a resource again what it was at a revision, as its newest one."""
 
@@ -235,9 +186,7 @@ class ManifestService:
             [applied] = await Apply.documents(context, [document])
             return {"operation": applied.operation, "diff": applied.diff}
 
-        return await self._verbs.run(
-            caller, "undo", kind, name, undo, changes=True, dry_run=dry_run, keyed=keyed
-        )
+        return await self._verbs.run(caller, "undo", kind, name, undo, mode=mode)
 
     async def logs(self, caller: Caller, kind: str, name: str, limit: int) -> VerbAnswer:
         """The most recent log entries of a resource, oldest first."""
@@ -271,29 +220,43 @@ class ManifestService:
             AnswerTimeoutError: it did not come in time; the session goes on, and is named.
             IdempotencyMismatchError: the key came before, with another request.
         """
-        verbs = self._verbs
-        async with verbs.journaled(caller, "prompt", name) as entry:
+        runtime = self._verbs.runtime
+        async with self._verbs.journaled(caller, "prompt", name) as entry:
             entry.thing = "Agent"
             caller.require(KeyScope.WRITE)
-            text = body if isinstance(body, str) else body.decode(errors="replace")
-            identity = StartIdentity(idempotency_key, request_hash("prompt", name, text))
-
             document = single(await load_text(body))
             if document.get("session") is not None:
-                async with verbs.runtime.database.transaction() as db:
-                    broker = verbs.brokers.find("Agent")
-                    reply = await broker.reply(verbs.context(db, caller), name, document)
-                session_id, request = reply.session_id, reply.request
-                await send_message(verbs.runtime, caller, session_id, request, idempotency_key)
-                data = await wait_for_answer(verbs.runtime, caller, session_id, entry)
-                await keep(verbs.runtime.database, entry, _OK)
-                return answer(entry, data)
+                session_id = await self._reply(caller, name, document, idempotency_key)
+            else:
+                text = body if isinstance(body, str) else body.decode(errors="replace")
+                identity = StartIdentity(idempotency_key, request_hash("prompt", name, text))
+                session_id = await self._launch(caller, name, document, identity)
+            data = await wait_for_answer(runtime, caller, session_id, entry)
+            await keep(runtime.database, entry, _OK)  # the answer is there, whatever fails
+            return verb_answer(entry, data)
 
-            async def prepare() -> ThreadStart:
-                async with verbs.runtime.database.transaction() as db:
-                    broker = verbs.brokers.find("Agent")
-                    return await broker.prompt(verbs.context(db, caller), name, document)
+    async def _launch(
+        self, caller: Caller, name: str, document: dict[str, Any], identity: StartIdentity
+    ) -> str:
+        """The session of a prompt; the same one for the same prompt with its key."""
+        verbs = self._verbs
 
-            data = await prompt_agent(verbs.runtime, caller, identity, prepare, entry)
-            await keep(verbs.runtime.database, entry, _OK)  # the answer is there, whatever fails
-            return answer(entry, data)
+        async def prepare() -> ThreadStart:
+            async with verbs.runtime.database.transaction() as db:
+                broker = verbs.brokers.find("Agent")
+                return await broker.prompt(verbs.context(db, caller), name, document)
+
+        thread = await start_prepared_thread(verbs.runtime, caller, identity, prepare)
+        return str(thread["thread_id"])
+
+    async def _reply(
+        self, caller: Caller, name: str, document: dict[str, Any], idempotency_key: str | None
+    ) -> str:
+        """The session that a prompt names, once it was said there."""
+        verbs = self._verbs
+        async with verbs.runtime.database.transaction() as db:
+            broker = verbs.brokers.find("Agent")
+            reply: Reply = await broker.reply(verbs.context(db, caller), name, document)
+        session_id = reply.session_id
+        await send_message(verbs.runtime, caller, session_id, reply.request, idempotency_key)
+        return session_id
