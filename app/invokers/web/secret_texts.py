@@ -1,19 +1,15 @@
 """Texts of other servers, without the secrets that were sent to them."""
 
-import base64
-import html
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any
-from urllib.parse import quote, quote_plus
+
+from app.invokers.web.secret_forms import TWICE_CODED, Family, families
 
 MIN_LENGTH = 8  # shorter ones would blank out half of an answer
 _MIN_ERROR_LENGTH = 4  # and half of an error
-_MIN_CODED = 12  # of base64 and hex: shorter pieces come about by chance
 _MASK = "***"
 _TAIL = 16  # characters by whose places in a secret it is found how much of it a text ends with
-# What different languages leave as it is in an address.
-_UNQUOTED = ("", "/", "!'()*~", "!$&'()*+,;=:@/?")
 
 
 class SecretMask:
@@ -27,21 +23,19 @@ class SecretMask:
     """
 
     def __init__(self, secrets: Iterable[str], min_length: int = MIN_LENGTH) -> None:
-        forms = {
-            form for secret in set(secrets) if len(secret) >= min_length for form in _forms(secret)
-        }
-        self._forms = sorted(forms)
+        long = sorted({secret for secret in secrets if len(secret) >= min_length})
+        self._families = [family for secret in long for family in families(secret)]
 
     @classmethod
     def of_errors(cls, secrets: Iterable[str]) -> "SecretMask":
         """The mask of an error's text, where more may be blanked out than in an answer."""
         return cls(secrets, _MIN_ERROR_LENGTH)
 
-    def text(self, text: str) -> str:
-        """The text without them."""
-        pieces, end = [], 0
+    def text(self, text: str, shown: int = 0) -> str:
+        """The text without them, from a place on: what is before it was shown already."""
+        pieces, end = [], shown
         for start, after in sorted(self._places(text)):
-            if start >= end:
+            if start >= end or end == shown < after:
                 pieces += [text[end:start], _MASK]
             end = max(end, after)
         return "".join([*pieces, text[end:]])
@@ -63,14 +57,18 @@ class SecretMask:
         return MaskedStream(self)
 
     def certain_end(self, text: str) -> int:
-        """The end up to which a text can be masked, whatever comes behind it."""
-        end = min((_beginning(text, form) for form in self._forms), default=len(text))
+        """The place up to which a text can be masked, whatever comes behind it."""
+        end = self._ends.beginning(text)
         while (across := self._across(text, end)) is not None:
             end = across
         return end
 
+    @cached_property
+    def _ends(self) -> "_Beginnings":
+        return _Beginnings(self._families)
+
     def _places(self, text: str) -> Iterator[tuple[int, int]]:
-        for form in self._forms:
+        for form in self._found(text):
             at = text.find(form)
             while at >= 0:
                 yield at, at + len(form)
@@ -78,11 +76,20 @@ class SecretMask:
 
     def _across(self, text: str, place: int) -> int | None:
         """Where a secret begins that goes on behind a place."""
-        for form in self._forms:
+        if place == len(text):
+            return None
+        most = self._ends.longest
+        for form in self._found(text[max(0, place - most) : place + most]):
             at = text.find(form, max(0, place - len(form) + 1), place + len(form) - 1)
             if at >= 0:
                 return at
         return None
+
+    def _found(self, text: str) -> Iterator[str]:
+        """The forms that may be in a text."""
+        for family in self._families:
+            if family.piece in text:
+                yield from family.forms
 
 
 class MaskedStream:
@@ -90,19 +97,44 @@ class MaskedStream:
 
     def __init__(self, mask: SecretMask) -> None:
         self._mask = mask
+        self._shown = ""  # at last, as it came: a form that is coded twice may begin there
         self._held = ""
 
     def feed(self, piece: str) -> str:
         """What can be shown once this piece has come."""
-        text = self._held + piece
-        end = self._mask.certain_end(text)
-        self._held = text[end:]
-        return self._mask.text(text[:end])
+        text, shown = self._shown + self._held + piece, len(self._shown)
+        end = max(shown, self._mask.certain_end(text))
+        self._shown, self._held = text[:end][-(TWICE_CODED - 1) :], text[end:]
+        return self._mask.text(text[:end], shown)
 
     def end(self) -> str:
         """What is left when the last piece was fed."""
-        text, self._held = self._mask.text(self._held), ""
-        return text
+        text, shown = self._shown + self._held, len(self._shown)
+        self._shown = self._held = ""
+        return self._mask.text(text, shown)
+
+
+class _Beginnings:
+    """Finds what a text ends with of forms; quickly where that is nothing."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        hold_from = {form: family.hold_from for family in families for form in family.forms}
+        self._forms = sorted(hold_from)
+        self._all = "\0".join(self._forms)
+        self._heads = {
+            form[:size]
+            for form, least in hold_from.items()
+            for size in range(least, min(_TAIL, len(form)))
+        }
+        self.longest = max(map(len, self._forms), default=0)
+
+    def beginning(self, text: str) -> int:
+        """Where the end of a text starts that a form begins with; its length if there is none."""
+        tail = text[-_TAIL:]
+        if len(tail) == _TAIL and tail in self._all:
+            return min(_beginning(text, form) for form in self._forms)
+        sizes = range(len(tail), 0, -1)
+        return len(text) - next((size for size in sizes if tail[-size:] in self._heads), 0)
 
 
 def _beginning(text: str, form: str) -> int:
@@ -116,42 +148,3 @@ def _beginning(text: str, form: str) -> int:
         at = form.rfind(tail, 0, at + len(tail) - 1)
     shorter = range(min(len(tail), len(form)) - 1, 0, -1)
     return len(text) - next((size for size in shorter if form.startswith(text[-size:])), 0)
-
-
-def _forms(secret: str) -> set[str]:
-    raw = secret.encode(errors="replace")
-    texts = {secret, repr(secret)[1:-1], repr(raw)[2:-1], raw.decode("latin-1")}
-    texts |= {html.escape(secret), html.escape(secret).replace("&#x27;", "&#39;")}
-    for _ in range(3):  # also JSON within JSON
-        texts |= {form for text in list(texts) for form in _json_forms(text)}
-    quoted = {quote(raw, safe=safe) for safe in _UNQUOTED}
-    quoted |= {quote_plus(secret, safe=safe, errors="replace") for safe in _UNQUOTED}
-    coded = {raw.hex(), raw.hex().upper(), *_base64_forms(raw)}
-    return (
-        texts
-        | {form for text in quoted for form in (text, _lower_hex(text))}
-        | {form for form in coded if len(form) >= _MIN_CODED}
-    )
-
-
-def _json_forms(text: str) -> Iterator[str]:
-    for ascii_only in (True, False):
-        form = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
-        yield form
-        yield form.replace("/", "\\/")
-        yield form.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _base64_forms(raw: bytes) -> Iterator[str]:
-    """The whole, and what is the same wherever in a longer text it stands."""
-    encoders: tuple[Callable[[bytes], bytes], ...] = (base64.b64encode, base64.urlsafe_b64encode)
-    for encode in encoders:
-        yield encode(raw).decode()
-        for before in range(3):
-            longer = bytes(before) + raw
-            yield encode(longer).decode()[-(-before * 8 // 6) : len(longer) * 8 // 6]
-
-
-def _lower_hex(quoted: str) -> str:
-    first, *others = quoted.split("%")
-    return "%".join([first, *(part[:2].lower() + part[2:] for part in others)])
