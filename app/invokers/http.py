@@ -1,5 +1,6 @@
 """The invoker `http`: sends the content to an HTTP API and gives back the body of the answer."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -121,8 +122,14 @@ class HttpInvoker(ToolInvoker):
         self, asked: ToolRequest, context: InvocationContext
     ) -> tuple[httpx2.Response, bytes]:
         """Sends what a tool's call sends; the answer, and as much of its body as is looked at."""
-        config = self._config
-        headers = await self._headers(asked.headers, context)
+        config, getting_ready = self._config, context.timeout / 2
+        try:
+            async with asyncio.timeout(getting_ready):
+                headers = await self._headers(asked.headers, context)
+        except TimeoutError:
+            raise TransientInvokerError(
+                "the token server did not answer in time", kind=FailureKind.TIMEOUT
+            ) from None
         try:
             async with self._client.stream(
                 asked.method.value,
@@ -130,7 +137,8 @@ class HttpInvoker(ToolInvoker):
                 params=asked.query or None,
                 json=asked.body,
                 headers=headers,
-                timeout=context.timeout,
+                # What was never sent must not look as if it were.
+                timeout=httpx2.Timeout(context.timeout, connect=getting_ready),
             ) as response:
                 return response, await _beginning(response)
         except _NOT_SENDABLE:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import socket
 from typing import Any
 
 import httpx
@@ -326,6 +327,32 @@ async def test_a_tool_s_retries_count_and_no_connection_is_no_write(
         thread = await settled(client, writing["thread_id"])
         assert len(back.requests) == 1
     assert results(thread) == [("success", "fine")]
+
+
+async def test_a_write_that_was_never_sent_is_not_asked_about(
+    client: httpx.AsyncClient, shop: HttpServer
+) -> None:
+    """Neither where no token comes, nor where nobody takes the connection."""
+    shop.script(Says(delay=1))
+    oauth = {"authMethod": "oauth", "tokenUrl": f"{shop.url}/token", "username": "shop-key"}
+    signed = {"baseUrl": shop.url, "password": "shop-key", **oauth}
+    connection = manifest("ApiConnection", "shop", {"connection": signed})
+    await post(client, "apply", many(connection, write(timeout=0.2, retries=0)))
+    asks = {"model_profile": "script", "tools": ["make-order"]}
+    thread = await rested(client, (await start(client, "call make-order", **asks))["thread_id"])
+    assert results(thread) == [("error", {"error": "the token server did not answer in time"})]
+
+    with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for waiting in (first, second):  # more than it takes
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        await at_port(client, deaf.getsockname()[1])
+        thread = await rested(client, (await start(client, "call make-order", **asks))["thread_id"])
+    [(status, payload)] = results(thread)
+    assert status == "error"
+    assert payload["error"].startswith("the API could not be reached: ")
 
 
 async def test_a_connection_that_is_not_usable_is_told_to_the_model(
