@@ -47,6 +47,7 @@ class _CompositeEnds:
 class _CompositeContinues:
     """A composite waits for others, or for the steps that start now in it."""
 
+    composite: Composite
     started: list[NewStep] = field(default_factory=list)
 
 
@@ -129,25 +130,32 @@ class StepCompletion:
         known = {claim.parent.path: claim.parent} if claim.parent is not None else {}
         while True:
             progress = _Progress(claim, graph, claim.path, answer)
-            while progress.path:
-                above = progress.path.rpartition("/")[0]
-                if above not in known:
-                    known = await self._rows.composites(claim.invocation_id)
-                parent = known.get(above)
-                if parent is None:
-                    return Superseded()
-                outcome = await self._complete_parent(progress, parent, known)
-                if isinstance(outcome, _CompositeEnds):
-                    continue
-                if await self._write(progress, answer.text, parent, outcome.started):
-                    return _continues(claim, outcome.started, replace(parent, cut=progress.cut))
-                break
-            else:
-                return InvocationEnds(progress.value)
+            reached = await self._carry_up(progress, known)
+            if not isinstance(reached, _CompositeContinues):
+                return reached
+            if await self._write(progress, answer.text, reached):
+                parent = replace(reached.composite, cut=progress.cut)
+                return _continues(claim, reached.started, parent)
             # A sibling finished meanwhile, so that this one may be the last now; or it is lost.
             if not await self._rows.renew([claim.fence], self._lease):
                 return Superseded()
             known = {}
+
+    async def _carry_up(
+        self, progress: _Progress, known: dict[str, Composite]
+    ) -> InvocationEnds | _CompositeContinues | Superseded:
+        """Carries an answer up to the composite that goes on, or to the end of the invocation."""
+        while progress.path:
+            above = progress.path.rpartition("/")[0]
+            if above not in known:
+                known = await self._rows.composites(progress.claim.invocation_id)
+            parent = known.get(above)
+            if parent is None:
+                return Superseded()
+            outcome = await self._complete_parent(progress, parent, known)
+            if isinstance(outcome, _CompositeContinues):
+                return outcome
+        return InvocationEnds(progress.value)
 
     async def _complete_parent(
         self, progress: _Progress, parent: Composite, known: dict[str, Composite]
@@ -169,10 +177,10 @@ class StepCompletion:
             if plan.result is None:
                 progress.to_come = plan.to_come
                 self._claim_one(steps)
-                return _CompositeContinues(steps)
+                return _CompositeContinues(parent, steps)
             progress.value = replace(progress.value, text=plan.result)
         elif parent.remaining > 1:
-            return _CompositeContinues()
+            return _CompositeContinues(parent)
         else:
             results = await self._rows.results(parent.id)
             whole = results | {progress.path: progress.value.text}
@@ -191,10 +199,8 @@ class StepCompletion:
                 step.lease = self._lease
                 return
 
-    async def _write(
-        self, progress: _Progress, result: str, parent: Composite, started: list[NewStep]
-    ) -> bool:
-        claim = progress.claim
+    async def _write(self, progress: _Progress, result: str, reached: _CompositeContinues) -> bool:
+        claim, parent, started = progress.claim, reached.composite, reached.started
         if not started and not progress.done:
             return await self._counts(ChildResult(*claim.fence, result, parent.id, progress.cut))
         return await self._rows.advance(
