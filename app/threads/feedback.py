@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.access.caller import Caller
-from app.db.models import Feedback, Message
+from app.db.models import Feedback, Message, Session
 from app.db.models.columns import NOW
 from app.enums import MessageRole
 from app.errors import BadRequestError, NotFoundError
@@ -79,13 +79,7 @@ async def submit_feedback(
         BadRequestError: the message is not the assistant's.
     """
     thread = await find_usable(db, caller, thread_id)
-    message = await db.get(Message, (thread_id, idx))
-    if message is None:
-        if thread.invocation_id is not None and idx == thread.message_count:
-            raise BadRequestError("The message is still being generated; rate it when it is done.")
-        raise NotFoundError(f"Thread {thread_id!r} has no message {idx}.")
-    if message.role is not MessageRole.ASSISTANT:
-        raise BadRequestError("Only messages of the assistant can be rated.")
+    _check_rated(thread, await db.get(Message, (thread_id, idx)), idx)
     rating = request.model_dump()
     row = {
         "id": new_id("fb"),
@@ -118,3 +112,12 @@ async def submit_feedback(
         categories=feedback.categories,
         notes=feedback.notes,
     )
+
+
+def _check_rated(thread: Session, message: Message | None, idx: int) -> None:
+    if message is None:
+        if thread.invocation_id is not None and idx == thread.message_count:
+            raise BadRequestError("The message is still being generated; rate it when it is done.")
+        raise NotFoundError(f"Thread {thread.id!r} has no message {idx}.")
+    if message.role is not MessageRole.ASSISTANT:
+        raise BadRequestError("Only messages of the assistant can be rated.")

@@ -53,11 +53,11 @@ def apply(
             query |= {"selector": selector} if selector and kind else {}
             if prune and not dry_run and not yes:
                 _confirm(_send(client, "apply", batches[0], query | _DRY)[1])
+            query |= _DRY if dry_run else {}
             for batch in batches:
-                items, pruned = _send(client, "apply", batch, query | (_DRY if dry_run else {}))
+                items, pruned = _send(client, "apply", batch, query)
                 _report(items, output, dry_run=dry_run)
-                for named in pruned:
-                    say(f"{resource_name(*named)} pruned{' (dry run)' if dry_run else ''}")
+                _report_pruned(pruned, dry_run=dry_run)
 
 
 def diff(*, filename: FilesOption, selector: SelectorOption = None) -> None:
@@ -105,6 +105,11 @@ def _report(items: Sequence[dict[str, Any]], output: Format, *, dry_run: bool) -
         value = item["manifest"].get("status", {}).get("value")
         if value and output is not Format.NAME:
             say(f"  {value}  (shown this once)")
+
+
+def _report_pruned(pruned: Sequence[tuple[str, str]], *, dry_run: bool) -> None:
+    for named in pruned:
+        say(f"{resource_name(*named)} pruned{' (dry run)' if dry_run else ''}")
 
 
 def _confirm(surplus: Sequence[tuple[str, str]]) -> None:

@@ -8,6 +8,7 @@ from app.flows.library.chat_machine import WAITING_FOR_RESULTS
 from app.sessions.runtime import Runtime
 from app.sessions.store.cause import Cause
 from app.sessions.store.new_rows import ClientEvent, StepFence
+from app.sessions.store.snapshot import RunningInvocation
 from app.sessions.turn.admission import TRIES, EventRequest, admit
 from app.sessions.turn.ending import close_invocation
 from app.sessions.turn.transition_input import TransitionInput
@@ -46,20 +47,24 @@ async def cancel_thread(
             return
         if before.invocation_id != running.invocation_id:
             continue
-        text = await DialogueReader(runtime, view).partial_text()
-        failure = TransitionInput(
-            running.event,
-            "",
-            Cause.invocation(running.invocation_id),
-            content=[{"content_type": "text", "text": text}] if text else None,
-            error="Cancelled by the user.",
-            cancelled=True,
-            made_by=StepFence(running.step_id, running.attempt) if running.step_id else None,
-        )
+        failure = _failure(running, await DialogueReader(runtime, view).partial_text())
         event = None if idempotency_key is None else _cancel_event(caller, idempotency_key)
         if await close_invocation(runtime, before, running.invocation_id, failure, event):
             return
     raise SessionBusyError("The session changes all the time; try again.", retry_after=1)
+
+
+def _failure(running: RunningInvocation, text: str) -> TransitionInput:
+    """The end of a cancelled invocation, with the text that it has generated."""
+    return TransitionInput(
+        running.event,
+        "",
+        Cause.invocation(running.invocation_id),
+        content=[{"content_type": "text", "text": text}] if text else None,
+        error="Cancelled by the user.",
+        cancelled=True,
+        made_by=StepFence(running.step_id, running.attempt) if running.step_id else None,
+    )
 
 
 def _cancel_event(caller: Caller, idempotency_key: str) -> ClientEvent:

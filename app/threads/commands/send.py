@@ -26,6 +26,9 @@ from app.threads.record import changed_thread_fields
 from app.wire.messages import text_and_blocks
 from app.wire.thread_requests import SendMessageRequest
 
+# Of a request what the model of the session takes.
+_OWN = {"client_context", "analysis_scope", "client_tools", "tools", "invoke_skills"}
+
 
 async def send_message(
     runtime: Runtime,
@@ -43,10 +46,11 @@ async def send_message(
         EventNotAcceptedError: it is not the user's turn.
         IdempotencyMismatchError: the key came before, with another request.
     """
-    said = request.message or (TURN_OF_GOALS if declares_goals(request) else None)
     heavy = is_long(request)
-    text, blocks = (
-        await off_loop(lambda: text_and_blocks(said), heavy=heavy) if said is not None else ("", [])
+    text, blocks = await off_loop(lambda: _message(request), heavy=heavy)
+    updates = await off_loop(
+        lambda: request.model_dump(mode="json", include=_OWN | DECLARED, exclude_none=True),
+        heavy=heavy,
     )
 
     def answer(before: Snapshot, _flow: Flow, change: Change) -> dict[str, Any]:
@@ -59,12 +63,6 @@ async def send_message(
         check_takes_skills(session.flow, request)
         if declares_goals(request):
             check_takes_goals(session)
-
-    own = {"client_context", "analysis_scope", "client_tools", "tools", "invoke_skills"}
-    updates = await off_loop(
-        lambda: request.model_dump(mode="json", include=own | DECLARED, exclude_none=True),
-        heavy=heavy,
-    )
 
     async def resolve(before: Snapshot) -> dict[str, Any]:
         await check_goals(runtime, caller, request.goals)
@@ -91,3 +89,10 @@ async def send_message(
         brings_work=True,
     )
     return await admit(runtime, caller, thread_id, event, allow=allow, answer=answer)
+
+
+def _message(request: SendMessageRequest) -> tuple[str, list[dict[str, Any]]]:
+    """What is said, as text and as blocks; goals alone begin a turn with words of the service."""
+    if request.message is None and not declares_goals(request):
+        return "", []
+    return text_and_blocks(request.message or TURN_OF_GOALS)
