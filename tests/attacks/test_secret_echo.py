@@ -174,6 +174,46 @@ async def test_a_model_that_refuses_with_its_key_tells_nobody(
             assert "ABCD" not in shown
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_no_model_is_followed_to_another_server(
+    server: HttpServer, shape: Shape, *, stream: bool
+) -> None:
+    """Neither the key nor what was said goes to where a model's server points."""
+    async with HttpServer() as other:
+        for status in (302, 308):
+            server.script(*[Says("", status, {"Location": f"{other.url}/v1"})] * 2)
+            load_provider(shape)
+            config = {"provider": shape, "base_url": server.url, "model": "m", "stream": stream}
+            invoker = LlmInvoker.from_config(
+                {**config, "api_key": SENDABLE["plain"], "egress_allow": LOCAL}
+            )
+            assert await asked(invoker, Sink())
+        assert server.requests
+        assert other.requests == []
+
+
+async def test_no_api_and_no_token_server_is_followed_to_another_server(
+    server: HttpServer,
+) -> None:
+    async with HttpServer() as other:
+        away = Says("", 307, {"Location": f"{other.url}/token"})
+        signed = {"username": "client", "password": SENDABLE["plain"]}
+        oauth = {**signed, "auth_method": "oauth", "token_url": f"{server.url}/token"}
+        for config in (oauth, {**signed, "auth_method": "basic"}):
+            invoker = HttpInvoker.from_config(
+                {"base_url": server.url, "egress_allow": LOCAL, **config}
+            )
+            server.script(away, away)
+            with pytest.raises(InvokerError, match="307"):
+                await invoker.invoke("{}", replace(STEP, request=RequestParts("x")))
+            with pytest.raises(InvokerError, match="307"):
+                await invoker.call(TOOL, {}, STEP)
+            await invoker.close()
+        assert len(server.requests) == 4
+        assert other.requests == []
+
+
 def test_masking_is_quick_and_leaves_the_rest_as_it_is() -> None:
     mask = SecretMask(CANARIES.values())
     text = "".join(f"{secret} word " for secret in CANARIES.values()) * 20
