@@ -1,12 +1,16 @@
 """Secrets of a release that knew no hosts may go on being sent where they are sent."""
 
+import json
+
 import httpx
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
+from app.access.caller import KeyScope
 from app.db.engine import Database
 from app.db.migrate import scripts
+from tests.support.http import NewKey
 from tests.support.manifests import manifest, many, post, secret
 
 HOSTS = {
@@ -120,3 +124,26 @@ def to(connection: Connection, revision: str) -> None:
         command.upgrade(config, revision)
     else:
         command.downgrade(config, revision)
+
+
+async def test_nobody_gave_a_value_of_which_it_is_not_known_who_did(
+    client: httpx.AsyncClient, database: Database, new_key: NewKey
+) -> None:
+    """Else who made a Secret might point the value of whoever changed it since."""
+    maker = await new_key(user="eve@acme.example", scopes=[KeyScope.WRITE])
+    headers = {"Authorization": f"Bearer {maker.api_key}"}
+    made = many(secret("changed"), secret("kept"))
+    answer = await client.post("/api/v1/cli/apply/", content=made, headers=headers)
+    assert answer.status_code == 200, answer.text
+    await post(client, "apply", secret("changed", "of-another-one"))
+    async with database.engine.connect() as connection:
+        await connection.run_sync(to, "0034")
+    await database.pool.execute("UPDATE secret SET value_by = NULL")
+    async with database.engine.connect() as connection:
+        await connection.run_sync(to, "head")
+
+    for name, status in (("changed", 403), ("kept", 200)):
+        elsewhere = {"type": "openai", "model": "m", "baseUrl": "https://e.example", "apiKey": name}
+        document = json.dumps(manifest("Provider", name, elsewhere))
+        answer = await client.post("/api/v1/cli/apply/", content=document, headers=headers)
+        assert answer.status_code == status, answer.text

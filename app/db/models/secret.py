@@ -14,9 +14,9 @@ class Secret(SQLModel, table=True):
     """`ciphertext` is AES-GCM under key `key_id`, bound to the org, the kind and the name.
 
     `version` is the manifest's `resourceVersion`; it grows with each change. `value_by` is the user
-    who gave the value; null of a release that did not keep it: who made the row. `allowed_hosts` is
-    what the manifest says; `hosts` are those of the connections that were given it, each with the
-    user who did, or null where that was an admin.
+    who gave the value: empty where that is not known, null of a release that did not keep it, then
+    who made the row. `allowed_hosts` is what the manifest says; `hosts` are those of connections
+    that were given it, each with the user who did, or null where that was an admin.
     """
 
     __tablename__ = "secret"

@@ -26,8 +26,8 @@ def host_rule(secret: Secret) -> HostRule:
 
 
 def _giver(secret: Secret) -> str:
-    """The user who gave the value."""
-    return secret.value_by or secret.created_by
+    """The user who gave the value; an empty text if nobody knows."""
+    return secret.created_by if secret.value_by is None else secret.value_by
 
 
 class ConnectionBroker(ResourceBroker[SpecT], Generic[SpecT]):
