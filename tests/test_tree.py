@@ -40,7 +40,7 @@ def test_no_file_is_too_long_to_read() -> None:
 
 # Each stood for what the glossary calls otherwise, and some for many things.
 _OLD_WORDS = re.compile(
-    r"\b(told|Arrived|Incoming|StepRow|Climber|BellWorker|ParentStep|StoredAction|ascent|rung|hears"
+    r"\b(told|Arrived|Incoming|Spent|StepRow|Climber|BellWorker|ParentStep|StoredAction|ascent|rung|hears"
     r"|AWAY|is_away|discreet|wait_in_line|names_of|shown_once)\b"
 )
 

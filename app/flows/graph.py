@@ -116,14 +116,14 @@ class Graph:
         """The JSON of a finished parallel or map; `results` maps child paths to their results."""
 
         # One after the other: as values they take many times as much memory as written out.
-        def written(key: str | int) -> str:
+        def value_of(key: str | int) -> str:
             return _dump(parse_result(results[_join(path, key)]))
 
         node, _ = self.find(path)
         if isinstance(node, Parallel):
-            members = [f"{_dump(key)}: {written(key)}" for key in node.parts]
+            members = [f"{_dump(key)}: {value_of(key)}" for key in node.parts]
             return f"{{{', '.join(members)}}}"
-        return f"[{', '.join(written(index) for index in range(len(results)))}]"
+        return f"[{', '.join(value_of(index) for index in range(len(results)))}]"
 
     def _expand(self, node: Node, path: str, queue: str, scope: StepScope) -> StepPlan:
         inner, queue = _unwrap(node, queue)

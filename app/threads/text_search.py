@@ -48,7 +48,7 @@ _SETTINGS = (
 )
 
 Conditions = Sequence[ColumnElement[bool]]
-Place = tuple[datetime, str]
+Position = tuple[datetime, str]
 
 
 def newest_sessions(caller: Caller, conditions: Conditions, limit: int) -> FromClause:
@@ -108,7 +108,7 @@ async def find_text(
 class _Page:
     """A page of ids; it is whole unless it ends because no more threads were looked into."""
 
-    def __init__(self, rows: Sequence[Place], limit: int, end: Place | None) -> None:
+    def __init__(self, rows: Sequence[Position], limit: int, end: Position | None) -> None:
         self.ids = [row_id for _, row_id in rows[:limit]]
         self.is_whole = len(rows) > limit or end is None
         last = rows[limit - 1] if len(rows) > limit else end
@@ -170,7 +170,7 @@ class _TextSearch:
         # All of them, then sorted: with a limit in sight, newer ones of others might be read first.
         return await self._page(places(threads.cte().prefix_with("MATERIALIZED")), None)
 
-    async def _page(self, query: Select[datetime, str], end: Place | None) -> _Page:
+    async def _page(self, query: Select[datetime, str], end: Position | None) -> _Page:
         rows = (await self._db.exec(query.limit(self._limit + 1))).all()
         return _Page(rows, self._limit, end)
 

@@ -425,8 +425,8 @@ _OF_TENANTS = {
     "paths off the loop": _off(
         "long_paths",
         "app/sessions/turn/planning.py",
-        "await asyncio.to_thread(planned) if graph.selects else planned()",
-        "planned()",
+        "await asyncio.to_thread(make) if graph.selects else make()",
+        "make()",
         "test_the_paths_of_a_plan_are_evaluated_off_the_event_loop",
     ),
     "expressions off the loop": _off(

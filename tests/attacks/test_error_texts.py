@@ -55,7 +55,7 @@ def is_worth_reading(source: str) -> bool:
     return any(mark in source for mark in marks)
 
 
-def told(name: str, body: list[ast.stmt]) -> Iterator[int]:
+def texts_of_errors(name: str, body: list[ast.stmt]) -> Iterator[int]:
     """The lines in which the text of an error goes anywhere but into a log."""
     waiting: list[ast.AST] = [*body]
     while waiting:
@@ -85,5 +85,5 @@ def test_only_errors_of_our_own_are_told_to_clients() -> None:
         ours = own_names(tree)
         for name, body, classes in errors_of(tree):
             if others := [one for one in names_in(classes) if one not in ours | _KNOWN]:
-                found += [f"{place}:{line} {others}" for line in told(name, body)]
+                found += [f"{place}:{line} {others}" for line in texts_of_errors(name, body)]
     assert found == []

@@ -14,6 +14,9 @@ import pytest
 
 import app
 from app.db.engine import Database
+from app.db.models import InvocationStatus, MessageStatus, StepStatus
+from app.enums import ActionStatus, MessageRole
+from app.goals.turn import GoalStatus
 from app.sessions.store.snapshot import SessionHead, Snapshot
 from app.sessions.store.sql import change_sql, message_sql, read_sql, step_sql
 from app.sessions.store.store import FailedInvocation, OverdueInvocation
@@ -141,3 +144,25 @@ def test_every_change_of_a_session_can_write_what_its_statechart_keeps() -> None
         assert len(set(forms.values())) == 32
         for form, statement in forms.items():  # made once, and written to both columns
             assert statement.count("new_chart") == (3 if form.with_chart else 0)
+
+
+_STATUS = re.compile(
+    r"\bstatus\s*(?:=|<>)\s*'(\w+)'|\bstatus IN \(([^)]*)\)|\b(?:closed_as|role)\s*=\s*'(\w+)'"
+)
+
+
+def test_words_that_statements_compare_are_those_of_our_enums() -> None:
+    """A misspelt one would be valid SQL that finds nothing."""
+    known = {
+        word.value
+        for kind in (StepStatus, InvocationStatus, MessageStatus, ActionStatus, GoalStatus)
+        for word in kind
+    } | {role.value for role in MessageRole}
+    compared = {
+        (place, word)
+        for place, statement in statements()
+        for found in _STATUS.finditer(statement)
+        for word in re.findall(r"\w+", " ".join(part or "" for part in found.groups()))
+    }
+    assert len({word for _, word in compared}) > 8
+    assert {(place, word) for place, word in compared if word not in known} == set()

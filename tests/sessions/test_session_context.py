@@ -31,7 +31,7 @@ async def asked(
     return await answered(client, script, model_profile="script", tools=tools, **about)
 
 
-def told(shop: HttpServer) -> list[tuple[Any, Any]]:
+def contexts_sent(shop: HttpServer) -> list[tuple[Any, Any]]:
     """The scope, and the datasets that are shown, as each request says them."""
     return [
         (
@@ -57,7 +57,7 @@ async def test_an_api_is_told_by_headers_that_no_argument_replaces(
     too_long = {"misc_context": {"text": "x" * 5_000}}
     await asked(client, "call look", ["look"], client_context=too_long)
     await asked(client, "call look", ["look"])
-    assert told(shop) == [(SCOPE, ["ds_é"]), (None, None), (None, None)]
+    assert contexts_sent(shop) == [(SCOPE, ["ds_é"]), (None, None), (None, None)]
 
 
 async def test_an_agent_that_is_called_looks_at_what_the_caller_does(
@@ -76,7 +76,7 @@ async def test_an_agent_that_is_called_looks_at_what_the_caller_does(
     script = "call plain\nthen\ncall own\nthen"
     thread = await asked(client, script, agents, **narrow)
     assert [status for status, _ in results(thread)] == ["success", "success"]
-    assert told(shop) == [
+    assert contexts_sent(shop) == [
         ({"end_time": 6}, ["ds_é"]),
         ({"start_time": 5, "end_time": 6}, []),  # each end that is set goes before its template's
     ]

@@ -123,9 +123,9 @@ async def test_a_timer_sends_its_event_once_and_only_while_its_state_is_not_left
 
     for session in (asked, again):
         await polled_until(session, "Closed.")
-    told = [("assistant", text) for text in ("Well?", "Still there 1", "Closed.")]
-    assert await asked.dialogue() == told
-    assert await again.dialogue() == [told[0], *told]
+    texts = [("assistant", text) for text in ("Well?", "Still there 1", "Closed.")]
+    assert await asked.dialogue() == texts
+    assert await again.dialogue() == [texts[0], *texts]
     assert await log_of(client, asked) == [
         ("start: (start) → talk asking, by ann@acme.example", "done"),
         ("remind: talk asking → talk reminded", "done"),

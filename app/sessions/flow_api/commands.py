@@ -163,7 +163,7 @@ async def _status_response(runtime: Runtime, status: PollStatus) -> dict[str, An
     return response
 
 
-async def _watch(  # noqa: PLR0917 - who asks for what, for how long, for which news
+async def _watch(  # noqa: PLR0917 - who asks for what, for how long, and what counts as a change
     runtime: Runtime,
     caller: Caller,
     key: str,

@@ -30,13 +30,13 @@ async def plan_steps(
         SizeLimitError: what is to be stored of them is too much.
     """
 
-    def planned() -> tuple[StepPlan, list[NewStep]]:
-        made = plan()
-        if above and made.result is not None:  # the chain that would go on ends
-            return made, []
-        return made, new_steps(graph, made, invocation_id, above, max_attempts)
+    def make() -> tuple[StepPlan, list[NewStep]]:
+        planned = plan()
+        if above and planned.result is not None:  # the chain that would go on ends
+            return planned, []
+        return planned, new_steps(graph, planned, invocation_id, above, max_attempts)
 
-    return await asyncio.to_thread(planned) if graph.selects else planned()
+    return await asyncio.to_thread(make) if graph.selects else make()
 
 
 def new_steps(

@@ -33,13 +33,13 @@ class StepSource:
 
     async def render(self, text: str, extra: dict[str, Any] | None = None) -> str:
         """Renders one template; an error says where that is in the flow."""
-        return await self._placed(lambda source: source.render(text, extra))
+        return await self._render(lambda source: source.render(text, extra))
 
     async def render_marked(self, text: str, extra: dict[str, Any] | None = None) -> MarkedText:
         """Renders one template, and says what of the text are values; see `render`."""
-        return await self._placed(lambda source: source.render_marked(text, extra))
+        return await self._render(lambda source: source.render_marked(text, extra))
 
-    async def _placed(self, render: Callable[[RenderSource], Awaitable[TextT]]) -> TextT:
+    async def _render(self, render: Callable[[RenderSource], Awaitable[TextT]]) -> TextT:
         try:
             rendered = await self._read(render)
             text = rendered if isinstance(rendered, str) else rendered.text
@@ -70,11 +70,11 @@ class StepSource:
     async def _read(self, use: Callable[[RenderSource], Awaitable[T]]) -> T:
         async def run(session: Snapshot) -> T:
             self._session = session  # with what is loaded by now
-            return await use(self._of(session))
+            return await use(self._source_of(session))
 
         return await with_stored_values(self._runtime, self._session, run)
 
-    def _of(self, session: Snapshot) -> RenderSource:
+    def _source_of(self, session: Snapshot) -> RenderSource:
         return RenderSource(
             flow=self._flow,
             session_id=session.id,

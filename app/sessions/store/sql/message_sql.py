@@ -57,7 +57,7 @@ WITH RECURSIVE shown AS (
   WHERE ($2::int IS NULL OR s.number < $2)
     AND ($3::int IS NULL OR s.characters + m.characters <= $3)
 )
-, asked AS (
+, newest_question AS (
   SELECT m.idx, m.role, m.content, m.created FROM message m
   WHERE m.session_id = $1 AND m.role = 'user' AND m.idx < (SELECT min(idx) FROM shown)
     AND NOT EXISTS (SELECT 1 FROM shown WHERE role = 'user')
@@ -66,7 +66,7 @@ WITH RECURSIVE shown AS (
 )
 SELECT role, content, created FROM (
   SELECT idx, role, content, created FROM shown
-  UNION ALL SELECT idx, role, content, created FROM asked) h
+  UNION ALL SELECT idx, role, content, created FROM newest_question) h
 ORDER BY idx DESC"""
 DIALOGUE = _DIALOGUE.format(length=_TEXT_LENGTH)
 
