@@ -87,10 +87,10 @@ def _validated(resolved: dict[str, Any], launch: LaunchAgentRequest) -> StartAge
     return request
 
 
-def _with_defaults(variables: list[TemplateVariable], given: Mapping[str, str]) -> dict[str, str]:
+def _with_defaults(variables: list[TemplateVariable], values: Mapping[str, str]) -> dict[str, str]:
     defaults = {v.name: v.default for v in variables if v.default is not None}
     declared = {v.name for v in variables}
-    return defaults | {name: value for name, value in given.items() if name in declared}
+    return defaults | {name: value for name, value in values.items() if name in declared}
 
 
 def _typed(variables: list[TemplateVariable]) -> dict[str, TemplateVariable]:

@@ -25,7 +25,7 @@ async def save_flow(
     description: str | None,
     meta: dict[str, Any] | None = None,
     invokers: Collection[str],
-    taken: Collection[str],
+    reserved_keys: Collection[str],
     keep: RevisionSettings,
 ) -> tuple[FlowRevision, list[FieldError]]:
     """Saves a flow as its next revision, or finds that nothing changed.
@@ -38,7 +38,7 @@ async def save_flow(
         description: what it is for.
         meta: what else its manifest says of it.
         invokers: names that its templates may invoke.
-        taken: keys of flows in code.
+        reserved_keys: keys of flows in code.
         keep: how many of its revisions are kept.
 
     Returns:
@@ -47,7 +47,7 @@ async def save_flow(
     Raises:
         BadRequestError: the flow is wrong; every fault is named with its place.
     """
-    if key in taken:
+    if key in reserved_keys:
         fault: FieldError = {"loc": ["metadata", "name"], "msg": "a flow in code has this key"}
         raise BadRequestError(f"The flow key {key!r} is taken.", errors=[fault])
     findings = await check_flow_async(key, spec, invokers=invokers)

@@ -18,22 +18,22 @@ class Embedded:
         settings: the given ones with the addresses and secrets that were missing; dev mode is on.
     """
 
-    def __init__(self, settings: Settings, data_dir: DataDir, kept: Secrets) -> None:
+    def __init__(self, settings: Settings, data_dir: DataDir, secrets: Secrets) -> None:
         self._postgres: Postgres | None = None
         self._valkey: Valkey | None = None
-        update: dict[str, object] = {"dev": True, "security": _with_secrets(settings, kept)}
+        update: dict[str, object] = {"dev": True, "security": _with_secrets(settings, secrets)}
         if "database_url" not in settings.model_fields_set:
             self._postgres = Postgres(
                 data_dir.path,
-                name=kept.name,
-                password=kept.service_password,
-                superuser_password=kept.postgres_password,
+                name=secrets.name,
+                password=secrets.service_password,
+                superuser_password=secrets.postgres_password,
                 log=data_dir.log("postgres"),
             )
             update["database_url"] = self._postgres.url
         if "redis_url" not in settings.model_fields_set:
             self._valkey = Valkey(
-                data_dir.path, password=kept.redis_password, log=data_dir.log("redis")
+                data_dir.path, password=secrets.redis_password, log=data_dir.log("redis")
             )
             update["redis_url"] = self._valkey.url
         self.settings = settings.model_copy(update=update)
@@ -59,11 +59,11 @@ class Embedded:
         ]
 
 
-def _with_secrets(settings: Settings, kept: Secrets) -> object:
+def _with_secrets(settings: Settings, secrets: Secrets) -> object:
     given = settings.security
     made: dict[str, object] = {
-        "secret_key": SecretStr(kept.secret_key),
-        "encryption_keys": [SecretStr(kept.encryption_key)],
+        "secret_key": SecretStr(secrets.secret_key),
+        "encryption_keys": [SecretStr(secrets.encryption_key)],
     }
     missing = {name: value for name, value in made.items() if name not in given.model_fields_set}
     return given.model_copy(update=missing)

@@ -22,16 +22,18 @@ _AGENT: dict[str, Any] = {
 }
 
 
-async def ensure_key(settings: Settings, base_url: str, data_dir: DataDir, kept: Secrets) -> None:
+async def ensure_key(
+    settings: Settings, base_url: str, data_dir: DataDir, secrets: Secrets
+) -> None:
     """Keeps an admin key of org "dev" that the running API accepts; makes one if there is none."""
-    if kept.api_key and await _is_accepted(base_url, kept.api_key):
+    if secrets.api_key and await _is_accepted(base_url, secrets.api_key):
         return
     async with Database.open(settings.database_url) as database, database.transaction() as db:
         created = await create_key(
             db, settings, org="dev", user="dev@localhost", description="statewright dev"
         )
-    kept.api_key, kept.org_id = created.api_key, created.org_id
-    data_dir.keep(kept)
+    secrets.api_key, secrets.org_id = created.api_key, created.org_id
+    data_dir.keep(secrets)
 
 
 async def ensure_example(base_url: str, api_key: str) -> str:

@@ -44,7 +44,7 @@ async def save(
             spec,
             description=None,
             invokers=invokers,
-            taken=frozenset(),
+            reserved_keys=frozenset(),
             keep=api.state.settings.revisions,
         )
 

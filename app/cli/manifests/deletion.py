@@ -74,13 +74,13 @@ def check_all(
     return missing
 
 
-def _delete(client: Client, named: Named, *, dry_run: bool = False) -> ServiceError | None:
+def _delete(client: Client, resource: Named, *, dry_run: bool = False) -> ServiceError | None:
     """Why it cannot be deleted now; None if it was, or would be.
 
     Raises:
         ServiceError: it never can.
     """
-    kind, name = named
+    kind, name = resource
     query: dict[str, str | int] = {"name": name}
     if dry_run:
         query["dry_run"] = "true"

@@ -39,21 +39,21 @@ _BETWEEN_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 @lru_cache(maxsize=16)
-def load_package(package: str, taken: frozenset[str] = frozenset()) -> dict[str, Flow]:
+def load_package(package: str, reserved_keys: frozenset[str] = frozenset()) -> dict[str, Flow]:
     """The flows of a package by key: each `SessionModel` in it that has a `machine`.
 
     All its modules are imported, and its other `VersionedModel`s registered for secondary stores.
 
     Args:
         package: its name, as in an import.
-        taken: keys that are in use already.
+        reserved_keys: keys that are in use already.
 
     Raises:
         FlowPackageError: something is wrong with it; the text names every fault.
     """
     findings = Findings()
     modules = list(_modules(package, findings))
-    loader = _Loader(findings, taken, fingerprint(modules[0]) if modules else "")
+    loader = _Loader(findings, reserved_keys, fingerprint(modules[0]) if modules else "")
     for module in modules:
         loader.take(module)
     if not loader.flows and not findings.errors:
@@ -66,10 +66,10 @@ def load_package(package: str, taken: frozenset[str] = frozenset()) -> dict[str,
 class _Loader:
     """Takes the flows and the stored models of modules, one module after the other."""
 
-    def __init__(self, findings: Findings, taken: frozenset[str], fingerprint: str) -> None:
+    def __init__(self, findings: Findings, reserved_keys: frozenset[str], fingerprint: str) -> None:
         self.flows: dict[str, Flow] = {}
         self._findings = findings
-        self._taken = taken
+        self._reserved_keys = reserved_keys
         self._fingerprint = fingerprint
         self._owners: dict[str, str] = {}
         self._folders: dict[Path, TemplateFolder] = {}
@@ -120,7 +120,7 @@ class _Loader:
             self._findings.error(loc, f"key {key!r} does not match {FLOW_KEY_PATTERN}")
         elif key in RESERVED_KEYS:
             self._findings.error(loc, f"key {key!r} is reserved")
-        elif key in self._taken:
+        elif key in self._reserved_keys:
             self._findings.error(loc, f"key {key!r} is taken by a flow of the product")
         elif self._owners.setdefault(key, _name(model)) != _name(model):
             self._findings.error(loc, f"key {key!r} is taken by {self._owners[key]}")

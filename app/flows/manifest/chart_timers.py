@@ -31,7 +31,7 @@ def check_timers(
     chart: Chart,
     templates: Mapping[str, Template | None],
     endings: Mapping[str, str],
-    found: Findings,
+    findings: Findings,
 ) -> None:
     """Checks that timers are of states that wait for somebody, and send what is taken there.
 
@@ -39,26 +39,26 @@ def check_timers(
         chart: the statechart.
         templates: by state.
         endings: the events that end invocations, with a state of which each does.
-        found: where faults go.
+        findings: where faults go.
     """
     states = [state for state in chart.states.values() if state.timers]
     if sum(len(state.timers) for state in states) > MAX_PER_FLOW:
-        found.error(states[0].loc, f"a flow has at most {MAX_PER_FLOW} timers")
+        findings.error(states[0].loc, f"a flow has at most {MAX_PER_FLOW} timers")
     for leaf in chart.leaves():
         if sum(len(state.timers) for state in leaf.line()) > MAX_PENDING:
-            found.error(leaf.loc, f"more than {MAX_PENDING} timers would run in it")
+            findings.error(leaf.loc, f"more than {MAX_PENDING} timers would run in it")
     for state in states:
         template = templates.get(state.id)
         if state.final:
-            found.error((*state.loc, "after"), "a final state has no timers")
+            findings.error((*state.loc, "after"), "a final state has no timers")
         elif template is not None and not isinstance(template, Render):
             reason = f"state {state.id!r} is left when its invocation ends"
-            found.error((*state.loc, "after"), f"{reason}; give its template a `timeout`")
+            findings.error((*state.loc, "after"), f"{reason}; give its template a `timeout`")
         else:
-            _check_events(state, endings, found)
+            _check_events(state, endings, findings)
 
 
-def _check_events(state: ChartState, endings: Mapping[str, str], found: Findings) -> None:
+def _check_events(state: ChartState, endings: Mapping[str, str], findings: Findings) -> None:
     taken = {event for leaf in state.leaves() for event in leaf.events()}
     for timer in state.timers:
         if timer.event in endings:
@@ -71,7 +71,7 @@ def _check_events(state: ChartState, endings: Mapping[str, str], found: Findings
             )
         else:
             continue
-        found.error(timer.loc, reason)
+        findings.error(timer.loc, reason)
 
 
 def _entries(findings: Findings, value: object, loc: Loc) -> Iterator[tuple[Any, Any, Loc, Loc]]:

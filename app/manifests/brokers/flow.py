@@ -202,7 +202,7 @@ spec:
                 description=description,
                 meta=stored,
                 invokers={*BUILT_IN, *providers},
-                taken=context.runtime.catalog.keys_in_code,
+                reserved_keys=context.runtime.catalog.keys_in_code,
                 keep=context.runtime.settings.revisions,
             )
         unserved = await unserved_queues(context, manifest.spec.templates)

@@ -22,10 +22,10 @@ def entry_of(entry: Entry, applied: Applied, *, dry_run: bool) -> Entry:
     return entry.about(applied.kind, applied.name, detail)
 
 
-def pruned_entry(caller: Caller, named: Named, *, dry_run: bool) -> Entry:
+def pruned_entry(caller: Caller, resource: Named, *, dry_run: bool) -> Entry:
     """The journal entry of a resource that was pruned."""
     detail = {"operation": "pruned"} | ({"dryRun": True} if dry_run else {})
-    return Entry(caller, "delete", *named, detail)
+    return Entry(caller, "delete", *resource, detail)
 
 
 def applied_answer(

@@ -65,10 +65,10 @@ async def prune(context: Context, what: Prune, declared: Collection[Named]) -> l
     return deleted
 
 
-async def _delete(context: Context, broker: AnyBroker, named: Named) -> None:
+async def _delete(context: Context, broker: AnyBroker, resources: Named) -> None:
     try:
         with suppress(NotFoundError):  # another request was faster
-            await broker.delete(context, named[1])
+            await broker.delete(context, resources[1])
     except ConflictError as error:
         error.detail = f"It cannot be pruned: {error.detail}"
         raise

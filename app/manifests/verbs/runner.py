@@ -108,9 +108,9 @@ class VerbRunner:
                     data = await verb(self.context(db, caller, dry_run=dry_run), broker)
                 entry.detail |= {"dryRun": True} if dry_run else {}
                 db.add(entry.row(_OK))
-                given = verb_answer(entry, data)
-                await self.keep_answer(db, keyed, given)
-            return given
+                answer = verb_answer(entry, data)
+                await self.keep_answer(db, keyed, answer)
+            return answer
 
     async def answered_before(
         self, db: AsyncSession, keyed: KeyedRequest | None
@@ -128,11 +128,11 @@ class VerbRunner:
         return None if kept is None else VerbAnswer(**orjson.loads(kept.text))
 
     async def keep_answer(
-        self, db: AsyncSession, keyed: KeyedRequest | None, given: VerbAnswer
+        self, db: AsyncSession, keyed: KeyedRequest | None, answer: VerbAnswer
     ) -> None:
         """Keeps the answer of a request, if it has a key, in the transaction that did it."""
         if keyed is not None:
-            kept = KeptAnswer(_OK, orjson.dumps(given).decode())
+            kept = KeptAnswer(_OK, orjson.dumps(answer).decode())
             await self.runtime.answers.keep(db, keyed, kept)
 
     async def report(

@@ -102,11 +102,11 @@ class ManifestService:
             await verbs.keep_answer(db, keyed, answered(applied))
         if dry_run:
             return answered(applied)
-        given = answered(await apply.follow_up(context, documents, applied))
+        answer = answered(await apply.follow_up(context, documents, applied))
         if keyed is not None:
             async with verbs.runtime.database.transaction() as db:
-                await verbs.keep_answer(db, keyed, given)  # with what was found elsewhere
-        return given
+                await verbs.keep_answer(db, keyed, answer)  # with what was found elsewhere
+        return answer
 
     async def describe(self, caller: Caller, kind: str, name: str) -> VerbAnswer:
         """The manifest of a resource; it can be applied as it is."""
