@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -28,6 +28,7 @@ from app.invokers.web.request_parts import RequestParts, query_texts, split_quer
 from app.invokers.web.secret_texts import SecretMask
 from app.invokers.web.statuses import status_error
 from app.invokers.web.tool_request import BODILESS, ToolRequest, about_headers, tool_request
+from app.kit.concurrency.off_loop import LIGHT_BYTES, off_loop
 from app.kit.invalid import InvalidValueError
 from app.kit.storable import clean_text, text_fault
 
@@ -69,8 +70,8 @@ class HttpInvoker(ToolInvoker):
         response = await self._send(content, context)
         if response.status_code == httpx2.codes.UNAUTHORIZED and self._tokens.forget():
             response = await self._send(content, context)  # the token was withdrawn early
-        self._refuse_failure(response, context.request)
-        text = self._of_answers().text(self._text(response))
+        await self._refuse_failure(response, context.request)
+        text = await _off_loop(self._of_answers().text, self._text(response))
         await context.emit(text)
         return text
 
@@ -83,9 +84,11 @@ class HttpInvoker(ToolInvoker):
         if response.status_code == httpx2.codes.UNAUTHORIZED and self._tokens.forget():
             response, body = await self._request(asked, context)  # the token was withdrawn early
         text = answer_text(response, body)
+        mask = self._of_answers() if response.is_success else self._of_errors(asked.headers)
+        masked = await _off_loop(lambda text: _masked(text, mask, body), text)
         if response.is_success:
-            return tool_payload(_masked(text, self._of_answers(), body), tool.on_large_result)
-        clean = clean_text(_masked(text, self._of_errors(asked.headers), body))
+            return tool_payload(masked, tool.on_large_result)
+        clean = clean_text(masked)
         said = f"the API answered {response.status_code}: {clean[:_MAX_ERROR]}"
         raise status_error(said, response.status_code, response.headers)
 
@@ -180,14 +183,13 @@ class HttpInvoker(ToolInvoker):
             case HttpAuth.NONE:
                 return {}
 
-    def _refuse_failure(self, response: httpx2.Response, asked: RequestParts) -> None:
+    async def _refuse_failure(self, response: httpx2.Response, asked: RequestParts) -> None:
         status = response.status_code
         if response.is_success:
             return
-        clean = clean_text(self._of_errors(asked.headers).text(response.text))
-        raise status_error(
-            f"the API answered {status}: {clean[:_MAX_TEXT]}", status, response.headers
-        )
+        masked = await _off_loop(self._of_errors(asked.headers).text, response.text)
+        said = f"the API answered {status}: {clean_text(masked)[:_MAX_TEXT]}"
+        raise status_error(said, status, response.headers)
 
     def _text(self, response: httpx2.Response) -> str:
         if text_fault(response.text) is not None:
@@ -206,6 +208,11 @@ class HttpInvoker(ToolInvoker):
         own = map(plain, self._config.headers.values())
         secrets = (*self._config.secrets(), *self._tokens.known(), *own, *asked.values())
         return SecretMask.of_errors(secrets)
+
+
+async def _off_loop(mask: Callable[[str], str], text: str) -> str:
+    """The masked text: a long one is searched for each secret, which takes a while."""
+    return await off_loop(lambda: mask(text), heavy=len(text) > LIGHT_BYTES)
 
 
 def _masked(text: str, mask: SecretMask, body: bytes) -> str:

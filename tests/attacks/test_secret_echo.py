@@ -224,6 +224,19 @@ def test_masking_is_quick_and_leaves_the_rest_as_it_is() -> None:
         assert mask.text(hostile) == hostile
 
 
+async def test_a_long_answer_is_masked_beside_the_event_loop(server: HttpServer) -> None:
+    """All else waits for the loop, and an answer may be searched for many secrets."""
+    headers = {f"X-Key-{number}": f"{SENDABLE['plain']}-{number:02}" for number in range(50)}
+    invoker = HttpInvoker.from_config(
+        {"base_url": server.url, "egress_allow": LOCAL, "headers": headers}
+    )
+    server.script(Says("word " * 300_000))
+    began = time.thread_time()
+    await invoker.invoke("{}", replace(STEP, request=RequestParts("x")))
+    assert time.thread_time() - began < 0.15
+    await invoker.close()
+
+
 @pytest.mark.parametrize("secret", ['"<&/\\' * 800, "a" * 4_000, "ab" * 2_000])
 @pytest.mark.parametrize(("before", "behind"), [("", "x"), ("x", ""), ("", "")])
 def test_a_stream_that_repeats_a_secret_without_end_is_masked_quickly(

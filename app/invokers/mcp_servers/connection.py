@@ -43,6 +43,7 @@ from app.invokers.mcp_servers.wire import Wire
 from app.invokers.tool import ServerTool, tool_payload
 from app.invokers.web.http_client import guarded_client
 from app.invokers.web.secret_texts import SecretMask
+from app.kit.concurrency.off_loop import LIGHT_BYTES, off_loop
 from app.kit.storable import clean_text
 
 KEY = "statewright/idempotency-key"
@@ -91,7 +92,8 @@ class McpConnection:
         text = content_text(result.content, result.structured_content, self._answers)
         if result.is_error:
             raise InvokerError(f"the tool failed: {self._error_text(text)}")
-        return tool_payload(self._answers.text(text), tool.on_large_result)
+        masked = await off_loop(lambda: self._answers.text(text), heavy=len(text) > LIGHT_BYTES)
+        return tool_payload(masked, tool.on_large_result)
 
     async def tools(self, names: frozenset[str] | None, seconds: float) -> list[ListedTool]:
         """The tools that the server offers.
