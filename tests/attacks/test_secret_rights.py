@@ -204,6 +204,26 @@ async def test_a_host_that_was_noted_before_does_not_get_the_value_of_another(
     assert await hosts(client) == ["api.example.com:443"]
 
 
+async def test_a_secret_that_is_made_anew_inherits_nothing(
+    by: dict[str, Apply], client: httpx.AsyncClient, database: Database, settings: Settings
+) -> None:
+    """Nor do the connections that a former one of its name was sent by."""
+    await applied(by["admin"](secret(value=VALUE), connection("ApiConnection", GOOD)))
+    said = await refused(by["writer"](verb="delete/Secret", name="key"), 409)
+    assert said == "Secret 'key' is used by ApiConnection used."
+    for kind, name in (("ApiConnection", "used"), ("Secret", "key")):
+        assert (await by["writer"](verb=f"delete/{kind}", name=name)).status_code == 200
+    trap = connection("ApiConnection", EVIL)
+    await applied(by["writer"](secret(value="of-the-writer"), trap))
+    await applied(by["admin"](secret(value=VALUE)))
+
+    assert await hosts(client) == []
+    with pytest.raises(InvokerError, match=r"may not be sent to evil\.example:443"):
+        await resolved(database, settings)
+    await refused(by["writer"]({**trap, "metadata": {"name": "another"}}))
+    await refused(by["other"]({**connection("ApiConnection", GOOD), "metadata": {"name": "third"}}))
+
+
 async def test_the_rules_of_a_secret_are_not_a_writers_to_change(
     client: httpx.AsyncClient, by: dict[str, Apply]
 ) -> None:

@@ -206,8 +206,10 @@ def _shown(expiry: datetime | None, hosts: list[str] | None, usable_by: str) -> 
 
 
 def _require_giver(context: Context, row: Secret) -> None:
-    if not may_point(context, row):
-        raise ForbiddenError(
-            f"Changing where Secret {row.name!r} may be sent, or who may use it, needs an API key "
-            "with scope 'admin', or one of who gave its value."
-        )
+    if may_point(context, row):
+        return
+    text = (
+        f"Changing where Secret {row.name!r} may be sent, or who may use it, needs an API key with "
+        "scope 'admin', or one of who gave its value"
+    )
+    raise ForbiddenError(f"{text}.", errors=[{"loc": ["spec", "config"], "msg": text}])
