@@ -116,7 +116,9 @@ class TurnGoals(BaseModel):
             for number, one in enumerate(self.goals, 1)
         ]
         rule = "The turn is not done before each of these goals is achieved by its tool."
-        return "\n\n".join(["<goals>", rule, *parts, "</goals>"])
+        # What was declared does not end the block.
+        text = "\n\n".join([rule, *parts]).replace("</goals", "<\\/goals")
+        return f"<goals>\n\n{text}\n\n</goals>"
 
 
 @dataclass(slots=True)

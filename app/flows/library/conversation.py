@@ -84,7 +84,8 @@ def _with_context(messages: list[ChatMessage], context: Mapping[str, Any]) -> li
 
     So a provider's cache of the conversation stays good.
     """
-    text = json.dumps(context, ensure_ascii=False)
+    # Nothing in it ends the block.
+    text = json.dumps(context, ensure_ascii=False).replace("<", "\\u003c")
     note = ChatMessage("user", f"<context>\n{text}\n</context>", notice=True)
     index = _last_of_user(messages)
     return messages if index == len(messages) else [*messages[:index], note, *messages[index:]]
