@@ -14,6 +14,7 @@ from app.invokers.chat_models.config import LlmConfig
 from app.invokers.invoker import InvokerError
 from app.invokers.web.hosts import check_host, host_of, is_host
 from app.kit.invalid import InvalidValueError
+from app.manifests.brokers.bases.connection import MAX_NOTED
 from app.manifests.connections import ManifestConnections
 from app.settings import Settings
 from tests.support.http import NewKey
@@ -278,6 +279,20 @@ async def test_a_secret_for_admins_stays_at_its_place(by: dict[str, Apply]) -> N
     bearer["spec"]["connection"]["timeout"] = 5
     await applied(by["writer"](bearer))
     await applied(by["admin"](header))
+
+
+async def test_the_hosts_that_are_learned_are_bounded(
+    by: dict[str, Apply], database: Database, client: httpx.AsyncClient
+) -> None:
+    """Each step that sends the Secret reads them."""
+    await applied(by["writer"](secret(value=VALUE), connection("Provider", GOOD)))
+    noted = {f"x{number}.example:443": None for number in range(MAX_NOTED)}
+    await database.pool.execute("UPDATE secret SET hosts = $1", noted)
+    answer = await by["writer"](connection("Provider", EVIL))
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["loc"] == ["spec", "apiKey"]
+    assert await hosts(client) == sorted(noted)
+    await applied(by["writer"](connection("Provider", "https://x0.example")))
 
 
 async def test_a_trial_tells_nobody_what_a_value_is(by: dict[str, Apply]) -> None:

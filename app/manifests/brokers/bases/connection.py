@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, Generic
+from typing import Any, Generic, NoReturn
 
 from sqlmodel import col, select
 from typing_extensions import override
@@ -16,6 +16,7 @@ from app.manifests.context import Context
 from app.manifests.model.envelope import Envelope, Manifest, SpecT, bad_manifest
 from app.manifests.model.secret_hosts import HostRule, Uses, secret_uses
 
+MAX_NOTED = 100  # hosts of a Secret that are learned: each step that sends it reads them
 # What of a connection says how it sends its Secrets, beside where it names them.
 _SENT_BY = ("type", "baseUrl", "authMethod", "tokenUrl", "url")
 
@@ -59,12 +60,16 @@ class ConnectionBroker(ResourceBroker[SpecT], Generic[SpecT]):
     @override
     async def check_applied(self, context: Context, manifest: Manifest[SpecT]) -> None:
         """Notes the hosts that the caller vouches for, also where nothing else was changed."""
-        uses = self._uses(self.normal_spec(manifest))
+        spec = self.normal_spec(manifest)
+        uses, named = self._uses(spec), self._named(spec)
         for secret in await _secrets(context, uses):
             rule, hosts = host_rule(secret), uses[secret.name]
             if rule.declared is None and may_point(context, secret) and rule.outside(hosts):
                 by = None if context.caller.has(KeyScope.ADMIN) else context.caller.user_id
-                secret.hosts = {**secret.hosts, **dict.fromkeys(rule.outside(hosts), by)}
+                noted = {**secret.hosts, **dict.fromkeys(rule.outside(hosts), by)}
+                if len(noted) > MAX_NOTED:
+                    _refuse_more(secret, next(iter(named[secret.name])))
+                secret.hosts = noted
         await context.db.flush()
 
     def _uses(self, spec: dict[str, Any]) -> Uses:
@@ -125,6 +130,14 @@ def _check_use(context: Context, secret: Secret, hosts: frozenset[str], place: L
     if rule.declared is not None:
         msg = f"the allowedHosts of Secret {secret.name!r} do not name {outside[0]}"
         raise bad_manifest([{"loc": ["spec", *place], "msg": msg}])
+
+
+def _refuse_more(secret: Secret, place: Loc) -> NoReturn:
+    msg = (
+        f"Secret {secret.name!r} was pointed at {MAX_NOTED} hosts already: name those that it is "
+        "for in its allowedHosts"
+    )
+    raise bad_manifest([{"loc": ["spec", *place], "msg": msg}])
 
 
 def _forbidden(place: Loc, text: str) -> ForbiddenError:
