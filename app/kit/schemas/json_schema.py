@@ -1,10 +1,12 @@
 """JSON Schemas (2020-12) that clients send, and values that are checked against them."""
 
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
 
 from app.kit.invalid import InvalidValueError
+from app.kit.schemas.pattern_work import KEY_PATTERNS, PatternWork, chars_of, check_keys
 from app.kit.schemas.schema_cost import TooMuchWorkError, check_work
 from app.kit.storable import Limits, NotStorableError, check_json
 
@@ -13,8 +15,11 @@ MAX_FAULTS = 20
 _MAX_TEXT = 300
 _NESTED: list[Any] = [[[[]]]]  # what any schema must be able to check something like
 _LIMITS = Limits(depth=40, values=10_000, chars=MAX_CHARS)
-# Bounds the automaton that a pattern becomes; its engine is linear in the text.
-_PATTERNS = jsonschema_rs.RegexOptions(size_limit=1_000_000, dfa_size_limit=1_000_000)
+# By the work of a check and the characters of the value, all of which each fault may quote: with so
+# much, faults take 100 MB.
+_MOST_QUOTED = 1_000_000_000
+_NOT_CHECKED = "is too large, or nests too deep, to be checked against this schema"
+_NOT_TOLD = "does not fit the schema, and is too large for its faults to be listed"
 
 
 def check_schema(schema: dict[str, Any], *, of_object: bool = True) -> None:
@@ -33,7 +38,9 @@ def check_schema(schema: dict[str, Any], *, of_object: bool = True) -> None:
         raise InvalidValueError(f"the schema is not usable: {error}") from None
     if of_object and schema.get("type", "object") != "object":
         raise InvalidValueError("the schema must be that of an object")
-    _validator(schema)
+    work = PatternWork()
+    _validator(schema, work)
+    work.check_patterns()
     try:
         check_work(schema, _NESTED)
     except TooMuchWorkError:
@@ -56,23 +63,35 @@ def schema_faults(schema: dict[str, Any], value: object) -> list[str]:
 
 def schema_findings(schema: dict[str, Any], value: object) -> list[tuple[list[str | int], str]]:
     """The same faults, each with its place: keys and indexes from the outside in."""
+    patterns = PatternWork()
     try:
-        check_work(schema, value)
-    except TooMuchWorkError:
-        return [([], "is too large, or nests too deep, to be checked against this schema")]
-    findings: list[tuple[list[str | int], str]] = []
-    for error in _validator(schema).iter_errors(value):
-        text = error.message if len(error.message) <= _MAX_TEXT else f"{error.message[:_MAX_TEXT]}…"
-        findings.append((list(error.instance_path), text))
-        if len(findings) == MAX_FAULTS:
-            break
-    return findings
+        work = check_work(schema, value)
+        check_keys(schema, value)
+        validator = _validator(schema, patterns)
+        fits = validator.is_valid(value)
+    except InvalidValueError:  # too much work; of an earlier release, also a larger pattern
+        return [([], _NOT_CHECKED)]
+    if patterns.exceeded:
+        return [([], _NOT_CHECKED)]
+    if fits:
+        return []
+    if work * chars_of(value) > _MOST_QUOTED:
+        return [([], _NOT_TOLD)]
+    errors = islice(validator.iter_errors(value), MAX_FAULTS)
+    return [(list(error.instance_path), _cut(error.message)) for error in errors]
 
 
-def _validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
+
+
+def _validator(schema: dict[str, Any], patterns: PatternWork) -> jsonschema_rs.Draft202012Validator:
     try:
         return jsonschema_rs.Draft202012Validator(
-            schema, pattern_options=_PATTERNS, retriever=_refuse
+            schema,
+            pattern_options=KEY_PATTERNS,
+            retriever=_refuse,
+            keywords={"pattern": patterns.keyword()},
         )
     except jsonschema_rs.ValidationError as error:
         raise InvalidValueError(f"it is no JSON Schema: {_reason(error)}") from None

@@ -28,7 +28,12 @@ _Key: TypeAlias = tuple[type, str | int | None]
 _EACH_MEMBER: _Key = (dict, None)
 _EACH_ITEM: _Key = (list, None)
 
-MAX_VISITS = 10_000_000  # a validator makes about so many in a second
+# What a validator does in half a second, in units of 50 ns.
+MAX_WORK = 10_000_000
+_LOOK = 8  # of one part at one value
+_MULTIPLE = 500  # of a number: it is divided with all its digits
+_NAME = 1  # of a text that is compared with another
+_VALUE = 50  # of any other value
 _MOST_SUMS = 300_000  # of the estimate itself
 
 
@@ -36,13 +41,16 @@ class TooMuchWorkError(InvalidValueError):
     """What is asked of a validator would take it too long."""
 
 
-def check_work(schema: Schema, value: object, most: int = MAX_VISITS) -> None:
+def check_work(schema: Schema, value: object, most: int = MAX_WORK) -> int:
     """Refuses to have a value checked that parts of a schema would look at too often.
 
     Args:
         schema: a JSON Schema.
         value: what is to be checked against it.
-        most: how often they may look at the value, and at what is within it.
+        most: how much work it may be.
+
+    Returns:
+        How much it is at the most.
 
     Raises:
         TooMuchWorkError: they might look more often; or for ever, since a part leads to itself
@@ -51,9 +59,11 @@ def check_work(schema: Schema, value: object, most: int = MAX_VISITS) -> None:
     levels = _levels(value)
     parts, refers = _size(schema)
     if not refers and parts * sum(levels) <= most:
-        return
-    if _Parts(schema).visits(levels) > most:
+        return parts * sum(levels)
+    work = _Parts(schema).work(levels)
+    if work > most:
         raise TooMuchWorkError
+    return work
 
 
 def _levels(value: object) -> list[int]:
@@ -66,15 +76,28 @@ def _levels(value: object) -> list[int]:
 
 
 def _size(schema: Schema) -> tuple[int, bool]:
-    """How many parts a schema has at the most, and whether they refer to each other."""
-    parts, refers = 0, False
+    """The work of all parts of a schema at one value, and whether they refer to each other."""
+    work, refers = 0, False
     level: list[Any] = [schema]
     while level:
         objects = [one for one in level if isinstance(one, dict)]
-        parts += len(objects)
+        work += sum(map(_work_of, objects))
         refers = refers or any(word in one for one in objects for word in _REFERENCES)
         level = [inner for one in level for inner in _inner(one)]
-    return parts, refers
+    return work, refers
+
+
+def _work_of(part: Schema) -> int:
+    """The work of one part at one value, without that of the parts within it."""
+    work = _LOOK + _MULTIPLE * ("multipleOf" in part)
+    for word in ("enum", "required"):
+        if isinstance(listed := part.get(word), list):
+            work += sum(_NAME if isinstance(one, str) else _VALUE for one in listed)
+    if isinstance(dependent := part.get("dependentRequired"), dict):
+        work += sum(
+            _VALUE + len(one) * _NAME for one in dependent.values() if isinstance(one, list)
+        )
+    return work
 
 
 def _inner(value: object) -> Iterator[Any]:
@@ -93,6 +116,7 @@ class _Parts:
         self._named: dict[str, list[int]] = {}
         self._number("#", schema)
         self._sums = 0
+        self._works = [_work_of(part) for part in self._parts]
         self._same = [list(self._same_value(part)) for part in self._parts]
         self._within = [self._within_value(part) for part in self._parts]
         # By part: all that look at a value because it does.
@@ -181,16 +205,19 @@ class _Parts:
                         done.append(part)
         return done
 
-    def visits(self, levels: list[int]) -> int:
-        """How often parts look at values at the most, of which there are so many at each level."""
-        visits, total = self._spreads[0], 0
+    def work(self, levels: list[int]) -> int:
+        """The work of all parts at the most, at values of which there are so many at each level."""
+        visits, work = self._spreads[0], 0
         for depth, values in enumerate(levels):
-            total += values * visits.total()
+            work += values * self._work_at_one(visits)
             following = self._next(visits) if depth + 1 < len(levels) else visits
             if following == visits:
-                return total + sum(levels[depth + 1 :]) * visits.total()
+                return work + sum(levels[depth + 1 :]) * self._work_at_one(visits)
             visits = following
-        return total
+        return work
+
+    def _work_at_one(self, visits: Visits) -> int:
+        return sum(times * self._works[part] for part, times in visits.items())
 
     def _next(self, visits: Visits) -> Visits:
         """The visits of a value within, whichever key leads to it."""
