@@ -1,4 +1,4 @@
-"""Answers that come whole from servers that are nearly compatible, and what these are sent back."""
+"""Answers of servers that are nearly compatible, mostly whole, and what these are sent back."""
 
 import json
 from collections.abc import AsyncIterator
@@ -29,11 +29,14 @@ async def server() -> AsyncIterator[OpenAiServer]:
 
 @pytest.fixture
 async def llm(server: OpenAiServer) -> AsyncIterator[LlmInvoker]:
-    config = {"provider": "openai", "base_url": server.base_url, "model": "m", "api_key": "k"}
-    allowed = {"egress_allow": ["127.0.0.0/8"], "stream": False}
-    invoker = LlmInvoker.from_config(config | allowed)
+    invoker = connected(server, stream=False)
     yield invoker
     await invoker.close()
+
+
+def connected(server: OpenAiServer, *, stream: bool) -> LlmInvoker:
+    config = {"provider": "openai", "base_url": server.base_url, "model": "m", "api_key": "k"}
+    return LlmInvoker.from_config(config | {"egress_allow": ["127.0.0.0/8"], "stream": stream})
 
 
 async def asked(llm: LlmInvoker, *messages: ChatMessage) -> Answer:
@@ -96,6 +99,30 @@ async def test_what_is_no_answer_was_counted_too(
     with pytest.raises(TransientInvokerError) as caught:
         await asked(llm)
     assert caught.value.usage == Usage(7, 3)
+
+
+@pytest.mark.parametrize(
+    ("calls", "read"),
+    [
+        ({"a": 1}, []),
+        (5, []),
+        ([None], []),
+        ([{"index": 0, "id": "c", "function": None}], []),
+        ([{"index": 0, "id": "c", "function": {"name": 5, "arguments": "{}"}}], []),
+        ([{"id": 5, "function": {"name": "f", "arguments": {"a": 1}}}], [("f", {"a": 1})]),
+        ([{"id": "c", "function": {"name": "f", "arguments": "{}"}}] * 2, [("f", {})] * 2),
+    ],
+)
+async def test_a_stream_is_read_as_far_as_it_can_be(
+    server: OpenAiServer, calls: Any, read: list[Any]
+) -> None:
+    said = {"content": "Hello.", "tool_calls": calls}
+    server.default = Reply(message_body=said, usage=(7, 3, 0))
+    llm = connected(server, stream=True)
+    answer = await asked(llm)
+    await llm.close()
+    assert [(call.name, call.arguments) for call in answer.calls] == read
+    assert (answer.text, answer.usage) == ("Hello.", Usage(7, 3))
 
 
 async def test_a_failure_is_sent_with_its_text_once(server: OpenAiServer, llm: LlmInvoker) -> None:

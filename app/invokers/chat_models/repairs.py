@@ -34,7 +34,8 @@ def repaired_answer(answer: dict[str, Any]) -> dict[str, Any]:
 def repaired_event(data: bytes) -> bytes:
     """The data of one event of a stream, likewise; as it is where nothing is amiss."""
     if b'"choices"' in data:
-        return _first_choice(data) if _OTHER_CHOICE.search(data) else data
+        data = _first_choice(data) if _OTHER_CHOICE.search(data) else data
+        return _readable_calls(data) if b'"tool_calls"' in data else data
     if b'"message_' not in data or b'"usage"' in data:
         return data
     event = _parse(data)
@@ -83,6 +84,34 @@ def _first_choice(data: bytes) -> bytes:
         return data
     first = [c for c in choices if not isinstance(c, dict) or not c.get("index")]
     return json.dumps(event | {"choices": first}).encode()
+
+
+def _readable_calls(data: bytes) -> bytes:
+    event = _parse(data)
+    choices = event.get("choices")
+    for choice in choices if isinstance(choices, list) else []:
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        if isinstance(delta, dict) and (calls := delta.get("tool_calls")) is not None:
+            listed = calls if isinstance(calls, list) else []
+            delta["tool_calls"] = [_piece(call) for call in listed]
+    return json.dumps(event).encode()
+
+
+def _piece(call: Any) -> dict[str, Any]:
+    """A piece of a call in a stream; what of it cannot be read is not there."""
+    given = call if isinstance(call, dict) else {}
+    function = given.get("function")
+    asked = function if isinstance(function, dict) else {}
+    name, arguments, id_ = asked.get("name"), asked.get("arguments"), given.get("id")
+    index = given.get("index")
+    if arguments is not None and not isinstance(arguments, str):
+        arguments = json.dumps(arguments)
+    return {
+        "index": index if isinstance(index, int) else None,
+        "id": id_ if isinstance(id_, str) else None,
+        "type": "function",
+        "function": {"name": name if isinstance(name, str) else None, "arguments": arguments},
+    }
 
 
 def _choice(choice: Any) -> Any:
