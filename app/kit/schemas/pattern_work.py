@@ -139,6 +139,6 @@ def _compile(pattern: str) -> tuple[jsonschema_rs.Draft202012Validator, int]:
             continue
         return engine, cost
     raise InvalidValueError(
-        "a pattern of it is no regular expression, or one that is too large; it cannot look around "
-        "or refer back"
+        "it is no JSON Schema: a pattern is no regular expression, or one that is too large; it "
+        "cannot look around or refer back"
     )
