@@ -42,13 +42,15 @@ async def ask_with(
     return checks
 
 
-async def test_live(anonymous: httpx.AsyncClient) -> None:
+async def test_a_process_that_answers_is_live(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.get("/health/live")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "live"})
 
 
-async def test_ready(anonymous: httpx.AsyncClient, settings: Settings, redis: Redis) -> None:
+async def test_a_process_with_all_it_needs_is_ready(
+    anonymous: httpx.AsyncClient, settings: Settings, redis: Redis
+) -> None:
     await worker_lives(settings, redis)
 
     answer = await anonymous.get("/health/ready")
@@ -59,7 +61,9 @@ async def test_ready(anonymous: httpx.AsyncClient, settings: Settings, redis: Re
     )
 
 
-async def test_no_worker(api: FastAPI, serve: Serve, settings: Settings) -> None:
+async def test_without_a_worker_nothing_is_ready(
+    api: FastAPI, serve: Serve, settings: Settings
+) -> None:
     checks = await ask_with(api, serve, settings)
 
     assert checks == {"postgresql": "ok", "redis": "ok", "worker": "missing"}
@@ -73,7 +77,9 @@ async def test_a_worker_of_another_installation_does_not_count(
     assert (await ask_with(api, serve, settings))["worker"] == "missing"
 
 
-async def test_no_redis(api: FastAPI, serve: Serve, settings: Settings, closed_port: int) -> None:
+async def test_without_redis_the_service_is_degraded(
+    api: FastAPI, serve: Serve, settings: Settings, closed_port: int
+) -> None:
     url = f"redis://127.0.0.1:{closed_port}/0"
     api.state.settings = settings.model_copy(update={"redis_url": url})
     async with serve(api) as client:
@@ -88,7 +94,7 @@ async def test_no_redis(api: FastAPI, serve: Serve, settings: Settings, closed_p
     )
 
 
-async def test_no_postgresql(
+async def test_without_postgresql_nothing_is_ready(
     api: FastAPI, serve: Serve, settings: Settings, redis: Redis, closed_port: int
 ) -> None:
     await worker_lives(settings, redis)
@@ -127,7 +133,9 @@ async def test_a_database_that_is_not_migrated(
         assert answer.json()["detail"].endswith("run `statewright migrate`.")
 
 
-async def test_no_database(api: FastAPI, serve: Serve, settings: Settings, redis: Redis) -> None:
+async def test_without_its_database_nothing_is_ready(
+    api: FastAPI, serve: Serve, settings: Settings, redis: Redis
+) -> None:
     """The server is there, but refuses."""
     url = settings.database_url.rpartition("/")[0] + "/there_is_no_such_database"
     checks = await ask_with(api, serve, settings, database_url=url)

@@ -84,7 +84,9 @@ REFUSED: dict[str, tuple[str | bytes, int]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_is_refused(client: httpx.AsyncClient, api: FastAPI, case: str) -> None:
+async def test_a_hostile_manifest_is_refused_soon(
+    client: httpx.AsyncClient, api: FastAPI, case: str
+) -> None:
     body, status = REFUSED[case]
 
     await client.post("/api/v1/cli/version/")  # what only the first request costs

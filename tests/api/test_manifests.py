@@ -143,7 +143,7 @@ async def test_an_error_has_what_an_answer_has(client: httpx.AsyncClient) -> Non
     assert (unknown["status"], unknown["api"]) == (401, "statewright/v1")
 
 
-async def test_scopes(client: httpx.AsyncClient, new_key: NewKey) -> None:
+async def test_each_verb_asks_for_its_scope(client: httpx.AsyncClient, new_key: NewKey) -> None:
     async def use(*scopes: KeyScope) -> None:
         key = await new_key(scopes=scopes)
         client.headers["Authorization"] = f"Token {key.api_key}"
@@ -220,7 +220,7 @@ async def test_a_token_is_shown_once_and_works(
     await post(client, "delete/user", name="robot@example.com")
 
 
-async def test_status_and_version(client: httpx.AsyncClient) -> None:
+async def test_status_and_version_say_what_runs(client: httpx.AsyncClient) -> None:
     assert (await post(client, "status"))["data"] == {"postgresql": "ok", "redis": "ok"}
     assert (await post(client, "version"))["data"]["apiVersion"] == "statewright/v1"
 

@@ -113,7 +113,7 @@ def test_what_cannot_be_retried_is_refused_in_one_line(
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_nothing_failed(statewright: Statewright) -> None:
+def test_where_nothing_failed_nothing_is_retried(statewright: Statewright) -> None:
     done = statewright("retry", "sessions", "--failed", "--agent", "nobody")
 
     assert done.exit_code == 0

@@ -308,7 +308,7 @@ def test_a_folder_has_the_limits_of_templates(
     assert fault.startswith(f"templates/meta.yaml, {place}: ")
 
 
-def test_faults_of_statecharts(write_package: WritePackage) -> None:
+def test_faults_of_statecharts_are_told_together(write_package: WritePackage) -> None:
     package = write_package(
         {
             "a.py": """

@@ -115,7 +115,9 @@ async def test_no_guard_holds() -> None:
         ({"cond": "age", "unless": "user_name == null"}, False),
     ],
 )
-async def test_guards(guards: dict[str, Any], taken: bool) -> None:
+async def test_guards_decide_whether_a_transition_is_taken(
+    guards: dict[str, Any], taken: bool
+) -> None:
     flow = acting(**guards)
     model = flow.model.seed({"age": 5})
     if taken:

@@ -28,7 +28,7 @@ def located(faults: list[Any]) -> list[tuple[str, str]]:
     return [("/".join(map(str, fault["loc"])), fault["msg"]) for fault in faults]
 
 
-def test_nothing_wrong() -> None:
+def test_a_flow_without_faults_has_no_findings() -> None:
     assert check(greet()) == Findings()
     assert check(without("model/profile")) == Findings()
 
@@ -76,7 +76,9 @@ def test_nothing_wrong() -> None:
         ),
     ],
 )
-def test_model_and_states(path: str, value: Any, place: str | None, reason: str) -> None:
+def test_a_fault_of_model_or_states_is_found_at_its_place(
+    path: str, value: Any, place: str | None, reason: str
+) -> None:
     found = located(check(changed(path, value)).errors)
     assert any(where == (place or where) and reason in message for where, message in found), found
 
@@ -111,7 +113,7 @@ def test_model_and_states(path: str, value: Any, place: str | None, reason: str)
         ("1h", "", "must be an object"),
     ],
 )
-def test_timers(timers: Any, place: str, reason: str) -> None:
+def test_a_fault_of_a_timer_is_found_at_its_place(timers: Any, place: str, reason: str) -> None:
     found = located(check(changed("statechart/states/intro/after", timers)).errors)
 
     assert any(
@@ -223,7 +225,9 @@ def test_a_refusal_is_of_a_guard_and_an_event(transition: dict[str, Any], reason
         ("on", [{"if": {"cond": "age", "else": [3]}}], "on/0/if/else/0", "must be an object"),
     ],
 )
-def test_transitions(key: str, value: Any, place: str, reason: str) -> None:
+def test_a_fault_of_a_transition_is_found_at_its_place(
+    key: str, value: Any, place: str, reason: str
+) -> None:
     found = located(check(changed(f"statechart/states/intro/transitions/0/{key}", value)).errors)
     expected = f"{S}intro/transitions/0/{place}"
     assert [message for where, message in found if where == expected and reason in message], found
@@ -299,7 +303,7 @@ def test_transitions(key: str, value: Any, place: str, reason: str) -> None:
         ),
     ],
 )
-def test_templates(value: Any, place: str, reason: str) -> None:
+def test_a_fault_of_a_template_is_found_at_its_place(value: Any, place: str, reason: str) -> None:
     found = located(check(changed("templates/extract", value)).errors)
     expected = f"{T}extract{place}"
     assert [message for where, message in found if where == expected and reason in message], found
@@ -338,7 +342,9 @@ def test_asks_stand_wherever_a_template_may() -> None:
         ({"on": ["other"]}, "/on/0", "one of"),
     ],
 )
-def test_retry_policies(retry: dict[str, Any], place: str, reason: str) -> None:
+def test_a_fault_of_a_retry_policy_is_found_at_its_place(
+    retry: dict[str, Any], place: str, reason: str
+) -> None:
     template = {"invoke": "llm", "template": "x", "retry": retry}
     ((where, message),) = located(check(changed("templates/extract", template)).errors)
     assert where == f"{T}extract/retry{place}"
@@ -392,7 +398,7 @@ def test_a_template_has_a_policy_or_a_number_of_retries() -> None:
         (b"", "spec", "is not JSON"),
     ],
 )
-def test_the_whole(spec: object, place: str, reason: str) -> None:
+def test_a_fault_of_a_flow_as_a_whole_is_found(spec: object, place: str, reason: str) -> None:
     found = located(check(spec).errors)
     assert [message for where, message in found if where == place and reason in message], found
 
@@ -474,7 +480,7 @@ def test_bad_key(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["agents", "threads", "flows"])
-def test_reserved_key(key: str) -> None:
+def test_a_key_of_the_service_is_refused(key: str) -> None:
     assert "reserved" in located(check(greet(), key=key).errors)[0][1]
 
 
@@ -503,7 +509,9 @@ def test_reserved_key(key: str) -> None:
         ),
     ],
 )
-def test_warnings(spec: object, place: str, reason: str) -> None:
+def test_what_is_probably_not_meant_is_a_warning_with_its_place(
+    spec: object, place: str, reason: str
+) -> None:
     findings = check(spec)
     assert not findings.errors
     found = located(findings.warnings)

@@ -99,7 +99,7 @@ def evaluate(text: str) -> Any:
         ("  age  ", 36),
     ],
 )
-def test_value(text: str, value: Any) -> None:
+def test_an_expression_has_its_value(text: str, value: Any) -> None:
     assert evaluate(text) == value
 
 
@@ -154,7 +154,7 @@ def test_value(text: str, value: Any) -> None:
         ("(" * 300 + "1" + ")" * 300, "not a valid expression"),
     ],
 )
-def test_refused(text: object, reason: str) -> None:
+def test_what_is_no_expression_is_refused(text: object, reason: str) -> None:
     with pytest.raises(ExpressionError, match=reason.replace("(", r"\(")):
         compile_expression(text, DATA.keys())
 

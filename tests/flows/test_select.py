@@ -27,7 +27,7 @@ DATA = {"rows": [{"x": i, "t": "y" * 100} for i in range(1000)], "text": "z" * 1
         ("missing.of.all", None),
     ],
 )
-def test_selected(path: str, found: Any) -> None:
+def test_a_path_selects_what_it_names(path: str, found: Any) -> None:
     assert select(path, DATA) == found
 
 
@@ -50,7 +50,7 @@ def test_selected(path: str, found: Any) -> None:
         "rows[" + "?x" * 300,
     ],
 )
-def test_refused_in_time(path: str) -> None:
+def test_a_path_that_is_none_is_refused_in_time(path: str) -> None:
     start = time.thread_time()
     with pytest.raises(PathError) as caught:
         select(path, DATA)

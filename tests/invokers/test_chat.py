@@ -105,7 +105,7 @@ def test_content_is_bounded() -> None:
         read("- {role: user, content: x}\n" * (MAX_MESSAGES + 1))
 
 
-def test_last_user_text() -> None:
+def test_the_last_text_of_the_user_is_found() -> None:
     chat = "- {role: user, content: a}\n- {role: user, content: b}\n- {role: assistant, content: c}"
     assert last_user_text(read(chat)) == "b"
     assert last_user_text([ChatMessage("system", "only")]) == ""

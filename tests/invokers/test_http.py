@@ -74,7 +74,7 @@ async def test_get_has_a_query_and_no_body(server: HttpServer) -> None:
     assert "no body" in str(await failure(server, "text", method="GET"))
 
 
-async def test_signs_in(server: HttpServer) -> None:
+async def test_a_request_signs_in_as_its_connection_says(server: HttpServer) -> None:
     await call(server, auth_method="token", api_key="t0ken")
     pair = {"username": "ann", "password": "pass:word"}
     await call(server, auth_method="basic", **pair)
@@ -104,7 +104,7 @@ async def test_oauth_asks_once_for_a_token_and_again_when_it_is_refused(
     assert server.requests[-1].headers["authorization"] == "Bearer two"
 
 
-async def test_oauth_failures(server: HttpServer) -> None:
+async def test_failures_of_a_token_server_are_told_apart(server: HttpServer) -> None:
     config = {**OAUTH, "token_url": f"{server.url}/token"}
     server.script(Says(status=503), Says(status=400), Says("nonsense"))
 
@@ -158,7 +158,7 @@ async def test_no_answer_in_time(server: HttpServer) -> None:
     assert (error.kind, error.names) == (FailureKind.TIMEOUT, {"timeout"})
 
 
-async def test_nobody_listening(server: HttpServer) -> None:
+async def test_a_server_that_nobody_runs_may_come_back(server: HttpServer) -> None:
     error = await failure(server, base_url="http://127.0.0.1:1")
     assert isinstance(error, TransientInvokerError)
     assert (error.kind, error.names) == (FailureKind.CONNECTION, {"connection"})
@@ -169,7 +169,7 @@ async def test_an_answer_that_is_no_text(server: HttpServer) -> None:
     assert (await failure(server)).names == {"answer"}
 
 
-async def test_only_allowed_addresses(server: HttpServer) -> None:
+async def test_only_allowed_addresses_are_called(server: HttpServer) -> None:
     assert "not an address" in str(await failure(server, egress_allow=()))
     assert server.requests == []
 

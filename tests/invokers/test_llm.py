@@ -97,7 +97,7 @@ async def test_sends_the_chat_the_key_the_parameters_and_the_step_id(
     ]
 
 
-async def test_without_streaming(server: OpenAiServer) -> None:
+async def test_an_answer_without_streaming_comes_whole(server: OpenAiServer) -> None:
     llm = make(server, stream=False)
     sink = Sink()
     assert (await llm.invoke("hi", context(sink))).text == DEFAULT_TEXT

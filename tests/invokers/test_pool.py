@@ -74,7 +74,7 @@ def test_the_built_in_ones_are_found() -> None:
     assert {"echo", "llm", "verbatim"} <= set(built_in_invokers())
 
 
-async def test_built_in_names(invokers: Invokers) -> None:
+async def test_a_built_in_invoker_is_found_by_its_name(invokers: Invokers) -> None:
     assert (await invokers.resolve("verbatim").invoke("x", CONTEXT)).text == "x"
     assert (await invokers.resolve("llm").invoke("x", CONTEXT)).text == "[echo model] You said: x"
     assert (await invokers.resolve("echo").invoke("x", CONTEXT)).text == "[echo model] You said: x"

@@ -84,7 +84,7 @@ def test_texts_are_cleaned_only_where_they_must_be(text: str) -> None:
         ("\\u0000 as letters", "\\u0000 as letters"),
     ],
 )
-def test_replacements(text: str, cleaned: str) -> None:
+def test_what_cannot_be_stored_is_replaced(text: str, cleaned: str) -> None:
     assert clean_text(text) == cleaned
     assert load_json(json.dumps({text: [text]}), clean=True) == {cleaned: [cleaned]}
 

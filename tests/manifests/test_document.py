@@ -83,7 +83,7 @@ async def test_the_example_flows_mean_what_yaml_says() -> None:
         )
 
 
-async def test_files(tmp_path: Path) -> None:
+async def test_a_file_is_read_bounded_and_its_faults_are_told(tmp_path: Path) -> None:
     file = tmp_path / "m.yaml"
     file.write_text("a: 1")
     assert await load_file(file) == [{"a": 1}]

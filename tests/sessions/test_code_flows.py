@@ -230,7 +230,7 @@ async def test_from_invoker_to_invoker_nothing_is_kept(
     assert orjson.loads(answer["response"])["actor_input"] == "refined"
 
 
-async def test_what_templates_see(matrix: Session) -> None:
+async def test_a_template_sees_what_the_invoker_before_it_gave(matrix: Session) -> None:
     """The invoker gives back what its template saw; the next state's template sees that."""
     said = '{"a": [1, {"b": null}]}'
     shown = orjson.loads((await matrix.send("think", said))["response"])

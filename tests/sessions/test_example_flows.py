@@ -12,7 +12,9 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"flows_package": "examples.flows"})
 
 
-async def test_question_and_answer(client: httpx.AsyncClient, worker: None) -> None:
+async def test_the_question_flow_answers_each_question(
+    client: httpx.AsyncClient, worker: None
+) -> None:
     session = await Session.start(client, "question_answer")
     assert session.answer["response"] == "What would you like to know?"
     assert session.answer["next_actions"] == ["ask"]
@@ -52,7 +54,7 @@ async def test_data_capture_gives_up(client: httpx.AsyncClient, worker: None) ->
     assert session.answer["next_actions"] == []
 
 
-async def test_research(client: httpx.AsyncClient, worker: None) -> None:
+async def test_the_research_flow_makes_a_report(client: httpx.AsyncClient, worker: None) -> None:
     session = await Session.start(client, "topic_research")
     answer = await session.send("brief", "bees, wasps,, bees")
     assert answer["error"] is None
