@@ -96,6 +96,19 @@ async def test_an_invoked_skill_stands_behind_the_message_as_a_call_and_its_resu
     assert [m["status"] for m in thread["messages"]] == ["completed"] * 6
 
 
+async def test_a_turn_with_a_goal_has_the_skills_that_it_invokes(client: httpx.AsyncClient) -> None:
+    invoked = [{"skill_id": await skill(client)}]
+    output = {"output_schema": {"required": ["a"]}}
+    # The skill stands in the dialogue as the model's first answer.
+    script = 'then\ncall submit_output {"a": 1}'
+    thread = await run(client, script, invoke_skills=invoked, **output)
+    assert [call["tool_name"] for call in blocks(thread, "tool_use")] == [
+        "load_skill",
+        "submit_output",
+    ]
+    assert thread["output"] == {"a": 1}
+
+
 async def test_skills_alone_begin_a_turn(client: httpx.AsyncClient) -> None:
     skill_id = await skill(client)
     thread = await run(client, invoke_skills=[{"skill_id": skill_id}])

@@ -193,9 +193,10 @@ def _seeded(flow: Flow, request: StartAgentThreadRequest, resolved: dict[str, An
     )
     own = flow.model.own_fields()
     model = flow.model.seed({name: value for name, value in offered.items() if name in own})
-    model.update(resolved)
+    declared: dict[str, Any] = {}
     if declares_goals(request):
-        model.update(request.model_dump(mode="json", include=DECLARED, exclude_none=True))
+        declared = request.model_dump(mode="json", include=DECLARED, exclude_none=True)
+    model.update(resolved | declared)  # at once: what is not there is taken for none
     return model
 
 
