@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 _MAX_TEXT = 300  # of one fault
+_MAX_FAULTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def shape_faults(model: type[BaseModel], arguments: dict[str, Any]) -> list[str]
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         return [
-            f"{'.'.join(str(part) for part in fault['loc'])}: {_words(fault)}" for fault in faults
+            f"{'.'.join(str(part) for part in fault['loc'])}: {_words(fault)}"
+            for fault in faults[:_MAX_FAULTS]
         ]
     return []
 
@@ -113,5 +116,5 @@ def vocabulary_lines(vocabulary: Mapping[str, str]) -> Iterator[str]:
 
 
 def listed(words: Iterable[object]) -> str:
-    """Words in the text of a fault."""
-    return ", ".join(repr(word)[:_MAX_TEXT] for word in words)
+    """The first words, of maybe very many, in the text of a fault."""
+    return ", ".join(repr(word)[:_MAX_TEXT] for word in islice(words, _MAX_FAULTS))

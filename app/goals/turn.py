@@ -156,7 +156,7 @@ class GoalProgress:
             return True
         one.tool_use_id = call_id
         if arguments is None:
-            faults = ["the arguments are no JSON object"]
+            faults = ["the arguments are no JSON object, or too large"]
         else:
             faults = one.goal.faults(arguments)
         if arguments is None or faults:

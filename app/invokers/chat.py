@@ -19,10 +19,14 @@ from app.invokers.invoker import (
     Usage,
 )
 from app.kit.concurrency.off_loop import off_loop
+from app.kit.ids import new_id
+from app.kit.storable import load_json, value_count
 from app.sizes.limit import is_long, size_of
 
 MAX_CHARACTERS = 4_000_000
 MAX_MESSAGES = 10_000
+MAX_CALLS = 256  # of one answer: half of them are made, the model reads of others what is wrong
+MAX_CALL_VALUES = 20_000  # in the arguments of all calls of one answer
 _MAX_ESCAPED = 12  # YAML and JSON write one character in so many at the most
 
 
@@ -90,6 +94,28 @@ class ChatInvoker(Invoker):
     async def invoke(self, content: str, context: InvocationContext) -> Answer:
         messages = read_chat(MarkedText(content, context.values))
         return await self.ask(ChatRequest(messages), context)
+
+
+class CallReader:
+    """Makes the calls of one answer: it may have so many, with so many values in all."""
+
+    def __init__(self) -> None:
+        self._left = MAX_CALL_VALUES
+
+    def read(self, name: str, text: str) -> ToolCall:
+        """A call, with what its arguments are the JSON of.
+
+        Args:
+            name: of the tool.
+            text: as the model wrote them.
+        """
+        try:
+            arguments = load_json(text, clean=True, most=self._left)
+        except ValueError:
+            arguments = None
+        else:
+            self._left -= value_count(text)
+        return ToolCall(new_id("tu"), name, arguments if isinstance(arguments, dict) else None)
 
 
 def read_chat(content: MarkedText) -> list[ChatMessage]:

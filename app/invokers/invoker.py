@@ -94,7 +94,7 @@ class ToolCall:
     Attributes:
         id: `tu_…`, of our own making: those of servers repeat.
         name: of the tool, as the model writes it; it may be none that was offered.
-        arguments: None where they are no JSON object.
+        arguments: None where they are no JSON object, or one with too many values.
     """
 
     id: str

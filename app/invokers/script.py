@@ -1,15 +1,21 @@
 """A built-in model that calls tools: deterministic and offline; the user's message says how."""
 
 import re
+from itertools import islice
 from typing import Any, ClassVar, Self
 
 from typing_extensions import override
 
-from app.invokers.chat import ChatInvoker, ChatMessage, ChatRequest, last_user_text
+from app.invokers.chat import (
+    MAX_CALLS,
+    CallReader,
+    ChatInvoker,
+    ChatMessage,
+    ChatRequest,
+    last_user_text,
+)
 from app.invokers.config import InvokerConfig, read_config
-from app.invokers.invoker import Answer, InvocationContext, ToolCall
-from app.kit.ids import new_id
-from app.kit.storable import load_json
+from app.invokers.invoker import Answer, InvocationContext
 
 # A line `call NAME {"an": "argument"}`; the arguments may be left out.
 _CALL = re.compile(r"call\s+(\S+)\s*(.*)", re.DOTALL)
@@ -42,7 +48,10 @@ class ScriptInvoker(ChatInvoker):
         done = sum(message.role == "assistant" for message in since)
         steps = _steps(last_user_text(request.messages))
         lines = steps[done] if done < len(steps) else []
-        calls = tuple(_call(match) for line in lines if (match := _CALL.match(line)))
+        reader, found = CallReader(), filter(None, map(_CALL.match, lines))
+        calls = tuple(
+            reader.read(match[1], match[2].strip() or "{}") for match in islice(found, MAX_CALLS)
+        )
         text = "\n".join(line for line in lines if not _CALL.match(line)).strip()
         if not text and not calls:
             text = f"[script model] {_last_words(since)}"
@@ -65,14 +74,6 @@ def _since_user(messages: list[ChatMessage]) -> list[ChatMessage]:
     """The messages since the user's last one."""
     last = max((n for n, message in enumerate(messages) if message.is_of_user), default=-1)
     return messages[last + 1 :]
-
-
-def _call(match: re.Match[str]) -> ToolCall:
-    try:
-        arguments = load_json(match[2].strip() or "{}", clean=True)
-    except ValueError:
-        arguments = None
-    return ToolCall(new_id("tu"), match[1], arguments if isinstance(arguments, dict) else None)
 
 
 def _last_words(messages: list[ChatMessage]) -> str:

@@ -17,6 +17,8 @@ from app.kit.storable import clean_text, load_json
 _OWN_NAMES = re.compile("load_skill|submit_output|achieve_.*")
 # What a model is shown of one result.
 MAX_RESULT_CHARS = 256_000
+# A result with more is shown as the text that it is: each value costs, wherever it is read.
+MAX_RESULT_VALUES = 20_000
 # What it is shown of all results of one answer, as JSON: each call has the same share.
 MAX_BYTES_OF_ANSWER = 2_000_000
 
@@ -152,6 +154,8 @@ def tool_payload(
 ) -> str | dict[str, Any] | list[Any] | None:
     """What a tool answered, as the model is shown it: JSON as it is, text cut where it is long.
 
+    JSON of more than `MAX_RESULT_VALUES` is text, too.
+
     Raises:
         InvokerError: it is too long, and not to be cut.
     """
@@ -161,7 +165,7 @@ def tool_payload(
             raise InvokerError(_too_long("more characters", f"{MAX_RESULT_CHARS:,}"))
         return f"{text[:MAX_RESULT_CHARS]}… [cut: the result is longer than that]"
     try:
-        value = load_json(text, clean=True)
+        value = load_json(text, clean=True, most=MAX_RESULT_VALUES)
     except ValueError:
         return text
     return value if isinstance(value, dict | list) else text

@@ -16,6 +16,7 @@ import orjson
 from app.kit.invalid import InvalidValueError
 
 MAX_DEPTH = 100
+MAX_VALUES = 100_000  # of what is read, where nothing else is said
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**64 - 1  # what JSON encoders and most clients have
 
@@ -104,18 +105,23 @@ def check_json(value: object, limits: Limits = Limits()) -> None:
         waiting.extend((part, (key, keys), depth) for key, part in parts)
 
 
-def load_json(text: str | bytes, *, clean: bool = False) -> Any:
+def load_json(text: str | bytes, *, clean: bool = False, most: int = MAX_VALUES) -> Any:
     """The value that a text is the JSON of.
+
+    Many small values take far longer to be read, and more memory, than few long ones: they are
+    counted before.
 
     Args:
         text: what was sent, or generated.
         clean: put replacement characters for NULs and lone surrogates instead of refusing them.
+        most: how many values there may be in all.
 
     Raises:
-        NotStorableError: it is JSON, but not storable.
+        NotStorableError: it is JSON, but not storable, or has more values.
         ValueError: it is no JSON, or no UTF-8.
     """
     text = text if isinstance(text, str) else text.decode()
+    check_values(text.encode(errors="surrogatepass"), most)
     if clean:
         text = clean_text(text)
         if _UNCLEAN.search(text):
@@ -140,6 +146,11 @@ def check_values(text: bytes, most: int) -> None:
     too_many = text.count(b'"') - text.count(b'\\"') > _QUOTES * most
     if too_many or _separators(_without_texts(text)) >= most:
         raise NotStorableError(f"there are more than {most:,} values")
+
+
+def value_count(text: str) -> int:
+    """How many values there are in JSON, at the most; an empty object or list counts twice."""
+    return _separators(_without_texts(text.encode(errors="surrogatepass"))) + 1
 
 
 def parse_number(text: str) -> int | float:

@@ -287,7 +287,7 @@ def _fault(call: ToolCall, tools: Mapping[str, OfferedTool], number: int) -> str
     if tool is None:
         return f"There is no tool {call.name!r}. There are: {', '.join(tools) or 'none'}."
     if call.arguments is None:
-        return "The arguments are no JSON object."
+        return "The arguments are no JSON object, or too large."
     if faults := schema_faults(tool.input_schema, call.arguments):
         return f"The arguments do not fit the tool's schema: {'; '.join(faults)}"
     return None

@@ -1,16 +1,17 @@
 """What came of a model request that was answered: an answer, a part of one, or none."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from itertools import islice
 
 import pydantic_core
 from pydantic_ai.messages import ModelResponse, ThinkingPart, ToolCallPart
 from pydantic_ai.models import ModelRequestParameters
 
+from app.invokers.chat import MAX_CALLS, CallReader
 from app.invokers.invoker import Answer, Finish, InvokerError, ToolCall, Usage
 from app.invokers.web.secret_texts import SecretMask
-from app.kit.ids import new_id
-from app.kit.storable import clean_text, load_json
+from app.kit.storable import clean_text
 
 _MAX_REFUSAL = 500
 _MAX_NAME = 200
@@ -53,30 +54,24 @@ def end_of(
 
 
 def _calls(response: ModelResponse, mask: SecretMask) -> Iterator[ToolCall]:
-    cut = response.finish_reason == "length"
-    for part in response.parts:
-        if isinstance(part, ToolCallPart):
-            arguments = mask.value(_arguments(part, none="" if cut else "{}"))
-            name = clean_text(mask.text(part.tool_name))[:_MAX_NAME]
-            yield ToolCall(new_id("tu"), name, arguments)
+    cut, reader = response.finish_reason == "length", CallReader()
+    parts = (part for part in response.parts if isinstance(part, ToolCallPart))
+    for part in islice(parts, MAX_CALLS):
+        name = clean_text(mask.text(part.tool_name))[:_MAX_NAME]
+        call = reader.read(name, _arguments(part, none="" if cut else "{}"))
+        yield replace(call, arguments=mask.value(call.arguments))
 
 
-def _arguments(part: ToolCallPart, *, none: str) -> dict[str, Any] | None:
-    """The arguments of a call; None where they are no JSON object, or none that can be stored.
+def _arguments(part: ToolCallPart, *, none: str) -> str:
+    """The arguments of a call as JSON.
 
     Args:
         part: the call.
         none: what stands for arguments that are not there: they may still have been to come.
     """
     if isinstance(part.args, dict):
-        text = pydantic_core.to_json(part.args).decode()
-    else:
-        text = part.args or none
-    try:
-        arguments = load_json(text, clean=True)
-    except ValueError:
-        return None
-    return arguments if isinstance(arguments, dict) else None
+        return pydantic_core.to_json(part.args).decode()
+    return part.args or none
 
 
 def _usage(response: ModelResponse) -> Usage:
