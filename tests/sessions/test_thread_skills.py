@@ -109,6 +109,24 @@ async def test_a_turn_with_a_goal_has_the_skills_that_it_invokes(client: httpx.A
     assert thread["output"] == {"a": 1}
 
 
+async def test_a_request_has_so_many_tools_with_those_of_goals_and_skills(
+    client: httpx.AsyncClient,
+) -> None:
+    await skill(client)  # to which the author is subscribed
+    tool = {"description": "", "input_schema": {}}
+    tools = [tool | {"name": f"client_t{number}"} for number in range(128)]
+    body = {"messages": [said("Go.")], "client_tools": tools, "output_schema": {}}
+    refused = await client.post(THREADS, json=body)
+    assert refused.status_code == 400
+    assert "128 tools at the most, and 1 of them" in refused.json()["detail"]
+
+    load = 'call load_skill {"name": "triage"}'
+    full = await run(client, load, client_tools=tools)
+    assert [status for status, _ in loads(full)] == ["error"]
+    free = await run(client, load, client_tools=tools[1:])
+    assert loads(free) == [("success", "First triage.")]
+
+
 async def test_skills_alone_begin_a_turn(client: httpx.AsyncClient) -> None:
     skill_id = await skill(client)
     thread = await run(client, invoke_skills=[{"skill_id": skill_id}])

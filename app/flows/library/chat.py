@@ -19,7 +19,7 @@ from app.flows.library.skills import (
     SkillBody,
     load_skill_tool,
 )
-from app.flows.library.thread_tools import check_tools, read_client_tools
+from app.flows.library.thread_tools import MAX_TOOLS, check_tools, read_client_tools
 from app.flows.library.tool_use import OfferedTool, Runs, ToolUse, runnable
 from app.flows.model.session_model import SessionModel
 from app.flows.template import Spoken
@@ -218,8 +218,16 @@ class Chat(SessionModel):
         self.server_tools = self.server_tools | {tool.name: tool for tool in server}
         self.max_steps = values.get("max_steps", self.max_steps)
         self._take_skills(values)
-        check_tools(self.client_tools, self.server_tools)
         self.next_goals = declared_goals(values)
+        own = len(self.next_goals) + (self.skills_are_fixed and bool(self.skills))
+        check_tools(self.client_tools, self.server_tools, own)
+        if not self.skills_are_fixed and self._tool_count == MAX_TOOLS:
+            self.skills = {}  # nobody asked for them: there is no room for the tool
+
+    @property
+    def _tool_count(self) -> int:
+        """How many tools there are without that of the skills."""
+        return len(self.client_tools) + len(self.server_tools) + len(self.next_goals)
 
     @override
     def resume(self) -> bool:

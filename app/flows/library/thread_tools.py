@@ -33,8 +33,15 @@ def read_client_tools(specs: object) -> list[ClientToolSpec]:
         ) from None
 
 
-def check_tools(client: Mapping[str, ClientToolSpec], server: Mapping[str, ServerTool]) -> None:
-    """Checks all tools of a thread together, those of the client and those that run here, by name.
+def check_tools(
+    client: Mapping[str, ClientToolSpec], server: Mapping[str, ServerTool], own: int
+) -> None:
+    """Checks all tools of a thread together.
+
+    Args:
+        client: those of the client, by name.
+        server: those that run here, by name.
+        own: how many the service offers beside them, for goals and skills.
 
     Raises:
         BadRequestError: two have one name, or there are too many, or their schemas are too large.
@@ -47,9 +54,10 @@ def check_tools(client: Mapping[str, ClientToolSpec], server: Mapping[str, Serve
             ],
         )
     tools: list[ClientToolSpec | ServerTool] = [*client.values(), *server.values()]
-    if len(tools) > MAX_TOOLS:
+    if len(tools) + own > MAX_TOOLS:
+        beside = f", and {own} of them are for its goals and skills" if own else ""
         raise BadRequestError(
-            f"A thread has {MAX_TOOLS} tools at the most.",
+            f"A thread has {MAX_TOOLS} tools at the most{beside}.",
             errors=[{"loc": ["body", "client_tools"], "msg": "too many"}],
         )
     if exceeds([tool.input_schema for tool in tools], MAX_SCHEMA_PARTS, chars=_CHARS):
