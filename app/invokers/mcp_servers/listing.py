@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 from app.invokers.invoker import InvokerError
 from app.invokers.web.secret_texts import SecretMask
 from app.kit.invalid import InvalidValueError
-from app.kit.schemas.json_schema import check_schema
-from app.kit.storable import check_json, clean_text, text_fault
+from app.kit.schemas.json_schema import check_schema, check_size
+from app.kit.storable import clean_text, text_fault
 
 if TYPE_CHECKING:  # slow to load
     from mcp_types import Tool
@@ -93,7 +93,7 @@ def _check_schema(tool: "Tool", mask: SecretMask) -> dict[str, Any]:
     """
     if not tool.name or len(tool.name) > MAX_NAME or text_fault(tool.name) is not None:
         raise InvalidValueError("its name is not usable")
-    check_json(tool.input_schema)
+    check_size(tool.input_schema)  # each text in it costs, to be masked
     schema: dict[str, Any] = mask.value(tool.input_schema)
     check_schema(schema)
     return schema

@@ -32,10 +32,7 @@ def check_schema(schema: dict[str, Any], *, of_object: bool = True) -> None:
     Raises:
         InvalidValueError: the text says what is wrong.
     """
-    try:
-        check_json(schema, _LIMITS)
-    except NotStorableError as error:
-        raise InvalidValueError(f"the schema is not usable: {error}") from None
+    check_size(schema)
     if of_object and schema.get("type", "object") != "object":
         raise InvalidValueError("the schema must be that of an object")
     work = PatternWork()
@@ -45,6 +42,18 @@ def check_schema(schema: dict[str, Any], *, of_object: bool = True) -> None:
         check_work(schema, _NESTED)
     except TooMuchWorkError:
         raise InvalidValueError("the schema refers to itself too often, or for ever") from None
+
+
+def check_size(schema: dict[str, Any]) -> None:
+    """Refuses a schema that is too large, whatever it says.
+
+    Raises:
+        InvalidValueError: the text says what is wrong.
+    """
+    try:
+        check_json(schema, _LIMITS)
+    except NotStorableError as error:
+        raise InvalidValueError(f"the schema is not usable: {error}") from None
 
 
 def object_schema(schema: dict[str, Any]) -> dict[str, Any]:
