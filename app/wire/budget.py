@@ -65,11 +65,6 @@ class Budget(WireModel):
         spans = (self.turn, self.session, self.day)
         return any(span is not None and span.max_cost is not None for span in spans)
 
-    @property
-    def bounds_steps(self) -> bool:
-        """Whether it says how many requests a turn may make."""
-        return self.turn is not None and self.turn.max_steps is not None
-
     def stored(self) -> dict[str, Any]:
         """The budget as it is kept: without what it leaves open."""
         return self.model_dump(mode="json", exclude_none=True)

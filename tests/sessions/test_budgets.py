@@ -420,6 +420,25 @@ async def test_a_message_bounds_its_own_turn(client: httpx.AsyncClient) -> None:
     assert used_up(thread) is None
 
 
+@pytest.mark.parametrize("bounded", ["start", "message"])
+async def test_a_turn_may_have_more_requests_than_ever_where_a_budget_says_so(
+    client: httpx.AsyncClient, bounded: str
+) -> None:
+    calls = "\nthen\n".join(["call client_nothing"] * 26)
+    budget = {"budget": {"turn": {"max_steps": 40}}}
+    start_, message = (budget, {}) if bounded == "start" else ({}, budget)
+    thread = await ask(client, "Hi", model_profile="script", **start_)
+    thread = await say(client, thread, calls, **message)
+    assert _ends_at_limit(thread) is False
+    thread = await say(client, thread, calls)
+    assert _ends_at_limit(thread) is (bounded == "message")
+
+
+def _ends_at_limit(thread: dict[str, Any]) -> bool:
+    codes = [b.get("error_code") for b in thread["messages"][-2]["content"]]
+    return "max_steps" in codes
+
+
 async def test_what_a_request_reserved_that_failed_is_free_again(
     client: httpx.AsyncClient, model: OpenAiServer
 ) -> None:

@@ -84,6 +84,18 @@ def session_budget(request: Budget | None, agent: Budget | None) -> dict[str, An
     return stored or None
 
 
+def bounds_steps(stored: Mapping[str, Any] | None, message: Budget | None = None) -> bool:
+    """Whether it is said how many requests a turn may make.
+
+    Args:
+        stored: the budget of the session.
+        message: of the message that begins the turn.
+    """
+    own = stored or {}
+    budgets = [own, own.get(_AGENT) or {}, message.stored() if message else {}]
+    return any("max_steps" in (budget.get("turn") or {}) for budget in budgets)
+
+
 def with_message(stored: dict[str, Any] | None, message: Budget | None) -> dict[str, Any]:
     """The budget of a session once a message has come: its bound of the turn holds for the turn.
 

@@ -5,9 +5,11 @@ from typing import Any
 from app.access.caller import Caller
 from app.catalog.tools import find_tools
 from app.flows.flow import Flow
+from app.flows.library.chat import DEFAULT_MAX_STEPS, KEY
 from app.kit.concurrency.off_loop import off_loop
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
+from app.sessions.store.limits import bounds_steps
 from app.sessions.store.snapshot import Snapshot
 from app.sessions.turn.admission import EventRequest, admit
 from app.sessions.visibility import check_usable
@@ -76,7 +78,11 @@ async def send_message(
         skills = await skills_of_message(
             runtime, caller, request, is_subscribed=before.sender_is_subscribed
         )
-        return {"server_tools": tools, **skills}
+        if before.flow != KEY:  # of another flow these may be fields of its own
+            return {}
+        bounded = bounds_steps(before.budget, request.budget)
+        most = None if bounded else DEFAULT_MAX_STEPS
+        return {"server_tools": tools, "max_steps": most, **skills}
 
     event = EventRequest(
         None,

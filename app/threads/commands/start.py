@@ -15,7 +15,7 @@ from app.idempotency.request import request_hash
 from app.kit.concurrency.off_loop import off_loop
 from app.sessions.runtime import Runtime
 from app.sessions.store.change import Change
-from app.sessions.store.limits import session_budget
+from app.sessions.store.limits import bounds_steps, session_budget
 from app.sessions.store.new_rows import NewMessage, NewSession, StepFence
 from app.sessions.turn.opening import StartIdentity, opened_before
 from app.sessions.turn.run import opening_run
@@ -130,9 +130,11 @@ async def thread_opening(
     change = Change.opening(
         session_id, caller.org_id, new_session, event="start", title=title, started_by=started_by
     )
-    resolved = {"server_tools": tools, **skills}
-    if any(budget is not None and budget.bounds_steps for budget in (own_budget, agent_budget)):
-        resolved["max_steps"] = None
+    resolved: dict[str, Any] = {}
+    if flow.key == KEY:  # of another flow these may be fields of its own
+        resolved = {"server_tools": tools, **skills}
+        if bounds_steps(new_session.budget):
+            resolved["max_steps"] = None
     await _enter(runtime, flow, request, change, resolved)
     return change, new_session
 
